@@ -1,0 +1,59 @@
+"""Panoptic and part-aware panoptic segmentation on tensors: merging, PPS maps, PQ and PartPQ."""
+
+from pps_torch.formats import (
+    PanopticSegmentation,
+    PanopticTarget,
+    decode_labels,
+    decode_uids,
+    encode_labels,
+    encode_uids,
+    ids_to_rgb,
+    rgb_to_ids,
+)
+from pps_torch.merging import (
+    BoxPanopticMerger,
+    PanopticMerger,
+    PPSMerger,
+    PPSPostProcessor,
+    QueryPanopticMerger,
+    merge_panoptic,
+    merge_panoptic_boxes,
+    merge_panoptic_queries,
+    merge_pps,
+)
+from pps_torch.metrics import (
+    PanopticQuality,
+    PanopticQualityResult,
+    PartPanopticQuality,
+    PartPanopticQualityResult,
+)
+from pps_torch.specs import DatasetSpec, EvalSpec, SpecError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BoxPanopticMerger",
+    "DatasetSpec",
+    "EvalSpec",
+    "PPSMerger",
+    "PPSPostProcessor",
+    "PanopticMerger",
+    "PanopticQuality",
+    "PanopticQualityResult",
+    "PanopticSegmentation",
+    "PanopticTarget",
+    "PartPanopticQuality",
+    "PartPanopticQualityResult",
+    "QueryPanopticMerger",
+    "SpecError",
+    "decode_labels",
+    "decode_uids",
+    "encode_labels",
+    "encode_uids",
+    "ids_to_rgb",
+    "merge_panoptic",
+    "merge_panoptic_boxes",
+    "merge_panoptic_queries",
+    "merge_pps",
+    "rgb_to_ids",
+]

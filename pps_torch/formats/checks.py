@@ -1,0 +1,50 @@
+"""Checks of arguments: each error names the argument, what was expected and what was found."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_integer(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a tensor of an integer dtype."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.dtype == torch.bool or value.is_floating_point() or value.is_complex():
+        raise TypeError(f"{name}: expected an integer dtype, got {value.dtype}")
+
+
+def check_floating(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a tensor of a floating dtype."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
+
+
+def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
+    """Raises ValueError unless ``value`` has exactly the shape ``expected``."""
+    if tuple(value.shape) != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(value.shape)}")
+
+
+def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
+    """Raises ValueError unless ``value`` has at least ``least`` dimensions, e.g. (*B, H, W)."""
+    if value.ndim < least:
+        raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raises ValueError unless ``value`` lies in 0..1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
+
+
+def checks_values(validate: bool | None, reference: Tensor) -> bool:
+    """Whether a function looks at values, which on CUDA would wait for the device.
+
+    ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
+    """
+    if validate is not None:
+        return validate
+    return reference.device.type == "cpu" and not torch.compiler.is_compiling()

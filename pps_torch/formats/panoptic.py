@@ -1,0 +1,182 @@
+"""Panoptic maps with the table of their segments: predictions and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import check_integer
+from pps_torch.formats.reserved import ABSENT, VOID_ID
+
+
+class PanopticSegmentation(NamedTuple):
+    """A panoptic prediction on the device: a map of segment ids and a table of segments.
+
+    Row ``k - 1`` of the table is segment ``k``. The capacity ``S`` follows from the shapes of the
+    inputs; rows that hold no segment have category -1.
+
+    Attributes:
+        panoptic_seg: ``(*B, H, W)`` int32, segment ids 1..S, 0 is void.
+        category_ids: ``(*B, S)`` int64, -1 in unused rows.
+        is_thing: ``(*B, S)`` bool.
+        scores: ``(*B, S)`` float, 0 for segments that come from a semantic map.
+        areas: ``(*B, S)`` int64, visible pixels.
+        source: ``(*B, S)`` int64, index of the instance or query, -1 for stuff.
+        num_segments: ``(*B,)`` int64.
+    """
+
+    panoptic_seg: Tensor
+    category_ids: Tensor
+    is_thing: Tensor
+    scores: Tensor
+    areas: Tensor
+    source: Tensor
+    num_segments: Tensor
+
+    @classmethod
+    def from_segments(
+        cls,
+        ids: Tensor,
+        segments_info: Sequence[Mapping[str, Any]],
+        *,
+        thing_ids: Collection[int] | None = None,
+        void_id: int = VOID_ID,
+        capacity: int | None = None,
+    ) -> PanopticSegmentation:
+        """Reads a map of arbitrary segment ids, as COCO files and Detectron2 have it.
+
+        Args:
+            ids: ``(H, W)`` map of any integer dtype.
+            segments_info: dicts with ``id`` and ``category_id``, and optionally ``isthing`` and
+                ``score``; their order becomes the order of the segments.
+            thing_ids: category ids of things, for segments that do not say ``isthing``.
+            void_id: the id of pixels without segment.
+            capacity: rows of the table, at least ``len(segments_info)``, which is the default;
+                images of one batch need the same.
+
+        Raises:
+            ValueError: for a segment that is in the map and not listed, or the reverse.
+        """
+        panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
+        things = [
+            bool(info.get("isthing", thing_ids is not None and info["category_id"] in thing_ids))
+            for info in segments_info
+        ]
+        count, device = len(segments_info), ids.device
+        source = torch.where(torch.tensor(things, device=device), torch.arange(count), ABSENT)
+        rows = _RowPadding(count, capacity, device)
+        return cls(
+            panoptic_seg=panoptic_seg,
+            category_ids=rows.pad([info["category_id"] for info in segments_info], ABSENT),
+            is_thing=rows.pad(things, False),
+            scores=rows.pad([float(info.get("score", 0.0)) for info in segments_info], 0.0),
+            areas=rows.pad(areas.tolist(), 0),
+            source=rows.pad(source.tolist(), ABSENT),
+            num_segments=torch.tensor(count, device=device),
+        )
+
+    def segments_info(self) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
+        """The segments as the usual list of dicts; the only step that leaves the device.
+
+        Returns:
+            For one image, a list of dicts with ``id``, ``category_id``, ``isthing``, ``area``
+            and, for things, ``score`` and ``source``; for a batch, a (nested) list of those.
+        """
+        if self.category_ids.ndim > 1:
+            images = range(self.category_ids.shape[0])
+            return [PanopticSegmentation(*(f[i] for f in self)).segments_info() for i in images]
+        count = int(self.num_segments)
+        tables = (self.category_ids, self.is_thing, self.areas, self.scores, self.source)
+        infos = []
+        for row, (category_id, is_thing, area, score, source) in enumerate(
+            zip(*(table[:count].tolist() for table in tables))
+        ):
+            info = {"id": row + 1, "category_id": category_id, "isthing": is_thing, "area": area}
+            if is_thing:
+                info.update(score=score, source=source)
+            infos.append(info)
+        return infos
+
+
+class PanopticTarget(NamedTuple):
+    """A panoptic ground truth on the device; rows as in :class:`PanopticSegmentation`.
+
+    Attributes:
+        panoptic_seg: ``(*B, H, W)`` int32, segment ids 1..S, 0 is void.
+        category_ids: ``(*B, S)`` int64, -1 in unused rows.
+        is_crowd: ``(*B, S)`` bool.
+        num_segments: ``(*B,)`` int64.
+    """
+
+    panoptic_seg: Tensor
+    category_ids: Tensor
+    is_crowd: Tensor
+    num_segments: Tensor
+
+    @classmethod
+    def from_segments(
+        cls,
+        ids: Tensor,
+        segments_info: Sequence[Mapping[str, Any]],
+        *,
+        void_id: int = VOID_ID,
+        capacity: int | None = None,
+    ) -> PanopticTarget:
+        """Reads a map of arbitrary segment ids; see :meth:`PanopticSegmentation.from_segments`.
+
+        ``segments_info`` holds ``id``, ``category_id`` and optionally ``iscrowd``.
+        """
+        panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
+        rows = _RowPadding(len(segments_info), capacity, ids.device)
+        return cls(
+            panoptic_seg=panoptic_seg,
+            category_ids=rows.pad([info["category_id"] for info in segments_info], ABSENT),
+            is_crowd=rows.pad([bool(info.get("iscrowd", 0)) for info in segments_info], False),
+            num_segments=torch.tensor(len(segments_info), device=ids.device),
+        )
+
+
+class _RowPadding:
+    """Turns per-segment lists into table columns of a fixed number of rows."""
+
+    def __init__(self, count: int, capacity: int | None, device: torch.device) -> None:
+        self.unused = 0 if capacity is None else capacity - count
+        self.device = device
+        if self.unused < 0:
+            raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
+
+    def pad(self, values: list, fill: float) -> Tensor:
+        dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(fill)]
+        return torch.tensor(values + [fill] * self.unused, dtype=dtype, device=self.device)
+
+
+def _number_segments(
+    ids: Tensor, segments_info: Sequence[Mapping[str, Any]], void_id: int
+) -> tuple[Tensor, Tensor]:
+    """Renumbers listed ids to 1..S in their order -> (map int32, areas (S,) int64)."""
+    check_integer("ids", ids)
+    if ids.ndim != 2:
+        raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
+    listed = [int(info["id"]) for info in segments_info]
+    doubled = sorted({segment_id for segment_id in listed if listed.count(segment_id) > 1})
+    if doubled or void_id in listed:
+        raise ValueError(
+            f"segments_info: expected each id once and none equal to void ({void_id}), "
+            f"found {doubled or void_id}"
+        )
+    keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
+    sorted_keys, numbers = keys.sort()
+    values, lengths = torch.unique_consecutive(ids.reshape(-1), return_counts=True)
+    position = torch.searchsorted(sorted_keys, values.long()).clamp(max=len(listed))
+    unlisted = values[sorted_keys[position] != values].unique().tolist()
+    if unlisted:
+        raise ValueError(f"segments_info: the map has segments that are not listed: {unlisted}")
+    areas = torch.zeros_like(keys).scatter_add_(0, numbers[position], lengths)
+    missing = keys[1:][areas[1:] == 0].tolist()
+    if missing:
+        raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
+    panoptic_seg = numbers[position].to(torch.int32).repeat_interleave(lengths)
+    return panoptic_seg.reshape(ids.shape), areas[1:]

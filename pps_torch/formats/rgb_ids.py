@@ -1,0 +1,54 @@
+"""COCO's RGB segment ids: ``R + 256 * G + 65536 * B``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import check_integer, checks_values
+
+
+def rgb_to_ids(rgb: Tensor) -> Tensor:
+    """Segment ids of an RGB image.
+
+    Args:
+        rgb: ``(*B, H, W, 3)``, values 0..255 of any integer dtype.
+
+    Returns:
+        ``(*B, H, W)`` int32.
+
+    Raises:
+        ValueError: if the last dimension is not 3.
+    """
+    check_integer("rgb", rgb)
+    if rgb.ndim == 0 or rgb.shape[-1] != 3:
+        raise ValueError(f"rgb: expected shape (*B, H, W, 3), got {tuple(rgb.shape)}")
+    red, green, blue = rgb.to(torch.int32).unbind(-1)
+    return red + (green << 8) + (blue << 16)
+
+
+def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
+    """RGB image of segment ids: the inverse of :func:`rgb_to_ids`.
+
+    Args:
+        ids: ``(*B, H, W)``, any integer dtype, 0..16777215.
+        validate: check that range. Default: on the CPU only.
+
+    Returns:
+        ``(*B, H, W, 3)`` uint8.
+
+    Raises:
+        ValueError: with ``validate``, for an id that three bytes cannot hold.
+
+    Example:
+        >>> import torch
+        >>> ids_to_rgb(torch.tensor([1 + 256 * 2 + 65536 * 3]))
+        tensor([[1, 2, 3]], dtype=torch.uint8)
+    """
+    check_integer("ids", ids)
+    if checks_values(validate, ids) and ids.numel():
+        lowest, highest = ids.min().item(), ids.max().item()
+        if lowest < 0 or highest >= 1 << 24:
+            raise ValueError(f"ids: expected 0..16777215, found {lowest}..{highest}")
+    ids = ids.to(torch.promote_types(ids.dtype, torch.int32))
+    return torch.stack([ids & 255, (ids >> 8) & 255, (ids >> 16) & 255], dim=-1).to(torch.uint8)

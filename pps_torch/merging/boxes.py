@@ -1,0 +1,151 @@
+"""The heuristic merge for masks in the frame of their boxes, as Mask R-CNN predicts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.checks import (
+    check_floating,
+    check_fraction,
+    check_integer,
+    check_ndim,
+    check_shape,
+    checks_values,
+)
+from pps_torch.merging.masks import check_instances, flatten_instances
+from pps_torch.merging.segment_table import (
+    add_stuff,
+    as_id_tensor,
+    rank_instances,
+    unflatten_batch,
+)
+from pps_torch.ops.greedy_paint import greedy_paint
+from pps_torch.ops.paste_masks import pasted_windows
+
+
+def merge_panoptic_boxes(
+    sem_seg: Tensor,
+    mask_probs: Tensor,
+    boxes: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    *,
+    stuff_ids: Sequence[int] | Tensor,
+    mask_threshold: float = 0.5,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area_limit: float = 4096,
+    validate: bool | None = None,
+) -> PanopticSegmentation:
+    """Merges masks given in the frame of their boxes and a semantic map into a panoptic map.
+
+    Equals pasting each mask into the image as Detectron2's ``paste_masks_in_image`` does and then
+    :func:`merge_panoptic`, but holds one pasted mask at a time, never N x H x W.
+
+    Args:
+        sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels.
+        mask_probs: ``(*B, N, M, M)`` float, 0..1, each in its box's frame.
+        boxes: ``(*B, N, 4)`` float, xyxy in absolute pixels.
+        scores, pred_classes: ``(*B, N)`` float and integer.
+        mask_threshold: fraction; a sample equal to it belongs to the mask.
+        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate: as in
+            :func:`merge_panoptic`.
+
+    Returns:
+        :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype, shape or threshold, naming the argument.
+
+    Example:
+        >>> import torch
+        >>> merged = merge_panoptic_boxes(
+        ...     torch.full((4, 4), 7), torch.ones(1, 28, 28), torch.tensor([[0.0, 0, 4, 2]]),
+        ...     torch.tensor([0.9]), torch.tensor([26]), stuff_ids=[7], stuff_area_limit=8)
+        >>> merged.panoptic_seg[:, 0].tolist()
+        [1, 1, 2, 2]
+    """
+    check_integer("sem_seg", sem_seg)
+    check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
+    batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
+    check_instances(scores, pred_classes, batch, validate)
+    check_floating("mask_probs", mask_probs)
+    check_floating("boxes", boxes)
+    num_instances, side = scores.shape[-1], mask_probs.shape[-1]
+    check_shape("mask_probs", mask_probs, (*batch, num_instances, side, side))
+    check_shape("boxes", boxes, (*batch, num_instances, 4))
+    check_fraction("overlap_threshold", overlap_threshold)
+    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
+        raise ValueError("boxes: expected finite pixels, found NaN or infinity")
+
+    scores, pred_classes = flatten_instances(scores, pred_classes)
+    sem_seg = sem_seg.reshape(-1, height, width)
+    mask_probs = mask_probs.reshape(scores.shape + (side, side))
+    boxes = boxes.reshape(scores.shape + (4,))
+    order, eligible = rank_instances(scores, score_threshold)
+    size = (height, width)
+    owner = sem_seg.new_zeros(sem_seg.shape, dtype=torch.int32)
+    keep = torch.zeros_like(eligible)
+    parts = range(len(sem_seg)) if sem_seg.device.type == "cpu" else [slice(None)]
+    for part in (slice(i, i + 1) if isinstance(i, int) else i for i in parts):
+        windows = pasted_windows(mask_probs[part], boxes[part], order[part], *size, mask_threshold)
+        owner[part], keep[part] = greedy_paint(windows, eligible[part], size, overlap_threshold)
+    merged = add_stuff(
+        owner,
+        keep,
+        order,
+        scores,
+        pred_classes,
+        sem_seg,
+        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
+        stuff_area_limit,
+    )
+    return unflatten_batch(merged, batch)
+
+
+class BoxPanopticMerger(nn.Module):
+    """:func:`merge_panoptic_boxes` with its settings; ``stuff_ids`` live on the module's device."""
+
+    def __init__(
+        self,
+        stuff_ids: Sequence[int],
+        *,
+        mask_threshold: float = 0.5,
+        score_threshold: float = 0.5,
+        overlap_threshold: float = 0.5,
+        stuff_area_limit: float = 4096,
+    ) -> None:
+        super().__init__()
+        self.register_buffer(
+            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
+        )
+        self.mask_threshold = mask_threshold
+        self.score_threshold = score_threshold
+        self.overlap_threshold = overlap_threshold
+        self.stuff_area_limit = stuff_area_limit
+
+    def forward(
+        self,
+        sem_seg: Tensor,
+        mask_probs: Tensor,
+        boxes: Tensor,
+        scores: Tensor,
+        pred_classes: Tensor,
+    ) -> PanopticSegmentation:
+        """See :func:`merge_panoptic_boxes`."""
+        return merge_panoptic_boxes(
+            sem_seg,
+            mask_probs,
+            boxes,
+            scores,
+            pred_classes,
+            stuff_ids=self.stuff_ids,
+            mask_threshold=self.mask_threshold,
+            score_threshold=self.score_threshold,
+            overlap_threshold=self.overlap_threshold,
+            stuff_area_limit=self.stuff_area_limit,
+        )

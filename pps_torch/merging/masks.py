@@ -1,0 +1,202 @@
+"""The heuristic merge of instance masks and a semantic map (panopticapi, Detectron2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.checks import (
+    check_fraction,
+    check_floating,
+    check_integer,
+    check_ndim,
+    check_shape,
+    checks_values,
+)
+from pps_torch.merging.segment_table import (
+    add_stuff,
+    as_id_tensor,
+    rank_instances,
+    unflatten_batch,
+)
+from pps_torch.ops.greedy_paint import MaskWindow, greedy_paint
+from pps_torch.ops.pixel_runs import run_starts
+
+_ALL = slice(None)
+
+
+def merge_panoptic(
+    sem_seg: Tensor,
+    pred_masks: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    *,
+    stuff_ids: Sequence[int] | Tensor,
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area_limit: float = 4096,
+    validate: bool | None = None,
+) -> PanopticSegmentation:
+    """Merges instance masks and a semantic map into a panoptic map.
+
+    The rule is that of panopticapi's ``combine_semantic_and_instance_predictions`` (section 7 of
+    arXiv 1801.00868), which Detectron2's ``combine_semantic_and_instance_outputs`` follows.
+    Instances are taken by falling score, ties by index. One is dropped when its score is below
+    ``score_threshold``, when it is empty, or when kept instances cover more than
+    ``overlap_threshold`` of its full mask. What is left goes to the stuff classes.
+
+    Args:
+        sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels. Labels that are not in
+            ``stuff_ids`` (things, void, unknown ones) become void.
+        pred_masks: ``(*B, N, H, W)`` bool.
+        scores: ``(*B, N)`` float, 0..1.
+        pred_classes: ``(*B, N)``, any integer dtype: category ids.
+        stuff_ids: category ids of stuff, in the order that their segments shall have. A tensor
+            on the inputs' device saves the copy (:class:`PanopticMerger` holds one).
+        score_threshold: fraction; a score equal to it stays.
+        overlap_threshold: fraction; an overlap equal to it stays.
+        stuff_area_limit: pixels that a stuff segment needs at least.
+        validate: refuse NaN scores. Default: on the CPU only; unchecked, an instance with a NaN
+            score is dropped.
+
+    Returns:
+        :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
+        instances by rank, then stuff.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype, shape or threshold, naming the argument.
+
+    Example:
+        >>> import torch
+        >>> sem_seg = torch.full((4, 4), 7)
+        >>> mask = torch.zeros(1, 4, 4, dtype=torch.bool)
+        >>> mask[0, :2] = True
+        >>> merged = merge_panoptic(sem_seg, mask, torch.tensor([0.9]), torch.tensor([26]),
+        ...                         stuff_ids=[7], stuff_area_limit=8)
+        >>> merged.panoptic_seg[:, 0].tolist(), merged.category_ids.tolist()
+        ([1, 1, 2, 2], [26, 7])
+    """
+    check_integer("sem_seg", sem_seg)
+    check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
+    batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
+    check_instances(scores, pred_classes, batch, validate)
+    if pred_masks.dtype != torch.bool:
+        raise TypeError(f"pred_masks: expected torch.bool, got {pred_masks.dtype}")
+    check_shape("pred_masks", pred_masks, (*batch, scores.shape[-1], height, width))
+    check_fraction("overlap_threshold", overlap_threshold)
+
+    scores, pred_classes = flatten_instances(scores, pred_classes)
+    sem_seg = sem_seg.reshape(-1, height, width)
+    masks = pred_masks.reshape(scores.shape + (height * width,))
+    order, eligible = rank_instances(scores, score_threshold)
+    if masks.device.type == "cpu" and not torch.compiler.is_compiling():
+        images = [
+            _paint_runs(masks[i], order[i], eligible[i], overlap_threshold)
+            for i in range(len(masks))
+        ]
+        owner = torch.stack([owner for owner, _ in images]) if images else sem_seg.int()
+        keep = torch.stack([keep for _, keep in images]) if images else eligible
+    else:
+        windows = _ranked_masks(masks, order)
+        owner, keep = greedy_paint(windows, eligible, (1, height * width), overlap_threshold)
+    merged = add_stuff(
+        owner.view(sem_seg.shape),
+        keep,
+        order,
+        scores,
+        pred_classes,
+        sem_seg,
+        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
+        stuff_area_limit,
+    )
+    return unflatten_batch(merged, batch)
+
+
+class PanopticMerger(nn.Module):
+    """:func:`merge_panoptic` with its settings; ``stuff_ids`` live on the module's device."""
+
+    def __init__(
+        self,
+        stuff_ids: Sequence[int],
+        *,
+        score_threshold: float = 0.5,
+        overlap_threshold: float = 0.5,
+        stuff_area_limit: float = 4096,
+    ) -> None:
+        super().__init__()
+        self.register_buffer(
+            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
+        )
+        self.score_threshold = score_threshold
+        self.overlap_threshold = overlap_threshold
+        self.stuff_area_limit = stuff_area_limit
+
+    def forward(
+        self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
+    ) -> PanopticSegmentation:
+        """See :func:`merge_panoptic`."""
+        return merge_panoptic(
+            sem_seg,
+            pred_masks,
+            scores,
+            pred_classes,
+            stuff_ids=self.stuff_ids,
+            score_threshold=self.score_threshold,
+            overlap_threshold=self.overlap_threshold,
+            stuff_area_limit=self.stuff_area_limit,
+        )
+
+
+def check_instances(
+    scores: Tensor, pred_classes: Tensor, batch: tuple[int, ...], validate: bool | None
+) -> None:
+    """Refuses scores and classes that are not ``(*B, N)``, and NaN scores."""
+    check_floating("scores", scores)
+    check_integer("pred_classes", pred_classes)
+    check_ndim("scores", scores, len(batch) + 1, "(*B, N)")
+    check_shape("scores", scores, (*batch, scores.shape[-1]))
+    check_shape("pred_classes", pred_classes, tuple(scores.shape))
+    if checks_values(validate, scores) and bool(scores.isnan().any()):
+        raise ValueError(f"scores: expected numbers, found {int(scores.isnan().sum())} NaN")
+
+
+def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
+    """``(*B, N)`` scores and classes -> ``(B, N)``."""
+    num_images = scores.shape[:-1].numel()
+    shape = (num_images, scores.shape[-1])
+    return scores.reshape(shape), pred_classes.reshape(shape).long()
+
+
+def _paint_runs(
+    masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
+) -> tuple[Tensor, Tensor]:
+    """The greedy choice for one image on the CPU, over runs of pixels with the same masks.
+
+    Args:
+        masks: ``(N, P)`` bool; order, eligible: ``(N,)``.
+
+    Returns:
+        ``owner (P,)`` int32 and ``keep (N,)`` bool.
+    """
+    num_pixels, num_eligible = masks.shape[1], int(eligible.sum())
+    keep = torch.zeros_like(eligible)
+    if num_pixels == 0 or num_eligible == 0:
+        return order.new_zeros(num_pixels, dtype=torch.int32), keep
+    ranked = [masks[index] for index in order[:num_eligible].tolist()]
+    starts = run_starts(ranked, num_pixels)
+    lengths = torch.diff(starts, append=starts.new_tensor([num_pixels]))
+    windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
+    owner, keep[None, :num_eligible] = greedy_paint(
+        windows, eligible[None, :num_eligible], (1, len(starts)), overlap_threshold, lengths
+    )
+    return owner.view(-1).repeat_interleave(lengths), keep
+
+
+def _ranked_masks(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:
+    """Masks ``(B, N, P)`` one rank after the other, each as a window of one row."""
+    images = torch.arange(order.shape[0], device=order.device)
+    for rank in range(order.shape[1]):
+        yield MaskWindow(_ALL, _ALL, masks[images, order[:, rank]][:, None])

@@ -1,0 +1,117 @@
+"""The merge of a panoptic map and a part map into a 3-channel PPS map."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.checks import check_integer, check_ndim, check_shape, checks_values
+from pps_torch.ops.pixel_runs import pixel_runs
+from pps_torch.specs import EvalSpec
+from pps_torch.specs.lookups import PartLookups, part_lookups
+
+
+def merge_pps(
+    panoptic: PanopticSegmentation,
+    part_seg: Tensor,
+    spec: EvalSpec,
+    *,
+    validate: bool | None = None,
+) -> Tensor:
+    """Merges a panoptic map and a part map into the PPS map ``[scene class, instance, part]``.
+
+    The rule is that of panoptic_parts' ``merge_to_pps``. Instance numbers count up from 1 within
+    a class, in the order of the segments. Parts are looked up per class: a flat part that the
+    class cannot have becomes the spec's ``ignore_label``; classes without parts store part 1.
+    Void pixels store ``[ignore_label, 0, 0]``.
+
+    Args:
+        panoptic: segments whose ``category_ids`` are evaluation scene ids of ``spec``. A class
+            that the spec does not know is stored as it is, without parts.
+        part_seg: ``(*B, H, W)``, any integer dtype: flat part ids; 0, and ids that the spec
+            does not know, are no part of any class.
+        spec: an :class:`EvalSpec`. Its tables are copied to the device at the first call there
+            (:class:`PPSMerger` holds them).
+        validate: refuse segment ids outside the table. Default: on the CPU only; unchecked,
+            such pixels become void.
+
+    Returns:
+        ``(*B, 3, H, W)`` int32.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+
+    Example:
+        >>> import torch
+        >>> spec = EvalSpec.load("cpp_default")
+        >>> panoptic = PanopticSegmentation.from_segments(
+        ...     torch.tensor([[1, 2, 0]]), [{"id": 1, "category_id": 26}, {"id": 2, "category_id": 7}])
+        >>> merge_pps(panoptic, torch.tensor([[10, 0, 0]]), spec).tolist()   # 10 is car-wheel
+        [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
+    """
+    lookups = part_lookups(spec, part_seg.device)
+    return _merge(panoptic, part_seg, lookups.pid_of_sid_flat, spec.ignore_label, validate)
+
+
+class PPSMerger(nn.Module):
+    """:func:`merge_pps` for one spec, whose tables live on the module's device."""
+
+    def __init__(self, spec: EvalSpec) -> None:
+        super().__init__()
+        lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
+        self.register_buffer("pid_of_sid_flat", lookups.pid_of_sid_flat.clone(), persistent=False)
+        self.ignore_label = spec.ignore_label
+
+    def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
+        """See :func:`merge_pps`."""
+        return _merge(panoptic, part_seg, self.pid_of_sid_flat, self.ignore_label, None)
+
+
+def _merge(
+    panoptic: PanopticSegmentation,
+    part_seg: Tensor,
+    pid_of_sid_flat: Tensor,
+    ignore_label: int,
+    validate: bool | None,
+) -> Tensor:
+    check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
+    check_integer("part_seg", part_seg)
+    check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
+    check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
+    batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
+    num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
+    panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height * width)
+    if checks_values(validate, panoptic_seg) and panoptic_seg.numel():
+        lowest, highest = panoptic_seg.min().item(), panoptic_seg.max().item()
+        if lowest < 0 or highest > capacity:
+            raise ValueError(
+                f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, "
+                f"found {lowest}..{highest}"
+            )
+
+    category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
+    is_used = category_ids >= 0
+    void = torch.zeros_like(category_ids[:, :1])
+    sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
+    iids = torch.cat([void, torch.where(is_used, _count_within_class(category_ids), 0)], 1)
+
+    runs = pixel_runs(panoptic_seg, part_seg.reshape(num_images, height * width))
+    segment, part = (values.long() for values in runs.maps)
+    segment = torch.where((segment < 0) | (segment > capacity), 0, segment)
+    sid, iid = sids[runs.image, segment], iids[runs.image, segment]
+    last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
+    row = torch.where((sid < 0) | (sid > last_row), last_row, sid)
+    column = torch.where((part < 0) | (part > last_column), last_column, part)
+    pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
+    channels = [
+        runs.expand(values.to(torch.int32)).view(num_images, height, width)
+        for values in (sid, iid, pid)
+    ]
+    return torch.stack(channels, 1).view(*batch, 3, height, width)
+
+
+def _count_within_class(category_ids: Tensor) -> Tensor:
+    """``(B, S)`` categories -> how many segments up to this one have its category."""
+    same = category_ids[:, :, None] == category_ids[:, None, :]
+    return same.tril().sum(2)

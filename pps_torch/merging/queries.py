@@ -1,0 +1,191 @@
+"""The merge of mask-classification queries, as Mask2Former's panoptic inference does it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.checks import (
+    check_floating,
+    check_fraction,
+    check_ndim,
+    check_shape,
+    checks_values,
+)
+from pps_torch.formats.reserved import ABSENT
+from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_batch
+from pps_torch.ops.index_of import index_of
+from pps_torch.ops.pair_counts import pair_counts
+from pps_torch.ops.pixel_runs import pixel_runs
+from pps_torch.ops.upsampled_argmax import upsample_channel
+
+
+def merge_panoptic_queries(
+    class_logits: Tensor,
+    mask_logits: Tensor,
+    *,
+    thing_ids: Sequence[int] | Tensor,
+    object_mask_threshold: float = 0.8,
+    min_kept_fraction: float = 0.8,
+    out_size: tuple[int, int] | None = None,
+    validate: bool | None = None,
+) -> PanopticSegmentation:
+    """Merges the queries of a mask classification model into a panoptic map.
+
+    The rule is that of Mask2Former's ``panoptic_inference``. A query takes part when its best
+    class is not "no object" and has a probability above ``object_mask_threshold``. Each pixel
+    goes to the query with the highest class probability times mask probability, if that mask
+    probability is at least 0.5. A query is dropped when it wins less than ``min_kept_fraction``
+    of the pixels with mask probability >= 0.5. Stuff queries of one class share a segment.
+
+    Args:
+        class_logits: ``(*B, Q, C + 1)`` float; the last class is "no object".
+        mask_logits: ``(*B, Q, h, w)`` float.
+        thing_ids: class indices 0..C-1 of things, as ints or a tensor.
+        object_mask_threshold: probability; the class probability must be strictly above it.
+        min_kept_fraction: fraction (Mask2Former's ``OVERLAP_THRESHOLD``); equal to it stays.
+        out_size: ``(H, W)``: upsample the logits bilinearly (align_corners=False), one query at
+            a time. Default: the size of the logits.
+        validate: refuse NaN logits. Default: on the CPU only.
+
+    Returns:
+        :class:`PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
+        A segment's score is the class probability of its (first) query; ``category_ids`` are
+        class indices.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype, shape or threshold, naming the argument.
+
+    Example:
+        >>> import torch
+        >>> class_logits = torch.tensor([[9.0, 0.0, 0.0]])   # class 0 of 2, "no object" last
+        >>> mask_logits = torch.tensor([[[5.0, -5.0]]])
+        >>> merge_panoptic_queries(class_logits, mask_logits, thing_ids=[0]).panoptic_seg
+        tensor([[1, 0]], dtype=torch.int32)
+    """
+    check_floating("class_logits", class_logits)
+    check_floating("mask_logits", mask_logits)
+    check_ndim("class_logits", class_logits, 2, "(*B, Q, C + 1)")
+    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
+    check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
+    check_shape("mask_logits", mask_logits, (*batch, num_queries, *mask_logits.shape[-2:]))
+    check_fraction("min_kept_fraction", min_kept_fraction)
+    if checks_values(validate, class_logits):
+        if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
+            raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
+
+    size = tuple(out_size or mask_logits.shape[-2:])
+    class_logits = class_logits.reshape(-1, num_queries, num_labels).float()
+    mask_logits = mask_logits.reshape(-1, num_queries, *mask_logits.shape[-2:])
+    scores, classes = class_logits.softmax(-1).max(-1)
+    takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
+    winner, is_inside, mask_areas = _compete(mask_logits, scores, takes_part, size)
+
+    runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
+    run_winner, run_inside = runs.maps[0].long(), runs.maps[1].long()
+    counts = pair_counts(runs, run_winner, run_inside, num_queries + 1, 2, len(winner))[:, 1:]
+    visible, won = counts[:, :, 1], counts.sum(2)
+    kept_fraction = won.double() / mask_areas.double()
+    is_segment = (visible > 0) & (kept_fraction >= min_kept_fraction)
+
+    is_thing = index_of(classes, as_id_tensor("thing_ids", thing_ids, classes.device)) >= 0
+    segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
+    ids = torch.cat([segment_of_query.new_zeros(len(winner), 1), segment_of_query], 1)
+    panoptic_seg = torch.where(run_inside > 0, ids[runs.image, run_winner], 0).to(torch.int32)
+
+    row_of_query = torch.where(is_first, segment_of_query - 1, ABSENT)
+    query = torch.arange(num_queries, device=classes.device).expand_as(classes)
+    areas = visible.new_zeros(len(winner), num_queries + 1)
+    areas.scatter_add_(1, segment_of_query, torch.where(is_segment, visible, 0))
+    merged = PanopticSegmentation(
+        panoptic_seg=runs.expand(panoptic_seg).view(-1, *size),
+        category_ids=place_rows(classes, row_of_query, ABSENT),
+        is_thing=place_rows(is_thing, row_of_query, 0),
+        scores=place_rows(scores, row_of_query, 0),
+        areas=areas[:, 1:],
+        source=place_rows(torch.where(is_thing, query, ABSENT), row_of_query, ABSENT),
+        num_segments=is_first.sum(1),
+    )
+    return unflatten_batch(merged, batch)
+
+
+class QueryPanopticMerger(nn.Module):
+    """:func:`merge_panoptic_queries` with its settings; ``thing_ids`` live on the device."""
+
+    def __init__(
+        self,
+        thing_ids: Sequence[int],
+        *,
+        object_mask_threshold: float = 0.8,
+        min_kept_fraction: float = 0.8,
+    ) -> None:
+        super().__init__()
+        self.register_buffer(
+            "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
+        )
+        self.object_mask_threshold = object_mask_threshold
+        self.min_kept_fraction = min_kept_fraction
+
+    def forward(
+        self, class_logits: Tensor, mask_logits: Tensor, out_size: tuple[int, int] | None = None
+    ) -> PanopticSegmentation:
+        """See :func:`merge_panoptic_queries`."""
+        return merge_panoptic_queries(
+            class_logits,
+            mask_logits,
+            thing_ids=self.thing_ids,
+            object_mask_threshold=self.object_mask_threshold,
+            min_kept_fraction=self.min_kept_fraction,
+            out_size=out_size,
+        )
+
+
+def _compete(
+    mask_logits: Tensor, scores: Tensor, takes_part: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which query wins each pixel, one query's mask at a time.
+
+    Returns:
+        ``winner (B, H, W)`` int32: query + 1, 0 where none takes part; ``is_inside (B, H, W)``
+        bool: the winner's mask probability is at least 0.5; ``mask_areas (B, Q)`` int64: pixels
+        with mask probability >= 0.5.
+    """
+    num_images, num_queries = scores.shape
+    best = scores.new_full((num_images, *size), -1.0)
+    winner = torch.zeros_like(best, dtype=torch.int32)
+    is_inside = torch.zeros_like(best, dtype=torch.bool)
+    mask_areas = torch.zeros_like(scores, dtype=torch.int64)
+    on_cpu = scores.device.type == "cpu" and not torch.compiler.is_compiling()
+    for query in range(num_queries):
+        if on_cpu and not bool(takes_part[:, query].any()):
+            continue
+        probability = upsample_channel(mask_logits, query, size).sigmoid()
+        is_mask = probability >= 0.5
+        mask_areas[:, query] = is_mask.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
+        weighted = scores[:, query, None, None] * probability
+        wins = takes_part[:, query, None, None] & (weighted > best)
+        best = torch.where(wins, weighted, best)
+        winner = torch.where(wins, query + 1, winner)
+        is_inside = torch.where(wins, is_mask, is_inside)
+    return winner, is_inside, mask_areas
+
+
+def _number_queries(
+    classes: Tensor, is_thing: Tensor, is_segment: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Segment ids of queries in their order; stuff of one class shares the first one's.
+
+    Returns:
+        ``segment_of_query (B, Q)`` int64, 0 for dropped ones, and ``is_first (B, Q)`` bool.
+    """
+    num_queries = classes.shape[1]
+    same_stuff = (classes[:, :, None] == classes[:, None, :]) & ~is_thing[:, :, None]
+    is_earlier = torch.ones(num_queries, num_queries, device=classes.device).tril(-1).bool()
+    has_earlier = (same_stuff & is_earlier & is_segment[:, None, :]).any(2)
+    is_first = is_segment & ~has_earlier
+    number = is_first.cumsum(1) * is_first
+    of_stuff = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
+    return torch.where(is_thing, number, of_stuff) * is_segment, is_first

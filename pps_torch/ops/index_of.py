@@ -1,0 +1,24 @@
+"""Position of ids in a list of ids, without a dense table."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def index_of(values: Tensor, ids: Tensor) -> Tensor:
+    """Index of each value in ``ids``, -1 where it is not there.
+
+    Args:
+        values: tensor of any shape and integer dtype.
+        ids: ``(K,)`` distinct integers in any order.
+
+    Returns:
+        int64 of the shape of ``values``.
+    """
+    if ids.numel() == 0:
+        return torch.full_like(values, -1, dtype=torch.int64)
+    sorted_ids, order = ids.long().sort()
+    values = values.long()
+    position = torch.searchsorted(sorted_ids, values).clamp(max=ids.numel() - 1)
+    return torch.where(sorted_ids[position] == values, order[position], -1)

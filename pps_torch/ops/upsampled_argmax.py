@@ -1,0 +1,37 @@
+"""Argmax over channels of upsampled logits, one channel at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Tensor:
+    """One channel of ``(B, C, h, w)`` logits, bilinear (align_corners=False) -> ``(B, H, W)``."""
+    plane = logits[:, channel : channel + 1].float()
+    if tuple(plane.shape[-2:]) == tuple(size):
+        return plane[:, 0]
+    return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Channel with the highest upsampled logit, the first of equal ones.
+
+    Equals upsampling all channels and taking ``argmax(1)``, and never holds C x H x W.
+
+    Args:
+        logits: ``(B, C, h, w)`` float.
+        size: ``(H, W)``.
+
+    Returns:
+        ``(B, H, W)`` int64.
+    """
+    best = upsample_channel(logits, 0, size)
+    winner = torch.zeros_like(best, dtype=torch.int64)
+    for channel in range(1, logits.shape[1]):
+        plane = upsample_channel(logits, channel, size)
+        better = plane > best
+        winner = torch.where(better, channel, winner)
+        best = torch.where(better, plane, best)
+    return winner

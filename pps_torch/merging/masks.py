@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.checks import (
-    check_fraction,
     check_floating,
+    check_fraction,
     check_integer,
     check_ndim,
     check_shape,

@@ -45,8 +45,9 @@ def merge_pps(
     Example:
         >>> import torch
         >>> spec = EvalSpec.load("cpp_default")
-        >>> panoptic = PanopticSegmentation.from_segments(
-        ...     torch.tensor([[1, 2, 0]]), [{"id": 1, "category_id": 26}, {"id": 2, "category_id": 7}])
+        >>> segments_info = [{"id": 1, "category_id": 26}, {"id": 2, "category_id": 7}]
+        >>> ids = torch.tensor([[1, 2, 0]])
+        >>> panoptic = PanopticSegmentation.from_segments(ids, segments_info)
         >>> merge_pps(panoptic, torch.tensor([[10, 0, 0]]), spec).tolist()   # 10 is car-wheel
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """

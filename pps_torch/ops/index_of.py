@@ -19,6 +19,6 @@ def index_of(values: Tensor, ids: Tensor) -> Tensor:
     if ids.numel() == 0:
         return torch.full_like(values, -1, dtype=torch.int64)
     sorted_ids, order = ids.long().sort()
-    values = values.long()
+    values = values.long().contiguous()
     position = torch.searchsorted(sorted_ids, values).clamp(max=ids.numel() - 1)
     return torch.where(sorted_ids[position] == values, order[position], -1)

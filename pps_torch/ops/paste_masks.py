@@ -48,10 +48,7 @@ def box_window(box: Tensor, side: int, height: int, width: int) -> tuple[slice, 
         side: M, cells along each side of the mask.
     """
     x0, y0, x1, y1 = box.tolist()
-    reach_x, reach_y = abs(x1 - x0) / (2 * side) + 1, abs(y1 - y0) / (2 * side) + 1
-    rows = slice(_within(y0 - reach_y, height), _within(y1 + reach_y + 1, height))
-    columns = slice(_within(x0 - reach_x, width), _within(x1 + reach_x + 1, width))
-    return rows, columns
+    return _reach(y0, y1, side, height), _reach(x0, x1, side, width)
 
 
 def pasted_windows(
@@ -77,5 +74,9 @@ def pasted_windows(
         yield MaskWindow(*window, paste_masks(masks, box, *window, threshold))
 
 
-def _within(position: float, size: int) -> int:
-    return int(min(max(position, 0), size))
+def _reach(start: float, stop: float, side: int, size: int) -> slice:
+    start, stop = min(start, stop), max(start, stop)
+    margin = (stop - start) / (2 * side) + 1
+    first = min(max(start - margin, 0), size)
+    last = min(max(stop + margin + 1, 0), size)
+    return slice(int(first), int(last))

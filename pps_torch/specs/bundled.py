@@ -1,0 +1,63 @@
+"""The spec files that come with the package, and finding a spec by name or path."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pps_torch.specs.fields import SpecError
+
+Kind = Literal["evalspec", "datasetspec"]
+FOLDERS = {
+    "evalspec": Path(__file__).parent / "eval_specs",
+    "datasetspec": Path(__file__).parent / "dataset_specs",
+}
+
+
+def bundled_files(kind: Kind) -> dict[str, Path]:
+    """The bundled specs of a kind by name, e.g. `cpp_default`."""
+    return {spec_name(path, kind): path for path in sorted(FOLDERS[kind].glob("*.yaml"))}
+
+
+def spec_name(path: Path, kind: Kind) -> str:
+    """What a spec file is called: its file name without `_evalspec.yaml` or `.yaml`."""
+    return path.name.removesuffix(".yaml").removesuffix(".yml").removesuffix(f"_{kind}")
+
+
+def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
+    """The file of a bundled name, or the path itself.
+
+    Raises:
+        SpecError: neither a bundled name nor a file; lists the bundled names.
+    """
+    bundled = bundled_files(kind)
+    path = bundled.get(os.fspath(name_or_path), Path(name_or_path))
+    if not path.is_file():
+        expected = f"a file or a bundled {kind} ({', '.join(bundled)})"
+        raise SpecError(f"{path}: expected {expected}, found neither")
+    return path
+
+
+def find_dataset_spec_of(eval_spec: Path, dataset_spec_path: str) -> Path:
+    """The file that an evalspec's `dataset_spec_path` means.
+
+    It is looked up as given, beside the evalspec, then by its file name among the bundled ones. A
+    bundled evalspec means a bundled datasetspec, whatever lies in the working directory.
+
+    Raises:
+        SpecError: no such file; lists where it was looked for.
+    """
+    given = Path(dataset_spec_path)
+    bundled = FOLDERS["datasetspec"] / given.name
+    if eval_spec.parent == FOLDERS["evalspec"]:
+        candidates = [bundled]
+    else:
+        candidates = [given, eval_spec.parent / given, eval_spec.parent / given.name, bundled]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise SpecError(
+        f"{eval_spec}: dataset_spec_path: expected a datasetspec file, found none at "
+        + ", ".join(map(str, candidates))
+    )

@@ -1,0 +1,158 @@
+"""What the ids of a dataset mean: its scene classes, their parts, things and colours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pps_torch.specs.bundled import find_spec
+from pps_torch.specs.fields import Fields
+
+UNLABELED = "UNLABELED"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DatasetSpec:
+    """The classes of a dataset as its annotations number them.
+
+    Source: the datasetspec files of panoptic_parts v2, in which ids are positions: the first scene
+    class is sid 1, the first part of a class its pid 1, and 0 is `UNLABELED` for both.
+
+    Attributes:
+        name: the dataset's name.
+        scene_classes: names by sid; 0 is `UNLABELED`.
+        part_classes: sid -> names by pid, for every sid; 0 is `UNLABELED`, the only entry of a
+            class without parts.
+        things: sids of the classes with instances, in the file's order.
+        colors: sid -> (r, g, b), each 0..255.
+        countable_pids: (sid, pid in the annotation files) -> pid of the dataset. PASCAL numbers
+            the engines of an aeroplane 6 to 15; they are all its part 6. Empty for most datasets.
+    """
+
+    name: str
+    scene_classes: tuple[str, ...]
+    part_classes: dict[int, tuple[str, ...]]
+    things: tuple[int, ...]
+    colors: dict[int, tuple[int, int, int]]
+    countable_pids: dict[tuple[int, int], int]
+
+    def __repr__(self) -> str:
+        """The name and the size only; the fields fill pages."""
+        return f"DatasetSpec({self.name!r}, {len(self.scene_classes) - 1} scene classes)"
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> DatasetSpec:
+        """Reads a datasetspec: a bundled name (`cpp`, `ppp`) or the path of a YAML file.
+
+        Raises:
+            SpecError: names file, key, what was expected and what was found.
+        """
+        from pps_torch.specs.yaml_file import read_yaml
+
+        path = find_spec(name_or_path, "datasetspec")
+        return cls.from_dict(read_yaml(path), source=str(path))
+
+    @classmethod
+    def from_dict(cls, mapping: Mapping[str, Any], *, source: str = "<dict>") -> DatasetSpec:
+        """Makes a spec from the fields of a datasetspec file.
+
+        Args:
+            mapping: `name`, `scene_class2part_classes`, `scene_classes_with_instances`,
+                `scene_class2color` and, if there are any, `countable_pids_groupings`.
+            source: what errors call the mapping.
+
+        Raises:
+            SpecError: names source, key, what was expected and what was found.
+        """
+        fields = Fields(mapping, source)
+        part_names = _read_part_names(fields)
+        sids = {name: sid for sid, name in enumerate(part_names)}
+        part_classes = {sids[name]: parts for name, parts in part_names.items()}
+        return cls(
+            name=fields.name("name", fields.require("name")),
+            scene_classes=tuple(part_names),
+            part_classes=part_classes,
+            things=_read_things(fields, sids),
+            colors=_read_colors(fields, sids),
+            countable_pids=_read_countable_pids(fields, sids, part_classes),
+        )
+
+    def fold_pid(self, sid: int, file_pid: int) -> int:
+        """The dataset's pid of a pid in the annotation files (see `countable_pids`)."""
+        return self.countable_pids.get((sid, file_pid), file_pid)
+
+
+def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
+    """Scene class name -> part names, `UNLABELED` first in both."""
+    key = "scene_class2part_classes"
+
+    def read_parts(where: str, value: Any) -> tuple[str, ...]:
+        parts = [fields.name(where, part) for part in fields.sequence(where, value)]
+        return _unlabeled_first(fields, where, parts)
+
+    classes = fields.table(key, fields.name, read_parts)
+    names = _unlabeled_first(fields, key, classes)
+    return {name: classes.get(name, (UNLABELED,)) for name in names}
+
+
+def _unlabeled_first(fields: Fields, where: str, names: Iterable[str]) -> tuple[str, ...]:
+    """`names` with `UNLABELED` at 0, where a file may already have it; no name twice."""
+    names = tuple(names)
+    if names[:1] != (UNLABELED,):
+        names = (UNLABELED, *names)
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise fields.error(where, f"each name once and {UNLABELED} first", f"{name!r} again")
+    return names
+
+
+def _read_things(fields: Fields, sids: Mapping[str, int]) -> tuple[int, ...]:
+    key = "scene_classes_with_instances"
+    names = fields.sequence(key, fields.require(key))
+    return tuple(_sid_of(fields, key, fields.name(key, name), sids) for name in names)
+
+
+def _read_colors(fields: Fields, sids: Mapping[str, int]) -> dict[int, tuple[int, int, int]]:
+    key = "scene_class2color"
+    table = fields.table(key, fields.name, fields.sequence)
+    table.setdefault(UNLABELED, [0, 0, 0])
+    colors = {}
+    for name, sid in sids.items():
+        if name not in table:
+            raise fields.error(key, f"a colour for each scene class, {name!r} too", "none for it")
+        where = f"{key}[{name}]"
+        color = tuple(fields.number(where, value, low=0, high=255) for value in table[name])
+        if len(color) != 3:
+            raise fields.error(where, "three numbers [r, g, b]", str(table[name]))
+        colors[sid] = color
+    return colors
+
+
+def _read_countable_pids(
+    fields: Fields, sids: Mapping[str, int], part_classes: Mapping[int, tuple[str, ...]]
+) -> dict[tuple[int, int], int]:
+    key = "countable_pids_groupings"
+    if not fields.values.get(key):
+        return {}
+    pids: dict[tuple[int, int], int] = {}
+    for scene_class, groups in fields.mapping(key).items():
+        where = f"{key}[{scene_class}]"
+        sid = _sid_of(fields, where, scene_class, sids)
+        parts = part_classes[sid]
+        for part, file_pids in Fields({where: groups}, fields.source).mapping(where).items():
+            if part not in parts[1:]:
+                raise fields.error(where, f"parts of {scene_class} {list(parts[1:])}", repr(part))
+            for raw in fields.sequence(f"{where}[{part}]", file_pids):
+                file_pid = fields.number(f"{where}[{part}]", raw, high=99)
+                if (sid, file_pid) in pids:
+                    raise fields.error(f"{where}[{part}]", "each pid once", f"{file_pid} again")
+                pids[sid, file_pid] = parts.index(part)
+    return pids
+
+
+def _sid_of(fields: Fields, where: str, name: str, sids: Mapping[str, int]) -> int:
+    if name not in sids:
+        raise fields.error(where, "names of scene_class2part_classes", repr(name))
+    return sids[name]

@@ -1,0 +1,333 @@
+"""What is evaluated: which dataset ids count, under which evaluation ids and names."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pps_torch.specs.bundled import find_dataset_spec_of, find_spec, spec_name
+from pps_torch.specs.dataset_spec import DatasetSpec
+from pps_torch.specs.fields import ABSENT, Fields
+
+SidPid = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EvalSpec:
+    """How the ids of a dataset are evaluated.
+
+    Source: the evalspec files of panoptic_parts v2. Dataset ids and evaluation ids may differ, and
+    several dataset classes may be one evaluation class; panoptic_parts has room for both in its
+    files and evaluates neither.
+
+    Build one with `load` or `from_dict`; only they check that the fields agree with each other.
+
+    Attributes:
+        name: the bundled name, or the file name without `_evalspec.yaml`.
+        version: the file's own version text.
+        dataset: what the dataset ids mean.
+        ignore_label: the value of pixels that are not evaluated, 255 in all known files.
+        dataset_sid_to_eval_sid: the evaluated classes; the ignored ones are left out.
+        dataset_sid_pid_to_eval_sid_pid: (sid, pid) -> (sid, pid) of the parts of evaluated classes;
+            ignored ones are left out. pid -1 is a pixel without part level; an explicit pid 0 is
+            mapped as pid -1 unless the file has a key for it.
+        eval_sid_pid_to_flat: (sid, pid) -> id of that part in a map of parts of all classes. Parts
+            of several classes may share a flat id; parts of one class may not.
+        things: evaluation sids of classes with instances; like the next three in the file's order.
+        stuff: the other evaluation sids.
+        parts: evaluation sids of classes with parts, at least two each.
+        no_parts: the other evaluation sids.
+        scene_labels: evaluation sid -> name; its order is the order of the classes.
+        part_labels: flat part id -> name, as far as the file names them.
+        lookups: the tensors made so far by `dataset_lookups` and `part_lookups`. They are kept here
+            because torch.compile can look into the spec, but not into a cache around a function.
+    """
+
+    name: str
+    version: str
+    dataset: DatasetSpec
+    ignore_label: int
+    dataset_sid_to_eval_sid: dict[int, int]
+    dataset_sid_pid_to_eval_sid_pid: dict[SidPid, SidPid]
+    eval_sid_pid_to_flat: dict[SidPid, int]
+    things: tuple[int, ...]
+    stuff: tuple[int, ...]
+    parts: tuple[int, ...]
+    no_parts: tuple[int, ...]
+    scene_labels: dict[int, str]
+    part_labels: dict[int, str]
+    lookups: dict[Any, Any] = field(default_factory=dict, init=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is copied and pickled: all but the tensors, which are made again where needed."""
+        return {**self.__dict__, "lookups": {}}
+
+    def __repr__(self) -> str:
+        """The name and the sizes only; the fields fill pages."""
+        return (
+            f"EvalSpec({self.name!r}, {len(self.things)} things, {len(self.stuff)} stuff, "
+            f"{len(self.parts)} with parts)"
+        )
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> EvalSpec:
+        """Reads an evalspec and the datasetspec that it names.
+
+        The `dataset_spec_path` in the file is looked up as given, beside the file, then by its file
+        name among the bundled ones.
+
+        Args:
+            name_or_path: a bundled name (`cpp_default`, `cpp_grouped`, `ppp_default` with 57 parts,
+                `ppp_107` with 107) or the path of a YAML file as panoptic_parts v2 reads it.
+
+        Raises:
+            SpecError: names file, key, what was expected and what was found.
+
+        Example:
+            >>> from pps_torch.specs import EvalSpec
+            >>> spec = EvalSpec.load("cpp_default")
+            >>> spec
+            EvalSpec('cpp_default', 8 things, 11 stuff, 5 with parts)
+            >>> spec.scene_labels[24], spec.part_pids[24]
+            ('person', (1, 2, 3, 4))
+            >>> spec.part_labels[spec.eval_sid_pid_to_flat[24, 2]]
+            'person-head'
+        """
+        from pps_torch.specs.yaml_file import read_yaml
+
+        path = find_spec(name_or_path, "evalspec")
+        fields = Fields(read_yaml(path), str(path))
+        dataset_spec_path = fields.name("dataset_spec_path", fields.require("dataset_spec_path"))
+        dataset = DatasetSpec.load(find_dataset_spec_of(path, dataset_spec_path))
+        name = spec_name(path, "evalspec")
+        return cls.from_dict(fields.values, dataset, name=name, source=fields.source)
+
+    @classmethod
+    def from_dict(
+        cls,
+        mapping: Mapping[str, Any],
+        dataset: DatasetSpec,
+        *,
+        name: str = "unnamed",
+        source: str = "<dict>",
+    ) -> EvalSpec:
+        """Makes a spec from the fields of an evalspec file; `dataset_spec_path` is not read.
+
+        Args:
+            mapping: the fields; ids as ints (`2401`) or text (`"24_01"`).
+            dataset: what the dataset ids mean.
+            name: what results call the spec.
+            source: what errors call the mapping.
+
+        Raises:
+            SpecError: names source, key, what was expected and what was found.
+
+        Warns:
+            UserWarning: a class declared without parts for which several parts are mapped.
+        """
+        fields = Fields(mapping, source)
+        sids = _read_sids(fields, dataset)
+        evaluated = set(sids.values())
+        things, stuff = _read_halves(fields, "eval_sid_things", "eval_sid_stuff", evaluated)
+        parts, no_parts = _read_halves(fields, "eval_sid_parts", "eval_sid_no_parts", evaluated)
+        spec = cls(
+            name=name,
+            version=fields.name("version", fields.require("version")),
+            dataset=dataset,
+            ignore_label=fields.number("ignore_label", fields.require("ignore_label")),
+            dataset_sid_to_eval_sid=sids,
+            dataset_sid_pid_to_eval_sid_pid=_read_parts(fields, dataset, sids),
+            eval_sid_pid_to_flat=_read_flat_ids(fields),
+            things=things,
+            stuff=stuff,
+            parts=parts,
+            no_parts=no_parts,
+            scene_labels=_read_scene_labels(fields, evaluated),
+            part_labels=fields.table("eval_pid_flat2scene_part_label", fields.flat_id, fields.name),
+        )
+        _check_ignore_label(fields, spec)
+        _check_parts(fields, spec)
+        _warn_of_unused_parts(fields, spec)
+        return spec
+
+    @property
+    def eval_sids(self) -> tuple[int, ...]:
+        """The evaluated classes in class order: `eval_sids[class_index]` is a class's sid."""
+        return tuple(self.scene_labels)
+
+    @property
+    def part_pids(self) -> dict[int, tuple[int, ...]]:
+        """Evaluation sid -> its pids, ascending, for each class with parts."""
+        pids = _mapped_pids(self)
+        return {sid: pids[sid] for sid in self.parts}
+
+    @property
+    def num_parts_flat(self) -> int:
+        """The highest flat part id; 0 where no class has parts."""
+        return max((0, *self.eval_sid_pid_to_flat.values()))
+
+    @property
+    def colors(self) -> dict[int, tuple[int, int, int]]:
+        """Evaluation sid -> (r, g, b) of the first dataset class that is mapped to it."""
+        first_sids: dict[int, int] = {}
+        for sid, eval_sid in self.dataset_sid_to_eval_sid.items():
+            first_sids.setdefault(eval_sid, sid)
+        return {sid: self.dataset.colors[first_sids[sid]] for sid in self.eval_sids}
+
+    @property
+    def categories(self) -> list[dict[str, Any]]:
+        """The classes as COCO category dicts, in class order, ready for JSON."""
+        colors = self.colors
+        return [
+            {
+                "id": sid,
+                "name": label,
+                "isthing": int(sid in self.things),
+                "color": list(colors[sid]),
+            }
+            for sid, label in self.scene_labels.items()
+        ]
+
+    def fold_pid(self, sid: int, file_pid: int) -> int:
+        """The dataset's pid of a pid in the annotation files; see `DatasetSpec.countable_pids`."""
+        return self.dataset.fold_pid(sid, file_pid)
+
+
+def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
+    """Dataset sid -> evaluation sid, the ignored left out."""
+    key = "dataset_sid2eval_sid"
+    targets = fields.targets(key, fields.any_sid, fields.sid)
+    sids = {sid: eval_sid for sid, eval_sid in targets.items() if eval_sid is not None}
+    for sid in sids:
+        _check_known(fields, f"{key}[{sid}]", sid, dataset)
+    if not sids:
+        raise fields.error(key, "at least one evaluated class", "all of them IGNORED")
+    return sids
+
+
+def _read_parts(
+    fields: Fields, dataset: DatasetSpec, sids: Mapping[int, int]
+) -> dict[SidPid, SidPid]:
+    """Dataset (sid, pid) -> evaluation (sid, pid), the ignored left out; pid 0 follows pid -1."""
+    key = "dataset_sid_pid2eval_sid_pid"
+    targets = fields.targets(key, fields.sid_pid, fields.part)
+    parts: dict[SidPid, SidPid] = {}
+    for (sid, pid), target in targets.items():
+        if target is None:
+            continue
+        where = f"{key}[{_text(sid, pid)}]"
+        _check_known(fields, where, sid, dataset)
+        if sid not in sids:
+            continue
+        if target[0] != sids[sid]:
+            expected = f"a part of {sids[sid]}, to which dataset_sid2eval_sid maps {sid}"
+            raise fields.error(where, expected, _text(*target))
+        parts[sid, pid] = target
+        if pid == ABSENT and (sid, 0) not in targets:
+            parts[sid, 0] = target
+    return parts
+
+
+def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
+    """Evaluation (sid, pid) -> flat id, no flat id twice within a class."""
+    key = "eval_sid_pid2eval_pid_flat"
+    flat_ids = fields.table(key, fields.part, fields.number)
+    owners: dict[tuple[int, int], int] = {}
+    for (sid, pid), flat_id in flat_ids.items():
+        if (sid, flat_id) in owners:
+            other = _text(sid, owners[sid, flat_id])
+            expected = "flat ids that differ within a class"
+            raise fields.error(f"{key}[{_text(sid, pid)}]", expected, f"{flat_id}, as {other} has")
+        owners[sid, flat_id] = pid
+    return flat_ids
+
+
+def _read_halves(
+    fields: Fields, first: str, second: str, evaluated: set[int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Two lists of sids that together hold each evaluated sid once."""
+    halves = []
+    seen: dict[int, str] = {}
+    for key in (first, second):
+        half = tuple(fields.sid(key, sid) for sid in fields.sequence(key, fields.require(key)))
+        for sid in half:
+            if sid in seen:
+                raise fields.error(key, "each sid once", f"{sid}, already in {seen[sid]}")
+            seen[sid] = key
+        halves.append(half)
+    if set(seen) != evaluated:
+        expected = "together the evaluation sids of dataset_sid2eval_sid"
+        missing, extra = _listed(evaluated - set(seen)), _listed(set(seen) - evaluated)
+        found = f"missing: {missing}; not evaluated: {extra}"
+        raise fields.error(f"{first}, {second}", expected, found)
+    return halves[0], halves[1]
+
+
+def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
+    """Evaluation sid -> name in the file's order, names of other sids left out."""
+    key = "eval_sid2scene_label"
+    labels = fields.table(key, fields.any_sid, fields.name)
+    if missing := evaluated - set(labels):
+        raise fields.error(key, "a name for each evaluated sid", f"none for {_listed(missing)}")
+    return {sid: label for sid, label in labels.items() if sid in evaluated}
+
+
+def _check_known(fields: Fields, where: str, sid: int, dataset: DatasetSpec) -> None:
+    highest = len(dataset.scene_classes) - 1
+    if not 1 <= sid <= highest:
+        raise fields.error(where, f"a sid from 1 to {highest} of {dataset.name}", str(sid))
+
+
+def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
+    """No id may have the value that marks what is not evaluated."""
+    for sid in spec.eval_sids:
+        if sid == spec.ignore_label:
+            raise fields.error("ignore_label", "a value that is no evaluated sid", str(sid))
+    for sid, pid in (*spec.dataset_sid_pid_to_eval_sid_pid.values(), *spec.eval_sid_pid_to_flat):
+        if pid == spec.ignore_label:
+            found = f"{pid} of {_text(sid, pid)}"
+            raise fields.error("ignore_label", "a value that is no pid", found)
+
+
+def _check_parts(fields: Fields, spec: EvalSpec) -> None:
+    """A class with parts has at least two, each with a flat id."""
+    for sid, pids in spec.part_pids.items():
+        if len(pids) < 2:
+            expected = f"at least two parts of {sid} ({spec.scene_labels[sid]}) to be mapped"
+            found = f"{_listed(_text(sid, pid) for pid in pids)}: declare it without parts"
+            raise fields.error("eval_sid_parts", expected, found)
+        for pid in pids:
+            if (sid, pid) not in spec.eval_sid_pid_to_flat:
+                expected, found = "a flat id for each evaluated part", f"none for {_text(sid, pid)}"
+                raise fields.error("eval_sid_pid2eval_pid_flat", expected, found)
+
+
+def _warn_of_unused_parts(fields: Fields, spec: EvalSpec) -> None:
+    mapped_pids = _mapped_pids(spec)
+    for sid in spec.no_parts:
+        if (num_parts := len(mapped_pids[sid])) > 1:
+            warnings.warn(
+                f"{fields.source}: eval_sid_no_parts: {sid} ({spec.scene_labels[sid]}) is "
+                f"evaluated without parts, although {num_parts} of its parts are mapped",
+                stacklevel=3,
+            )
+
+
+def _mapped_pids(spec: EvalSpec) -> dict[int, tuple[int, ...]]:
+    """Evaluation sid -> the pids to which dataset parts are mapped, ascending, for every class."""
+    pids: dict[int, tuple[int, ...]] = {sid: () for sid in spec.eval_sids}
+    for sid, pid in sorted(set(spec.dataset_sid_pid_to_eval_sid_pid.values())):
+        pids[sid] += (pid,)
+    return pids
+
+
+def _text(sid: int, pid: int) -> str:
+    """A part the way the files write it."""
+    return str(sid) if pid == ABSENT else f"{sid}_{pid:02d}"
+
+
+def _listed(items: Iterable[Any]) -> str:
+    return ", ".join(map(str, sorted(items))) or "none"

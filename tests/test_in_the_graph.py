@@ -1,0 +1,220 @@
+"""Merging and metric updates never wait for the device: traced, exported, and run on CUDA.
+
+Without a GPU the same claims are checked by tracing: fake CUDA tensors refuse every operation
+that needs a value on the host, and ``torch.compile(fullgraph=True)`` every graph break.
+"""
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import pps_torch
+from pps_torch import EvalSpec, PanopticTarget
+
+SPEC = EvalSpec.load("cpp_default")
+SIZE = (64, 96)
+# A spec keeps its tables per device; made here, they are real tensors and not fake ones.
+pps_torch.PPSMerger(SPEC), pps_torch.PartPanopticQuality(SPEC)
+
+
+class CountParts(torch.nn.Module):
+    """A PartPQ update as a function of its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.metric = pps_torch.PartPanopticQuality(SPEC)
+
+    def forward(self, pps, gt_uids):
+        self.metric.reset()
+        return self.metric.update(pps, gt_uids).class_sums.clone()
+
+
+class CountSegments(torch.nn.Module):
+    """A PQ update as a function of its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.metric = pps_torch.PanopticQuality(SPEC)
+
+    def forward(self, pred, target):
+        self.metric.reset()
+        return self.metric.update(pred, target).class_sums.clone()
+
+
+class MergeQueries(pps_torch.QueryPanopticMerger):
+    """The query merger with upsampling."""
+
+    def forward(self, class_logits, mask_logits):
+        return super().forward(class_logits, mask_logits, SIZE)
+
+
+class PostProcess(pps_torch.PPSPostProcessor):
+    """The post-processor for images of one size."""
+
+    def forward(self, *heads):
+        return super().forward(*heads, SIZE)
+
+
+def _instances(device, num=6):
+    scores = torch.rand(2, num, device=device)
+    return scores, torch.randint(24, 29, (2, num), device=device)
+
+
+def _sem_seg(device):
+    return torch.randint(7, 34, (2, *SIZE), device=device)
+
+
+def _boxes(device, num=6):
+    corners = torch.rand(2, num, 2, device=device) * 40
+    return torch.cat([corners, corners + 24], 2)
+
+
+def _panoptic(device):
+    masks = torch.rand(2, 6, *SIZE, device=device) > 0.7
+    merger = pps_torch.PanopticMerger(SPEC.stuff, stuff_area_limit=4).to(device)
+    return merger(_sem_seg(device), masks, *_instances(device))
+
+
+def merge_masks(device):
+    masks = torch.rand(2, 6, *SIZE, device=device) > 0.7
+    inputs = (_sem_seg(device), masks, *_instances(device))
+    return pps_torch.PanopticMerger(SPEC.stuff, stuff_area_limit=4), inputs
+
+
+def merge_boxes(device):
+    probs = torch.rand(2, 6, 28, 28, device=device)
+    inputs = (_sem_seg(device), probs, _boxes(device), *_instances(device))
+    return pps_torch.BoxPanopticMerger(SPEC.stuff, stuff_area_limit=4), inputs
+
+
+def merge_queries(device):
+    inputs = (torch.rand(2, 5, 20, device=device) * 9, torch.randn(2, 5, 8, 12, device=device))
+    return MergeQueries([0, 1, 2], object_mask_threshold=0.2, min_kept_fraction=0.1), inputs
+
+
+def merge_pps(device):
+    return pps_torch.PPSMerger(SPEC), (_panoptic(device), _sem_seg(device))
+
+
+def post_process(device):
+    heads = (
+        torch.randn(2, 19, 16, 24, device=device),
+        torch.rand(2, 6, 28, 28, device=device),
+        _boxes(device),
+        torch.rand(2, 6, device=device),
+        torch.randint(8, (2, 6), device=device),
+        torch.randn(2, 24, 16, 24, device=device),
+    )
+    return PostProcess(SPEC, stuff_area_limit=4), heads
+
+
+def count_segments(device):
+    pred, target = _panoptic(device), _panoptic(device)
+    is_crowd = target.is_thing & (target.areas % 3 == 0)
+    target = PanopticTarget(
+        target.panoptic_seg, target.category_ids, is_crowd, target.num_segments
+    )
+    return CountSegments(), (pred, target)
+
+
+def count_parts(device):
+    pps = pps_torch.PPSMerger(SPEC).to(device)(_panoptic(device), _sem_seg(device) % 24)
+    sids, iids = _sem_seg(device), torch.randint(0, 3, (2, *SIZE), device=device)
+    return CountParts(), (pps, (sids * 1000 + iids) * 100 + iids)
+
+
+CASES = [
+    merge_masks,
+    merge_boxes,
+    merge_queries,
+    merge_pps,
+    post_process,
+    count_segments,
+    count_parts,
+]
+
+
+def tensors(value):
+    """The tensors of nested tuples, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [tensor for item in value for tensor in tensors(item)]
+
+
+def assert_same(found, expected):
+    for one, other in zip(tensors(found), tensors(expected), strict=True):
+        assert torch.equal(one.cpu(), other.cpu())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_value_is_needed_on_the_host(case):
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        module, inputs = case("cuda")
+        outputs = tensors(module.to("cuda")(*inputs))
+    assert all(output.device.type == "cuda" for output in outputs)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_graph_and_the_same_result(case):
+    torch.manual_seed(0)
+    module, inputs = case("cpu")
+    expected = module(*inputs)
+    torch._dynamo.reset()
+    assert_same(torch.compile(module, fullgraph=True, backend="eager")(*inputs), expected)
+
+
+def test_post_processor_exports():
+    torch.manual_seed(0)
+    module, inputs = post_process("cpu")
+    exported = torch.export.export(module, inputs).module()
+    assert_same(exported(*inputs), module(*inputs))
+
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@needs_cuda
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_cuda_does_not_synchronise_and_equals_the_cpu(case):
+    torch.manual_seed(0)
+    module, inputs = case("cpu")
+    expected = module(*inputs)
+    module, inputs = module.cuda(), _to_cuda(inputs)
+    module(*inputs)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = module(*inputs)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert_same(found, expected)
+
+
+@needs_cuda
+@pytest.mark.gpu
+@pytest.mark.parametrize("case", CASES)
+def test_cuda_graph_replays_on_new_inputs(case):
+    torch.manual_seed(1)
+    module, inputs = case("cuda")
+    module = module.cuda()
+    _, fresh = case("cuda")
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        module(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = module(*inputs)
+    for held, new in zip(tensors(inputs), tensors(fresh), strict=True):
+        held.copy_(new)
+    graph.replay()
+    assert_same(outputs, module(*fresh))
+
+
+def _to_cuda(value):
+    if isinstance(value, torch.Tensor):
+        return value.cuda()
+    moved = [_to_cuda(item) for item in value]
+    return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)

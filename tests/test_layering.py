@@ -1,0 +1,69 @@
+"""The rooms import each other in one direction only, and importing the package stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pps_torch"
+ROOMS = (
+    "specs",
+    "formats",
+    "ops",
+    "merging",
+    "metrics",
+    "io",
+    "visualization",
+    "integrations",
+    "pipelines",
+    "cli",
+)
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE]
+
+
+def imported_rooms(path):
+    """Rooms of this package that a file imports."""
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            modules.append(node.module)
+        elif isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+    return {m.split(".")[1] for m in modules if m.startswith("pps_torch.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_rooms_import_upward_only(path):
+    room = path.relative_to(PACKAGE).parts[0]
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    if room == "metrics":
+        allowed.remove("merging")
+    assert imported_rooms(path) <= allowed
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_say_what_they_hold_and_stay_readable(path):
+    source = path.read_text()
+    assert ast.get_docstring(ast.parse(source)), f"{path}: expected a docstring"
+    assert len(source.splitlines()) <= 450
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("pps_torch", "triton PIL pycocotools yaml torchvision detectron2 matplotlib tqdm"),
+        ("pps_torch.cli.main", "torch PIL pycocotools yaml"),
+    ],
+)
+def test_import_stays_light(module, heavy):
+    code = f"import sys, {module}; print([m for m in {heavy.split()!r} if m in sys.modules])"
+    baseline = "import sys, torch; print([m for m in {!r} if m in sys.modules])".format(
+        heavy.split()
+    )
+    run = [sys.executable, "-c"]
+    loaded = subprocess.run([*run, code], capture_output=True, text=True, check=True).stdout
+    with_torch = subprocess.run([*run, baseline], capture_output=True, text=True).stdout
+    by_torch = set(ast.literal_eval(with_torch)) if module == "pps_torch" else set()
+    assert set(ast.literal_eval(loaded)) <= by_torch

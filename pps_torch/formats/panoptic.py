@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pps_torch.formats.checks import check_integer
 from pps_torch.formats.reserved import ABSENT, VOID_ID
+from pps_torch.formats.runs import expand_runs
 
 
 class PanopticSegmentation(NamedTuple):
@@ -178,5 +179,5 @@ def _number_segments(
     missing = keys[1:][areas[1:] == 0].tolist()
     if missing:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    panoptic_seg = numbers[position].to(torch.int32).repeat_interleave(lengths)
-    return panoptic_seg.reshape(ids.shape), areas[1:]
+    panoptic_seg = expand_runs(numbers[position].to(torch.int32).cpu(), lengths.cpu())
+    return panoptic_seg.view(ids.shape).to(ids.device), areas[1:]

@@ -16,6 +16,7 @@ from pps_torch.formats.checks import (
     check_shape,
     checks_values,
 )
+from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 from pps_torch.merging.segment_table import (
     add_stuff,
     as_id_tensor,
@@ -23,7 +24,6 @@ from pps_torch.merging.segment_table import (
     unflatten_batch,
 )
 from pps_torch.ops.greedy_paint import MaskWindow, greedy_paint
-from pps_torch.ops.pixel_runs import run_starts
 
 _ALL = slice(None)
 
@@ -187,12 +187,12 @@ def _paint_runs(
         return order.new_zeros(num_pixels, dtype=torch.int32), keep
     ranked = [masks[index] for index in order[:num_eligible].tolist()]
     starts = run_starts(ranked, num_pixels)
-    lengths = torch.diff(starts, append=starts.new_tensor([num_pixels]))
+    lengths = run_lengths(starts, num_pixels)
     windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
     owner, keep[None, :num_eligible] = greedy_paint(
         windows, eligible[None, :num_eligible], (1, len(starts)), overlap_threshold, lengths
     )
-    return owner.view(-1).repeat_interleave(lengths), keep
+    return expand_runs(owner.view(-1), lengths), keep
 
 
 def _ranked_masks(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:

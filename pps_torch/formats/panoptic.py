@@ -67,7 +67,7 @@ class PanopticSegmentation(NamedTuple):
             for info in segments_info
         ]
         count, device = len(segments_info), ids.device
-        source = torch.where(torch.tensor(things, device=device), torch.arange(count), ABSENT)
+        source = torch.where(torch.tensor(things, dtype=torch.bool), torch.arange(count), ABSENT)
         rows = _RowPadding(count, capacity, device)
         return cls(
             panoptic_seg=panoptic_seg,

@@ -83,7 +83,7 @@ def merge_panoptic_boxes(
         raise ValueError("boxes: expected finite pixels, found NaN or infinity")
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(-1, height, width)
+    sem_seg = sem_seg.reshape(len(scores), height, width)
     mask_probs = mask_probs.reshape(scores.shape + (side, side))
     boxes = boxes.reshape(scores.shape + (4,))
     order, eligible = rank_instances(scores, score_threshold)

@@ -89,7 +89,7 @@ def merge_panoptic(
     check_fraction("overlap_threshold", overlap_threshold)
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(-1, height, width)
+    sem_seg = sem_seg.reshape(len(scores), height, width)
     masks = pred_masks.reshape(scores.shape + (height * width,))
     order, eligible = rank_instances(scores, score_threshold)
     if masks.device.type == "cpu" and not torch.compiler.is_compiling():

@@ -118,7 +118,8 @@ def _argmax(name: str, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Te
     if logits.shape[-3] != ids.numel():
         raise ValueError(f"{name}: expected {ids.numel()} channels, got {logits.shape[-3]}")
     batch = logits.shape[:-3]
-    return upsampled_argmax(logits.reshape(-1, *logits.shape[-3:]), size).view(*batch, *size)
+    logits = logits.reshape(batch.numel(), *logits.shape[-3:])
+    return upsampled_argmax(logits, size).view(*batch, *size)
 
 
 def _refuse_unknown(name: str, ids: Sequence[int], known: set[int]) -> None:

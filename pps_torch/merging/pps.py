@@ -93,7 +93,7 @@ def _merge(
 
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
-    void = torch.zeros_like(category_ids[:, :1])
+    void = category_ids.new_zeros(num_images, 1)
     sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
     iids = torch.cat([void, torch.where(is_used, _count_within_class(category_ids), 0)], 1)
 

@@ -78,30 +78,31 @@ def merge_panoptic_queries(
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
     size = tuple(out_size or mask_logits.shape[-2:])
-    class_logits = class_logits.reshape(-1, num_queries, num_labels).float()
-    mask_logits = mask_logits.reshape(-1, num_queries, *mask_logits.shape[-2:])
+    num_images = class_logits.shape[:-2].numel()
+    class_logits = class_logits.reshape(num_images, num_queries, num_labels).float()
+    mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = class_logits.softmax(-1).max(-1)
     takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
     winner, is_inside, mask_areas = _compete(mask_logits, scores, takes_part, size)
 
     runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
     run_winner, run_inside = runs.maps[0].long(), runs.maps[1].long()
-    counts = pair_counts(runs, run_winner, run_inside, num_queries + 1, 2, len(winner))[:, 1:]
+    counts = pair_counts(runs, run_winner, run_inside, num_queries + 1, 2, num_images)[:, 1:]
     visible, won = counts[:, :, 1], counts.sum(2)
     kept_fraction = won.double() / mask_areas.double()
     is_segment = (visible > 0) & (kept_fraction >= min_kept_fraction)
 
     is_thing = index_of(classes, as_id_tensor("thing_ids", thing_ids, classes.device)) >= 0
     segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
-    ids = torch.cat([segment_of_query.new_zeros(len(winner), 1), segment_of_query], 1)
+    ids = torch.cat([segment_of_query.new_zeros(num_images, 1), segment_of_query], 1)
     panoptic_seg = torch.where(run_inside > 0, ids[runs.image, run_winner], 0).to(torch.int32)
 
     row_of_query = torch.where(is_first, segment_of_query - 1, ABSENT)
     query = torch.arange(num_queries, device=classes.device).expand_as(classes)
-    areas = visible.new_zeros(len(winner), num_queries + 1)
+    areas = visible.new_zeros(num_images, num_queries + 1)
     areas.scatter_add_(1, segment_of_query, torch.where(is_segment, visible, 0))
     merged = PanopticSegmentation(
-        panoptic_seg=runs.expand(panoptic_seg).view(-1, *size),
+        panoptic_seg=runs.expand(panoptic_seg).view(num_images, *size),
         category_ids=place_rows(classes, row_of_query, ABSENT),
         is_thing=place_rows(is_thing, row_of_query, 0),
         scores=place_rows(scores, row_of_query, 0),

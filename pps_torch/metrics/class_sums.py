@@ -65,8 +65,11 @@ class SegmentMetric(nn.Module):
     def __init__(self, num_classes: int, fault_names: Sequence[str]) -> None:
         super().__init__()
         self.fault_names = tuple(fault_names)
-        self.register_buffer("class_sums", torch.zeros(num_classes, 5, dtype=torch.int64))
-        self.register_buffer("faults", torch.zeros(len(self.fault_names), dtype=torch.int64))
+        with torch.inference_mode(False):
+            class_sums = torch.zeros(num_classes, 5, dtype=torch.int64)
+            faults = torch.zeros(len(self.fault_names), dtype=torch.int64)
+        self.register_buffer("class_sums", class_sums)
+        self.register_buffer("faults", faults)
         self._is_synced = False
 
     def reset(self) -> SegmentMetric:

@@ -177,7 +177,7 @@ class PanopticQuality(SegmentMetric):
         joint = pair_counts(
             runs, gt_index, pred_index, gt_class.shape[1], pred_class.shape[1], num_images
         )
-        is_crowd = target.is_crowd.reshape(num_images, -1)
+        is_crowd = target.is_crowd.reshape(num_images, gt_row.shape[1] - 1)
         is_crowd = torch.cat([torch.zeros_like(gt_row[:, :1]), is_crowd], 1)
         matches = match_segments(
             joint, gt_class, pred_class, is_crowd, _last_crowd_of_class(is_crowd, gt_class)
@@ -192,9 +192,9 @@ class PanopticQuality(SegmentMetric):
 
     def _classes(self, category_ids: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
         """Class index of each segment, -1 for void and unknown ones; and which rows are in use."""
-        category_ids = category_ids.reshape(num_images, -1).long()
+        category_ids = category_ids.reshape(num_images, category_ids.shape[-1]).long()
         index = index_of(category_ids, self.category_ids)
-        void = torch.full_like(index[:, :1], -1)
+        void = index.new_full((num_images, 1), -1)
         is_row = torch.cat([void < 0, category_ids >= 0], 1)
         return torch.cat([void, torch.where(category_ids >= 0, index, -1)], 1), is_row
 

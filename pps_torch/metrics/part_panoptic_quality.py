@@ -116,6 +116,9 @@ class PartPanopticQuality(SegmentMetric):
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
         self.spec = spec
         self.capacity = capacity
+        # A segment's key is its group (or class) and a slot: its instance id, or the crowd's.
+        self._crowd_slot = capacity + 1
+        self._stride = capacity + 2
         self.validate = validate
         lookups = dataset_lookups(spec, torch.device("cpu"))
         for name in (
@@ -150,7 +153,7 @@ class PartPanopticQuality(SegmentMetric):
         check_shape("pps", pps, (*batch, 3, height, width))
         num_images = gt_uids.shape[:-2].numel()
         channels = pps.reshape(num_images, 3, height * width).unbind(1)
-        self._count(pixel_runs(gt_uids.reshape(num_images, -1), *channels), num_images)
+        self._count(pixel_runs(gt_uids.reshape(num_images, height * width), *channels), num_images)
         if self.validate:
             self.class_counts()
         return self
@@ -183,9 +186,8 @@ class PartPanopticQuality(SegmentMetric):
         pred, pred_part, pred_faults = self._pred_segments(
             runs, pred_sids, pred_iids, pred_parts, num_images
         )
-        stride = self.capacity + 1
-        gt_class = torch.where(gt.keys >= 0, self.class_of_group[gt.keys // stride], -1)
-        pred_class = torch.where(pred.keys >= 0, pred.keys // stride, -1)
+        gt_class = torch.where(gt.keys >= 0, self.class_of_group[gt.keys // self._stride], -1)
+        pred_class = torch.where(pred.keys >= 0, pred.keys // self._stride, -1)
         joint = pair_counts(
             runs, gt.index, pred.index, gt.keys.shape[1], pred.keys.shape[1], num_images
         )
@@ -193,7 +195,7 @@ class PartPanopticQuality(SegmentMetric):
             runs, gt.index, gt_part, gt.keys.shape[1], NUM_PART_LABELS, num_images
         )
         has_parts = (gt_class >= 0) & self.has_parts_class[gt_class]
-        is_crowd = (gt.keys >= 0) & (gt.keys % stride == self.capacity)
+        is_crowd = (gt.keys >= 0) & (gt.keys % self._stride == self._crowd_slot)
         is_crowd = is_crowd | (has_parts & (gt_parts[:, :, 1:].sum(2) == 0))
         matches = match_segments(joint, gt_class, pred_class, is_crowd, is_crowd)
 
@@ -219,10 +221,10 @@ class PartPanopticQuality(SegmentMetric):
         sids = torch.where(sids > last, last, sids)
         group, class_index = self.group_of_sid[sids], self.class_of_sid[sids]
         is_crowd = (iids < 0) & (class_index >= 0) & self.is_thing_class[class_index]
-        is_too_high = (class_index >= 0) & (iids >= self.capacity)
-        slot = torch.where(is_crowd, self.capacity, torch.where(iids < 0, 0, iids))
-        key = torch.where((group < 0) | is_too_high, -1, group * (self.capacity + 1) + slot)
-        num_keys = len(self.class_of_group) * (self.capacity + 1)
+        is_too_high = (class_index >= 0) & (iids > self.capacity)
+        slot = torch.where(is_crowd, self._crowd_slot, torch.where(iids < 0, 0, iids))
+        key = torch.where((group < 0) | is_too_high, -1, group * self._stride + slot)
+        num_keys = len(self.class_of_group) * self._stride
         segments = dense_indices(
             runs.image, key, num_images=num_images, num_keys=num_keys, capacity=self.capacity
         )
@@ -236,13 +238,13 @@ class PartPanopticQuality(SegmentMetric):
         last = len(self.class_of_eval_sid) - 1
         class_index = self.class_of_eval_sid[torch.where((sids < 0) | (sids > last), last, sids)]
         is_outside = (class_index >= 0) & ((iids < 0) | (iids > self.capacity))
-        key = class_index * (self.capacity + 1) + iids
+        key = class_index * self._stride + iids
         key = torch.where((class_index < 0) | is_outside, -1, key)
         segments = dense_indices(
             runs.image,
             key,
             num_images=num_images,
-            num_keys=len(self.class_sums) * (self.capacity + 1),
+            num_keys=len(self.class_sums) * self._stride,
             capacity=self.capacity,
         )
         has_parts = (class_index >= 0) & self.has_parts_class[class_index]

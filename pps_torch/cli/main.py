@@ -1,0 +1,282 @@
+"""``pps-torch NAME ...``: arguments only; each command calls one function of the pipelines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+# Importing the pipelines loads torch, which takes a second: each command does so when it runs,
+# so that -h and a mistyped argument answer at once.
+
+
+def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        arguments: the words of the command line; default: those of this process.
+        command: the command, where the words do not begin with it.
+
+    Returns:
+        The exit code: 0, or 2 for wrong arguments or input, 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = _parser().parse_args([command, *words] if command else words)
+    try:
+        return _run(parsed)
+    except KeyboardInterrupt:
+        print("stopped; the files written so far are complete", file=sys.stderr)
+        return 130
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from pps_torch.io.errors import InputError
+    from pps_torch.specs import SpecError
+
+    try:
+        parsed.run(parsed, _options(parsed))
+    except (InputError, SpecError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pps-torch", description="Panoptic and part-aware panoptic segmentation, file to file."
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (
+        _add_prepare_data,
+        _add_merge_to_panoptic,
+        _add_merge_to_pps,
+        _add_eval_partpq,
+        _add_eval_pq,
+        _add_visualize,
+        _add_demo,
+    ):
+        _add_common(add(commands))
+    return parser
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help: str) -> argparse.ArgumentParser:
+    return commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    common = parser.add_argument_group("common options")
+    common.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:INDEX")
+    common.add_argument("--workers", type=int, help="threads; default: one a core, at most 8")
+    common.add_argument("--overwrite", action="store_true", help="replace earlier output")
+    common.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
+
+
+def _options(parsed: argparse.Namespace):
+    from pps_torch.pipelines.run_options import RunOptions
+
+    return RunOptions(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet)
+
+
+def _add_spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "eval_spec",
+        metavar="EVAL_SPEC",
+        help="cpp_default, cpp_grouped, ppp_default, ppp_107, or the path of an EvalSpec",
+    )
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images_json", metavar="IMAGES_JSON", help="list of images (prepare_data)")
+
+
+def _add_prepare_data(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(commands, "prepare_data", "list the images of a split in images.json")
+    parser.add_argument(
+        "dataset_dir", metavar="DATASET_DIR", help="ground-truth TIFFs of the split"
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where images.json goes")
+    parser.add_argument("dataset", metavar="DATASET", choices=("Cityscapes", "Pascal"))
+    parser.set_defaults(run=_prepare_data)
+    return parser
+
+
+def _prepare_data(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.prepare_data import prepare_data
+
+    prepare_data(parsed.dataset_dir, parsed.output_dir, parsed.dataset, options=options)
+
+
+def _add_merge_to_panoptic(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(
+        commands, "merge_to_panoptic", "merge semantic and instance predictions to panoptic ones"
+    )
+    _add_spec(parser)
+    parser.add_argument(
+        "inst_pred",
+        metavar="INST_PRED",
+        help="COCO: a JSON, or a folder with one per image; Cityscapes: the folder of txt and PNGs",
+    )
+    parser.add_argument("sem_pred_dir", metavar="SEM_PRED_DIR", help="PNGs of scene class ids")
+    parser.add_argument(
+        "output_dir", metavar="OUTPUT_DIR", help="gets panoptic.json and panoptic/*.png"
+    )
+    _add_images(parser)
+    parser.add_argument("--instseg_format", choices=("COCO", "Cityscapes"), default="COCO")
+    parser.add_argument(
+        "--score_threshold", type=float, default=0.5, help="drop instances below it (0.5)"
+    )
+    parser.add_argument(
+        "--overlap_threshold",
+        type=float,
+        default=0.5,
+        help="drop instances of which better ones cover a larger fraction (0.5)",
+    )
+    parser.add_argument(
+        "--stuff_area_limit", type=int, default=1024, help="pixels a stuff segment needs (1024)"
+    )
+    parser.set_defaults(run=_merge_to_panoptic)
+    return parser
+
+
+def _merge_to_panoptic(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
+
+    merge_to_panoptic(
+        parsed.eval_spec,
+        parsed.inst_pred,
+        parsed.sem_pred_dir,
+        parsed.output_dir,
+        parsed.images_json,
+        instseg_format=parsed.instseg_format,
+        score_threshold=parsed.score_threshold,
+        overlap_threshold=parsed.overlap_threshold,
+        stuff_area_limit=parsed.stuff_area_limit,
+        options=options,
+    )
+
+
+def _add_merge_to_pps(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(
+        commands, "merge_to_pps", "merge panoptic and part predictions to 3-channel PPS PNGs"
+    )
+    _add_spec(parser)
+    parser.add_argument("panoptic_dir", metavar="PANOPTIC_DIR", help="PNGs of segment ids")
+    parser.add_argument("panoptic_json", metavar="PANOPTIC_JSON", help="their segments")
+    parser.add_argument("part_pred_dir", metavar="PART_PRED_DIR", help="PNGs of flat part ids")
+    _add_images(parser)
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets a PNG for each image")
+    parser.set_defaults(run=_merge_to_pps)
+    return parser
+
+
+def _merge_to_pps(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.merge_to_pps import merge_to_pps
+
+    merge_to_pps(
+        parsed.eval_spec,
+        parsed.panoptic_dir,
+        parsed.panoptic_json,
+        parsed.part_pred_dir,
+        parsed.images_json,
+        parsed.output_dir,
+        options=options,
+    )
+
+
+def _add_eval_partpq(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(commands, "eval_partpq", "evaluate PPS PNGs with PartPQ")
+    _add_spec(parser)
+    parser.add_argument("gt_dir", metavar="GT_DIR", help="ground-truth TIFFs")
+    parser.add_argument("pred_dir", metavar="PRED_DIR", help="3-channel PPS PNGs")
+    _add_images(parser)
+    parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
+    parser.set_defaults(run=_eval_partpq)
+    return parser
+
+
+def _eval_partpq(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.eval_partpq import eval_partpq
+
+    result = eval_partpq(
+        parsed.eval_spec,
+        parsed.gt_dir,
+        parsed.pred_dir,
+        parsed.images_json,
+        save_dir=parsed.save_dir,
+        options=options,
+    )
+    print(result.table())
+
+
+def _add_eval_pq(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(commands, "eval_pq", "evaluate COCO panoptic predictions with PQ")
+    parser.add_argument("--gt_json_file", metavar="F", required=True, help="ground truth")
+    parser.add_argument("--pred_json_file", metavar="F", required=True, help="predictions")
+    parser.add_argument("--gt_folder", metavar="D", help="its PNGs; default: F without .json")
+    parser.add_argument("--pred_folder", metavar="D", help="their PNGs; default: F without .json")
+    parser.add_argument("--save_dir", metavar="DIR", help="gets pq_results.json")
+    parser.set_defaults(run=_eval_pq)
+    return parser
+
+
+def _eval_pq(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.eval_pq import eval_pq
+
+    result = eval_pq(
+        parsed.gt_json_file,
+        parsed.pred_json_file,
+        gt_folder=parsed.gt_folder,
+        pred_folder=parsed.pred_folder,
+        save_dir=parsed.save_dir,
+        options=options,
+    )
+    print(result.table())
+
+
+def _add_visualize(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(commands, "visualize", "colour maps, with a legend and over photos")
+    parser.add_argument(
+        "eval_spec",
+        metavar="EVAL_SPEC",
+        help="as elsewhere; with --panoptic_json also a JSON with COCO categories",
+    )
+    parser.add_argument(
+        "maps", metavar="MAPS", help="a file or folder: PPS PNGs, TIFFs of uids, panoptic PNGs"
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets the pictures")
+    parser.add_argument("--photos", metavar="DIR", help="photos for overlays")
+    parser.add_argument("--panoptic_json", metavar="F", help="segments of COCO panoptic PNGs")
+    parser.set_defaults(run=_visualize)
+    return parser
+
+
+def _visualize(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.visualize import visualize
+
+    visualize(
+        parsed.eval_spec,
+        parsed.maps,
+        parsed.output_dir,
+        photos=parsed.photos,
+        panoptic_json=parsed.panoptic_json,
+        options=options,
+    )
+
+
+def _add_demo(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(commands, "demo", "run everything on small streets made for the purpose")
+    parser.add_argument(
+        "--output_dir", metavar="DIR", default="pps_torch_demo", help="(pps_torch_demo)"
+    )
+    parser.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(parsed: argparse.Namespace, options) -> None:
+    from pps_torch.pipelines.demo import demo
+
+    demo(parsed.output_dir, options=options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

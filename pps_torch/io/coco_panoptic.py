@@ -1,0 +1,233 @@
+"""COCO panoptic files: one JSON, and for each image a PNG whose RGB values are segment ids."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import normalise_id
+from pps_torch.io.json_files import describe, load_json
+
+_LARGEST_ID = 256**3 - 1
+
+
+@dataclass(frozen=True)
+class PanopticAnnotation:
+    """The segments of one image.
+
+    Attributes:
+        image_id: normalised.
+        png: the file of segment ids.
+        segments_info: dicts with at least ``id`` and ``category_id``, in the order of the file.
+        where: JSON file and image, for messages.
+    """
+
+    image_id: str
+    png: Path
+    segments_info: list[dict[str, Any]]
+    where: str
+
+    def check_categories(self, known: Collection[int], of_what: str) -> None:
+        """Raises InputError for a segment whose category is not ``known``."""
+        for segment in self.segments_info:
+            if segment["category_id"] not in known:
+                raise InputError(
+                    f"{self.where}: segment {segment['id']}: category_id: expected a category of "
+                    f"{of_what}, found {segment['category_id']}"
+                )
+
+
+@dataclass(frozen=True)
+class PanopticFile:
+    """A COCO panoptic JSON.
+
+    Attributes:
+        path: the file.
+        annotations: by normalised image id.
+        categories: category dicts, an empty list where the file has none.
+        sizes: (height, width) by image id, for images whose entry says so.
+    """
+
+    path: Path
+    annotations: dict[str, PanopticAnnotation]
+    categories: list[dict[str, Any]]
+    sizes: dict[str, tuple[int, int]]
+
+    @classmethod
+    def load(cls, path: Path | str, folder: Path | str | None = None) -> PanopticFile:
+        """Reads the JSON; its PNGs are looked up in ``folder`` (default: the path without .json).
+
+        Raises:
+            InputError: names the file, the annotation or image, the key and what was found.
+        """
+        path = Path(path)
+        folder = path.with_suffix("") if folder is None else Path(folder)
+        content = load_json(path, dict)
+        if not isinstance(content.get("annotations"), list):
+            found = describe(content.get("annotations"))
+            raise InputError(f"{path}: annotations: expected a list, found {found}")
+        if not folder.is_dir():
+            raise InputError(f"{folder}: expected the folder with the PNGs of {path}, found none")
+        annotations: dict[str, PanopticAnnotation] = {}
+        for index, entry in enumerate(content["annotations"]):
+            annotation = _read_annotation(path, folder, index, entry)
+            if annotation.image_id in annotations:
+                raise InputError(f"{path}: expected image {annotation.image_id} once, found twice")
+            annotations[annotation.image_id] = annotation
+        categories, sizes = _read_categories(path, content), _read_sizes(path, content)
+        return cls(path, annotations, categories, sizes)
+
+    def of_images(self, image_ids: Iterable[str], wanted_by: Path) -> dict[str, PanopticAnnotation]:
+        """The annotations of these images; one InputError names those that have none."""
+        found, missing = {}, []
+        for image_id in image_ids:
+            # panopticapi writes the id 2008_000123 as the number 2008000123, as Python reads it.
+            as_number = image_id.replace("_", "")
+            annotation = self.annotations.get(image_id) or self.annotations.get(as_number)
+            if annotation:
+                found[image_id] = annotation
+            else:
+                missing.append(image_id)
+        if missing:
+            more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
+            raise InputError(
+                f"{self.path}: expected an annotation for each image of {wanted_by}, found "
+                f"none for {len(missing)}: {', '.join(missing[:20])}{more}"
+            )
+        return found
+
+
+class SegmentIdGenerator:
+    """Segment ids whose RGB value is near the colour of their class, the same in every run.
+
+    A stuff class gets its own colour, further segments the nearest free colours of a fixed
+    sequence around it. Ids are never 0, which is void, and never double within an image, even
+    where two classes share a colour or a class is black.
+    """
+
+    def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
+        self._colors = {category["id"]: tuple(category["color"]) for category in categories}
+        self._stuff_ids = {
+            rgb_to_id(category["color"]) for category in categories if not category["isthing"]
+        }
+
+    def ids(self, segments_info: Iterable[Mapping[str, Any]]) -> list[int]:
+        """An id for each segment of an image (dicts with ``category_id`` and ``isthing``)."""
+        taken = {0}
+        candidates: dict[int, Iterator[int]] = {}
+        ids = []
+        for segment in segments_info:
+            category_id = segment["category_id"]
+            if category_id not in candidates:
+                candidates[category_id] = _ids_around(self._colors[category_id])
+            for segment_id in candidates[category_id]:
+                reserved = segment["isthing"] and segment_id in self._stuff_ids
+                if segment_id not in taken and not reserved:
+                    break
+            taken.add(segment_id)
+            ids.append(segment_id)
+        return ids
+
+
+def rgb_to_id(color: Sequence[int]) -> int:
+    """The id of a colour, ``R + 256 G + 65536 B``."""
+    red, green, blue = color
+    return red + 256 * green + 65536 * blue
+
+
+def renumber(panoptic_seg: np.ndarray, segment_ids: Sequence[int]) -> np.ndarray:
+    """A map of segments 1..S, 0 void -> the same map with the ids of the segments."""
+    return np.take(np.array([0, *segment_ids], np.int32), panoptic_seg)
+
+
+def _ids_around(color: tuple[int, int, int]) -> Iterator[int]:
+    """Ids of a colour and of colours around it, first within 30 steps, then everywhere."""
+    yield rgb_to_id(color)
+    for number in range(1, 61**3):
+        steps = (number * 23 % 61, number * 37 % 59, number * 11 % 57)
+        yield rgb_to_id([min(max(c + s - 30, 0), 255) for c, s in zip(color, steps)])
+    yield from itertools.count(1)
+
+
+def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> PanopticAnnotation:
+    where = f"{path}: annotation {index}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, found {describe(entry)}")
+    for key, kind in (("image_id", object), ("file_name", str), ("segments_info", list)):
+        if not isinstance(entry.get(key), kind) or key not in entry:
+            raise InputError(f"{where}: {key}: expected it, found {describe(entry.get(key))}")
+    try:
+        image_id = normalise_id(entry["image_id"])
+    except ValueError as error:
+        raise InputError(f"{where}: image_id: {error}") from error
+    where = f"{path}: image {image_id}"
+    _check_segments(where, entry["segments_info"])
+    png = folder / entry["file_name"]
+    if not png.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{where}: file_name: expected a file inside {folder}, found {png}")
+    return PanopticAnnotation(image_id, png, entry["segments_info"], where)
+
+
+def _check_segments(where: str, segments_info: list) -> None:
+    seen = set()
+    for segment in segments_info:
+        if not isinstance(segment, dict):
+            raise InputError(f"{where}: segments_info: expected objects, found {describe(segment)}")
+        for key in ("id", "category_id"):
+            if type(segment.get(key)) is not int:
+                found = describe(segment.get(key))
+                raise InputError(f"{where}: segments_info: {key}: expected a number, found {found}")
+        segment_id = segment["id"]
+        if not 1 <= segment_id <= _LARGEST_ID:
+            raise InputError(f"{where}: segment {segment_id}: expected an id 1..{_LARGEST_ID}")
+        if segment_id in seen:
+            raise InputError(
+                f"{where}: segment {segment_id}: expected each id once, found it twice"
+            )
+        seen.add(segment_id)
+        if segment.get("iscrowd", 0) not in (0, 1):
+            found = describe(segment["iscrowd"])
+            raise InputError(
+                f"{where}: segment {segment_id}: iscrowd: expected 0 or 1, found {found}"
+            )
+
+
+def _read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
+    categories = content.get("categories", [])
+    if not isinstance(categories, list):
+        raise InputError(f"{path}: categories: expected a list, found {describe(categories)}")
+    seen = set()
+    for index, category in enumerate(categories):
+        where = f"{path}: categories[{index}]"
+        if not isinstance(category, dict):
+            raise InputError(f"{where}: expected an object, found {describe(category)}")
+        for key, kind in (("id", int), ("isthing", int), ("name", str)):
+            if not isinstance(category.get(key), kind):
+                found = describe(category.get(key))
+                raise InputError(f"{where}: {key}: expected it, found {found}")
+        if category["id"] in seen:
+            raise InputError(f"{where}: id: expected each id once, found {category['id']} twice")
+        seen.add(category["id"])
+    return categories
+
+
+def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
+    """The sizes of the images, where the file has them: they are optional in predictions."""
+    entries = content.get("images", [])
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: images: expected a list, found {describe(entries)}")
+    sizes = {}
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict) or not {"id", "height", "width"} <= entry.keys():
+            continue
+        try:
+            sizes[normalise_id(entry["id"])] = (int(entry["height"]), int(entry["width"]))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: images[{index}]: {error}") from error
+    return sizes

@@ -1,0 +1,10 @@
+"""The error of the file layer: one line that a user can act on."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """A file or argument is not as expected.
+
+    The message names the file (and image, segment or key), what was expected and what was found.
+    """

@@ -1,0 +1,140 @@
+"""images.json: which images there are, and their sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.json_files import describe, load_json
+
+
+@dataclass(frozen=True)
+class Image:
+    """One entry of images.json.
+
+    Attributes:
+        id: the id as normalised text: ``42``, ``"42"`` and ``"000042"`` are all ``"42"``.
+        file_name: the photo's name.
+        height, width: pixels.
+    """
+
+    id: str
+    file_name: str
+    height: int
+    width: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)"""
+        return self.height, self.width
+
+    @property
+    def png_name(self) -> str:
+        """Name of this image's PNG in an output folder."""
+        return str(PurePosixPath(self.file_name).with_suffix(".png"))
+
+    @property
+    def coco_id(self) -> int | str:
+        """The id in COCO files, where a number is a number."""
+        return int(self.id) if self.id.isdecimal() else self.id
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """The images of a split, in the order of the file.
+
+    Attributes:
+        path: where the list was read.
+        images: its entries.
+        entries: the same entries as the file has them, for files that repeat them.
+    """
+
+    path: Path
+    images: tuple[Image, ...]
+    entries: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __iter__(self) -> Iterator[Image]:
+        return iter(self.images)
+
+    @property
+    def ids(self) -> list[str]:
+        """The normalised ids, in order."""
+        return [image.id for image in self.images]
+
+    @classmethod
+    def load(cls, path: Path | str) -> ImageList:
+        """Reads ``{"images": [{"id", "file_name", "height", "width"}, ...]}``.
+
+        The id may also be called ``image_id``, as panoptic_parts' guide has it.
+
+        Raises:
+            InputError: names the file, the entry and the key; or the ids or names that are double.
+        """
+        path = Path(path)
+        content = load_json(path, dict)
+        entries = content.get("images")
+        if not isinstance(entries, list) or not entries:
+            raise InputError(
+                f"{path}: images: expected a list of images, found {describe(entries)}"
+            )
+        images = tuple(_read_image(path, index, entry) for index, entry in enumerate(entries))
+        _check_unique(path, "image id", [image.id for image in images])
+        _check_unique(path, "file_name, as PNG,", [image.png_name for image in images])
+        return cls(path, images, entries)
+
+
+def normalise_id(image_id: Any) -> str:
+    """The one text for an image id: leading zeros of a number dropped.
+
+    Raises:
+        ValueError: the id is neither an integer nor a text.
+    """
+    if isinstance(image_id, bool) or not isinstance(image_id, (int, str)) or image_id == "":
+        raise ValueError(f"expected an integer or a text, found {describe(image_id)}")
+    text = str(image_id)
+    return str(int(text)) if re.fullmatch(r"[0-9]+", text) else text
+
+
+def _read_image(path: Path, index: int, entry: Any) -> Image:
+    where = f"{path}: images[{index}]"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, found {describe(entry)}")
+    ids = {key: entry[key] for key in ("id", "image_id") if key in entry}
+    if not ids:
+        raise InputError(f"{where}: expected the key id (or image_id), found {sorted(entry)}")
+    try:
+        normalised = {normalise_id(value) for value in ids.values()}
+    except ValueError as error:
+        raise InputError(f"{where}: {' and '.join(ids)}: {error}") from error
+    if len(normalised) > 1:
+        raise InputError(f"{where}: expected one id, found {ids}")
+    file_name = entry.get("file_name")
+    if not isinstance(file_name, str) or not file_name:
+        raise InputError(f"{where}: file_name: expected a text, found {describe(file_name)}")
+    parts = PurePosixPath(file_name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in file_name or not parts.name:
+        raise InputError(
+            f"{where}: file_name: expected a relative path with slashes, found {file_name!r}"
+        )
+    for key in ("height", "width"):
+        value = entry.get(key)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"{where}: {key}: expected a positive integer, found {describe(value)}"
+            )
+    return Image(normalised.pop(), file_name, entry["height"], entry["width"])
+
+
+def _check_unique(path: Path, what: str, values: list[str]) -> None:
+    seen: set[str] = set()
+    double = {value for value in values if value in seen or seen.add(value)}
+    if double:
+        shown = ", ".join(sorted(double)[:20])
+        raise InputError(f"{path}: expected each {what} once, found {len(double)} double: {shown}")

@@ -1,0 +1,205 @@
+"""Id maps and PNGs: pixels are ids, so nothing is converted, scaled or resized on the way."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin
+import PIL.TiffImagePlugin  # noqa: F401  both named here, Pillow need not load its other formats
+
+from pps_torch.io.atomic import write_file
+from pps_torch.io.errors import InputError
+
+
+class _Modes(NamedTuple):
+    """Pillow's modes that a reader takes, and how errors call them."""
+
+    modes: tuple[str, ...]
+    description: str
+
+
+# A palette image's pixels are indices, not colours.
+_ONE_CHANNEL = _Modes(("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N"), "one channel of ids")
+_THREE_CHANNELS = _Modes(("RGB",), "three channels of 8 bits (RGB)")
+_ONE_OR_THREE = _Modes(_ONE_CHANNEL.modes + ("RGB",), "one channel of ids, or three of 8 bits")
+_ANY = _Modes((), "an image")
+
+_MODE_NAMES = {
+    "1": "one channel of 1 bit",
+    "L": "one channel",
+    "P": "one channel with a palette",
+    "LA": "one channel and an alpha channel",
+    "PA": "a palette and an alpha channel",
+    "RGB": "three channels (RGB)",
+    "RGBA": "three channels and an alpha channel (RGBA)",
+    "I": "one channel of 32 bits",
+    "I;16": "one channel of 16 bits",
+    "F": "one channel of floating point",
+}
+
+# What Pillow raises for damaged files, format by format.
+_DAMAGES = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    TypeError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads a map with one id a pixel: grey, palette, 1-bit or 16-bit PNG, 8- to 32-bit TIFF.
+
+    Args:
+        path: the file.
+        size: the (height, width) that it must have.
+
+    Returns:
+        (H, W) uint8 or int32.
+
+    Raises:
+        InputError: missing, damaged or no image, several channels, another size.
+    """
+    with _opened(path, _ONE_CHANNEL, size) as image:
+        ids = np.array(image)
+    return ids if ids.dtype == np.uint8 else ids.astype(np.uint8 if ids.dtype == bool else np.int32)
+
+
+def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads a COCO panoptic PNG: (H, W) int32 ids ``R + 256 G + 65536 B``; errors as above."""
+    with _opened(path, _THREE_CHANNELS, size) as image:
+        height, width = image.height, image.width
+        pixels = np.frombuffer(image.tobytes("raw", "RGBX"), "<i4")
+    return (pixels & 0xFFFFFF).reshape(height, width)
+
+
+def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Reads a 3-channel PPS PNG: (3, H, W) uint8 class, instance, part; errors as above."""
+    with _opened(path, _THREE_CHANNELS, size) as image:
+        return np.stack([np.asarray(channel) for channel in image.split()])
+
+
+def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
+    """Reads any picture, resized to (height, width) ``size``: (3, H, W) uint8."""
+    with _opened(path, _ANY) as image:
+        photo = image.convert("RGB")
+    if (photo.height, photo.width) != size:
+        photo = photo.resize((size[1], size[0]), PIL.Image.Resampling.BICUBIC)
+    return np.stack([np.asarray(channel) for channel in photo.split()])
+
+
+def check_id_map(path: Path, size: tuple[int, int]) -> None:
+    """Looks at a map's first bytes only, for the errors of :func:`read_id_map`."""
+    with _opened(path, _ONE_CHANNEL, size, load=False):
+        pass
+
+
+def read_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image, from its first bytes."""
+    with _opened(path, _ANY, load=False) as image:
+        return image.height, image.width
+
+
+def count_channels(path: Path) -> int:
+    """1 for a map with one id a pixel, 3 for RGB, from the first bytes; errors as above."""
+    with _opened(path, _ONE_OR_THREE, load=False) as image:
+        return 3 if image.mode == "RGB" else 1
+
+
+def write_rgb_ids(path: Path, ids: np.ndarray) -> None:
+    """Writes (H, W) ids 0..16777215 as a COCO panoptic PNG, in one step."""
+    height, width = ids.shape
+    pixels = np.ascontiguousarray(ids, "<i4").tobytes()
+    _write_png(path, PIL.Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX"))
+
+
+def write_rgb(path: Path, channels: np.ndarray) -> None:
+    """Writes a picture or a PPS map (3, H, W) uint8 as a PNG, in one step."""
+    _write_png(path, PIL.Image.merge("RGB", [PIL.Image.fromarray(plane) for plane in channels]))
+
+
+def write_id_map(path: Path, ids: np.ndarray) -> None:
+    """Writes (H, W) uint8 ids as a PNG or int32 ids as a TIFF, by the ending, in one step."""
+    image = PIL.Image.fromarray(np.ascontiguousarray(ids))
+    if path.suffix.lower() == ".png":
+        _write_png(path, image)
+        return
+    buffer = io.BytesIO()
+    image.save(buffer, "TIFF", compression="tiff_adobe_deflate")
+    write_file(path, buffer.getvalue())
+
+
+def count_ids(ids: np.ndarray) -> dict[int, int]:
+    """How many pixels each id of a map has."""
+    if ids.dtype == np.uint8:
+        counts = PIL.Image.fromarray(ids).histogram()  # three times as fast as np.bincount
+        return {value: count for value, count in enumerate(counts) if count}
+    if ids.size and ids.min() >= 0 and ids.max() < 1 << 16:
+        counts = np.bincount(ids.reshape(-1))
+        values = np.flatnonzero(counts)
+        return dict(zip(values.tolist(), counts[values].tolist()))
+    values, counts = np.unique(ids, return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist()))
+
+
+def _write_png(path: Path, image: PIL.Image.Image) -> None:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    write_file(path, buffer.getvalue())
+
+
+@contextmanager
+def _opened(
+    path: Path, accepted: _Modes, size: tuple[int, int] | None = None, load: bool = True
+) -> Iterator[PIL.Image.Image]:
+    """An image file; its mode and size are checked before its pixels are decoded."""
+    try:
+        image = PIL.Image.open(path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: expected an image, found no such file") from error
+    except PIL.UnidentifiedImageError as error:
+        raise InputError(f"{path}: expected an image, found no image format in it") from error
+    except (PIL.Image.DecompressionBombError, *_DAMAGES) as error:
+        raise InputError(f"{path}: expected an image, found: {error}") from error
+    with image:
+        _check_mode(path, image, accepted)
+        if size is not None and (image.height, image.width) != tuple(size):
+            raise InputError(
+                f"{path}: expected height x width {size[0]} x {size[1]}, "
+                f"found {image.height} x {image.width}"
+            )
+        if load:
+            _load(path, image)
+        yield image
+
+
+def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
+    if not accepted.modes:
+        return
+    is_deep = image.mode == "RGB" and any("16" in str(tile[3]) for tile in image.tile)
+    if image.mode not in accepted.modes or is_deep:
+        found = _MODE_NAMES.get(image.mode, f"Pillow's mode {image.mode}")
+        depth = " of 16 bits each" if is_deep else ""
+        raise InputError(f"{path}: expected {accepted.description}, found {found}{depth}")
+
+
+def _load(path: Path, image: PIL.Image.Image) -> None:
+    try:
+        image.load()
+    except _DAMAGES as error:
+        raise InputError(
+            f"{path}: expected a complete image, found it damaged or cut off: {error}"
+        ) from error

@@ -1,0 +1,334 @@
+"""Predicted instances of an image, from COCO JSON or from Cityscapes' text files and mask PNGs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import Image, ImageList, normalise_id
+from pps_torch.io.images import check_id_map, read_id_map
+from pps_torch.io.json_files import describe, load_json
+from pps_torch.io.pairing import find_files
+from pps_torch.io.rle import check_segmentation, decode_segmentation
+
+FORMATS = ("COCO", "Cityscapes")
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The instances of one image, in the order of the file.
+
+    Attributes:
+        masks: (N, H, W) bool, or (N, W, H) where ``columns_first``, as RLE stores masks.
+        scores: (N,) float64.
+        category_ids: (N,) int64.
+        columns_first: the masks are transposed.
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    category_ids: np.ndarray
+    columns_first: bool
+
+
+@dataclass(frozen=True)
+class InstanceRules:
+    """What an instance must be like.
+
+    Attributes:
+        spec_name: for messages.
+        labels: names of all categories.
+        things: the categories that have instances.
+        score_threshold: instances below it are checked and left out.
+    """
+
+    spec_name: str
+    labels: Mapping[int, str]
+    things: Collection[int]
+    score_threshold: float
+
+    def check_category(self, category_id: Any) -> int:
+        """The id of a thing class; ValueError for anything else."""
+        if type(category_id) is int and category_id in self.things:
+            return category_id
+        expected = f"a thing class of {self.spec_name}"
+        if type(category_id) is int and category_id in self.labels:
+            label = self.labels[category_id]
+            raise ValueError(f"expected {expected}, found {category_id} ({label}), which is stuff")
+        raise ValueError(f"expected {expected}, found {describe(category_id)}")
+
+    def check_score(self, score: Any) -> float:
+        """A finite number; ValueError for anything else."""
+        if type(score) in (int, float) and math.isfinite(score):
+            return float(score)
+        raise ValueError(f"expected a number, found {describe(score)}")
+
+
+class InstanceSource(Protocol):
+    """Where instances come from; ``read`` is called from several threads."""
+
+    def read(self, image: Image) -> Instances:
+        """The instances of an image that reach the score threshold, checked and decoded."""
+        ...
+
+    def files(self, image: Image) -> Iterator[Path]:
+        """The files that :meth:`read` depends on."""
+        ...
+
+
+def open_instances(
+    path: Path | str, file_format: str, images: ImageList, rules: InstanceRules
+) -> InstanceSource:
+    """Finds the predicted instances of a list of images.
+
+    Args:
+        path: for ``COCO`` a JSON file with all annotations, or a folder with a JSON for each
+            image, its id in the name; for ``Cityscapes`` the folder with a text file for each
+            image (``mask.png class score`` a line) and the masks, whose pixels are non-zero.
+        file_format: one of :data:`FORMATS`.
+
+    Raises:
+        InputError: a missing or ambiguous file; whatever is wrong in a JSON of all images.
+    """
+    path = Path(path)
+    if file_format == "Cityscapes":
+        return CityscapesInstances(
+            path, find_files(path, images.ids, (".txt",), "instance prediction"), rules
+        )
+    if file_format != "COCO":
+        raise InputError(f"instseg_format: expected one of {FORMATS}, found {file_format!r}")
+    if path.is_dir():
+        return CocoFolderInstances(
+            find_files(path, images.ids, (".json",), "instance prediction"), rules
+        )
+    return CocoInstances.load(path, images, rules)
+
+
+@dataclass(frozen=True)
+class CocoInstances:
+    """One JSON with the instances of all images; checked as a whole before any is decoded.
+
+    Attributes:
+        others: annotations of images that are not in the list.
+    """
+
+    path: Path
+    annotations: dict[str, list[_Annotation]]
+    others: int
+
+    @classmethod
+    def load(cls, path: Path, images: ImageList, rules: InstanceRules) -> CocoInstances:
+        """Reads and checks the whole file."""
+        image_of_id = {image.id: image for image in images}
+        annotations: dict[str, list[_Annotation]] = {image.id: [] for image in images}
+        others = 0
+        entries = _annotation_list(path)
+        for index, entry in enumerate(entries):
+            image_id = _image_id(path, index, entry)
+            if image_id not in annotations:
+                others += 1
+                continue
+            annotations[image_id].append(
+                _check_annotation(path, index, entry, image_of_id[image_id], rules)
+            )
+        if entries and others == len(entries):
+            raise InputError(
+                f"{path}: expected instances of the images in {images.path}, found {others} of "
+                f"other images, the first of image {_image_id(path, 0, entries[0])}"
+            )
+        return cls(path, _kept(annotations, rules), others)
+
+    def read(self, image: Image) -> Instances:  # noqa: D102
+        return _decode(self.path, image, self.annotations[image.id])
+
+    def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
+        yield self.path
+
+
+@dataclass(frozen=True)
+class CocoFolderInstances:
+    """A JSON for each image."""
+
+    paths: dict[str, Path]
+    rules: InstanceRules
+
+    def read(self, image: Image) -> Instances:  # noqa: D102
+        path = self.paths[image.id]
+        annotations = []
+        for index, entry in enumerate(_annotation_list(path)):
+            if isinstance(entry, dict) and "image_id" in entry:
+                image_id = _image_id(path, index, entry)
+                if image_id != image.id:
+                    raise InputError(
+                        f"{path}: annotation {index}: image_id: expected {image.id}, "
+                        f"found {image_id}"
+                    )
+            annotations.append(_check_annotation(path, index, entry, image, self.rules))
+        return _decode(path, image, _kept({image.id: annotations}, self.rules)[image.id])
+
+    def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
+        yield self.paths[image.id]
+
+
+@dataclass(frozen=True)
+class CityscapesInstances:
+    """A text file for each image, and a PNG for each mask, relative to the text file."""
+
+    folder: Path
+    paths: dict[str, Path]
+    rules: InstanceRules
+
+    def read(self, image: Image) -> Instances:  # noqa: D102
+        path = self.paths[image.id]
+        masks, scores, category_ids = [], [], []
+        for number, line in _lines(path):
+            where = f"{path}: line {number} (image {image.id})"
+            mask_path, category_id, score = self._parse(where, path, line)
+            if score < self.rules.score_threshold:
+                check_id_map(mask_path, image.size)
+                continue
+            masks.append(read_id_map(mask_path, image.size) != 0)
+            scores.append(score)
+            category_ids.append(category_id)
+        return _as_instances(masks, scores, category_ids, image.size, columns_first=False)
+
+    def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
+        path = self.paths[image.id]
+        yield path
+        for _, line in _lines(path):
+            yield self._mask_path(path, line.rsplit(None, 2)[0])
+
+    def _parse(self, where: str, path: Path, line: str) -> tuple[Path, int, float]:
+        fields = line.rsplit(None, 2)
+        if len(fields) != 3:
+            raise InputError(f"{where}: expected 'mask.png class score', found {line!r}")
+        name, category_id, score = fields
+        try:
+            category_id = self.rules.check_category(_number(category_id, int))
+        except ValueError as error:
+            raise InputError(f"{where}: class: {error}") from error
+        try:
+            score = self.rules.check_score(_number(score, float))
+        except ValueError as error:
+            raise InputError(f"{where}: score: {error}") from error
+        mask_path = self._mask_path(path, name)
+        if not mask_path.resolve().is_relative_to(self.folder.resolve()):
+            raise InputError(f"{where}: expected a mask inside {self.folder}, found {name!r}")
+        return mask_path, category_id, score
+
+    def _mask_path(self, path: Path, name: str) -> Path:
+        """Beside the text file, as Cityscapes has it, or from the folder, as panoptic_parts has."""
+        beside = path.parent / name
+        return beside if beside.exists() else self.folder / name
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    index: int
+    segmentation: Any
+    score: float
+    category_id: int
+
+
+def _annotation_list(path: Path) -> list:
+    content = load_json(path)
+    if isinstance(content, dict) and "annotations" in content:
+        content = content["annotations"]
+    if not isinstance(content, list):
+        raise InputError(f"{path}: expected a list of annotations, found {describe(content)}")
+    return content
+
+
+def _image_id(path: Path, index: int, entry: Any) -> str:
+    where = f"{path}: annotation {index}"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, found {describe(entry)}")
+    if "image_id" not in entry:
+        raise InputError(f"{where}: expected the key image_id, found {sorted(entry)}")
+    try:
+        return normalise_id(entry["image_id"])
+    except ValueError as error:
+        raise InputError(f"{where}: image_id: {error}") from error
+
+
+def _check_annotation(
+    path: Path, index: int, entry: Any, image: Image, rules: InstanceRules
+) -> _Annotation:
+    where = f"{path}: annotation {index} (image {image.id})"
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object, found {describe(entry)}")
+    for key in ("segmentation", "score", "category_id"):
+        if key not in entry:
+            raise InputError(f"{where}: expected the key {key}, found {sorted(entry)}")
+    key = "category_id"
+    try:
+        category_id = rules.check_category(entry[key])
+        key = "score"
+        score = rules.check_score(entry[key])
+        key = "segmentation"
+        check_segmentation(entry[key], image.size)
+    except ValueError as error:
+        raise InputError(f"{where}: {key}: {error}") from error
+    return _Annotation(index, entry["segmentation"], score, category_id)
+
+
+def _kept(
+    annotations: dict[str, list[_Annotation]], rules: InstanceRules
+) -> dict[str, list[_Annotation]]:
+    return {
+        image_id: [a for a in of_image if a.score >= rules.score_threshold]
+        for image_id, of_image in annotations.items()
+    }
+
+
+def _decode(path: Path, image: Image, annotations: list[_Annotation]) -> Instances:
+    masks = []
+    for annotation in annotations:
+        try:
+            masks.append(decode_segmentation(annotation.segmentation, image.size))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: annotation {annotation.index} (image {image.id}): segmentation: {error}"
+            ) from error
+    scores = [annotation.score for annotation in annotations]
+    category_ids = [annotation.category_id for annotation in annotations]
+    return _as_instances(masks, scores, category_ids, image.size[::-1], columns_first=True)
+
+
+def _as_instances(
+    masks: list[np.ndarray],
+    scores: list[float],
+    category_ids: list[int],
+    shape: tuple[int, int],
+    columns_first: bool,
+) -> Instances:
+    return Instances(
+        masks=np.stack(masks) if masks else np.zeros((0, *shape), bool),
+        scores=np.array(scores, np.float64),
+        category_ids=np.array(category_ids, np.int64),
+        columns_first=columns_first,
+    )
+
+
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """(line number, text) of the lines that are not blank."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected a text file, found: {error}") from error
+    lines = enumerate(text.splitlines(), start=1)
+    return [(number, line.strip()) for number, line in lines if line.strip()]
+
+
+def _number(text: str, kind: type) -> int | float | str:
+    """The number in a text, or the text where there is none."""
+    try:
+        return kind(text)
+    except ValueError:
+        return text

@@ -1,0 +1,54 @@
+"""JSON files: clear errors when read, atomic when written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pps_torch.io.atomic import write_file
+from pps_torch.io.errors import InputError
+
+_TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+
+
+def load_json(path: Path, expected: type = object) -> Any:
+    """Reads a JSON file.
+
+    Args:
+        path: the file.
+        expected: type of the outermost value, ``dict`` or ``list``.
+
+    Raises:
+        InputError: the file is missing, is no JSON (with line and column), or holds another type.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InputError(
+            f"{path}: expected JSON, found an error at {where}: {error.msg}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected JSON, found bytes that are not UTF-8 text") from error
+    except RecursionError as error:
+        raise InputError(f"{path}: expected JSON, found too deep a nesting") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not isinstance(value, expected):
+        raise InputError(f"{path}: expected {_TYPE_NAMES[expected]}, found {describe(value)}")
+    return value
+
+
+def save_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """Writes a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
+    text = json.dumps(value, indent=indent, allow_nan=False)
+    write_file(Path(path), text.encode() + b"\n")
+
+
+def describe(value: Any) -> str:
+    """A JSON value in an error message: short values as they are, others by their type."""
+    text = json.dumps(value)
+    if len(text) <= 40:
+        return text
+    return _TYPE_NAMES.get(type(value), type(value).__name__)

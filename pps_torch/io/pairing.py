@@ -1,0 +1,186 @@
+"""The file of an image: the one whose name contains the image's id as a whole name part."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pps_torch.io.errors import InputError
+
+#: Formats that keep ids as they are; a JPEG does not.
+ID_MAP_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+_MOST_LISTED = 20
+
+
+def find_files(
+    folder: Path | str, image_ids: Iterable[str], suffixes: Sequence[str], what: str
+) -> dict[str, Path]:
+    """Finds the one file of each image in a folder and the folders below.
+
+    A name part is a stretch of letters and digits, or several with what stands between them:
+    ``aachen_000012_000019_parts.png`` belongs to image ``aachen_000012_000019``, ``000042.png``
+    to image 42 (leading zeros of a number do not count), ``420.png`` does not. Hidden files and
+    folders are not looked at. The time grows with the files plus the images, not their product.
+
+    Args:
+        folder: where to look.
+        image_ids: normalised ids (:func:`pps_torch.io.image_list.normalise_id`).
+        suffixes: endings of the files to consider, in lower case.
+        what: what the files hold, for messages, e.g. "part prediction".
+
+    Raises:
+        InputError: one error that lists each image with no file, several files, or another
+            image's file.
+    """
+    folder = Path(folder)
+    _check_folder(folder, what)
+    image_of_name: dict[str, str] = {}
+    for image_id in image_ids:
+        other = image_of_name.setdefault(_without_leading_zeros(_trim(image_id)), image_id)
+        if other != image_id:
+            raise InputError(f"image ids {other} and {image_id}: no file name can tell them apart")
+    files: dict[str, list[Path]] = {image_id: [] for image_id in image_of_name.values()}
+    images: dict[Path, list[str]] = defaultdict(list)
+    for name, path in _named(folder, suffixes, image_of_name.keys()):
+        files[image_of_name[name]].append(path)
+        images[path].append(image_of_name[name])
+
+    problems = [
+        f"image {image_id}: {_file_names(folder, paths)}"
+        for image_id, paths in files.items()
+        if len(paths) != 1
+    ]
+    problems += [
+        f"{path.relative_to(folder)}: the file of images {', '.join(sorted(owners))}"
+        for path, owners in images.items()
+        if len(owners) > 1
+    ]
+    if problems:
+        raise InputError(
+            f"{folder}: expected one file of {what} ({' '.join(suffixes)}) for each of "
+            f"{len(files)} images, with the image id in its name; {_listing(problems)}"
+        )
+    return {image_id: paths[0] for image_id, paths in files.items()}
+
+
+def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
+    """Finds the photo of each map: what follows the last number of a name does not count.
+
+    ``aachen_000012_000019_gtFinePanopticParts.tif`` has the photo
+    ``aachen_000012_000019_leftImg8bit.png``; ``street_a_pps.png`` has ``street_a.jpg``.
+
+    Raises:
+        InputError: one error that lists each map with no photo or several.
+    """
+    folder = Path(folder)
+    _check_folder(folder, "photos")
+    photos: dict[str, set[Path]] = defaultdict(set)
+    for path in list_files(folder, PHOTO_SUFFIXES):
+        pieces, last_number = _pieces(path.stem)
+        photos["".join(pieces)].add(path)
+        photos["".join(pieces[:last_number] or pieces)].add(path)
+    found = {}
+    for path in maps:
+        pieces, last_number = _pieces(path.stem)
+        beginnings = [
+            "".join(pieces[:end]) for end in range(len(pieces), max(last_number, 1) - 1, -2)
+        ]
+        names = [name for name in beginnings if name in photos]
+        found[path] = sorted(photos[names[0]]) if names else []
+    problems = [
+        f"map {path.name}: {_file_names(folder, paths)}"
+        for path, paths in found.items()
+        if len(paths) != 1
+    ]
+    if problems:
+        raise InputError(f"{folder}: expected one photo for each map; {_listing(problems)}")
+    return {path: paths[0] for path, paths in found.items()}
+
+
+def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The files below ``folder`` with these endings, in a fixed order, hidden ones left out."""
+    return [path for path in _visible_files(folder) if path.suffix.lower() in suffixes]
+
+
+def _check_folder(folder: Path, what: str) -> None:
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise InputError(f"{folder}: expected the folder with the files of {what}, found {found}")
+
+
+def _named(
+    folder: Path, suffixes: Sequence[str], names: Collection[str]
+) -> Iterator[tuple[str, Path]]:
+    """Each file with each of the names that it contains."""
+    most_parts = max((len(_split(name)[::2]) for name in names), default=0)
+    for path in list_files(folder, suffixes):
+        for name in sorted(_name_parts(path.stem, most_parts).intersection(names)):
+            yield name, path
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    """All files below ``folder``; linked folders are walked once."""
+    walked = set()
+    for root, subfolders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in walked:
+            subfolders.clear()
+            continue
+        walked.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield Path(root, name)
+
+
+def _pieces(stem: str) -> tuple[list[str], int]:
+    """Parts and separators of a name, and where its last number ends (0 where it has none)."""
+    pieces = _split(_without_leading_zeros(_trim(stem)))
+    ends = [place + 1 for place, piece in enumerate(pieces) if re.fullmatch("[0-9]+", piece)]
+    return pieces, ends[-1] if ends else 0
+
+
+def _name_parts(stem: str, most_parts: int) -> set[str]:
+    """Each stretch of 1..most_parts consecutive parts of a name, numbers without leading zeros."""
+    pieces, _ = _pieces(stem)
+    parts, separators = pieces[::2], pieces[1::2]
+    runs = set()
+    for first in range(len(parts)):
+        run = parts[first]
+        runs.add(run)
+        for last in range(first + 1, min(first + most_parts, len(parts))):
+            run += separators[last - 1] + parts[last]
+            runs.add(run)
+    return runs
+
+
+def _split(name: str) -> list[str]:
+    """Parts of a name at even places, what separates them at odd ones."""
+    return re.split(r"([\W_]+)", name)
+
+
+def _trim(name: str) -> str:
+    return re.sub(r"^[\W_]+|[\W_]+$", "", name)
+
+
+def _without_leading_zeros(name: str) -> str:
+    return re.sub(r"(?<![^\W_])0+(?=[0-9]+(?![^\W_]))", "", name)
+
+
+def _listing(problems: list[str]) -> str:
+    more = len(problems) - _MOST_LISTED
+    shown = "; ".join(problems[:_MOST_LISTED])
+    return f"{len(problems)} not so: {shown}{f'; and {more} more' if more > 0 else ''}"
+
+
+def _file_names(folder: Path, paths: list[Path]) -> str:
+    if not paths:
+        return "no file"
+    shown = ", ".join(str(path.relative_to(folder)) for path in paths[:3])
+    return f"{len(paths)} files ({shown}{', ...' if len(paths) > 3 else ''})"

@@ -1,0 +1,83 @@
+"""Images through worker threads: results in order, few in flight, a progress bar, a clean stop."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from tqdm import tqdm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_MOST_DEFAULT_WORKERS = 8
+
+
+def default_workers() -> int:
+    """One worker a core, at most eight: memory grows with the workers."""
+    return min(available_cores(), _MOST_DEFAULT_WORKERS)
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_images(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    description: str,
+    quiet: bool = False,
+) -> Iterator[Result]:
+    """Yields ``function(item)`` for each item, in order.
+
+    At most ``workers + 2`` items are in work or wait to be taken, so memory does not grow with
+    the number of items. After an error, or Ctrl-C, no further item is begun; those begun end.
+
+    Args:
+        function: called in worker threads.
+        items: what it is called with.
+        workers: threads; decoding, encoding and tensor operations run beside each other in them.
+        description: of the progress bar, which shows rate and time left.
+        quiet: no progress bar.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
+    waiting: deque[Future[Result]] = deque()
+    remaining = iter(items)
+    progress = tqdm(total=len(items), desc=description, unit="image", disable=quiet)
+    with _shared_cores(workers), progress:
+        try:
+            for item in remaining:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= workers + 2:
+                    yield _next_result(waiting, progress)
+            while waiting:
+                yield _next_result(waiting, progress)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _next_result(waiting: deque[Future[Result]], progress: tqdm) -> Result:
+    result = waiting.popleft().result()
+    progress.update()
+    return result
+
+
+@contextmanager
+def _shared_cores(workers: int) -> Iterator[None]:
+    """Torch takes no more threads than the workers leave to each operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, min(before, available_cores() // workers)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""Jobs from files to files: each reads, calls a library function on tensors, and writes."""

@@ -1,0 +1,102 @@
+"""PPS PNGs and ground-truth TIFFs -> PartPQ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pps_torch.io.image_list import Image, ImageList
+from pps_torch.io.images import read_id_map, read_pps
+from pps_torch.io.pairing import find_files
+from pps_torch.metrics import PartPanopticQuality, PartPanopticQualityResult
+from pps_torch.pipelines.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.run_options import RunOptions, naming
+from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.specs import EvalSpec
+
+_GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))
+
+
+def eval_partpq(
+    eval_spec: Path | str,
+    gt_dir: Path | str,
+    pred_dir: Path | str,
+    images_json: Path | str,
+    *,
+    save_dir: Path | str | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> PartPanopticQualityResult:
+    """Evaluates predictions by the rules of :class:`pps_torch.PartPanopticQuality`.
+
+    Args:
+        eval_spec: bundled name or path of an EvalSpec.
+        gt_dir: folder of the dataset's TIFFs of uids.
+        pred_dir: folder of 3-channel PPS PNGs.
+        images_json: the list of images.
+        save_dir: gets ``<spec name>_results.json``.
+
+    Raises:
+        InputError, SpecError: names the file and image, what was expected and what was found.
+    """
+    spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
+    device = options.torch_device()
+    gt_files = find_files(gt_dir, images.ids, (".tif", ".tiff"), "ground truth")
+    pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
+    result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
+    metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
+    unknown_sids = UnknownIds(
+        "the predicted scene classes",
+        {*spec.eval_sids, spec.ignore_label, 0, 255},
+        "are void",
+        spec.name,
+        train_ids=True,
+    )
+    known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
+    unknown_pids = UnknownIds(
+        "the predicted parts",
+        {*known_pids, spec.ignore_label, 0, 1, 255},
+        "count as a wrong label",
+        spec.name,
+    )
+
+    def evaluate_image(image: Image) -> tuple[dict[str, Any], dict[str, Any]]:
+        gt_file, pred_file = gt_files[image.id], pred_files[image.id]
+        uids = read_id_map(gt_file, image.size)
+        pps = read_pps(pred_file, image.size)
+        with naming(f"image {image.id} ({gt_file}, {pred_file})"):
+            metrics.mine().update(_to(pps, device), _to(uids, device))
+        return unknown_sids.examine(pps[0]), unknown_pids.examine(pps[2])
+
+    for of_sids, of_pids in options.map_images(evaluate_image, images.images, "evaluating"):
+        unknown_sids.add(of_sids)
+        unknown_pids.add(of_pids)
+    result = metrics.merged().compute()
+    result_file.save(_as_reference(result))
+    for warning in filter(None, (unknown_sids.warning(), unknown_pids.warning())):
+        options.warn(warning)
+    return result
+
+
+def _to(ids: np.ndarray, device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(ids).to(device)
+
+
+def _as_reference(result: PartPanopticQualityResult) -> list[Any]:
+    """panoptic_parts' structure: averages, then classes, here each under its id and its name."""
+    content = result.as_dict()
+    summary = content["summary"]
+    averages = [
+        {
+            key: summary[key]
+            for key in (*(f"{q}{suffix}" for q in ("PartPQ", "PartSQ", "PartRQ")), n)
+        }
+        for suffix, n in _GROUPS
+    ]
+    classes = {}
+    for sid, row in content["per_class"].items():
+        keys = ("PartPQ", "PartSQ", "PartRQ", "iou", "tp", "fp", "fn")
+        classes[sid] = classes[row["name"]] = {key: row[key] for key in keys}
+    return [averages, classes]

@@ -1,0 +1,80 @@
+"""COCO panoptic predictions and ground truth -> PQ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_rgb_ids
+from pps_torch.metrics import PanopticQuality, PanopticQualityResult
+from pps_torch.pipelines.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.run_options import RunOptions, naming
+
+
+def eval_pq(
+    gt_json_file: Path | str,
+    pred_json_file: Path | str,
+    *,
+    gt_folder: Path | str | None = None,
+    pred_folder: Path | str | None = None,
+    save_dir: Path | str | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> PanopticQualityResult:
+    """Evaluates predictions by the rules of :class:`pps_torch.PanopticQuality`.
+
+    Args:
+        gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
+        gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
+        save_dir: gets ``pq_results.json``.
+
+    Raises:
+        InputError: names the file and image, what was expected and what was found.
+    """
+    device = options.torch_device()
+    gt = PanopticFile.load(gt_json_file, gt_folder)
+    if not gt.categories:
+        raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
+    if not gt.annotations:
+        raise InputError(f"{gt.path}: annotations: expected images, found none")
+    predictions = PanopticFile.load(pred_json_file, pred_folder).of_images(gt.annotations, gt.path)
+    known = {category["id"] for category in gt.categories}
+    for annotation in (*gt.annotations.values(), *predictions.values()):
+        annotation.check_categories(known, str(gt.path))
+    result_file = ResultFile.in_folder(save_dir, "pq_results.json", options)
+    metrics = WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device))
+
+    def evaluate_image(image_id: str) -> None:
+        target_info, pred_info = gt.annotations[image_id], predictions[image_id]
+        gt_ids = torch.from_numpy(read_rgb_ids(target_info.png, gt.sizes.get(image_id))).to(device)
+        pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, tuple(gt_ids.shape))).to(device)
+        with naming(f"{target_info.where}: {target_info.png}"):
+            target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
+        with naming(f"{pred_info.where}: {pred_info.png}"):
+            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
+        with naming(f"image {image_id}"):
+            metrics.mine().update(pred, target)
+
+    for _ in options.map_images(evaluate_image, list(gt.annotations), "evaluating"):
+        pass
+    result = metrics.merged().compute()
+    result_file.save(_as_reference(result))
+    return result
+
+
+def _as_reference(result: PanopticQualityResult) -> dict[str, Any]:
+    """panopticapi's structure and names."""
+    content = result.as_dict()
+    averages = {
+        group: {key.lower(): value for key, value in row.items()}
+        for group, row in content["summary"].items()
+    }
+    per_class = {
+        category_id: {key.lower(): row[key] for key in ("PQ", "SQ", "RQ", "iou", "tp", "fp", "fn")}
+        for category_id, row in content["per_class"].items()
+    }
+    return {**averages, "per_class": per_class}

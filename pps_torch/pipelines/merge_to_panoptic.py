@@ -1,0 +1,169 @@
+"""Semantic and instance predictions -> panoptic PNGs and panoptic.json (COCO format)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import Image, ImageList
+from pps_torch.io.images import read_id_map, write_rgb_ids
+from pps_torch.io.instances import InstanceRules, Instances, open_instances
+from pps_torch.io.json_files import save_json
+from pps_torch.io.output_folder import OutputFolder
+from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
+from pps_torch.merging import PanopticMerger
+from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
+from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.specs import EvalSpec
+
+
+def merge_to_panoptic(
+    eval_spec: Path | str,
+    inst_pred: Path | str,
+    sem_pred_dir: Path | str,
+    output_dir: Path | str,
+    images_json: Path | str,
+    *,
+    instseg_format: str = "COCO",
+    score_threshold: float = 0.5,
+    overlap_threshold: float = 0.5,
+    stuff_area_limit: int = 1024,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Path:
+    """Merges predictions by the rules of :func:`pps_torch.merge_panoptic`.
+
+    Args:
+        eval_spec: bundled name or path of an EvalSpec.
+        inst_pred: instances, see :func:`pps_torch.io.instances.open_instances`.
+        sem_pred_dir: folder of semantic maps of evaluation scene ids.
+        output_dir: gets panoptic.json and panoptic/*.png.
+        images_json: the list of images.
+        instseg_format: ``COCO`` or ``Cityscapes``.
+        score_threshold, overlap_threshold, stuff_area_limit: the defaults are panoptic_parts'.
+
+    Returns:
+        The path of panoptic.json.
+
+    Raises:
+        InputError, SpecError: names the file and image, what was expected and what was found.
+    """
+    _check_thresholds(score_threshold, overlap_threshold, stuff_area_limit)
+    spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
+    device = options.torch_device()
+    semantic_files = find_files(sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction")
+    rules = InstanceRules(spec.name, spec.scene_labels, spec.things, score_threshold)
+    instances = open_instances(inst_pred, instseg_format, images, rules)
+    output = OutputFolder(
+        output_dir,
+        "merge_to_panoptic",
+        {
+            "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+            "inst_pred": Path(inst_pred),
+            "sem_pred_dir": Path(sem_pred_dir),
+            "images_json": Path(images_json),
+            "instseg_format": instseg_format,
+            "score_threshold": score_threshold,
+            "overlap_threshold": overlap_threshold,
+            "stuff_area_limit": stuff_area_limit,
+        },
+    )
+    pngs = {image.id: f"panoptic/{image.png_name}" for image in images}
+    output.open(["panoptic.json", *pngs.values()], options.overwrite)
+    merger = PanopticMerger(
+        spec.stuff,
+        score_threshold=score_threshold,
+        overlap_threshold=overlap_threshold,
+        stuff_area_limit=stuff_area_limit,
+    ).to(device)
+    unknown_ids = UnknownIds(
+        "the semantic maps",
+        {*spec.eval_sids, spec.ignore_label, 0, 255},
+        "are void",
+        spec.name,
+        train_ids=True,
+    )
+    segment_ids = SegmentIdGenerator(spec.categories)
+
+    def merge_image(image: Image) -> dict[str, Any]:
+        png, semantic_file = output.path / pngs[image.id], semantic_files[image.id]
+        inputs = itertools.chain(spec_file(eval_spec), [semantic_file], instances.files(image))
+        record = output.record_of(image.id, png, inputs)
+        if record is not None:
+            return record
+        semantic = read_id_map(semantic_file, image.size)
+        with naming(f"image {image.id}"):
+            panoptic_seg, segments = _merge(merger, semantic, instances.read(image), device)
+        for segment, segment_id in zip(segments, segment_ids.ids(segments)):
+            segment["id"] = segment_id
+        write_rgb_ids(png, renumber(panoptic_seg, [segment["id"] for segment in segments]))
+        record = {
+            "segments_info": [_as_coco(segment) for segment in segments],
+            "semantic_ids": unknown_ids.examine(semantic),
+        }
+        output.finish(image.id, record)
+        return record
+
+    annotations = []
+    for record, image in zip(options.map_images(merge_image, images.images, "merging"), images):
+        unknown_ids.add(record["semantic_ids"])
+        annotations.append(
+            {
+                "image_id": image.coco_id,
+                "file_name": image.png_name,
+                "segments_info": record["segments_info"],
+            }
+        )
+    path = output.path / "panoptic.json"
+    content = {
+        "images": images.entries,
+        "annotations": annotations,
+        "categories": spec.categories,
+    }
+    save_json(path, content)
+    if warning := unknown_ids.warning():
+        options.warn(warning)
+    options.note(f"{len(images)} images merged to {path}")
+    return path
+
+
+def _merge(
+    merger: PanopticMerger, semantic: np.ndarray, instances: Instances, device: torch.device
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """-> the map of segments 1..S and their infos."""
+    # The merge does not mind which way an image lies; masks from RLE lie on their side.
+    semantic = torch.from_numpy(semantic).to(device)
+    if instances.columns_first:
+        semantic = semantic.T.contiguous()
+    panoptic: PanopticSegmentation = merger(
+        semantic,
+        torch.from_numpy(instances.masks).to(device),
+        torch.from_numpy(instances.scores).to(device),
+        torch.from_numpy(instances.category_ids).to(device),
+    )
+    panoptic_seg = panoptic.panoptic_seg
+    if instances.columns_first:
+        panoptic_seg = panoptic_seg.T.contiguous()
+    return panoptic_seg.cpu().numpy(), panoptic.segments_info()
+
+
+def _as_coco(segment: dict[str, Any]) -> dict[str, Any]:
+    return {key: segment[key] for key in ("id", "category_id", "area", "score") if key in segment}
+
+
+def _check_thresholds(
+    score_threshold: float, overlap_threshold: float, stuff_area_limit: float
+) -> None:
+    if not math.isfinite(score_threshold):
+        raise InputError(f"--score_threshold: expected a number, found {score_threshold}")
+    if not 0 <= overlap_threshold <= 1:
+        raise InputError(f"--overlap_threshold: expected 0..1, found {overlap_threshold}")
+    if stuff_area_limit < 0:
+        raise InputError(f"--stuff_area_limit: expected at least 0, found {stuff_area_limit}")

@@ -1,0 +1,123 @@
+"""Panoptic and part predictions -> 3-channel PPS PNGs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import Image, ImageList
+from pps_torch.io.images import read_id_map, read_rgb_ids, write_rgb
+from pps_torch.io.output_folder import OutputFolder
+from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
+from pps_torch.merging import PPSMerger
+from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
+from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.specs import EvalSpec
+
+_LARGEST_BYTE = 255
+
+
+def merge_to_pps(
+    eval_spec: Path | str,
+    panoptic_dir: Path | str,
+    panoptic_json: Path | str,
+    part_pred_dir: Path | str,
+    images_json: Path | str,
+    output_dir: Path | str,
+    *,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Path:
+    """Merges predictions by the rules of :func:`pps_torch.merge_pps`.
+
+    Args:
+        eval_spec: bundled name or path of an EvalSpec.
+        panoptic_dir, panoptic_json: panoptic predictions in COCO format.
+        part_pred_dir: folder of maps of flat part ids.
+        images_json: the list of images.
+        output_dir: gets a PNG for each image, named like the photo.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        InputError, SpecError: names the file and image, what was expected and what was found.
+    """
+    spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
+    device = options.torch_device()
+    panoptic_file = PanopticFile.load(panoptic_json, panoptic_dir)
+    annotations = panoptic_file.of_images(images.ids, images.path)
+    for annotation in annotations.values():
+        annotation.check_categories(spec.eval_sids, spec.name)
+        _check_fits_bytes(annotation, spec)
+    part_files = find_files(part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction")
+    output = OutputFolder(
+        output_dir,
+        "merge_to_pps",
+        {
+            "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+            "panoptic_dir": Path(panoptic_dir),
+            "panoptic_json": Path(panoptic_json),
+            "part_pred_dir": Path(part_pred_dir),
+            "images_json": Path(images_json),
+        },
+    )
+    output.refuse_inputs(panoptic_dir, part_pred_dir)
+    output.open([image.png_name for image in images], options.overwrite)
+    merger = PPSMerger(spec).to(device)
+    unknown_ids = UnknownIds(
+        "the part maps",
+        {*range(spec.num_parts_flat + 1), spec.ignore_label, 255},
+        "are void",
+        spec.name,
+    )
+
+    def merge_image(image: Image) -> dict[str, Any]:
+        png, annotation = output.path / image.png_name, annotations[image.id]
+        part_file = part_files[image.id]
+        inputs = (*spec_file(eval_spec), panoptic_file.path, annotation.png, part_file)
+        record = output.record_of(image.id, png, inputs)
+        if record is not None:
+            return record
+        ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size))
+        parts = read_id_map(part_file, image.size)
+        with naming(f"{annotation.where}: {annotation.png}"):
+            panoptic = PanopticSegmentation.from_segments(
+                ids.to(device), annotation.segments_info, thing_ids=spec.things
+            )
+        with naming(f"image {image.id}"):
+            pps = merger(panoptic, torch.from_numpy(parts).to(device))
+        write_rgb(png, pps.to(torch.uint8).cpu().numpy())
+        record = {"part_ids": unknown_ids.examine(parts)}
+        output.finish(image.id, record)
+        return record
+
+    for record in options.map_images(merge_image, images.images, "merging"):
+        unknown_ids.add(record["part_ids"])
+    if warning := unknown_ids.warning():
+        options.warn(warning)
+    options.note(f"{len(images)} images merged to {output.path}")
+    return output.path
+
+
+def _check_fits_bytes(annotation: PanopticAnnotation, spec: EvalSpec) -> None:
+    """A channel of the PNG holds 0..255: classes, instances of a class, parts."""
+    segments = Counter(segment["category_id"] for segment in annotation.segments_info)
+    for category_id, count in segments.items():
+        name = spec.scene_labels[category_id]
+        if count > _LARGEST_BYTE:
+            raise InputError(
+                f"{annotation.where}: class {category_id} ({name}): expected at most "
+                f"{_LARGEST_BYTE} segments, which is what the PNG can hold, found {count}"
+            )
+        highest = max(category_id, *spec.part_pids.get(category_id, (0,)), spec.ignore_label)
+        if highest > _LARGEST_BYTE:
+            raise InputError(
+                f"{spec.name}: class {category_id} ({name}): expected ids up to {_LARGEST_BYTE}, "
+                f"which is what the PNG can hold, found {highest}"
+            )

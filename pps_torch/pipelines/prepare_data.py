@@ -1,0 +1,70 @@
+"""Ground truth of a dataset -> images.json, the list of its images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pps_torch.io.atomic import make_folder
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_size
+from pps_torch.io.json_files import load_json, save_json
+from pps_torch.io.pairing import list_files
+from pps_torch.pipelines.run_options import RunOptions
+
+DATASETS = ("Cityscapes", "Pascal")
+
+_CITYSCAPES_ENDING = "_gtFinePanopticParts.tif"
+
+
+def prepare_data(
+    dataset_dir: Path | str,
+    output_dir: Path | str,
+    dataset: str,
+    *,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Path:
+    """Lists the images of a split as panoptic_parts' ``prepare_data`` does.
+
+    Args:
+        dataset_dir: folder of the split's ground-truth TIFFs, or of folders with them.
+        output_dir: where images.json goes.
+        dataset: one of :data:`DATASETS`: how ids and photo names follow from the TIFF's name.
+
+    Returns:
+        The path of images.json.
+
+    Raises:
+        InputError: no TIFFs, a name that is not the dataset's, or another images.json.
+    """
+    dataset_dir, path = Path(dataset_dir), Path(output_dir) / "images.json"
+    if dataset not in DATASETS:
+        raise InputError(f"dataset: expected one of {DATASETS}, found {dataset!r}")
+    if not dataset_dir.is_dir():
+        raise InputError(f"{dataset_dir}: expected the folder of the ground truth, found none")
+    tiffs = list_files(dataset_dir, (".tif",))
+    if not tiffs:
+        raise InputError(f"{dataset_dir}: expected ground-truth files *.tif, found none")
+    entry_of = _cityscapes_entry if dataset == "Cityscapes" else _pascal_entry
+    names = [entry_of(tiff) for tiff in tiffs]
+    sizes = options.map_images(read_size, tiffs, "reading sizes")
+    images = [
+        {**name, "width": width, "height": height} for name, (height, width) in zip(names, sizes)
+    ]
+    content = {"images": images}
+    if path.exists() and not options.overwrite and load_json(path) != content:
+        raise InputError(f"{path}: already exists with other content; --overwrite replaces it")
+    make_folder(path.parent)
+    save_json(path, content)
+    options.note(f"{len(images)} images in {path}")
+    return path
+
+
+def _cityscapes_entry(tiff: Path) -> dict[str, str]:
+    if not tiff.name.endswith(_CITYSCAPES_ENDING):
+        raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}")
+    image_id = tiff.name.removesuffix(_CITYSCAPES_ENDING)
+    return {"file_name": f"{image_id}_gtFine_leftImg8bit.png", "id": image_id}
+
+
+def _pascal_entry(tiff: Path) -> dict[str, str]:
+    return {"file_name": f"{tiff.stem}.png", "id": tiff.stem}

@@ -1,0 +1,68 @@
+"""Ids that a spec does not know: they are void, counted, and named in one warning at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from pps_torch.io.images import count_ids
+
+_HIGHEST_TRAIN_ID = 18
+_MOST_LISTED = 20
+
+
+class UnknownIds:
+    """Counts the pixels of unknown ids, image by image, for one warning about all of them.
+
+    Args:
+        what: what the maps hold, e.g. "the semantic maps".
+        known: ids that are no surprise, void included.
+        outcome: what becomes of the others, e.g. "are void".
+        spec_name: who does not know them.
+        train_ids: whether to say so when the ids look like Cityscapes train ids 0..18.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        known: Collection[int],
+        outcome: str,
+        spec_name: str,
+        train_ids: bool = False,
+    ) -> None:
+        self.what = what
+        self.known = frozenset(known)
+        self.outcome = outcome
+        self.spec_name = spec_name
+        self.train_ids = train_ids
+        self._pixels: Counter[int] = Counter()
+        self._highest = 0
+
+    def examine(self, ids: np.ndarray) -> dict[str, Any]:
+        """Counts one map; called in the workers. The answer, ready for JSON, goes to ``add``."""
+        counts = count_ids(ids)
+        unknown = {value: count for value, count in counts.items() if value not in self.known}
+        return {"unknown": list(unknown.items()), "highest": max(set(counts) - {255}, default=0)}
+
+    def add(self, examined: dict[str, Any]) -> None:
+        """Adds the counts of one map."""
+        self._pixels.update(dict(map(tuple, examined["unknown"])))
+        self._highest = max(self._highest, examined["highest"])
+
+    def warning(self) -> str | None:
+        """The warning about all maps; None where all ids are known."""
+        if not self._pixels:
+            return None
+        listed = [f"{value} ({count} pixels)" for value, count in self._pixels.most_common()]
+        shown = ", ".join(listed[:_MOST_LISTED])
+        more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
+        text = (
+            f"{sum(self._pixels.values())} pixels of {self.what} have ids that {self.spec_name} "
+            f"does not know and {self.outcome}: {shown}{more}"
+        )
+        if self.train_ids and self._highest <= _HIGHEST_TRAIN_ID < max(self.known - {255}):
+            text += "; these look like Cityscapes train ids 0..18, expected dataset ids"
+        return text

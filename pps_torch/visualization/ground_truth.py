@@ -1,0 +1,39 @@
+"""Ground truth uids in the form of a PPS map, so that the two can be seen side by side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import decode_uids
+from pps_torch.formats.reserved import NO_PART
+from pps_torch.specs import EvalSpec, dataset_lookups
+
+
+def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
+    """What a perfect prediction of the ground truth would look like.
+
+    Args:
+        uids: ``(*B, H, W)`` integers in the encoding of panoptic_parts.
+        spec: what the ids mean; classes that it ignores become void.
+
+    Returns:
+        ``(*B, 3, H, W)`` int64 for :func:`colorize_pps` and :func:`pps_legend_entries`: instance
+        numbers are the ground truth's plus one, and 0 for stuff and for crowds; undefined parts
+        are 0.
+    """
+    lookups = dataset_lookups(spec, uids.device)
+    sids, iids, pids = decode_uids(uids)
+    last_row = len(lookups.class_of_sid) - 1
+    rows = torch.where((sids >= 0) & (sids < last_row), sids, last_row).long()
+    class_index = lookups.class_of_sid[rows]
+    is_evaluated = class_index >= 0
+    class_index = class_index.clamp_min(0)
+
+    eval_sids = torch.tensor(spec.eval_sids, device=uids.device)[class_index]
+    instances = torch.where(lookups.is_thing_class[class_index], iids + 1, 0)
+    parts = lookups.part_of_sid_pid[rows, pids + 1]
+    parts = torch.where(lookups.has_parts_class[class_index], parts, NO_PART)
+    void = torch.tensor([spec.ignore_label, 0, spec.ignore_label], device=uids.device)
+    pps = torch.stack([eval_sids, instances, parts], dim=-3)
+    return torch.where(is_evaluated.unsqueeze(-3), pps, void.view(3, 1, 1))

@@ -1,0 +1,205 @@
+"""Legends: what is in a picture, and which colour it has."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.reserved import ABSENT
+from pps_torch.specs import EvalSpec
+from pps_torch.visualization.colorize import paint_map, segment_category_index
+from pps_torch.visualization.colors import category_colors, spec_paints
+
+BACKGROUND = (255, 255, 255)
+TEXT_COLOR = (32, 32, 32)
+FRAME_COLOR = (150, 150, 150)
+
+Side = Literal["right", "below"]
+
+
+class LegendEntry(NamedTuple):
+    """One class of the picture, with those of its parts that are in the picture."""
+
+    name: str
+    color: tuple[int, int, int]
+    parts: tuple[LegendEntry, ...] = ()
+
+
+def pps_legend_entries(pps: Tensor, spec: EvalSpec) -> list[LegendEntry]:
+    """The classes and parts in a PPS map ``(*B, 3, H, W)``, in the order of the spec."""
+    paints = spec_paints(spec, pps.device)
+    counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
+    colors = paints.colors[:, 0].tolist()
+    present = [
+        (sid, pid, tuple(color))
+        for (sid, pid), color, count in zip(
+            paints.members, colors[1:], counts[1:].tolist(), strict=True
+        )
+        if count
+    ]
+    return [
+        LegendEntry(
+            spec.scene_labels[sid],
+            spec.colors[sid],
+            tuple(
+                LegendEntry(_part_name(spec, sid, pid), color)
+                for part_sid, pid, color in present
+                if part_sid == sid and pid
+            ),
+        )
+        for sid in dict.fromkeys(sid for sid, _, _ in present)
+    ]
+
+
+def panoptic_legend_entries(
+    panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict]
+) -> list[LegendEntry]:
+    """The categories of the segments, in the order of ``categories``."""
+    is_used = panoptic.category_ids != ABSENT
+    present = segment_category_index(panoptic, categories)[is_used].unique().tolist()
+    colors = category_colors(categories)
+    return [LegendEntry(categories[index]["name"], colors[index]) for index in present]
+
+
+def legend(
+    entries: list[LegendEntry], picture_size: tuple[int, int], *, side: Side = "right"
+) -> Tensor:
+    """Draws a legend that fits beside or below a picture.
+
+    Entries fill columns from top to bottom; the text grows with the picture, names are never
+    cut. A legend that needs more room than the picture has is larger than the picture.
+
+    Args:
+        entries: from :func:`pps_legend_entries` or :func:`panoptic_legend_entries`.
+        picture_size: (height, width) of the picture.
+        side: where the legend will stand.
+
+    Returns:
+        ``(3, h, w)`` uint8, RGB, on the CPU; h is the picture's height on its right side, w its
+        width below it, or more.
+    """
+    from PIL import Image, ImageDraw
+
+    _check_side(side)
+    height, width = picture_size
+    layout = _Layout(text_size=max(12, round(min(height, width / 2) / 40)))
+    if side == "right":
+        columns = layout.columns(entries, (height - layout.line) // layout.line)
+        needed_width, needed_height = layout.size(columns)
+        width, height = needed_width, max(height, needed_height)
+    else:
+        columns = layout.columns_within(width, entries)
+        needed_width, height = layout.size(columns)
+        width = max(width, needed_width)
+
+    image = Image.new("RGB", (width, height), BACKGROUND)
+    layout.draw(ImageDraw.Draw(image), columns)
+    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
+    return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()
+
+
+def with_legend(picture: Tensor, legend: Tensor, *, side: Side = "right") -> Tensor:
+    """Puts a legend beside or below its picture; the smaller of the two gets a white margin.
+
+    Args:
+        picture: ``(3, H, W)`` uint8.
+        legend: ``(3, h, w)`` uint8, drawn for the same side.
+        side: where the legend goes.
+
+    Returns:
+        ``(3, max(H, h), W + w)`` uint8, or ``(3, H + h, max(W, w))`` below.
+    """
+    _check_side(side)
+    height, width = (max(sizes) for sizes in zip(picture.shape[-2:], legend.shape[-2:]))
+    pages = [picture, legend.to(picture.device)]
+    if side == "right":
+        return torch.cat([_pad(page, height, page.shape[-1]) for page in pages], dim=-1)
+    return torch.cat([_pad(page, page.shape[-2], width) for page in pages], dim=-2)
+
+
+class _Line(NamedTuple):
+    name: str
+    color: tuple[int, int, int]
+    is_part: bool
+
+
+class _Layout:
+    """Sizes, in pixels, that follow from the size of the text."""
+
+    def __init__(self, text_size: int) -> None:
+        from PIL import ImageFont
+
+        self.font = ImageFont.load_default(size=text_size)
+        self.line = round(1.5 * text_size)
+        self.margin = text_size
+        self.swatch = text_size
+        self.gap = text_size // 2
+
+    def columns(self, entries: list[LegendEntry], num_lines: int) -> list[list[_Line]]:
+        """Columns of at most ``num_lines`` (at least one); a class keeps its parts if it can."""
+        num_lines = max(num_lines, 1)
+        columns: list[list[_Line]] = [[]]
+        for entry in entries:
+            lines = [_Line(entry.name, entry.color, is_part=False)]
+            lines += [_Line(part.name, part.color, is_part=True) for part in entry.parts]
+            if columns[-1] and len(columns[-1]) + len(lines) > num_lines:
+                columns.append([])
+            while len(lines) > num_lines:
+                columns[-1], lines = lines[:num_lines], lines[num_lines:]
+                columns.append([])
+            columns[-1] += lines
+        return columns
+
+    def columns_within(self, width: int, entries: list[LegendEntry]) -> list[list[_Line]]:
+        """The shortest columns that keep each class whole and fit the width, else one column."""
+        lines = [1 + len(entry.parts) for entry in entries]
+        for num_lines in range(max(lines, default=1), sum(lines)):
+            columns = self.columns(entries, num_lines)
+            if self.size(columns)[0] <= width:
+                return columns
+        return self.columns(entries, sum(lines))
+
+    def size(self, columns: list[list[_Line]]) -> tuple[int, int]:
+        """Width and height of the columns with their margins."""
+        width = self.margin + sum(self.column_width(column) for column in columns)
+        return width, self.line * max(map(len, columns)) + self.line
+
+    def column_width(self, column: list[_Line]) -> int:
+        ends = [self.text_left(line) + self.font.getlength(line.name) for line in column]
+        return round(max(ends, default=0)) + self.margin
+
+    def text_left(self, line: _Line) -> int:
+        return (self.swatch if line.is_part else 0) + self.swatch + self.gap
+
+    def draw(self, draw, columns: list[list[_Line]]) -> None:
+        left = self.margin
+        for column in columns:
+            for row, line in enumerate(column):
+                middle = self.line // 2 + row * self.line + self.line // 2
+                text_left = left + self.text_left(line)
+                swatch_left, half = text_left - self.gap - self.swatch, self.swatch // 2
+                box = [swatch_left, middle - half, swatch_left + 2 * half, middle + half]
+                draw.rectangle(box, fill=line.color, outline=FRAME_COLOR)
+                draw.text((text_left, middle), line.name, TEXT_COLOR, self.font, anchor="lm")
+            left += self.column_width(column)
+
+
+def _check_side(side: Side) -> None:
+    if side not in get_args(Side):
+        raise ValueError(f"side: expected one of {get_args(Side)}, got {side!r}")
+
+
+def _pad(page: Tensor, height: int, width: int) -> Tensor:
+    """The page in the upper left corner of a white page of another size."""
+    padded = page.new_tensor(BACKGROUND).view(3, 1, 1).repeat(1, height, width)
+    padded[:, : page.shape[-2], : page.shape[-1]] = page
+    return padded
+
+
+def _part_name(spec: EvalSpec, sid: int, pid: int) -> str:
+    """The label of a part without its class: "car-license_plate" is "license plate"."""
+    label = spec.part_labels.get(spec.eval_sid_pid_to_flat[sid, pid], f"part {pid}")
+    return label.removeprefix(f"{spec.scene_labels[sid]}-").replace("_", " ")

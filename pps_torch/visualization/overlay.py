@@ -1,0 +1,51 @@
+"""A coloured map laid over its photo."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import check_fraction
+
+
+def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) -> Tensor:
+    """Blends a coloured map into its photo; where the map is void, the photo stays as it is.
+
+    Args:
+        photo: ``(*B, 3, H, W)`` uint8.
+        colored: ``(*B, 3, H, W)`` uint8, from ``colorize_pps`` or ``colorize_panoptic``.
+        void: ``(*B, H, W)`` bool.
+        alpha: weight of the colours, 0 (only the photo) to 1.
+
+    Returns:
+        ``(*B, 3, H, W)`` uint8.
+
+    Raises:
+        ValueError: photo and map differ in size (``resize_photo`` helps), or alpha is outside 0..1.
+    """
+    if photo.shape[-2:] != colored.shape[-2:]:
+        raise ValueError(
+            f"photo: expected the size of the coloured map, {_size(colored)}, got {_size(photo)}; "
+            "resize_photo changes it"
+        )
+    if void.shape[-2:] != colored.shape[-2:]:
+        raise ValueError(
+            f"void: expected the size of the coloured map, {_size(colored)}, got {_size(void)}"
+        )
+    check_fraction("alpha", alpha)
+    blend = torch.lerp(photo.float(), colored.float(), alpha).round_().to(torch.uint8)
+    return torch.where(void.unsqueeze(-3), photo, blend)
+
+
+def resize_photo(photo: Tensor, size: tuple[int, int]) -> Tensor:
+    """A ``(*B, 3, H, W)`` uint8 photo at another (height, width): bilinear, without aliasing."""
+    images = photo.reshape(-1, *photo.shape[-3:]).float()
+    resized = torch.nn.functional.interpolate(
+        images, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return resized.round_().to(torch.uint8).view(*photo.shape[:-2], *size)
+
+
+def _size(image: Tensor) -> str:
+    height, width = image.shape[-2:]
+    return f"{height} x {width}"

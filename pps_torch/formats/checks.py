@@ -6,12 +6,18 @@ import torch
 from torch import Tensor
 
 
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+
+
 def check_integer(name: str, value: Tensor) -> None:
-    """Raises TypeError unless ``value`` is a tensor of an integer dtype."""
+    """Raises TypeError unless ``value`` is a tensor of uint8 or a signed integer dtype.
+
+    torch stores wider unsigned integers, but hardly computes with them.
+    """
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
-    if value.dtype == torch.bool or value.is_floating_point() or value.is_complex():
-        raise TypeError(f"{name}: expected an integer dtype, got {value.dtype}")
+    if value.dtype not in _INTEGERS:
+        raise TypeError(f"{name}: expected uint8 or a signed integer dtype, got {value.dtype}")
 
 
 def check_floating(name: str, value: Tensor) -> None:

@@ -51,7 +51,7 @@ def merge_panoptic_boxes(
         mask_probs: ``(*B, N, M, M)`` float, 0..1, each in its box's frame.
         boxes: ``(*B, N, 4)`` float, xyxy in absolute pixels.
         scores, pred_classes: ``(*B, N)`` float and integer.
-        mask_threshold: fraction; a sample equal to it belongs to the mask.
+        mask_threshold: fraction above 0; a sample equal to it belongs to the mask.
         stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate: as in
             :func:`merge_panoptic`.
 
@@ -79,6 +79,8 @@ def merge_panoptic_boxes(
     check_shape("mask_probs", mask_probs, (*batch, num_instances, side, side))
     check_shape("boxes", boxes, (*batch, num_instances, 4))
     check_fraction("overlap_threshold", overlap_threshold)
+    if not 0 < mask_threshold <= 1:
+        raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")
     if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
         raise ValueError("boxes: expected finite pixels, found NaN or infinity")
 

@@ -59,8 +59,8 @@ def merge_panoptic(
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.
-        validate: refuse NaN scores. Default: on the CPU only; unchecked, an instance with a NaN
-            score is dropped.
+        validate: refuse NaN scores and negative classes. Default: on the CPU only; unchecked,
+            such an instance is dropped.
 
     Returns:
         :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
@@ -153,21 +153,25 @@ class PanopticMerger(nn.Module):
 def check_instances(
     scores: Tensor, pred_classes: Tensor, batch: tuple[int, ...], validate: bool | None
 ) -> None:
-    """Refuses scores and classes that are not ``(*B, N)``, and NaN scores."""
+    """Refuses scores and classes that are not ``(*B, N)``, NaN scores and negative classes."""
     check_floating("scores", scores)
     check_integer("pred_classes", pred_classes)
     check_ndim("scores", scores, len(batch) + 1, "(*B, N)")
     check_shape("scores", scores, (*batch, scores.shape[-1]))
     check_shape("pred_classes", pred_classes, tuple(scores.shape))
-    if checks_values(validate, scores) and bool(scores.isnan().any()):
+    if not checks_values(validate, scores):
+        return
+    if bool(scores.isnan().any()):
         raise ValueError(f"scores: expected numbers, found {int(scores.isnan().sum())} NaN")
+    if bool((pred_classes < 0).any()):
+        raise ValueError(f"pred_classes: expected 0 or more, found {int(pred_classes.min())}")
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """``(*B, N)`` scores and classes -> ``(B, N)``."""
-    num_images = scores.shape[:-1].numel()
-    shape = (num_images, scores.shape[-1])
-    return scores.reshape(shape), pred_classes.reshape(shape).long()
+    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has no score."""
+    shape = (scores.shape[:-1].numel(), scores.shape[-1])
+    pred_classes = pred_classes.reshape(shape).long()
+    return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
 
 
 def _paint_runs(

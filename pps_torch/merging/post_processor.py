@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_floating, check_ndim
+from pps_torch.formats.checks import (
+    check_floating,
+    check_integer,
+    check_ndim,
+    checks_values,
+)
+from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.pps import PPSMerger
 from pps_torch.ops.upsampled_argmax import upsampled_argmax
@@ -97,7 +103,8 @@ class PPSPostProcessor(nn.Module):
             sem_seg_logits: ``(*B, C, h, w)`` float, any stride.
             mask_probs: ``(*B, N, M, M)`` float, 0..1; boxes: ``(*B, N, 4)`` float, xyxy pixels of
                 the output; scores: ``(*B, N)``; class_indices: ``(*B, N)`` int. Pad a batch with
-                score 0.
+                score 0. On CUDA a detection with another class index is dropped; on the CPU it
+                is an error.
             part_logits: ``(*B, P, h', w')`` float, any stride.
             image_size: ``(H, W)`` of the outputs.
 
@@ -107,7 +114,15 @@ class PPSPostProcessor(nn.Module):
         sem_seg = self.semantic_ids[_argmax("sem_seg_logits", sem_seg_logits, self.semantic_ids,
                                             image_size)]
         part_seg = self.part_ids[_argmax("part_logits", part_logits, self.part_ids, image_size)]
-        pred_classes = self.class_ids[class_indices.long()]
+        check_integer("class_indices", class_indices)
+        is_known = (class_indices >= 0) & (class_indices < len(self.class_ids))
+        if checks_values(None, class_indices) and not bool(is_known.all()):
+            raise ValueError(
+                f"class_indices: expected 0..{len(self.class_ids) - 1}, found "
+                f"{int(class_indices.min())}..{int(class_indices.max())}"
+            )
+        pred_classes = self.class_ids[torch.where(is_known, class_indices, 0).long()]
+        pred_classes = torch.where(is_known, pred_classes, ABSENT)
         panoptic = self.merge_panoptic(sem_seg, mask_probs, boxes, scores, pred_classes)
         return panoptic, self.merge_pps(panoptic, part_seg)
 

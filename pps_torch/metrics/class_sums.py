@@ -62,11 +62,12 @@ class SegmentMetric(nn.Module):
     class_sums: Tensor
     faults: Tensor
 
-    def __init__(self, num_classes: int, fault_names: Sequence[str]) -> None:
+    def __init__(self, class_ids: Sequence[int], fault_names: Sequence[str]) -> None:
         super().__init__()
+        self.class_ids = tuple(class_ids)
         self.fault_names = tuple(fault_names)
         with torch.inference_mode(False):
-            class_sums = torch.zeros(num_classes, 5, dtype=torch.int64)
+            class_sums = torch.zeros(len(self.class_ids), 5, dtype=torch.int64)
             faults = torch.zeros(len(self.fault_names), dtype=torch.int64)
         self.register_buffer("class_sums", class_sums)
         self.register_buffer("faults", faults)
@@ -81,10 +82,10 @@ class SegmentMetric(nn.Module):
 
     def merge_state(self, other: SegmentMetric) -> SegmentMetric:
         """Adds what another metric of the same classes has counted."""
-        if self.class_sums.shape != other.class_sums.shape or type(self) is not type(other):
+        if type(self) is not type(other) or self.class_ids != other.class_ids:
             raise ValueError(
-                f"other: expected a {type(self).__name__} of {len(self.class_sums)} classes, got "
-                f"a {type(other).__name__} of {len(other.class_sums)}"
+                f"other: expected a {type(self).__name__} of the classes {self.class_ids}, got a "
+                f"{type(other).__name__} of {getattr(other, 'class_ids', None)}"
             )
         self._refuse_after_sync("merge_state")
         self.class_sums += other.class_sums.to(self.class_sums.device)

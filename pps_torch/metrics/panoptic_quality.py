@@ -106,10 +106,10 @@ class PanopticQuality(SegmentMetric):
             missing = {"id", "name", "isthing"} - set(category)
             if missing:
                 raise ValueError(f"categories: expected keys id, name, isthing in {dict(category)}")
-        super().__init__(len(categories), _FAULTS)
+        ids = [int(category["id"]) for category in categories]
+        super().__init__(ids, _FAULTS)
         self.categories = [dict(category) for category in categories]
         self.validate = validate
-        ids = [int(category["id"]) for category in categories]
         if len(set(ids)) != len(ids):
             raise ValueError(f"categories: expected each id once, got {ids}")
         self.register_buffer("category_ids", torch.tensor(ids).long(), persistent=False)

@@ -111,7 +111,7 @@ class PartPanopticQuality(SegmentMetric):
     """
 
     def __init__(self, spec: EvalSpec, *, capacity: int = 1024, validate: bool = False) -> None:
-        super().__init__(len(spec.eval_sids), _FAULTS)
+        super().__init__(spec.eval_sids, _FAULTS)
         if capacity < 1:
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
         self.spec = spec

@@ -1,0 +1,95 @@
+"""The command line itself: help without torch, the scripts in tools/, options."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_dataset import SmallDataset
+
+from pps_torch.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = (
+    "prepare_data",
+    "merge_to_panoptic",
+    "merge_to_pps",
+    "eval_partpq",
+    "eval_pq",
+    "visualize",
+    "demo",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_common_options(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "-h"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for option in ("--device", "--workers", "--overwrite", "--quiet"):
+        assert option in text
+
+
+def test_help_does_not_load_torch():
+    code = (
+        "import sys\n"
+        "from pps_torch.cli.main import main\n"
+        "try:\n    main(['eval_partpq', '-h'])\n"
+        "except SystemExit:\n    print([m for m in ('torch', 'numpy', 'PIL') if m in sys.modules])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    run = [sys.executable, "-c", code]
+    output = subprocess.run(run, env=environment, capture_output=True, text=True, check=True).stdout
+    assert output.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("words", [[], ["no_such_command"], ["eval_partpq"], ["demo", "--nope"]])
+def test_wrong_arguments_end_with_code_2(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "usage: pps-torch" in capsys.readouterr().err
+
+
+def test_each_command_has_a_script():
+    scripts = {path.stem for path in (ROOT / "tools").glob("*.py")}
+    assert set(COMMANDS) <= scripts
+    for command in COMMANDS:
+        assert f'main(command="{command}")' in (ROOT / "tools" / f"{command}.py").read_text()
+
+
+def test_a_script_runs_like_its_command(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    command, *words = dataset.arguments("merge_to_pps")
+    script = [sys.executable, str(ROOT / "tools" / f"{command}.py"), *words]
+    subprocess.run(script, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert len(dataset.written()) == 3
+
+
+def test_ctrl_c_ends_with_one_line(tmp_path, monkeypatch, capsys):
+    from pps_torch.pipelines import merge_to_pps
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(merge_to_pps, "merge_to_pps", interrupt)
+    assert SmallDataset(tmp_path).run("merge_to_pps") == 130
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_progress_shows_rate(tmp_path, capsys):
+    words = [w for w in SmallDataset(tmp_path).arguments("merge_to_pps") if w != "--quiet"]
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert "merging: 100%" in captured.err and "image" in captured.err
+    assert "3 images merged" in captured.out
+
+
+def test_quiet_says_nothing(tmp_path, capsys):
+    assert SmallDataset(tmp_path).run("merge_to_pps") == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""

@@ -1,0 +1,187 @@
+"""An interrupted run leaves complete files only; run again, it finishes with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from small_dataset import IDS, SmallDataset, edit_json
+
+from pps_torch.io import output_folder
+
+ROOT = Path(__file__).parents[2]
+RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
+
+
+class Stopped(BaseException):
+    """Stands for whatever ends a run half-way."""
+
+
+@pytest.fixture
+def dataset(tmp_path) -> SmallDataset:
+    return SmallDataset(tmp_path)
+
+
+def stop_at_the_second_image(monkeypatch):
+    record_of = output_folder.OutputFolder.record_of
+    begun = []
+
+    def record_of_first(self, image_id, *arguments):
+        begun.append(image_id)
+        if len(begun) > 1:
+            raise Stopped
+        return record_of(self, image_id, *arguments)
+
+    monkeypatch.setattr(output_folder.OutputFolder, "record_of", record_of_first)
+
+
+@pytest.mark.parametrize("tool", RESUMABLE)
+def test_resumed_run_writes_the_same_bytes(dataset, tmp_path, monkeypatch, tool):
+    whole = SmallDataset(tmp_path / "whole")
+    assert whole.run(tool) == 0
+
+    with monkeypatch.context() as patch:
+        stop_at_the_second_image(patch)
+        with pytest.raises(Stopped):
+            dataset.run(tool, "--workers", "1")
+    partial = dataset.written()
+    assert 1 <= len(partial) < len(whole.written())
+    assert partial.items() <= whole.written().items()
+
+    assert dataset.run(tool) == 0
+    assert dataset.written() == whole.written()
+
+
+@pytest.mark.parametrize("tool", RESUMABLE)
+def test_finished_images_are_not_done_again(dataset, tool):
+    assert dataset.run(tool) == 0
+    times = {path: path.stat().st_mtime_ns for path in dataset.output.rglob("*.png")}
+    assert dataset.run(tool) == 0
+    assert times == {path: path.stat().st_mtime_ns for path in dataset.output.rglob("*.png")}
+
+
+def test_changed_input_is_done_again(dataset):
+    assert dataset.run("merge_to_pps") == 0
+    first, second = sorted(dataset.output.glob("*.png"))[:2]
+    times = [path.stat().st_mtime_ns for path in (first, second)]
+    later = times[0] + 10**9
+    os.utime(dataset.parts / f"{IDS[0]}_parts.png", ns=(later, later))
+    assert dataset.run("merge_to_pps") == 0
+    assert first.stat().st_mtime_ns != times[0] and second.stat().st_mtime_ns == times[1]
+
+
+def test_missing_output_is_done_again(dataset):
+    assert dataset.run("merge_to_pps") == 0
+    written = dataset.written()
+    (dataset.output / next(iter(written))).unlink()
+    assert dataset.run("merge_to_pps") == 0
+    assert dataset.written() == written
+
+
+def test_other_arguments_are_refused(dataset, capsys):
+    assert dataset.run("merge_to_panoptic") == 0
+    written = dataset.written()
+    assert dataset.run("merge_to_panoptic", "--score_threshold", "0.3") == 2
+    message = capsys.readouterr().err
+    assert "score_threshold was 0.5, now 0.3" in message and "--overwrite" in message
+    assert dataset.written() == written
+
+    assert dataset.run("merge_to_panoptic", "--score_threshold", "0.3", "--overwrite") == 0
+    assert dataset.written() != written
+
+
+def test_stopped_overwriting_leaves_no_json_that_does_not_fit_the_pngs(dataset, monkeypatch):
+    assert dataset.run("merge_to_panoptic") == 0
+    with monkeypatch.context() as patch:
+        stop_at_the_second_image(patch)
+        with pytest.raises(Stopped):
+            dataset.run("merge_to_panoptic", "--score_threshold", "0.3", "--overwrite")
+    assert "panoptic.json" not in dataset.written()
+
+
+def test_unknown_ids_of_finished_images_stay_in_the_warning(dataset, capsys):
+    edit_json(dataset.images_json, lambda content: content["images"].reverse())
+    for image_id in IDS:
+        path = dataset.semantic / f"{image_id}_semantic.png"
+        image = Image.open(path)
+        image.putpixel((0, 0), 77)
+        image.save(path)
+    assert dataset.run("merge_to_panoptic") == 0
+    warning = capsys.readouterr().err
+    assert "77 (3 pixels)" in warning
+    assert dataset.run("merge_to_panoptic") == 0
+    assert capsys.readouterr().err == warning
+
+
+def test_line_that_was_cut_off_in_the_journal_is_done_again(dataset):
+    assert dataset.run("merge_to_panoptic") == 0
+    written = dataset.written()
+    journal = next(dataset.output.glob(".*jsonl"))
+    journal.write_bytes(journal.read_bytes()[:-40])
+    assert dataset.run("merge_to_panoptic") == 0
+    assert dataset.written() == written
+
+
+def test_temporary_files_of_a_killed_run_are_removed(dataset):
+    assert dataset.run("merge_to_pps") == 0
+    stale = dataset.output / ".x.png.1.2.pps_torch_tmp"
+    stale.write_bytes(b"half")
+    assert dataset.run("merge_to_pps") == 0
+    assert not stale.exists()
+
+
+def many_images(dataset, count=300):
+    """The first image under many ids, so that there is time to stop the run."""
+    first = IDS[0]
+    for number in range(count):
+        name = f"copy_{number:06d}"
+        for folder in (dataset.semantic, dataset.parts):
+            source = next(folder.glob(f"{first}*"))
+            os.link(source, folder / source.name.replace(first, name))
+        for path in list(dataset.instances_txt.glob(f"{first}*.png")):
+            os.link(path, path.with_name(path.name.replace(first, name)))
+        lines = (dataset.instances_txt / f"{first}_pred.txt").read_text().replace(first, name)
+        (dataset.instances_txt / f"{name}_pred.txt").write_text(lines)
+
+    def edit(content):
+        size = {"height": content["images"][0]["height"], "width": content["images"][0]["width"]}
+        names = [f"copy_{number:06d}" for number in range(count)]
+        content["images"] = [{"id": n, "file_name": f"{n}.png", **size} for n in names]
+
+    edit_json(dataset.images_json, edit)
+
+
+@pytest.mark.parametrize(
+    ("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_stopped_process_can_be_resumed(tmp_path, stop, exit_code):
+    dataset, whole = SmallDataset(tmp_path / "stopped"), SmallDataset(tmp_path / "whole")
+    tool = "merge_to_panoptic Cityscapes"
+    for each in (dataset, whole):
+        many_images(each)
+    assert whole.run(tool) == 0
+
+    command = [sys.executable, "-m", "pps_torch.cli.main", *dataset.arguments(tool)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(list(dataset.output.rglob("*.png"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(stop)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == exit_code, messages
+    if stop is signal.SIGINT:
+        assert messages == "stopped; the files written so far are complete\n"
+    partial = dataset.written()
+    assert "panoptic.json" not in partial and 5 <= len(partial) < 300
+    assert partial.items() <= whole.written().items()
+
+    assert dataset.run(tool) == 0
+    assert dataset.written() == whole.written()
+    assert not list(dataset.output.rglob("*_tmp"))

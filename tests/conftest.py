@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests: devices, and the folder of real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "real"
+
+DEVICES = ["cpu"]
+if torch.cuda.is_available():
+    DEVICES.append(pytest.param("cuda", marks=pytest.mark.gpu))
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(params=DEVICES)
+def device(request) -> torch.device:
+    """Every device of this machine, one test each."""
+    return torch.device(request.param)
+
+
+@pytest.fixture
+def real_images() -> Path:
+    """Folder of real images that are not part of the project."""
+    if not REAL_IMAGES.is_dir():
+        pytest.skip(f"needs the real images in {REAL_IMAGES}")
+    return REAL_IMAGES

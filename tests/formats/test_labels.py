@@ -1,0 +1,78 @@
+"""Panoptic labels: the two orders that a bare "id % 1000" leaves open."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from factories import BATCH_SHAPES, INTEGER_DTYPES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pps_torch import decode_labels, encode_labels
+
+
+@pytest.mark.parametrize(
+    "category, instance, divisor, order, label, error",
+    [
+        (26, 3, 1000, "category_major", 26_003, None),  # Cityscapes, Detectron2, deeplab2
+        (26, 3, 1000, "instance_major", 3_026, None),  # mmdetection
+        (26, 0, 1000, "category_major", 26_000, None),
+        (26, 0, 1000, "instance_major", 26, None),
+        (26, 255, 256, "category_major", 26 * 256 + 255, None),
+        (0, 0, 1, "category_major", 0, None),
+        (26, 1000, 1000, "category_major", None, "instances: .*1000"),
+        (1000, 1, 1000, "instance_major", None, "categories: .*1000"),
+        (26, -1, 1000, "category_major", None, "instance -1"),
+        (26, 3, 1000, "cityscapes", None, "order: .*cityscapes"),
+        (26, 3, 0, "category_major", None, "divisor: .*0"),
+    ],
+)
+def test_one_label(category, instance, divisor, order, label, error):
+    ids = torch.tensor([category]), torch.tensor([instance])
+    if error:
+        with pytest.raises(ValueError, match=error):
+            encode_labels(*ids, divisor, order, validate=True)
+    else:
+        labels = encode_labels(*ids, divisor, order)
+        assert labels.tolist() == [label]
+        assert decode_labels(labels, divisor, order) == ids
+
+
+@settings(derandomize=True, max_examples=100, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999)), min_size=1, max_size=20),
+    st.sampled_from(["category_major", "instance_major"]),
+)
+def test_round_trip(pairs, order):
+    categories, instances = torch.tensor(pairs).T
+    found = decode_labels(encode_labels(categories, instances, 1000, order), 1000, order)
+    assert torch.equal(found[0], categories) and torch.equal(found[1], instances)
+
+
+@pytest.mark.parametrize("order", ["category_major", "instance_major"])
+def test_negative_labels_are_void_and_so_are_negative_categories(order, device):
+    void = torch.tensor([-1, -7], device=device)
+    for level in decode_labels(void, 1000, order):
+        assert level.tolist() == [-1, -1]
+    assert encode_labels(void, torch.tensor([0, 5], device=device), 1000, order).tolist() == [
+        -1,
+        -1,
+    ]
+
+
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+@pytest.mark.parametrize("batch", BATCH_SHAPES)
+def test_labels_do_not_overflow_a_narrow_dtype(batch, dtype):
+    ids = torch.full((*batch, 2, 2), 100, dtype=dtype)
+    labels = encode_labels(ids, ids, 1000, "category_major")
+    assert labels.shape == ids.shape and torch.all(labels == 100_100)
+
+
+def test_wrong_types_and_shapes_are_refused():
+    ids = torch.ones(2, 3, dtype=torch.int64)
+    with pytest.raises(TypeError, match="^labels: "):
+        decode_labels(ids.float(), 1000, "category_major")
+    with pytest.raises(TypeError, match="^categories: "):
+        encode_labels(ids.float(), ids, 1000, "category_major")
+    with pytest.raises(ValueError, match=r"^instances: .*\(2, 3\).*\(3, 2\)"):
+        encode_labels(ids, ids.T, 1000, "category_major")

@@ -1,0 +1,95 @@
+"""Segment tables: numbering in listed order, padding, and maps that contradict their list."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from factories import INTEGER_DTYPES
+
+from pps_torch import PanopticSegmentation, PanopticTarget
+
+IDS = [[0, 90, 90], [7, 7, 90]]
+SEGMENTS = [
+    {"id": 90, "category_id": 5, "isthing": 1, "score": 0.75, "iscrowd": 0},
+    {"id": 7, "category_id": 2, "isthing": 0, "iscrowd": 1},
+]
+
+
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+def test_segments_are_numbered_in_listed_order(dtype, device):
+    ids = torch.tensor(IDS, dtype=dtype, device=device)
+    pred = PanopticSegmentation.from_segments(ids, SEGMENTS)
+    assert pred.panoptic_seg.dtype == torch.int32 and pred.panoptic_seg.device == ids.device
+    assert pred.panoptic_seg.tolist() == [[0, 1, 1], [2, 2, 1]]
+    assert pred.category_ids.tolist() == [5, 2]
+    assert pred.is_thing.tolist() == [True, False]
+    assert pred.areas.tolist() == [3, 2]
+    assert pred.scores.tolist() == [0.75, 0.0]
+    assert pred.num_segments.item() == 2
+
+    target = PanopticTarget.from_segments(ids, SEGMENTS)
+    assert torch.equal(target.panoptic_seg, pred.panoptic_seg)
+    assert torch.equal(target.category_ids, pred.category_ids)
+    assert target.is_crowd.tolist() == [False, True]
+    assert target.num_segments.item() == 2
+
+
+def test_segments_info_says_what_from_segments_was_told():
+    pred = PanopticSegmentation.from_segments(torch.tensor(IDS), SEGMENTS)
+    thing, stuff = pred.segments_info()
+    assert {k: thing[k] for k in ("id", "category_id", "isthing", "area", "score")} == {
+        "id": 1, "category_id": 5, "isthing": True, "area": 3, "score": 0.75,
+    }  # fmt: skip
+    assert stuff == {"id": 2, "category_id": 2, "isthing": False, "area": 2}
+
+
+def test_unused_rows_are_marked():
+    pred = PanopticSegmentation.from_segments(torch.tensor(IDS), SEGMENTS, capacity=4)
+    assert pred.category_ids.tolist() == [5, 2, -1, -1]
+    assert pred.num_segments.item() == 2 and len(pred.segments_info()) == 2
+    target = PanopticTarget.from_segments(torch.tensor(IDS), SEGMENTS, capacity=3)
+    assert target.category_ids.tolist() == [5, 2, -1]
+    assert target.is_crowd.tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="^capacity: .*2.*1"):
+        PanopticTarget.from_segments(torch.tensor(IDS), SEGMENTS, capacity=1)
+
+
+def test_thing_ids_decide_where_the_list_is_silent():
+    segments = [{"id": 90, "category_id": 5}, {"id": 7, "category_id": 2}]
+    pred = PanopticSegmentation.from_segments(torch.tensor(IDS), segments, thing_ids=[5])
+    assert pred.is_thing.tolist() == [True, False]
+
+
+def test_another_void_id():
+    ids = torch.tensor([[-1, 0], [0, -1]])
+    target = PanopticTarget.from_segments(ids, [{"id": 0, "category_id": 5}], void_id=-1)
+    assert target.panoptic_seg.tolist() == [[0, 1], [1, 0]]
+
+
+def test_a_map_of_void_alone():
+    ids = torch.zeros(2, 3, dtype=torch.int64)
+    pred = PanopticSegmentation.from_segments(ids, [])
+    assert pred.segments_info() == [] and pred.num_segments.item() == 0
+    assert pred.panoptic_seg.sum() == 0
+
+
+def test_a_batch_gives_a_list_for_each_image():
+    pred = PanopticSegmentation.from_segments(torch.tensor(IDS), SEGMENTS)
+    batch = PanopticSegmentation(*(torch.stack([f, f]) for f in pred))
+    assert batch.segments_info() == [pred.segments_info()] * 2
+
+
+@pytest.mark.parametrize("container", [PanopticSegmentation, PanopticTarget])
+@pytest.mark.parametrize(
+    "ids, segments, error, match",
+    [
+        (IDS, SEGMENTS[:1], ValueError, "7"),  # in the map, not listed
+        (IDS, [*SEGMENTS, {"id": 8, "category_id": 1}], ValueError, "8"),  # listed, no pixel
+        (IDS, [*SEGMENTS, {"id": 7, "category_id": 1}], ValueError, "7"),  # listed twice
+        ([IDS], SEGMENTS, ValueError, r"\(H, W\)"),
+        ([[0.0, 90.0]], SEGMENTS, TypeError, "^ids: "),
+    ],
+)
+def test_contradictions_are_refused(container, ids, segments, error, match):
+    with pytest.raises(error, match=match):
+        container.from_segments(torch.tensor(ids), segments)

@@ -1,0 +1,208 @@
+"""Reading and writing of id maps: pixels stay the numbers that they are."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import (
+    count_channels,
+    count_ids,
+    read_id_map,
+    read_photo,
+    read_pps,
+    read_rgb_ids,
+    read_size,
+    write_id_map,
+    write_rgb,
+    write_rgb_ids,
+)
+
+IDS = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
+
+
+def png(width: int, height: int, depth: int, color_type: int, rows: list[bytes]) -> bytes:
+    """A PNG made by hand: Pillow does not write every kind that it reads."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + content))
+        return struct.pack(">I", len(content)) + name + content + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("grey.png", IDS),
+        ("grey.bmp", IDS),
+        ("16_bits.png", np.array([[0, 255], [256, 65535]], np.uint16)),
+        ("16_bits.tif", np.array([[0, 255], [256, 65535]], np.uint16)),
+        ("32_bits.tif", np.array([[-1, 0], [2600101, 2**31 - 1]], np.int32)),
+        ("1_bit.png", np.array([[True, False], [False, True]])),
+        ("one_pixel.png", np.array([[7]], np.uint8)),
+    ],
+)
+def test_one_channel_is_read_as_it_is(tmp_path, name, ids):
+    PIL.Image.fromarray(ids).save(tmp_path / name)
+    read = read_id_map(tmp_path / name, ids.shape)
+    assert np.array_equal(read, ids) and read.flags.writeable
+    assert read.dtype == (np.uint8 if ids.dtype.itemsize == 1 else np.int32)
+
+
+def test_palette_gives_indices_and_not_colours(tmp_path):
+    image = PIL.Image.fromarray(IDS)
+    image.putpalette(np.random.default_rng(0).bytes(3 * 256))
+    image.save(tmp_path / "map.png", transparency=2)
+    assert PIL.Image.open(tmp_path / "map.png").mode == "P"
+    assert np.array_equal(read_id_map(tmp_path / "map.png"), IDS)
+
+
+def test_big_endian_tiff(tmp_path):
+    with open(tmp_path / "map.tif", "wb") as file:
+        tags = [(256, 4, 2), (257, 4, 1), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16)]
+        tags += [(273, 4, 122), (277, 3, 1 << 16), (278, 4, 1), (279, 4, 4)]
+        entries = b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        file.write(struct.pack(">2sHI", b"MM", 42, 8) + struct.pack(">H", len(tags)) + entries)
+        file.write(struct.pack(">I", 0) + struct.pack(">HH", 7, 65535))
+    assert read_id_map(tmp_path / "map.tif").tolist() == [[7, 65535]]
+
+
+def test_rgb_ids_round_trip(tmp_path):
+    ids = np.array([[0, 1, 255], [256, 65536, 2**24 - 1]], np.int32)
+    write_rgb_ids(tmp_path / "ids.png", ids)
+    assert PIL.Image.open(tmp_path / "ids.png").mode == "RGB"
+    assert np.array_equal(read_rgb_ids(tmp_path / "ids.png"), ids)
+    assert PIL.Image.open(tmp_path / "ids.png").getpixel((0, 1)) == (0, 1, 0)
+
+
+def test_pps_round_trip(tmp_path):
+    pps = np.random.default_rng(0).integers(0, 256, (3, 5, 7)).astype(np.uint8)
+    write_rgb(tmp_path / "pps.png", pps)
+    assert np.array_equal(np.array(PIL.Image.open(tmp_path / "pps.png")), np.moveaxis(pps, 0, 2))
+    assert np.array_equal(read_pps(tmp_path / "pps.png", (5, 7)), pps)
+
+
+def test_id_map_round_trip(tmp_path):
+    write_id_map(tmp_path / "map.png", IDS)
+    write_id_map(tmp_path / "map.tif", IDS.astype(np.int32) * 10_000)
+    assert np.array_equal(read_id_map(tmp_path / "map.png"), IDS)
+    assert np.array_equal(read_id_map(tmp_path / "map.tif"), IDS.astype(np.int32) * 10_000)
+
+
+def rgb(channels, height=2, width=3):
+    return PIL.Image.fromarray(np.zeros((height, width, channels), np.uint8).squeeze())
+
+
+@pytest.mark.parametrize(
+    ("read", "image", "found"),
+    [
+        (read_id_map, rgb(3), r"one channel of ids, found three channels \(RGB\)"),
+        (read_id_map, rgb(4), "alpha"),
+        (read_id_map, rgb(2), "alpha"),
+        (read_id_map, PIL.Image.new("F", (3, 2)), "floating point"),
+        (read_rgb_ids, rgb(1), r"three channels of 8 bits \(RGB\), found one channel"),
+        (read_rgb_ids, rgb(4), "alpha"),
+        (read_rgb_ids, PIL.Image.new("P", (3, 2)), "palette"),
+        (read_pps, rgb(1), "found one channel"),
+        (read_pps, rgb(2), "alpha"),
+        (read_pps, PIL.Image.new("I;16", (3, 2)), "16 bits"),
+    ],
+)
+def test_other_channels_are_refused(tmp_path, read, image, found):
+    path = tmp_path / "map.tif"
+    image.save(path)
+    with pytest.raises(InputError, match=f"map.tif: expected .*{found}"):
+        read(path)
+
+
+def test_16_bits_a_channel_are_refused(tmp_path):
+    path = tmp_path / "deep.png"
+    path.write_bytes(png(2, 1, 16, 2, [bytes(range(12))]))
+    for read in (read_rgb_ids, read_pps):
+        with pytest.raises(InputError, match="deep.png: .*16 bits each"):
+            read(path)
+
+
+@pytest.mark.parametrize("read", [read_id_map, read_rgb_ids, read_pps])
+def test_other_size_is_refused(tmp_path, read):
+    path = tmp_path / "map.png"
+    rgb(1 if read is read_id_map else 3).save(path)
+    with pytest.raises(InputError, match="map.png: expected height x width 3 x 2, found 2 x 3"):
+        read(path, (3, 2))
+
+
+@pytest.mark.parametrize("name", ["map.png", "map.tif"])
+def test_truncated_file(tmp_path, name):
+    ids = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    PIL.Image.fromarray(ids).save(tmp_path / "whole.png")
+    PIL.Image.fromarray(ids).save(tmp_path / "whole.tif", compression="tiff_adobe_deflate")
+    content = (tmp_path / name.replace("map", "whole")).read_bytes()
+    for kept in range(0, len(content) - 20, 97):
+        (tmp_path / name).write_bytes(content[:kept])
+        with pytest.raises(InputError, match=name):
+            read_id_map(tmp_path / name)
+
+
+def test_damaged_file(tmp_path):
+    ids = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    PIL.Image.fromarray(ids).save(tmp_path / "map.png")
+    content = bytearray((tmp_path / "map.png").read_bytes())
+    content[600:640] = bytes(40)
+    (tmp_path / "map.png").write_bytes(content)
+    with pytest.raises(InputError, match="map.png: expected a complete image"):
+        read_id_map(tmp_path / "map.png")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [(None, "no such file"), (b"", "no image format"), (b"hello", "no image format")],
+)
+def test_no_image(tmp_path, content, found):
+    if content is not None:
+        (tmp_path / "map.png").write_bytes(content)
+    with pytest.raises(InputError, match=f"map.png: expected an image, found {found}"):
+        read_id_map(tmp_path / "map.png")
+
+
+def test_folder_instead_of_a_file(tmp_path):
+    with pytest.raises(InputError, match="expected an image"):
+        read_id_map(tmp_path)
+
+
+def test_decompression_bomb_is_an_error(tmp_path, monkeypatch):
+    write_id_map(tmp_path / "map.png", np.zeros((40, 40), np.uint8))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 700)
+    with pytest.raises(InputError, match="map.png: expected an image, found: .*pixels"):
+        read_id_map(tmp_path / "map.png")
+
+
+def test_photo_is_resized_to_the_map(tmp_path):
+    PIL.Image.new("L", (10, 6), 100).save(tmp_path / "photo.jpg")
+    photo = read_photo(tmp_path / "photo.jpg", (3, 5))
+    assert photo.shape == (3, 3, 5) and (abs(photo.astype(int) - 100) < 3).all()
+
+
+def test_first_bytes_tell_size_and_channels(tmp_path):
+    rgb(3, 4, 9).save(tmp_path / "a.png")
+    rgb(1, 4, 9).save(tmp_path / "b.png")
+    rgb(4, 4, 9).save(tmp_path / "c.png")
+    assert read_size(tmp_path / "a.png") == (4, 9)
+    assert count_channels(tmp_path / "a.png") == 3 and count_channels(tmp_path / "b.png") == 1
+    with pytest.raises(InputError, match="one channel of ids, or three"):
+        count_channels(tmp_path / "c.png")
+
+
+@pytest.mark.parametrize("factor", [1, 250, -3, 10**6])
+def test_count_ids(factor):
+    ids = IDS if factor == 1 else IDS.astype(np.int32) * factor
+    values, counts = np.unique(ids, return_counts=True)
+    assert count_ids(ids) == dict(zip(values.tolist(), counts.tolist()))

@@ -1,0 +1,75 @@
+"""images.json: ids in any form, clear errors."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import ImageList, normalise_id
+
+SIZE = {"height": 4, "width": 6}
+
+
+def load(tmp_path, *entries):
+    (tmp_path / "images.json").write_text(json.dumps({"images": list(entries)}))
+    return ImageList.load(tmp_path / "images.json")
+
+
+def test_entries(tmp_path):
+    entries = [
+        {"id": 42, "file_name": "city/a.jpg", **SIZE},
+        {"image_id": "x_1", "file_name": "b.jpeg", **SIZE, "license": 3},
+        {"id": "000007", "image_id": 7, "file_name": "c.png", **SIZE},
+    ]
+    images = load(tmp_path, *entries)
+    assert images.ids == ["42", "x_1", "7"]
+    assert [image.png_name for image in images] == ["city/a.png", "b.png", "c.png"]
+    assert [image.coco_id for image in images] == [42, "x_1", 7]
+    assert images.images[0].size == (4, 6) and images.entries == entries
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(42, "42"), ("42", "42"), ("000042", "42"), (0, "0"), ("0", "0"), ("a_01", "a_01")],
+)
+def test_normalise_id(value, text):
+    assert normalise_id(value) == text
+
+
+@pytest.mark.parametrize("value", [None, 1.0, True, "", [1]])
+def test_no_id(value):
+    with pytest.raises(ValueError, match="expected an integer or a text"):
+        normalise_id(value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        (3, r"images\[1\]: expected an object, found 3"),
+        ({"file_name": "b.png", **SIZE}, r"images\[1\]: expected the key id .*file_name"),
+        ({"id": 1.5, "file_name": "b.png", **SIZE}, r"images\[1\]: id: .* found 1.5"),
+        ({"id": "b", "image_id": "c", "file_name": "b.png", **SIZE}, "expected one id"),
+        ({"id": "b", **SIZE}, "file_name: expected a text, found null"),
+        ({"id": "b", "file_name": "/b.png", **SIZE}, "relative path"),
+        ({"id": "b", "file_name": "../b.png", **SIZE}, "relative path"),
+        ({"id": "b", "file_name": "x\\b.png", **SIZE}, "relative path"),
+        ({"id": "b", "file_name": "b.png", "height": 4}, "width: expected a positive .*null"),
+        ({"id": "b", "file_name": "b.png", "height": 0, "width": 3}, "height: .*found 0"),
+        ({"id": "b", "file_name": "b.png", "height": True, "width": 3}, "height: .*true"),
+        ({"id": "05", "file_name": "b.png", **SIZE}, "expected each image id once.*: 5"),
+        ({"id": "b", "file_name": "a.png", **SIZE}, "expected each file_name.*: a.png"),
+    ],
+)
+def test_bad_entry(tmp_path, entry, message):
+    with pytest.raises(InputError, match=message) as error:
+        load(tmp_path, {"id": 5, "file_name": "a.jpg", **SIZE}, entry)
+    assert str(tmp_path / "images.json") in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"images": []}', '{"images": {"id": 1}}'])
+def test_no_images(tmp_path, content):
+    (tmp_path / "images.json").write_text(content)
+    with pytest.raises(InputError, match="images: expected a list of images"):
+        ImageList.load(tmp_path / "images.json")

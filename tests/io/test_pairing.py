@@ -1,0 +1,139 @@
+"""Which file belongs to which image."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.pairing import find_files, find_photos, list_files
+
+
+def make(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("42", "42.png"),
+        ("42", "000042.png"),
+        ("0", "0000.png"),
+        ("42", "pred_0042_semantic.png"),
+        ("2008_000008", "2008_000008.png"),
+        ("2008_000008", "pps-2008_000008-v2.PNG"),
+        ("aachen_000012_000019", "aachen_000012_000019_gtFine_leftImg8bit.png"),
+        ("aachen_000012_000019", "aachen/deep/aachen_000012_000019.png"),
+        ("aachen_12_19", "aachen_000012_000019.png"),
+        ("a-b", "x.a-b.y.png"),
+        ("münchen", "foto_münchen.png"),
+    ],
+)
+def test_name_contains_the_id(tmp_path, image_id, name):
+    make(tmp_path, name, "other_file.png", "another.txt")
+    assert find_files(tmp_path, [image_id], (".png",), "maps") == {image_id: tmp_path / name}
+
+
+@pytest.mark.parametrize(
+    ("image_id", "name"),
+    [
+        ("42", "420.png"),
+        ("42", "142.png"),
+        ("42", "v42.png"),
+        ("42", "42b.png"),
+        ("a_b", "xa_b.png"),
+        ("a_b", "a_bc.png"),
+        ("a_b", "a-b.png"),
+        ("a_b", "a_x_b.png"),
+        ("42", ".42.png"),
+        ("42", ".hidden/42.png"),
+        ("42", "42.txt"),
+        ("42", "42/other.png"),
+    ],
+)
+def test_name_does_not_contain_the_id(tmp_path, image_id, name):
+    make(tmp_path, name)
+    with pytest.raises(InputError, match=f"image {image_id}: no file"):
+        find_files(tmp_path, [image_id], (".png",), "maps")
+
+
+def test_one_error_lists_every_image(tmp_path):
+    make(tmp_path, "a.png", "b_1.png", "b_2.png", "sub/b.png", "c_d.png")
+    with pytest.raises(InputError) as error:
+        find_files(tmp_path, ["a", "b", "missing", "c", "d"], (".png",), "part prediction")
+    message = str(error.value)
+    assert "part prediction" in message and "3 not so" in message
+    assert "image b: 3 files (b_1.png, b_2.png, sub/b.png)" in message
+    assert "image missing: no file" in message
+    assert "c_d.png: the file of images c, d" in message
+    assert "image a:" not in message
+
+
+def test_long_lists_are_cut(tmp_path):
+    with pytest.raises(InputError, match="100 not so: image 0: .*image 19: no file; and 80 more$"):
+        find_files(tmp_path, [str(number) for number in range(100)], (".png",), "maps")
+
+
+def test_ids_that_no_name_can_tell_apart(tmp_path):
+    with pytest.raises(InputError, match="image ids a_1 and a_01"):
+        find_files(tmp_path, ["a_1", "a_01"], (".png",), "maps")
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(InputError, match="expected the folder .* found nothing"):
+        find_files(tmp_path / "nothing", ["a"], (".png",), "maps")
+    make(tmp_path, "file")
+    with pytest.raises(InputError, match="found a file"):
+        find_files(tmp_path / "file", ["a"], (".png",), "maps")
+
+
+def test_linked_folders_are_walked_once(tmp_path):
+    make(tmp_path, "real/a.png")
+    folder = make(tmp_path, "maps/x.png") / "maps"
+    (folder / "link").symlink_to(tmp_path / "real")
+    (folder / "loop").symlink_to(folder)
+    assert find_files(folder, ["a"], (".png",), "maps") == {"a": folder / "link" / "a.png"}
+
+
+def test_time_is_linear(tmp_path):
+    """5,000 images of which each name has many parts: a second, not minutes."""
+    ids = [f"city_{number:06d}_{number % 7:06d}" for number in range(5000)]
+    make(tmp_path, *(f"{i}_gtFine_leftImg8bit_a_b_c_d.png" for i in ids))
+    begin = time.perf_counter()
+    assert len(find_files(tmp_path, ids, (".png",), "maps")) == 5000
+    assert time.perf_counter() - begin < 5
+
+
+def test_list_files_is_sorted_and_visible(tmp_path):
+    make(tmp_path, "b.png", "a.png", "z/a.PNG", ".x.png", "c.txt")
+    names = [str(path.relative_to(tmp_path)) for path in list_files(tmp_path, (".png",))]
+    assert names == ["a.png", "b.png", "z/a.PNG"]
+
+
+@pytest.mark.parametrize(
+    ("map_name", "photo"),
+    [
+        ("aachen_000012_000019_gtFinePanopticParts.tif", "aachen_000012_000019_leftImg8bit.png"),
+        ("aachen_000012_000019_gtFine_leftImg8bit.png", "aachen_000012_000019_leftImg8bit.png"),
+        ("000000000042.png", "42.jpg"),
+        ("street_a_pps.png", "street_a.jpg"),
+        ("street_a.png", "street_a.jpg"),
+    ],
+)
+def test_photo_of_a_map(tmp_path, map_name, photo):
+    others = ("aachen_000012_000020_leftImg8bit.png", "street_b.jpg", "43.jpg", "notes.txt")
+    make(tmp_path, photo, *others)
+    path = tmp_path / "maps" / map_name
+    assert find_photos(tmp_path, [path]) == {path: tmp_path / photo}
+
+
+@pytest.mark.parametrize("photo", ["aachen_000012_000018_leftImg8bit.png", "street_b.png"])
+def test_no_photo_of_another_image(tmp_path, photo):
+    make(tmp_path, photo)
+    for name in ("aachen_000012_000019_pps.png", "street_a.png"):
+        with pytest.raises(InputError, match=f"map {name}: no file"):
+            find_photos(tmp_path, [tmp_path / name])

@@ -1,0 +1,77 @@
+"""Images through threads."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from pps_torch.io.workers import available_cores, default_workers, map_images
+
+
+def run(function, items, workers=3):
+    return map_images(function, items, workers=workers, description="testing", quiet=True)
+
+
+def test_results_are_in_order():
+    def slow_for_small(item):
+        time.sleep(0.002 * (10 - item))
+        return item * item
+
+    assert list(run(slow_for_small, range(10))) == [item * item for item in range(10)]
+
+
+def test_few_are_in_flight():
+    begun, most_ahead = [], 0
+    lock = threading.Lock()
+
+    def begin(item):
+        with lock:
+            begun.append(item)
+        return item
+
+    for taken, _ in enumerate(run(begin, range(100))):
+        time.sleep(0.0005)
+        most_ahead = max(most_ahead, len(begun) - taken)
+    assert most_ahead <= 3 + 2 + 1
+
+
+def test_an_error_stops_the_rest():
+    begun = []
+
+    def fail_at_five(item):
+        begun.append(item)
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    results = run(fail_at_five, range(1000))
+    with pytest.raises(ValueError, match="five"):
+        for _ in results:
+            pass
+    assert len(begun) < 20
+
+
+def test_a_consumer_that_stops_ends_the_workers():
+    results = run(lambda item: item, range(1000))
+    next(results)
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("pps_torch")]
+
+
+def test_torch_threads_share_the_cores():
+    before = torch.get_num_threads()
+    seen = set(run(lambda _: torch.get_num_threads(), range(8), workers=available_cores()))
+    assert seen == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_progress_bar(capsys):
+    list(map_images(str, range(3), workers=2, description="testing"))
+    assert "testing: 100%" in capsys.readouterr().err
+
+
+def test_default_workers():
+    assert 1 <= default_workers() <= 8

@@ -1,0 +1,135 @@
+"""What every metric class promises, checked with any metric and any images."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import pickle
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+
+
+def same_state(a: nn.Module, b: nn.Module) -> bool:
+    """Bit by bit, and the same result (nan equals nan in its text)."""
+    states = a.state_dict(), b.state_dict()
+    equal = states[0].keys() == states[1].keys() and all(
+        torch.equal(states[0][name].cpu(), states[1][name].cpu()) for name in states[0]
+    )
+    return equal and results_of(a) == results_of(b)
+
+
+def results_of(metric: nn.Module) -> str:
+    return json.dumps(metric.compute().as_dict())
+
+
+class ClassContract:
+    """make() builds the metric, images are the arguments of each update."""
+
+    def __init__(self, make: Callable[[], nn.Module], images: list[tuple]) -> None:
+        self.make, self.images = make, images
+        self.total = self.updated(images)
+
+    def updated(self, images: list[tuple]) -> nn.Module:
+        metric = self.make()
+        for image in images:
+            assert metric.update(*image) is metric, "update returns self"
+        return metric
+
+    def check(self) -> None:
+        self.check_compute()
+        self.check_reset()
+        self.check_merge()
+        self.check_copies()
+        self.check_modes()
+
+    def check_compute(self) -> None:
+        first = results_of(self.total)
+        assert results_of(self.total) == first, "compute changes nothing"
+        twice = self.updated(self.images + self.images)
+        for name, value in self.total.state_dict().items():
+            assert torch.equal(twice.state_dict()[name], 2 * value), "updates accumulate"
+
+    def check_reset(self) -> None:
+        metric = self.updated(self.images)
+        metric.reset()
+        assert same_state(metric, self.make())
+        for image in self.images:
+            metric.update(*image)
+        assert same_state(metric, self.total)
+
+    def check_merge(self) -> None:
+        for cut in range(len(self.images) + 1):
+            left, right = self.updated(self.images[:cut]), self.updated(self.images[cut:])
+            before = copy.deepcopy(right)
+            assert left.merge_state(right) is left
+            assert same_state(left, self.total) and same_state(right, before)
+
+    def check_copies(self) -> None:
+        file = io.BytesIO()
+        torch.save(self.total.state_dict(), file)
+        file.seek(0)
+        loaded = self.make()
+        loaded.load_state_dict(torch.load(file))
+        for twin in (loaded, copy.deepcopy(self.total), pickle.loads(pickle.dumps(self.total))):
+            assert same_state(twin, self.total)
+            for image in self.images:
+                twin.update(*image)
+            assert not same_state(twin, self.total), "a copy shares nothing with the original"
+        assert same_state(self.total, self.updated(self.images))
+
+    def check_modes(self) -> None:
+        half = self.make().half().double().eval()
+        for image in self.images:
+            half.update(*image)
+        assert same_state(half, self.total), "no floating dtype reaches the state"
+        mixed = self.make()
+        with torch.inference_mode():
+            assert same_state(self.updated(self.images), self.total)
+            for image in self.images[:2]:
+                mixed.update(*image)
+        for image in self.images[2:]:
+            mixed.update(*image)
+        assert same_state(mixed, self.total)
+
+    def check_device(self, device: torch.device) -> None:
+        metric = self.updated(self.images[:1]).to(device)
+        for image in self.images[1:]:
+            metric.update(*(_to(value, device) for value in image))
+        assert same_state(metric, self.total)
+        assert same_state(metric.to("cpu"), self.total)
+
+    def check_sync(self, world_size: int = 2) -> None:
+        """Process 0 sees all images, the others none; then image i goes to process i % n."""
+        with tempfile.TemporaryDirectory() as folder:
+            jobs = (self.make, self.images, Path(folder))
+            mp.spawn(_run_process, (world_size, *jobs), nprocs=world_size)
+            results = [file.read_text() for file in sorted(Path(folder).glob("*.json"))]
+        assert results == [results_of(self.total)] * 2 * world_size
+
+
+def _to(value, device):
+    if isinstance(value, tuple):
+        return type(value)(*(_to(v, device) for v in value))
+    return value.to(device)
+
+
+def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
+    )
+    shares = {"uneven": images if rank == 0 else [], "even": images[rank::world_size]}
+    for name, share in shares.items():
+        metric = make()
+        for image in share:
+            metric.update(*image)
+        assert metric.sync() is metric
+        (folder / f"{name}_{rank}.json").write_text(results_of(metric))
+    dist.destroy_process_group()

@@ -1,0 +1,87 @@
+"""Both metrics keep the contract of a metric class."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
+
+from metrics.class_contract import ClassContract
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+)
+
+
+def contract_of_pq() -> ClassContract:
+    rng, images = np.random.default_rng(0), []
+    for _ in range(5):
+        pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
+        pred = PanopticSegmentation.from_segments(
+            torch.from_numpy(pred_ids), pred_segments, capacity=14
+        )
+        target = PanopticTarget.from_segments(torch.from_numpy(gt_ids), gt_segments, capacity=14)
+        images.append((pred, target))
+    return ClassContract(functools.partial(PanopticQuality, CATEGORIES), images)
+
+
+def contract_of_part_pq(spec) -> ClassContract:
+    rng = np.random.default_rng(0)
+    images = [tuple(torch.from_numpy(a) for a in pps_pair(rng, (9, 14), spec)) for _ in range(5)]
+    return ClassContract(functools.partial(PartPanopticQuality, spec), images)
+
+
+CONTRACTS = {
+    "PanopticQuality": contract_of_pq,
+    "PartPanopticQuality": lambda: contract_of_part_pq(EvalSpec.load("ppp_default")),
+    "PartPanopticQuality, remapped": lambda: contract_of_part_pq(remapped_spec()),
+}
+
+
+@pytest.fixture(params=CONTRACTS)
+def contract(request) -> ClassContract:
+    return CONTRACTS[request.param]()
+
+
+def test_compute_reset_merge_copies_and_modes(contract):
+    contract.check()
+
+
+def test_devices(contract, device):
+    contract.check_device(device)
+
+
+@pytest.mark.parametrize("name", ["PanopticQuality", "PartPanopticQuality"])
+def test_two_processes_of_which_one_saw_no_image(name):
+    CONTRACTS[name]().check_sync()
+
+
+def test_sync_without_processes_changes_nothing(contract):
+    before = contract.total.compute().as_dict()
+    assert contract.total.sync().compute().as_dict() == before
+
+
+def test_metrics_of_other_classes_are_not_merged():
+    spec = EvalSpec.load("cpp_default")
+    pq, part_pq = PanopticQuality(spec), PartPanopticQuality(spec)
+    with pytest.raises(ValueError, match="^other: .*PanopticQuality.*PartPanopticQuality"):
+        pq.merge_state(part_pq)
+    with pytest.raises(ValueError, match=r"^other: .*classes \(7, 8.*of \(1, 2"):
+        part_pq.merge_state(PartPanopticQuality(EvalSpec.load("ppp_default")))
+    one, two = ([{"id": number, "name": "car", "isthing": 1}] for number in (1, 2))
+    with pytest.raises(ValueError, match=r"^other: .*classes \(1,\), got .* of \(2,\)"):
+        PanopticQuality(one).merge_state(PanopticQuality(two))
+
+
+def test_a_metric_moves_with_the_module_that_holds_it():
+    """Its state is part of a checkpoint; the tables of its spec are not."""
+    model = torch.nn.ModuleDict({"metric": PartPanopticQuality(EvalSpec.load("cpp_default"))})
+    assert list(model.parameters()) == []
+    assert all(name.startswith("metric.") for name in model.state_dict())
+    assert sum(value.numel() for value in model.state_dict().values()) < 200

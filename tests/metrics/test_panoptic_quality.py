@@ -1,0 +1,273 @@
+"""PanopticQuality against its oracle, the golden cases and a real image; what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from factories import (
+    BATCH_SHAPES,
+    CATEGORIES,
+    INTEGER_DTYPES,
+    SIZES,
+    panoptic_pair,
+    split_batches,
+)
+from golden import cases
+from oracles.panoptic_quality import add_stats, average, qualities
+from oracles.panoptic_quality import panoptic_quality as slow_quality
+
+from pps_torch import EvalSpec, PanopticQuality, PanopticSegmentation, PanopticTarget
+
+CAPACITY = 14
+
+
+def as_tensors(pair, capacity: int | None = CAPACITY):
+    """An oracle's scene as (PanopticSegmentation, PanopticTarget)."""
+    pred_ids, pred_segments, gt_ids, gt_segments = pair
+    return (
+        PanopticSegmentation.from_segments(
+            torch.from_numpy(pred_ids), pred_segments, capacity=capacity
+        ),
+        PanopticTarget.from_segments(torch.from_numpy(gt_ids), gt_segments, capacity=capacity),
+    )
+
+
+def stack(images, batch: tuple[int, ...], device="cpu"):
+    """NamedTuples of images -> one NamedTuple with batch dimensions."""
+    fields = (torch.stack(f).reshape((*batch, *f[0].shape)).to(device) for f in zip(*images))
+    return type(images[0])(*fields)
+
+
+def random_pairs(rng, size, count: int):
+    return [panoptic_pair(rng, size) for _ in range(count)]
+
+
+def expect_stats(metric: PanopticQuality, stats: dict[int, list], tolerance: float = 1e-12) -> None:
+    """Equal counts for each class; IoU sums, qualities and means within the tolerance."""
+    result = metric.compute()
+    for category, row in result.per_class.items():
+        iou, *counts = stats.get(category, [0.0, 0, 0, 0])
+        assert [row["tp"], row["fp"], row["fn"]] == counts, category
+        assert row["iou"] == pytest.approx(iou, abs=tolerance * max(1, counts[0]))
+        found = (row["PQ"], row["SQ"], row["RQ"])
+        assert found == pytest.approx(qualities(iou, *counts), abs=tolerance)
+    for name, kinds in {"All": (0, 1), "Things": (1,), "Stuff": (0,)}.items():
+        members = [c["id"] for c in metric.categories if c["isthing"] in kinds]
+        group = tuple(result.summary[name].values())
+        assert group == pytest.approx(average(stats, members), abs=tolerance, nan_ok=True)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("batch", BATCH_SHAPES)
+def test_random_scenes_as_the_oracle(size, batch, device):
+    rng = np.random.default_rng([*size, len(batch)])
+    for _ in range(100 // np.prod(batch, dtype=int)):
+        pairs = random_pairs(rng, size, np.prod(batch, dtype=int))
+        preds, targets = zip(*(as_tensors(pair) for pair in pairs))
+        pred, target = stack(preds, batch, device), stack(targets, batch, device)
+        dtype = INTEGER_DTYPES[rng.integers(len(INTEGER_DTYPES))]
+        metric = PanopticQuality(CATEGORIES).to(device)
+        metric.update(
+            pred._replace(panoptic_seg=pred.panoptic_seg.to(dtype)),
+            target._replace(panoptic_seg=target.panoptic_seg.to(dtype)),
+        )
+        expected = {}
+        for pair in pairs:
+            add_stats(expected, slow_quality(*pair))
+        expect_stats(metric, expected)
+
+
+def test_any_split_and_order_gives_the_same_bits():
+    rng = np.random.default_rng(7)
+    images = [as_tensors(pair) for pair in random_pairs(rng, (9, 14), 60)]
+    whole = PanopticQuality(CATEGORIES)
+    whole.update(*(stack(column, (60,)) for column in zip(*images)))
+    for _ in range(10):
+        shuffled = [images[i] for i in rng.permutation(60)]
+        pieces = split_batches(rng, 60)
+        metrics = [PanopticQuality(CATEGORIES) for _ in range(2)]
+        for i, piece in enumerate(pieces):
+            preds, targets = zip(*shuffled[piece])
+            metrics[i % 2].update(stack(preds, (len(preds),)), stack(targets, (len(preds),)))
+        merged = metrics[1].merge_state(metrics[0])
+        assert merged.compute() == whole.compute()
+        for name, value in whole.state_dict().items():
+            assert torch.equal(merged.state_dict()[name], value)
+
+
+def test_inputs_are_read_only_and_may_be_strided(device):
+    pairs = random_pairs(np.random.default_rng(8), (9, 14), 4)
+    preds, targets = zip(*(as_tensors(pair) for pair in pairs))
+    pred, target = stack(preds, (4,), device), stack(targets, (4,), device)
+    before = [value.clone() for value in (*pred, *target)]
+    plain = PanopticQuality(CATEGORIES).to(device).update(pred, target)
+    assert all(torch.equal(a, b) for a, b in zip((*pred, *target), before))
+    strided = (
+        PanopticQuality(CATEGORIES)
+        .to(device)
+        .update(
+            pred._replace(panoptic_seg=pred.panoptic_seg.mT.contiguous().mT),
+            target._replace(panoptic_seg=target.panoptic_seg.mT.contiguous().mT),
+        )
+    )
+    assert strided.compute() == plain.compute()
+
+
+def test_an_update_with_no_image_counts_nothing():
+    images = [as_tensors(pair) for pair in random_pairs(np.random.default_rng(9), (3, 3), 1)]
+    pred, target = (stack(column, (1,)) for column in zip(*images))
+    none = PanopticQuality(CATEGORIES)
+    none.update(type(pred)(*(f[:0] for f in pred)), type(target)(*(f[:0] for f in target)))
+    assert math.isnan(none.compute().summary["All"]["PQ"])
+
+
+def test_a_row_without_pixels_counts_nothing():
+    # A merge with overlap_threshold=1 may keep an instance that others cover wholly.
+    pred, target = one_image()
+    rows = torch.tensor([5, 5])
+    pred = pred._replace(category_ids=rows)
+    target = target._replace(category_ids=rows, is_crowd=torch.tensor([False, False]))
+    row = PanopticQuality(ONE).update(pred, target).compute().per_class[5]
+    assert (row["tp"], row["fp"], row["fn"]) == (1, 0, 0)
+
+
+def test_capacities_of_prediction_and_target_may_differ():
+    rng = np.random.default_rng(10)
+    for pair in random_pairs(rng, (9, 14), 20):
+        metric = PanopticQuality(CATEGORIES).update(*as_tensors(pair, capacity=None))
+        expect_stats(metric, slow_quality(*pair))
+
+
+def test_an_eval_spec_says_the_categories():
+    spec = EvalSpec.load("cpp_default")
+    metric = PanopticQuality(spec)
+    assert tuple(metric.compute().per_class) == spec.eval_sids
+    names = {k: row["name"] for k, row in metric.compute().per_class.items()}
+    assert names == spec.scene_labels
+
+
+# Reference answers
+
+
+def test_golden_panopticapi(device):
+    metric = PanopticQuality(cases.pq_categories()).to(device)
+    for pair in cases.pq_images():
+        pred, target = as_tensors(pair, capacity=None)
+        metric.update(stack([pred], (), device), stack([target], (), device))
+    expected = cases.pq_expected()
+    result = metric.compute()
+    for category, (iou, *counts) in expected["iou_tp_fp_fn"].items():
+        row = result.per_class[int(category)]
+        assert [row["tp"], row["fp"], row["fn"]] == counts
+        assert row["iou"] == pytest.approx(iou, abs=1e-9)
+        of_class = expected["per_class"][category]
+        assert (row["PQ"], row["SQ"], row["RQ"]) == pytest.approx(
+            tuple(of_class.values()), abs=1e-9
+        )
+    for name in ("All", "Things", "Stuff"):
+        found = tuple(result.summary[name].values())
+        assert found == pytest.approx(tuple(expected[name].values()), abs=1e-9)
+
+
+def test_real_coco_image(real_images):
+    folder = real_images / "coco"
+    expected = cases.read_json(folder / "expected" / "pq.json")
+    metric = PanopticQuality(cases.pq_categories(folder / "panoptic_gt.json"))
+    for pair in cases.pq_images(folder, "panoptic_gt", "panoptic_pred"):
+        metric.update(*as_tensors(pair, capacity=None))
+    result = metric.compute()
+    for category, (iou, *counts) in expected["iou_tp_fp_fn"].items():
+        row = result.per_class[int(category)]
+        assert [row["tp"], row["fp"], row["fn"]] == counts
+        assert row["iou"] == pytest.approx(iou, abs=1e-9)
+    for name in ("All", "Things", "Stuff"):
+        found = tuple(result.summary[name].values())
+        assert found == pytest.approx(tuple(expected[name].values()), abs=1e-9)
+
+
+# What is refused
+
+ONE = [{"id": 5, "name": "car", "isthing": 1}]
+
+
+def one_image(pred_ids=((1, 1),), gt_ids=((1, 1),), pred_category=5, gt_category=5):
+    """Tables of one row."""
+    pred_ids, gt_ids = torch.tensor(pred_ids), torch.tensor(gt_ids)
+    row = torch.tensor([0])
+    return (
+        PanopticSegmentation(
+            pred_ids, row + pred_category, row > 0, row.double(), row, row, row[0] + 1
+        ),
+        PanopticTarget(gt_ids, row + gt_category, row > 0, row[0] + 1),
+    )
+
+
+@pytest.mark.parametrize(
+    "change, match",
+    [
+        (
+            {"pred_ids": [[1, 2], [2, 2]], "gt_ids": [[1, 1]] * 2},
+            "3 pixels with a predicted segment id",
+        ),
+        ({"pred_ids": [[1, -1]]}, "1 pixels with a predicted segment id"),
+        ({"gt_ids": [[70_000, 2]]}, "2 pixels with a ground-truth segment id"),
+        ({"pred_category": 6}, "1 predicted segments of an unknown category"),
+        ({"gt_category": 6}, "1 ground-truth segments of an unknown category"),
+    ],
+)
+def test_values_are_counted_and_raised_at_compute(change, match, device):
+    images = [stack([image], (), device) for image in one_image(**change)]
+    metric = PanopticQuality(ONE).to(device)
+    metric.update(*images)
+    with pytest.raises(ValueError, match=match):
+        metric.compute()
+    with pytest.raises(ValueError, match=match):
+        PanopticQuality(ONE, validate=True).to(device).update(*images)
+    metric.reset().update(*(stack([image], (), device) for image in one_image()))
+    assert metric.compute().summary["All"]["PQ"] == 1.0
+
+
+def test_a_fault_survives_merging_and_saving():
+    bad = PanopticQuality(ONE).update(*one_image(pred_category=6))
+    merged = PanopticQuality(ONE).merge_state(bad)
+    loaded = PanopticQuality(ONE)
+    loaded.load_state_dict(bad.state_dict())
+    for metric in (merged, loaded):
+        with pytest.raises(ValueError, match="1 predicted segments"):
+            metric.compute()
+
+
+@pytest.mark.parametrize(
+    "change, error, match",
+    [
+        ({"pred_ids": [[1.0, 1.0]]}, TypeError, r"^pred\.panoptic_seg: .*float"),
+        ({"gt_ids": [[1.0, 1.0]]}, TypeError, r"^target\.panoptic_seg: .*float"),
+        ({"gt_ids": [[1, 1, 1]]}, ValueError, r"^target\.panoptic_seg: .*\(1, 2\).*\(1, 3\)"),
+        ({"pred_ids": [1, 1]}, ValueError, r"^pred\.panoptic_seg: "),
+        ({"pred_ids": [[[1, 1]]]}, ValueError, r"^pred\."),
+    ],
+)
+def test_wrong_shapes_and_types_are_named(change, error, match):
+    with pytest.raises(error, match=match):
+        PanopticQuality(ONE).update(*one_image(**change))
+
+
+def test_tables_of_another_shape_are_named():
+    pred, target = one_image()
+    with pytest.raises(ValueError, match=r"^target\.is_crowd: "):
+        PanopticQuality(ONE).update(
+            pred, target._replace(is_crowd=torch.zeros(2, dtype=torch.bool))
+        )
+    with pytest.raises(ValueError, match=r"^pred\.category_ids: "):
+        PanopticQuality(ONE).update(pred._replace(category_ids=torch.zeros(3, 1).long()), target)
+
+
+@pytest.mark.parametrize(
+    "categories", [[*ONE, *ONE], [{"id": 5, "name": "car"}], [{"id": 5, "isthing": 1}]]
+)
+def test_wrong_categories_are_refused(categories):
+    with pytest.raises(ValueError, match="^categories: "):
+        PanopticQuality(categories)

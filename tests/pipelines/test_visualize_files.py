@@ -1,0 +1,118 @@
+"""Pictures of maps: which files are drawn, with which colours, over which photos."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pps_torch.io.errors import InputError
+from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.visualize import visualize
+from pps_torch.specs import EvalSpec
+
+QUIET = RunOptions(device="cpu", quiet=True)
+SPEC = EvalSpec.load("cpp_default")
+SIZE = (20, 30)
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+
+
+def pps_map(sid, pid=1):
+    pps = np.zeros((*SIZE, 3), np.uint8)
+    pps[...] = (7, 1, 1)
+    pps[4:12, 5:20] = (sid, 1, pid)
+    return pps
+
+
+def color_at(path, row, column):
+    return Image.open(path).getpixel((column, row))
+
+
+def test_a_folder_of_pps_maps_and_uids(tmp_path):
+    save(tmp_path / "maps" / "a_1_pps.png", pps_map(26, 255))
+    uids = np.full(SIZE, 7, np.int32)
+    uids[4:12, 5:20] = 26_000
+    save(tmp_path / "maps" / "city" / "b_2_gt.tif", uids)
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    for name in ("a_1_pps_colored.png", "city/b_2_gt_colored.png"):
+        path = tmp_path / "out" / name
+        assert color_at(path, 7, 9) == SPEC.colors[26]
+        assert color_at(path, 15, 3) == SPEC.colors[7]
+        assert Image.open(path).width > SIZE[1]
+
+
+def test_one_file_over_its_photo(tmp_path):
+    pps = pps_map(26, 255)
+    pps[-3:] = (255, 0, 0)
+    save(tmp_path / "maps" / "a_000001_pps.png", pps)
+    save(tmp_path / "photos" / "a_000001_leftImg8bit.png", np.full((40, 60, 3), 200, np.uint8))
+    maps = tmp_path / "maps" / "a_000001_pps.png"
+    visualize("cpp_default", maps, tmp_path / "out", photos=tmp_path / "photos", options=QUIET)
+    overlay = tmp_path / "out" / "a_000001_pps_overlay.png"
+    expected = np.add(SPEC.colors[26], 200) / 2
+    assert np.abs(np.subtract(color_at(overlay, 7, 9), expected)).max() <= 1
+    assert color_at(overlay, SIZE[0] - 1, 3) == (200, 200, 200)
+
+
+def test_unknown_ids_are_void_and_counted(tmp_path, capsys):
+    save(tmp_path / "maps" / "a.png", pps_map(99))
+    save(tmp_path / "maps" / "b.png", pps_map(26, 77))
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    assert color_at(tmp_path / "out" / "a_colored.png", 7, 9) == (0, 0, 0)
+    assert color_at(tmp_path / "out" / "b_colored.png", 7, 9) == SPEC.colors[26]
+    assert "99 (120 pixels)" in capsys.readouterr().err
+
+
+def coco(tmp_path, **segment):
+    ids = np.zeros((*SIZE, 3), np.uint8)
+    ids[4:12, 5:20, 0] = 5
+    save(tmp_path / "panoptic" / "a.png", ids)
+    segments = [{"id": 5, "category_id": 1, **segment}]
+    annotations = [{"image_id": 1, "file_name": "a.png", "segments_info": segments}]
+    categories = [{"id": 1, "name": "thing", "isthing": 1, "color": [10, 200, 30]}]
+    content = {"annotations": annotations, "categories": categories}
+    (tmp_path / "panoptic.json").write_text(json.dumps(content))
+    return tmp_path / "panoptic", tmp_path / "panoptic.json"
+
+
+def test_coco_panoptic_with_the_categories_of_a_json(tmp_path):
+    folder, json_file = coco(tmp_path)
+    for maps in (folder, folder / "a.png"):
+        out = tmp_path / f"out_{maps.name}"
+        visualize(json_file, maps, out, panoptic_json=json_file, options=QUIET)
+        assert color_at(out / "a_colored.png", 7, 9) == (10, 200, 30)
+        assert color_at(out / "a_colored.png", 15, 3) == (0, 0, 0)
+
+
+def test_coco_panoptic_with_the_classes_of_a_spec(tmp_path):
+    folder, json_file = coco(tmp_path, category_id=26)
+    visualize("cpp_default", folder, tmp_path / "out", panoptic_json=json_file, options=QUIET)
+    assert color_at(tmp_path / "out" / "a_colored.png", 7, 9) == SPEC.colors[26]
+
+
+def test_unknown_category(tmp_path):
+    folder, json_file = coco(tmp_path, category_id=2)
+    with pytest.raises(InputError, match="image 1: segment 5: .* found 2"):
+        visualize(json_file, folder, tmp_path / "out", panoptic_json=json_file, options=QUIET)
+
+
+def test_output_inside_the_folder_of_maps_is_not_drawn_again(tmp_path):
+    save(tmp_path / "a.png", pps_map(26))
+    for _ in range(2):
+        visualize("cpp_default", tmp_path, tmp_path / "out", options=QUIET)
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"a_colored.png", ".pps_torch_visualize.jsonl"}
+
+
+def test_no_maps(tmp_path):
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(InputError, match="expected maps .* found none"):
+        visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    with pytest.raises(InputError, match="x.png: expected an image, found no such file"):
+        visualize("cpp_default", tmp_path / "x.png", tmp_path / "out", options=QUIET)

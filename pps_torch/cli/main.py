@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 
 # Importing the pipelines loads torch, which takes a second: each command does so when it runs,
@@ -33,12 +34,19 @@ def _run(parsed: argparse.Namespace) -> int:
     from pps_torch.io.errors import InputError
     from pps_torch.specs import SpecError
 
-    try:
-        parsed.run(parsed, _options(parsed))
-    except (InputError, SpecError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # about files that are errors anyway
+        try:
+            parsed.run(parsed, _options(parsed))
+        except (InputError, SpecError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     return 0
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

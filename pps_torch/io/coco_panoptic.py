@@ -103,6 +103,14 @@ class PanopticFile:
         return found
 
 
+def load_categories(path: Path) -> list[dict[str, Any]]:
+    """The categories of a COCO JSON; InputError where it has none."""
+    categories = _read_categories(path, load_json(path, dict))
+    if not categories:
+        raise InputError(f"{path}: categories: expected a list of categories, found none")
+    return categories
+
+
 class SegmentIdGenerator:
     """Segment ids whose RGB value is near the colour of their class, the same in every run.
 

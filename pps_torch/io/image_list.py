@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -40,7 +39,7 @@ class Image:
     @property
     def coco_id(self) -> int | str:
         """The id in COCO files, where a number is a number."""
-        return int(self.id) if self.id.isdecimal() else self.id
+        return int(self.id) if _is_number(self.id) else self.id
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,11 @@ def normalise_id(image_id: Any) -> str:
     if isinstance(image_id, bool) or not isinstance(image_id, (int, str)) or image_id == "":
         raise ValueError(f"expected an integer or a text, found {describe(image_id)}")
     text = str(image_id)
-    return str(int(text)) if re.fullmatch(r"[0-9]+", text) else text
+    return str(int(text)) if _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _read_image(path: Path, index: int, entry: Any) -> Image:

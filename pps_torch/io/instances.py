@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
 from pps_torch.io.json_files import describe, load_json
 from pps_torch.io.pairing import find_files
-from pps_torch.io.rle import check_segmentation, decode_segmentation
+from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
 
 FORMATS = ("COCO", "Cityscapes")
 
@@ -74,7 +75,10 @@ class InstanceSource(Protocol):
     """Where instances come from; ``read`` is called from several threads."""
 
     def read(self, image: Image) -> Instances:
-        """The instances of an image that reach the score threshold, checked and decoded."""
+        """The instances of an image that reach the score threshold, checked and decoded.
+
+        The masks are good until the same thread reads the next image.
+        """
         ...
 
     def files(self, image: Image) -> Iterator[Path]:
@@ -112,19 +116,14 @@ def open_instances(
 
 @dataclass(frozen=True)
 class CocoInstances:
-    """One JSON with the instances of all images; checked as a whole before any is decoded.
-
-    Attributes:
-        others: annotations of images that are not in the list.
-    """
+    """One JSON with the instances of all images; checked as a whole before any is decoded."""
 
     path: Path
     annotations: dict[str, list[_Annotation]]
-    others: int
 
     @classmethod
     def load(cls, path: Path, images: ImageList, rules: InstanceRules) -> CocoInstances:
-        """Reads and checks the whole file."""
+        """Reads and checks the whole file; instances of other images are not looked at."""
         image_of_id = {image.id: image for image in images}
         annotations: dict[str, list[_Annotation]] = {image.id: [] for image in images}
         others = 0
@@ -142,7 +141,7 @@ class CocoInstances:
                 f"{path}: expected instances of the images in {images.path}, found {others} of "
                 f"other images, the first of image {_image_id(path, 0, entries[0])}"
             )
-        return cls(path, _kept(annotations, rules), others)
+        return cls(path, _kept(annotations, rules))
 
     def read(self, image: Image) -> Instances:  # noqa: D102
         return _decode(self.path, image, self.annotations[image.id])
@@ -186,17 +185,23 @@ class CityscapesInstances:
 
     def read(self, image: Image) -> Instances:  # noqa: D102
         path = self.paths[image.id]
-        masks, scores, category_ids = [], [], []
+        kept = []
         for number, line in _lines(path):
             where = f"{path}: line {number} (image {image.id})"
             mask_path, category_id, score = self._parse(where, path, line)
-            if score < self.rules.score_threshold:
+            if score >= self.rules.score_threshold:
+                kept.append((mask_path, category_id, score))
+            else:
                 check_id_map(mask_path, image.size)
-                continue
-            masks.append(read_id_map(mask_path, image.size) != 0)
-            scores.append(score)
-            category_ids.append(category_id)
-        return _as_instances(masks, scores, category_ids, image.size, columns_first=False)
+        masks = _MASK_MEMORY.empty_masks(len(kept), image.size)
+        for mask, (mask_path, _, _) in zip(masks, kept):
+            np.not_equal(read_id_map(mask_path, image.size), 0, out=mask)
+        return Instances(
+            masks,
+            np.array([score for _, _, score in kept], np.float64),
+            np.array([category_id for _, category_id, _ in kept], np.int64),
+            columns_first=False,
+        )
 
     def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
         path = self.paths[image.id]
@@ -226,6 +231,26 @@ class CityscapesInstances:
         """Beside the text file, as Cityscapes has it, or from the folder, as panoptic_parts has."""
         beside = path.parent / name
         return beside if beside.exists() else self.folder / name
+
+
+class _MaskMemory(threading.local):
+    """Memory for the masks of an image, kept for the next one.
+
+    Masks of one Cityscapes image fill 100 MB, and the kernel hands out fresh pages to one thread
+    at a time: with new arrays for each image two workers are hardly faster than one.
+    """
+
+    def __init__(self) -> None:
+        self._memory = np.zeros(0, bool)
+
+    def empty_masks(self, count: int, shape: tuple[int, int]) -> np.ndarray:
+        needed = count * shape[0] * shape[1]
+        if len(self._memory) < needed:
+            self._memory = np.empty(needed, bool)
+        return self._memory[:needed].reshape(count, *shape)
+
+
+_MASK_MEMORY = _MaskMemory()
 
 
 @dataclass(frozen=True)
@@ -288,31 +313,20 @@ def _kept(
 
 
 def _decode(path: Path, image: Image, annotations: list[_Annotation]) -> Instances:
-    masks = []
-    for annotation in annotations:
+    masks = _MASK_MEMORY.empty_masks(len(annotations), image.size[::-1])
+    masks[:] = False
+    for mask, annotation in zip(masks, annotations):
         try:
-            masks.append(decode_segmentation(annotation.segmentation, image.size))
+            paint_runs(mask, run_lengths(annotation.segmentation, image.size))
         except ValueError as error:
             raise InputError(
                 f"{path}: annotation {annotation.index} (image {image.id}): segmentation: {error}"
             ) from error
-    scores = [annotation.score for annotation in annotations]
-    category_ids = [annotation.category_id for annotation in annotations]
-    return _as_instances(masks, scores, category_ids, image.size[::-1], columns_first=True)
-
-
-def _as_instances(
-    masks: list[np.ndarray],
-    scores: list[float],
-    category_ids: list[int],
-    shape: tuple[int, int],
-    columns_first: bool,
-) -> Instances:
     return Instances(
-        masks=np.stack(masks) if masks else np.zeros((0, *shape), bool),
-        scores=np.array(scores, np.float64),
-        category_ids=np.array(category_ids, np.int64),
-        columns_first=columns_first,
+        masks,
+        np.array([annotation.score for annotation in annotations], np.float64),
+        np.array([annotation.category_id for annotation in annotations], np.int64),
+        columns_first=True,
     )
 
 

@@ -68,12 +68,14 @@ class OutputFolder:
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_file(self._journal, text.encode())
 
-    def record_of(self, image_id: str, output: Path, inputs: Iterable[Path]) -> dict | None:
+    def record_of(
+        self, image_id: str, outputs: Collection[Path], inputs: Iterable[Path]
+    ) -> dict | None:
         """What :meth:`finish` noted about an image, if it need not be done again."""
         record = self._records.get(image_id)
-        if record is None or not output.exists():
+        if record is None or not all(path.exists() for path in outputs):
             return None
-        written = output.stat().st_mtime_ns
+        written = min(path.stat().st_mtime_ns for path in outputs)
         changed = any(path.exists() and path.stat().st_mtime_ns > written for path in inputs)
         return None if changed else record["record"]
 
@@ -84,7 +86,7 @@ class OutputFolder:
             journal.write(json.dumps(line) + "\n")
 
     def _read_journal(self) -> dict[str, dict[str, Any]]:
-        lines = self._journal.read_text(encoding="utf-8").splitlines()
+        lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
         parsed = [line for line in map(_parse, lines) if line is not None]
         if not parsed or parsed[0].keys() != self._header.keys():
             raise InputError(

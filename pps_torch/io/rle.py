@@ -1,18 +1,16 @@
-"""COCO segmentations: compressed RLE, uncompressed RLE and polygons become masks."""
+"""COCO segmentations: compressed RLE, uncompressed RLE and polygons become runs of pixels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from pps_torch.io.json_files import describe
 
 
-def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decodes the ``segmentation`` of a COCO annotation.
 
     Args:
@@ -21,22 +19,33 @@ def decode_segmentation(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         size: the (height, width) that the mask must have.
 
     Returns:
-        (W, H) bool: columns first, as RLE stores masks.
+        int64, the lengths of the runs in column order, those outside and inside the mask by
+        turns, beginning outside; their sum is height x width.
 
     Raises:
         ValueError: says what was expected and what was found.
     """
     check_segmentation(segmentation, size)
-    height, width = size
     if isinstance(segmentation, list):
-        rle = coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
+        lengths = _parse_counts(_rasterize(segmentation, size))
     elif isinstance(segmentation["counts"], list):
-        rle = coco_mask.frPyObjects(segmentation, height, width)
+        lengths = np.array(segmentation["counts"], np.int64)
     else:
-        rle = segmentation
-        _check_sum(_run_lengths(rle["counts"]), size)
-    mask = coco_mask.decode(rle)
-    return mask.T.view(bool)
+        lengths = _parse_counts(segmentation["counts"].encode())
+    # pycocotools' decoder returns uninitialised memory where the runs do not reach the end.
+    if lengths.sum() != size[0] * size[1]:
+        raise ValueError(
+            f"counts: expected {size[0] * size[1]} pixels in all, found {lengths.sum()}"
+        )
+    return lengths
+
+
+def paint_runs(mask: np.ndarray, lengths: np.ndarray) -> None:
+    """Sets the pixels inside the runs of a mask (W, H) that is all False."""
+    pixels = mask.reshape(-1)
+    borders = lengths.cumsum().tolist()
+    for start, end in zip(borders[::2], borders[1::2]):
+        pixels[start:end] = True
 
 
 def check_segmentation(segmentation: Any, size: tuple[int, int]) -> None:
@@ -55,9 +64,8 @@ def check_segmentation(segmentation: Any, size: tuple[int, int]) -> None:
         )
     counts = segmentation["counts"]
     if isinstance(counts, list):
-        if not all(type(count) is int and count >= 0 for count in counts):
-            raise ValueError("counts: expected pixel counts, found other values among them")
-        _check_sum(counts, size)
+        if not all(type(count) is int and 0 <= count <= size[0] * size[1] for count in counts):
+            raise ValueError("counts: expected numbers of pixels, found other values among them")
     elif not isinstance(counts, str):
         raise ValueError(f"counts: expected a text or a list, found {describe(counts)}")
 
@@ -72,35 +80,38 @@ def _check_polygons(polygons: list, size: tuple[int, int]) -> None:
                 f"expected polygons [x1, y1, x2, y2, x3, y3, ...], found {describe(polygon)}"
             )
         for value in polygon:
+            # Rasterizing takes time and memory with the extent, and none may be infinite.
             if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > reach:
                 raise ValueError(f"expected polygon points near the image, found {value!r}")
 
 
-def _check_sum(counts: Sequence[int] | np.ndarray, size: tuple[int, int]) -> None:
-    total = int(sum(counts) if isinstance(counts, list) else counts.sum())
-    if total != size[0] * size[1]:
-        raise ValueError(f"counts: expected {size[0] * size[1]} pixels in all, found {total}")
+def _rasterize(polygons: list, size: tuple[int, int]) -> bytes:
+    """The union of polygons as COCO draws them, as the counts of a compressed RLE."""
+    from pycocotools import mask
+
+    return mask.merge(mask.frPyObjects(polygons, *size))["counts"]
 
 
-def _run_lengths(counts: str) -> np.ndarray:
-    """The lengths of the runs in a compressed RLE; pycocotools does not check their sum.
+def _parse_counts(counts: bytes) -> np.ndarray:
+    """The lengths of the runs in a compressed RLE.
 
     Six bits a character: five of a number, lowest first, and whether more follow; the last one's
     highest bit is the sign. From the fourth number on, each is a difference to the last but one.
     """
-    bits = np.frombuffer(counts.encode("utf-8"), np.uint8).astype(np.int64) - 48
+    bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     if len(bits) == 0 or bits.min() < 0 or bits.max() > 63 or bits[-1] & 32:
-        raise ValueError(f"counts: expected a compressed RLE, found {describe(counts)}")
+        found = describe(counts.decode(errors="replace"))
+        raise ValueError(f"counts: expected a compressed RLE, found {found}")
     ends = np.flatnonzero(bits & 32 == 0) + 1
     starts = np.concatenate([[0], ends[:-1]])
     digits = ends - starts
     if digits.max() > 7:
         raise ValueError("counts: expected a compressed RLE, found a number beyond 32 bits")
     place = np.arange(len(bits)) - np.repeat(starts, digits)
-    values = np.add.reduceat((bits & 31) << 5 * place, starts)
-    values -= (bits[ends - 1] >> 4 & 1) << 5 * digits
-    values[1::2] = values[1::2].cumsum()
-    values[2::2] = values[2::2].cumsum()
-    if values.min() < 0:
+    lengths = np.add.reduceat((bits & 31) << 5 * place, starts)
+    lengths -= (bits[ends - 1] >> 4 & 1) << 5 * digits
+    lengths[1::2] = lengths[1::2].cumsum()
+    lengths[2::2] = lengths[2::2].cumsum()
+    if lengths.min() < 0:
         raise ValueError("counts: expected a compressed RLE, found a negative run length")
-    return values
+    return lengths

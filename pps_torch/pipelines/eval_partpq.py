@@ -52,7 +52,7 @@ def eval_partpq(
         {*spec.eval_sids, spec.ignore_label, 0, 255},
         "are void",
         spec.name,
-        train_ids=True,
+        train_ids="Cityscapes" in spec.dataset.name,
     )
     known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
     unknown_pids = UnknownIds(

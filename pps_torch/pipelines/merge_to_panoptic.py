@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, write_rgb_ids
-from pps_torch.io.instances import InstanceRules, Instances, open_instances
+from pps_torch.io.instances import InstanceRules, Instances, InstanceSource, open_instances
 from pps_torch.io.json_files import save_json
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
@@ -58,62 +59,43 @@ def merge_to_panoptic(
     _check_thresholds(score_threshold, overlap_threshold, stuff_area_limit)
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device = options.torch_device()
-    semantic_files = find_files(sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction")
     rules = InstanceRules(spec.name, spec.scene_labels, spec.things, score_threshold)
-    instances = open_instances(inst_pred, instseg_format, images, rules)
-    output = OutputFolder(
-        output_dir,
-        "merge_to_panoptic",
-        {
-            "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
-            "inst_pred": Path(inst_pred),
-            "sem_pred_dir": Path(sem_pred_dir),
-            "images_json": Path(images_json),
-            "instseg_format": instseg_format,
-            "score_threshold": score_threshold,
-            "overlap_threshold": overlap_threshold,
-            "stuff_area_limit": stuff_area_limit,
-        },
+    thresholds = {
+        "score_threshold": score_threshold,
+        "overlap_threshold": overlap_threshold,
+        "stuff_area_limit": stuff_area_limit,
+    }
+    arguments = {
+        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "inst_pred": Path(inst_pred),
+        "sem_pred_dir": Path(sem_pred_dir),
+        "images_json": Path(images_json),
+        "instseg_format": instseg_format,
+        **thresholds,
+    }
+    job = _Job(
+        semantic_files=find_files(sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction"),
+        instances=open_instances(inst_pred, instseg_format, images, rules),
+        spec_files=spec_file(eval_spec),
+        output=OutputFolder(output_dir, "merge_to_panoptic", arguments),
+        merger=PanopticMerger(spec.stuff, **thresholds).to(device),
+        segment_ids=SegmentIdGenerator(spec.categories),
+        unknown_ids=UnknownIds(
+            "the semantic maps",
+            {*spec.eval_sids, spec.ignore_label, 0, 255},
+            "are void",
+            spec.name,
+            train_ids="Cityscapes" in spec.dataset.name,
+        ),
+        device=device,
     )
-    pngs = {image.id: f"panoptic/{image.png_name}" for image in images}
-    output.open(["panoptic.json", *pngs.values()], options.overwrite)
-    merger = PanopticMerger(
-        spec.stuff,
-        score_threshold=score_threshold,
-        overlap_threshold=overlap_threshold,
-        stuff_area_limit=stuff_area_limit,
-    ).to(device)
-    unknown_ids = UnknownIds(
-        "the semantic maps",
-        {*spec.eval_sids, spec.ignore_label, 0, 255},
-        "are void",
-        spec.name,
-        train_ids=True,
-    )
-    segment_ids = SegmentIdGenerator(spec.categories)
-
-    def merge_image(image: Image) -> dict[str, Any]:
-        png, semantic_file = output.path / pngs[image.id], semantic_files[image.id]
-        inputs = itertools.chain(spec_file(eval_spec), [semantic_file], instances.files(image))
-        record = output.record_of(image.id, png, inputs)
-        if record is not None:
-            return record
-        semantic = read_id_map(semantic_file, image.size)
-        with naming(f"image {image.id}"):
-            panoptic_seg, segments = _merge(merger, semantic, instances.read(image), device)
-        for segment, segment_id in zip(segments, segment_ids.ids(segments)):
-            segment["id"] = segment_id
-        write_rgb_ids(png, renumber(panoptic_seg, [segment["id"] for segment in segments]))
-        record = {
-            "segments_info": [_as_coco(segment) for segment in segments],
-            "semantic_ids": unknown_ids.examine(semantic),
-        }
-        output.finish(image.id, record)
-        return record
+    path = job.output.path / "panoptic.json"
+    job.output.open([path.name, *map(_png_name, images)], options.overwrite)
+    path.unlink(missing_ok=True)  # it would not fit the PNGs of a run that is stopped
 
     annotations = []
-    for record, image in zip(options.map_images(merge_image, images.images, "merging"), images):
-        unknown_ids.add(record["semantic_ids"])
+    for record, image in zip(options.map_images(job.merge, images.images, "merging"), images):
+        job.unknown_ids.add(record["semantic_ids"])
         annotations.append(
             {
                 "image_id": image.coco_id,
@@ -121,17 +103,55 @@ def merge_to_panoptic(
                 "segments_info": record["segments_info"],
             }
         )
-    path = output.path / "panoptic.json"
     content = {
         "images": images.entries,
         "annotations": annotations,
         "categories": spec.categories,
     }
     save_json(path, content)
-    if warning := unknown_ids.warning():
+    if warning := job.unknown_ids.warning():
         options.warn(warning)
     options.note(f"{len(images)} images merged to {path}")
     return path
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the merge of an image needs."""
+
+    semantic_files: dict[str, Path]
+    instances: InstanceSource
+    spec_files: tuple[Path, ...]
+    output: OutputFolder
+    merger: PanopticMerger
+    segment_ids: SegmentIdGenerator
+    unknown_ids: UnknownIds
+    device: torch.device
+
+    def merge(self, image: Image) -> dict[str, Any]:
+        """Writes the PNG of an image -> its segments and the ids in its semantic map."""
+        png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
+        inputs = itertools.chain(self.spec_files, [semantic_file], self.instances.files(image))
+        record = self.output.record_of(image.id, [png], inputs)
+        if record is not None:
+            return record
+        semantic = read_id_map(semantic_file, image.size)
+        with naming(f"image {image.id}"):
+            merged = _merge(self.merger, semantic, self.instances.read(image), self.device)
+        panoptic_seg, segments = merged
+        for segment, segment_id in zip(segments, self.segment_ids.ids(segments)):
+            segment["id"] = segment_id
+        write_rgb_ids(png, renumber(panoptic_seg, [segment["id"] for segment in segments]))
+        record = {
+            "segments_info": [_as_coco(segment) for segment in segments],
+            "semantic_ids": self.unknown_ids.examine(semantic),
+        }
+        self.output.finish(image.id, record)
+        return record
+
+
+def _png_name(image: Image) -> str:
+    return f"panoptic/{image.png_name}"
 
 
 def _merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,54 +56,66 @@ def merge_to_pps(
     for annotation in annotations.values():
         annotation.check_categories(spec.eval_sids, spec.name)
         _check_fits_bytes(annotation, spec)
-    part_files = find_files(part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction")
-    output = OutputFolder(
-        output_dir,
-        "merge_to_pps",
-        {
-            "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
-            "panoptic_dir": Path(panoptic_dir),
-            "panoptic_json": Path(panoptic_json),
-            "part_pred_dir": Path(part_pred_dir),
-            "images_json": Path(images_json),
-        },
+    arguments = {
+        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "panoptic_dir": Path(panoptic_dir),
+        "panoptic_json": Path(panoptic_json),
+        "part_pred_dir": Path(part_pred_dir),
+        "images_json": Path(images_json),
+    }
+    job = _Job(
+        annotations=annotations,
+        part_files=find_files(part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction"),
+        common_files=(*spec_file(eval_spec), panoptic_file.path),
+        output=OutputFolder(output_dir, "merge_to_pps", arguments),
+        merger=PPSMerger(spec).to(device),
+        unknown_ids=UnknownIds(
+            "the part maps",
+            {*range(spec.num_parts_flat + 1), spec.ignore_label, 255},
+            "are void",
+            spec.name,
+        ),
+        device=device,
     )
-    output.refuse_inputs(panoptic_dir, part_pred_dir)
-    output.open([image.png_name for image in images], options.overwrite)
-    merger = PPSMerger(spec).to(device)
-    unknown_ids = UnknownIds(
-        "the part maps",
-        {*range(spec.num_parts_flat + 1), spec.ignore_label, 255},
-        "are void",
-        spec.name,
-    )
+    job.output.refuse_inputs(panoptic_dir, part_pred_dir)
+    job.output.open([image.png_name for image in images], options.overwrite)
+    for record in options.map_images(job.merge, images.images, "merging"):
+        job.unknown_ids.add(record["part_ids"])
+    if warning := job.unknown_ids.warning():
+        options.warn(warning)
+    options.note(f"{len(images)} images merged to {job.output.path}")
+    return job.output.path
 
-    def merge_image(image: Image) -> dict[str, Any]:
-        png, annotation = output.path / image.png_name, annotations[image.id]
-        part_file = part_files[image.id]
-        inputs = (*spec_file(eval_spec), panoptic_file.path, annotation.png, part_file)
-        record = output.record_of(image.id, png, inputs)
+
+@dataclass(frozen=True)
+class _Job:
+    """What the merge of an image needs."""
+
+    annotations: dict[str, PanopticAnnotation]
+    part_files: dict[str, Path]
+    common_files: tuple[Path, ...]
+    output: OutputFolder
+    merger: PPSMerger
+    unknown_ids: UnknownIds
+    device: torch.device
+
+    def merge(self, image: Image) -> dict[str, Any]:
+        """Writes the PNG of an image -> the ids in its part map."""
+        annotation, part_file = self.annotations[image.id], self.part_files[image.id]
+        png, inputs = self.output.path / image.png_name, (annotation.png, part_file)
+        record = self.output.record_of(image.id, [png], (*self.common_files, *inputs))
         if record is not None:
             return record
-        ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size))
+        ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size)).to(self.device)
         parts = read_id_map(part_file, image.size)
         with naming(f"{annotation.where}: {annotation.png}"):
-            panoptic = PanopticSegmentation.from_segments(
-                ids.to(device), annotation.segments_info, thing_ids=spec.things
-            )
+            panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
         with naming(f"image {image.id}"):
-            pps = merger(panoptic, torch.from_numpy(parts).to(device))
+            pps = self.merger(panoptic, torch.from_numpy(parts).to(self.device))
         write_rgb(png, pps.to(torch.uint8).cpu().numpy())
-        record = {"part_ids": unknown_ids.examine(parts)}
-        output.finish(image.id, record)
+        record = {"part_ids": self.unknown_ids.examine(parts)}
+        self.output.finish(image.id, record)
         return record
-
-    for record in options.map_images(merge_image, images.images, "merging"):
-        unknown_ids.add(record["part_ids"])
-    if warning := unknown_ids.warning():
-        options.warn(warning)
-    options.note(f"{len(images)} images merged to {output.path}")
-    return output.path
 
 
 def _check_fits_bytes(annotation: PanopticAnnotation, spec: EvalSpec) -> None:

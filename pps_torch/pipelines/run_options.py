@@ -34,6 +34,10 @@ class RunOptions:
     overwrite: bool = False
     quiet: bool = False
 
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"--workers: expected at least 1, found {self.workers}")
+
     def torch_device(self) -> torch.device:
         """The device; InputError where there is no such one."""
         if self.device == "auto":
@@ -55,11 +59,12 @@ class RunOptions:
         self, function: Callable[[Item], Result], items: Sequence[Item], description: str
     ) -> Iterator[Result]:
         """``function`` of each item, in order; see :func:`pps_torch.io.workers.map_images`."""
-        workers = default_workers() if self.workers is None else self.workers
-        if workers < 1:
-            raise InputError(f"--workers: expected at least 1, found {workers}")
         return map_images(
-            function, items, workers=workers, description=description, quiet=self.quiet
+            function,
+            items,
+            workers=self.workers or default_workers(),
+            description=description,
+            quiet=self.quiet,
         )
 
     def note(self, text: str) -> None:

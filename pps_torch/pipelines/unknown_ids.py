@@ -22,7 +22,7 @@ class UnknownIds:
         known: ids that are no surprise, void included.
         outcome: what becomes of the others, e.g. "are void".
         spec_name: who does not know them.
-        train_ids: whether to say so when the ids look like Cityscapes train ids 0..18.
+        train_ids: say so when the ids look like train ids 0..18, as Cityscapes' users have them.
     """
 
     def __init__(
@@ -63,6 +63,6 @@ class UnknownIds:
             f"{sum(self._pixels.values())} pixels of {self.what} have ids that {self.spec_name} "
             f"does not know and {self.outcome}: {shown}{more}"
         )
-        if self.train_ids and self._highest <= _HIGHEST_TRAIN_ID < max(self.known - {255}):
+        if self.train_ids and self._highest <= _HIGHEST_TRAIN_ID:
             text += "; these look like Cityscapes train ids 0..18, expected dataset ids"
         return text

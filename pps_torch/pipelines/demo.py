@@ -1,0 +1,88 @@
+"""The whole main job on small streets made for the purpose, through the same code as the tools."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pps_torch.io.json_files import load_json
+from pps_torch.io.output_folder import OutputFolder
+from pps_torch.pipelines.demo_dataset import DemoFolders, write_dataset
+from pps_torch.pipelines.eval_partpq import eval_partpq
+from pps_torch.pipelines.eval_pq import eval_pq
+from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
+from pps_torch.pipelines.merge_to_pps import merge_to_pps
+from pps_torch.pipelines.prepare_data import prepare_data
+from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.visualize import visualize
+from pps_torch.specs import EvalSpec
+
+SPEC_NAME = "cpp_default"
+NUM_STREETS = 3
+SIZE = (512, 1024)
+
+
+def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:  # noqa: B008
+    """Makes streets, predicts them imperfectly, merges, evaluates and draws the predictions.
+
+    Args:
+        output_dir: gets everything; an earlier demo in it is replaced.
+
+    Raises:
+        InputError: the folder holds files of other origin.
+    """
+    at = DemoFolders(Path(output_dir))
+    OutputFolder(at.root, "demo", {}).open(at.names(), options.overwrite)
+    steps = replace(options, overwrite=True, quiet=True)
+    print(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {at.root}\n")
+    write_dataset(at, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
+    _merge(at, steps)
+    _evaluate(at, steps)
+    for maps, pictures in ((at.pps, at.pictures), (at.gt, at.gt_pictures)):
+        _say("visualize", SPEC_NAME, maps, pictures, "--photos", at.photos)
+        visualize(SPEC_NAME, maps, pictures, photos=at.photos, options=steps)
+    print(f"\npictures of the predictions: {at.pictures}")
+    print(f"pictures of the ground truth: {at.gt_pictures}")
+    print(f"numbers: {at.results}")
+
+
+def _merge(at: DemoFolders, options: RunOptions) -> None:
+    _say("prepare_data", at.gt, at.root, "Cityscapes")
+    prepare_data(at.gt, at.root, "Cityscapes", options=options)
+    for instances, output_dir, file_format in (
+        (at.coco_instances, at.panoptic, "COCO"),
+        (at.cityscapes_instances, at.panoptic_cityscapes, "Cityscapes"),
+    ):
+        arguments = [SPEC_NAME, instances, at.semantic, output_dir, at.images_json]
+        _say("merge_to_panoptic", *arguments, "--instseg_format", file_format)
+        merge_to_panoptic(*arguments, instseg_format=file_format, options=options)
+    _check_equal(at.panoptic, at.panoptic_cityscapes)
+    panoptic = [at.panoptic / "panoptic", at.panoptic / "panoptic.json"]
+    arguments = [SPEC_NAME, *panoptic, at.parts, at.images_json, at.pps]
+    _say("merge_to_pps", *arguments)
+    merge_to_pps(*arguments, options=options)
+
+
+def _evaluate(at: DemoFolders, options: RunOptions) -> None:
+    arguments = [SPEC_NAME, at.gt, at.pps, at.images_json]
+    _say("eval_partpq", *arguments, "--save_dir", at.results)
+    print(f"\n{eval_partpq(*arguments, save_dir=at.results, options=options).table()}\n")
+    gt, pred = at.gt_panoptic_json, at.panoptic / "panoptic.json"
+    _say("eval_pq", "--gt_json_file", gt, "--pred_json_file", pred, "--save_dir", at.results)
+    print(f"\n{eval_pq(gt, pred, save_dir=at.results, options=options).table()}\n")
+
+
+def _say(command: str, *arguments: Any) -> None:
+    print(shlex.join(["pps-torch", command, *map(str, arguments)]))
+
+
+def _check_equal(one: Path, other: Path) -> None:
+    """Both instance formats say the same, so they must be merged to the same bytes."""
+    annotations = [load_json(path / "panoptic.json")["annotations"] for path in (one, other)]
+    names = [annotation["file_name"] for annotation in annotations[0]]
+    pngs = [[(path / "panoptic" / name).read_bytes() for name in names] for path in (one, other)]
+    if annotations[0] != annotations[1] or pngs[0] != pngs[1]:
+        raise RuntimeError(f"{one} and {other} differ, but come from the same instances")
+    print("both instance formats give the same panoptic maps")

@@ -1,0 +1,228 @@
+"""Maps -> pictures in the colours of their classes, with a legend, and over their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.io.coco_panoptic import PanopticFile, load_categories
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import (
+    count_channels,
+    read_id_map,
+    read_photo,
+    read_pps,
+    read_rgb_ids,
+    write_rgb,
+)
+from pps_torch.io.output_folder import OutputFolder
+from pps_torch.io.pairing import find_photos, list_files
+from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
+from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.specs import EvalSpec
+from pps_torch.visualization import (
+    LegendEntry,
+    colorize_panoptic,
+    colorize_pps,
+    ground_truth_pps,
+    legend,
+    overlay,
+    panoptic_legend_entries,
+    pps_legend_entries,
+    with_legend,
+)
+
+_MAP_SUFFIXES = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """A coloured map ``(3, H, W)``, where it is void ``(H, W)``, and what its colours mean."""
+
+    colored: Tensor
+    void: Tensor
+    entries: list[LegendEntry]
+    unknown_ids: dict[str, Any] | None = None
+
+
+def visualize(
+    eval_spec: Path | str,
+    maps: Path | str,
+    output_dir: Path | str,
+    *,
+    photos: Path | str | None = None,
+    panoptic_json: Path | str | None = None,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Path:
+    """Draws maps: ``<name>_colored.png``, and ``<name>_overlay.png`` where there are photos.
+
+    Args:
+        eval_spec: bundled name or path of an EvalSpec; with ``panoptic_json`` also a JSON file
+            with COCO ``categories``.
+        maps: a file, or a folder of files: 3-channel PPS PNGs and TIFFs of uids; or, with
+            ``panoptic_json``, the PNGs that it names.
+        output_dir: gets the pictures.
+        photos: folder of photos, which are resized to the maps; see
+            :func:`pps_torch.io.pairing.find_photos`.
+        panoptic_json: segments of COCO panoptic PNGs.
+
+    Returns:
+        The output folder.
+
+    Raises:
+        InputError, SpecError: names the file, what was expected and what was found.
+    """
+    maps, output_dir = Path(maps), Path(output_dir)
+    folder = maps if maps.is_dir() else maps.parent
+    unknown_ids = None
+    if panoptic_json is None:
+        spec = EvalSpec.load(eval_spec)
+        known = {*spec.eval_sids, spec.ignore_label}
+        unknown_ids = UnknownIds("the scene classes", known, "are drawn void", spec.name)
+        paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids)
+    else:
+        panoptic_file = PanopticFile.load(panoptic_json, folder)
+        paths, draw = _panoptic_artist(panoptic_file, maps, _categories(eval_spec))
+    arguments = {
+        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "maps": maps,
+        "photos": photos and Path(photos),
+        "panoptic_json": panoptic_json and Path(panoptic_json),
+    }
+    job = _Job(
+        draw=draw,
+        names={path: str(path.relative_to(folder).with_suffix("")) for path in paths},
+        photos={} if photos is None else find_photos(photos, paths),
+        common_files=(*spec_file(eval_spec), *([Path(panoptic_json)] if panoptic_json else [])),
+        output=OutputFolder(output_dir, "visualize", arguments),
+        device=options.torch_device(),
+    )
+    job.output.refuse_inputs(folder, *([photos] if photos else []))
+    outputs = [str(p.relative_to(output_dir)) for path in paths for p in job.pictures(path)]
+    job.output.open(outputs, options.overwrite)
+    for record in options.map_images(job.run, paths, "drawing"):
+        if unknown_ids is not None:
+            unknown_ids.add(record["unknown_ids"])
+    if unknown_ids is not None and (warning := unknown_ids.warning()):
+        options.warn(warning)
+    options.note(f"{len(outputs)} pictures in {output_dir}")
+    return output_dir
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the drawing of a map needs."""
+
+    draw: Callable[[Path, torch.device], _Drawing]
+    names: dict[Path, str]
+    photos: dict[Path, Path]
+    common_files: tuple[Path, ...]
+    output: OutputFolder
+    device: torch.device
+
+    def pictures(self, path: Path) -> list[Path]:
+        """The coloured map and, where there are photos, the overlay."""
+        kinds = ("colored", "overlay") if self.photos else ("colored",)
+        return [self.output.path / f"{self.names[path]}_{kind}.png" for kind in kinds]
+
+    def run(self, path: Path) -> dict[str, Any]:
+        """Writes the pictures of a map -> the unknown ids in it."""
+        name, pictures = self.names[path], self.pictures(path)
+        photo_file = [self.photos[path]] if self.photos else []
+        record = self.output.record_of(name, pictures, [*self.common_files, path, *photo_file])
+        if record is not None:
+            return record
+        with naming(str(path)):
+            drawing = self.draw(path, self.device)
+        size = tuple(drawing.void.shape)
+        key = legend(drawing.entries, size).to(self.device)
+        layers = [drawing.colored]
+        if photo_file:
+            photo = torch.from_numpy(read_photo(photo_file[0], size)).to(self.device)
+            layers.append(overlay(photo, drawing.colored, drawing.void))
+        for picture, layer in zip(pictures, layers):
+            write_rgb(picture, with_legend(layer, key).cpu().numpy())
+        record = {"unknown_ids": drawing.unknown_ids}
+        self.output.finish(name, record)
+        return record
+
+
+def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
+    if not maps.is_dir():
+        return [maps]
+    inside = output_dir.resolve()
+    paths = [
+        path
+        for path in list_files(maps, _MAP_SUFFIXES)
+        if not path.resolve().is_relative_to(inside)
+    ]
+    if not paths:
+        raise InputError(f"{maps}: expected maps ({' '.join(_MAP_SUFFIXES)}), found none")
+    return paths
+
+
+def _pps_artist(
+    spec: EvalSpec, unknown_ids: UnknownIds
+) -> Callable[[Path, torch.device], _Drawing]:
+    def draw(path: Path, device: torch.device) -> _Drawing:
+        if count_channels(path) == 3:
+            pps = read_pps(path)
+            examined = unknown_ids.examine(pps[0])
+            pps = torch.from_numpy(_without_unknown(pps, spec)).to(device)
+        else:
+            pps = ground_truth_pps(torch.from_numpy(read_id_map(path)).to(device), spec)
+            examined = {"unknown": [], "highest": 0}
+        void = pps[0] == spec.ignore_label
+        return _Drawing(colorize_pps(pps, spec), void, pps_legend_entries(pps, spec), examined)
+
+    return draw
+
+
+def _without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
+    """The map with void for classes, and for parts, that the spec does not have."""
+    sids, iids, pids = pps
+    known = np.zeros((256, 256), bool)
+    for sid in spec.eval_sids:
+        known[sid, [0, spec.ignore_label, *spec.part_pids.get(sid, (1,))]] = True
+    sids = np.where(known.any(1)[sids], sids, spec.ignore_label)
+    pids = np.where(known[sids, pids], pids, spec.ignore_label)
+    return np.stack([sids, iids, pids]).astype(np.uint8)
+
+
+def _categories(eval_spec: Path | str) -> list[dict[str, Any]]:
+    if str(eval_spec).endswith(".json"):
+        return load_categories(Path(eval_spec))
+    return EvalSpec.load(eval_spec).categories
+
+
+def _panoptic_artist(
+    panoptic_file: PanopticFile, maps: Path, categories: list[dict[str, Any]]
+) -> tuple[Sequence[Path], Callable[[Path, torch.device], _Drawing]]:
+    annotations = {
+        annotation.png: annotation
+        for annotation in panoptic_file.annotations.values()
+        if maps.is_dir() or annotation.png == maps
+    }
+    if not annotations:
+        raise InputError(f"{maps}: expected a PNG that {panoptic_file.path} names, found none")
+    known = {category["id"] for category in categories}
+    for annotation in annotations.values():
+        annotation.check_categories(known, "the EVAL_SPEC argument")
+
+    def draw(path: Path, device: torch.device) -> _Drawing:
+        annotation = annotations[path]
+        ids = torch.from_numpy(read_rgb_ids(path)).to(device)
+        with naming(f"{annotation.where}: {path}"):
+            panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
+        colored = colorize_panoptic(panoptic, categories)
+        entries = panoptic_legend_entries(panoptic, categories)
+        return _Drawing(colored, panoptic.panoptic_seg == 0, entries)
+
+    return list(annotations), draw

@@ -1,0 +1,7 @@
+"""The same as ``pps-torch merge_to_pps``."""
+
+import sys
+
+from pps_torch.cli.main import main
+
+sys.exit(main(command="merge_to_pps"))

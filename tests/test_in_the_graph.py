@@ -147,9 +147,21 @@ def assert_same(found, expected):
         assert torch.equal(one.cpu(), other.cpu())
 
 
+@pytest.fixture
+def fake_tensors():
+    """Fake tensors; older releases of torch cannot make them for CUDA without a driver."""
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    try:
+        with mode:
+            torch.zeros(1).to("cuda")
+    except RuntimeError as error:
+        pytest.skip(f"torch {torch.__version__} has no fake CUDA tensors here: {error}")
+    return mode
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_no_value_is_needed_on_the_host(case):
-    with FakeTensorMode(allow_non_fake_inputs=True):
+def test_no_value_is_needed_on_the_host(case, fake_tensors):
+    with fake_tensors:
         module, inputs = case("cuda")
         outputs = tensors(module.to("cuda")(*inputs))
     assert all(output.device.type == "cuda" for output in outputs)

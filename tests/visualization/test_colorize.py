@@ -126,7 +126,7 @@ def test_pps_maps_that_do_not_fit_the_spec(spec, pps, message):
 
 
 def test_pps_must_be_integers(spec):
-    with pytest.raises(TypeError, match="pps: expected an integer dtype"):
+    with pytest.raises(TypeError, match="pps: expected uint8 or a signed integer dtype"):
         colorize_pps(torch.zeros(3, 2, 2), spec)
 
 

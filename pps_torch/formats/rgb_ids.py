@@ -23,7 +23,7 @@ def rgb_to_ids(rgb: Tensor) -> Tensor:
     check_integer("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
         raise ValueError(f"rgb: expected shape (*B, H, W, 3), got {tuple(rgb.shape)}")
-    red, green, blue = rgb.to(torch.int32).unbind(-1)
+    red, green, blue = (channel.to(torch.int32) for channel in rgb.unbind(-1))
     return red + (green << 8) + (blue << 16)
 
 

@@ -35,5 +35,5 @@ def run_lengths(starts: Tensor, num_pixels: int) -> Tensor:
 
 
 def expand_runs(values: Tensor, lengths: Tensor) -> Tensor:
-    """Values of runs ``(R,)`` -> values of pixels, on the CPU."""
-    return torch.from_numpy(np.repeat(values.numpy(), lengths.numpy()))
+    """Values of runs ``(*, R)`` -> values of pixels ``(*, P)``, on the CPU."""
+    return torch.from_numpy(np.repeat(values.numpy(), lengths.numpy(), axis=-1))

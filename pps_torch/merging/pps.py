@@ -83,14 +83,6 @@ def _merge(
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height * width)
-    if checks_values(validate, panoptic_seg) and panoptic_seg.numel():
-        lowest, highest = panoptic_seg.min().item(), panoptic_seg.max().item()
-        if lowest < 0 or highest > capacity:
-            raise ValueError(
-                f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, "
-                f"found {lowest}..{highest}"
-            )
-
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
     void = category_ids.new_zeros(num_images, 1)
@@ -99,17 +91,21 @@ def _merge(
 
     runs = pixel_runs(panoptic_seg, part_seg.reshape(num_images, height * width))
     segment, part = (values.long() for values in runs.maps)
-    segment = torch.where((segment < 0) | (segment > capacity), 0, segment)
+    is_outside = (segment < 0) | (segment > capacity)
+    if checks_values(validate, panoptic_seg) and bool(is_outside.any()):
+        raise ValueError(
+            f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, "
+            f"found {segment.min().item()}..{segment.max().item()}"
+        )
+    segment = torch.where(is_outside, 0, segment)
     sid, iid = sids[runs.image, segment], iids[runs.image, segment]
     last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
     row = torch.where((sid < 0) | (sid > last_row), last_row, sid)
     column = torch.where((part < 0) | (part > last_column), last_column, part)
     pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
-    channels = [
-        runs.expand(values.to(torch.int32)).view(num_images, height, width)
-        for values in (sid, iid, pid)
-    ]
-    return torch.stack(channels, 1).view(*batch, 3, height, width)
+    channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
+    pps = channels.view(3, num_images, height, width).transpose(0, 1)
+    return pps.reshape(*batch, 3, height, width)
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:

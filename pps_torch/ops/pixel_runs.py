@@ -26,7 +26,7 @@ class PixelRuns(NamedTuple):
     is_collapsed: bool
 
     def expand(self, values: Tensor) -> Tensor:
-        """Values of runs ``(R,)`` -> values of pixels ``(B * P,)``."""
+        """Values of runs ``(*, R)`` -> values of pixels ``(*, B * P)``."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
 
 

@@ -112,9 +112,7 @@ def post_process(device):
 def count_segments(device):
     pred, target = _panoptic(device), _panoptic(device)
     is_crowd = target.is_thing & (target.areas % 3 == 0)
-    target = PanopticTarget(
-        target.panoptic_seg, target.category_ids, is_crowd, target.num_segments
-    )
+    target = PanopticTarget(target.panoptic_seg, target.category_ids, is_crowd, target.num_segments)
     return CountSegments(), (pred, target)
 
 

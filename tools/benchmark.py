@@ -29,7 +29,6 @@ from pathlib import Path
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from tqdm import tqdm
 
 from pps_torch import (
@@ -137,10 +136,10 @@ class CopiedImages:
         self.folder = folder
         self.source = image_dir.resolve()
         self.image = json.loads((self.source / "images.json").read_text())["images"][0]
-        self.gt_file = next(self.source.rglob(f"*{self.image['id']}*.tif"))
         expected = self.source / "expected"
         self.gt_file = next(
-            path for path in self.source.rglob(f"*{self.image['id']}*.tif")
+            path
+            for path in self.source.rglob(f"*{self.image['id']}*.tif")
             if expected not in path.parents
         )
         self.size = (self.image["height"], self.image["width"])
@@ -184,17 +183,23 @@ def our_command(tool: str, root: Path, output: Path, *options: str) -> list[str]
     ]
 
 
-def tool_arguments(
-    tool: str, spec: str, root: Path, output: Path, panoptic: Path
-) -> list[str]:
+def tool_arguments(tool: str, spec: str, root: Path, output: Path, panoptic: Path) -> list[str]:
     """The arguments that our tools and panoptic_parts' have in common."""
     arguments = {
         "merge_to_panoptic": [
-            spec, root / "instances.json", root / "semantic", output, root / "images.json"
+            spec,
+            root / "instances.json",
+            root / "semantic",
+            output,
+            root / "images.json",
         ],
         "merge_to_pps": [
-            spec, panoptic / "panoptic", panoptic / "panoptic.json", root / "parts",
-            root / "images.json", output,
+            spec,
+            panoptic / "panoptic",
+            panoptic / "panoptic.json",
+            root / "parts",
+            root / "images.json",
+            output,
         ],
         "eval_partpq": [spec, root / "gt", root / "merge_to_pps", root / "images.json"],
     }
@@ -229,9 +234,7 @@ def partpq_of_image(images: CopiedImages, reference: Reference, rounds: int) -> 
 def pq_of_maps(images: CopiedImages, reference: Reference, rounds: int) -> list[Row]:
     """PQ of a pair of panoptic maps in memory."""
     root = images.make(1)
-    pred_ids = torch.from_numpy(
-        read_rgb_ids(root / "merge_to_panoptic/panoptic/copy_000000.png")
-    )
+    pred_ids = torch.from_numpy(read_rgb_ids(root / "merge_to_panoptic/panoptic/copy_000000.png"))
     content = json.loads((root / "merge_to_panoptic/panoptic.json").read_text())
     pred_info = content["annotations"][0]["segments_info"]
     sids, iids, _ = decode_uids(torch.from_numpy(read_id_map(root / "gt/copy_000000.tif")))
@@ -280,18 +283,14 @@ def pq_of_maps(images: CopiedImages, reference: Reference, rounds: int) -> list[
     ]
 
 
-def whole_command(
-    tool: str, images: CopiedImages, reference: Reference, copies: int
-) -> list[Row]:
+def whole_command(tool: str, images: CopiedImages, reference: Reference, copies: int) -> list[Row]:
     """A whole command, start-up and files included."""
     root = images.make(copies)
     name = f"{tool}, whole command, {copies} images"
     against = "panoptic_parts' command"
     output, theirs = root / f"{tool}_again", root / f"{tool}_reference"
     if reference:
-        arguments = tool_arguments(
-            tool, REFERENCE_SPEC, root, theirs, root / "merge_to_panoptic"
-        )
+        arguments = tool_arguments(tool, REFERENCE_SPEC, root, theirs, root / "merge_to_panoptic")
         module = f"panoptic_parts.merging.{tool}"
         begin = time.perf_counter()
         reference.call("run", module, *arguments)
@@ -337,8 +336,18 @@ def peak_memory(images: CopiedImages) -> list[Row]:
             for root in (images.make(10), images.make(100))
         )
         against = "the same with 10 images"
-        rows.append(Row(f"peak MiB of {tool}, 100 images", many, many, many, against, few,
-                        few / many, "about 1x"))
+        rows.append(
+            Row(
+                f"peak MiB of {tool}, 100 images",
+                many,
+                many,
+                many,
+                against,
+                few,
+                few / many,
+                "about 1x",
+            )
+        )
     return rows
 
 
@@ -348,8 +357,9 @@ def peak_mib(command: list[str]) -> float:
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=-3);"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
-    done = subprocess.run([sys.executable, "-c", program, *command], capture_output=True,
-                          text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=True
+    )
     return float(done.stdout)
 
 
@@ -386,12 +396,14 @@ def compare_folders(tool: str, ours: Path, theirs: Path) -> None:
     """Stops unless the maps are equal: pixels for PPS, segments up to their ids for panoptic."""
     if tool == "merge_to_pps":
         for path in sorted(theirs.glob("*.png")):
-            if not np.array_equal(np.array(Image.open(path)), np.array(Image.open(ours / path.name))):
+            if not np.array_equal(read_pps(path), read_pps(ours / path.name)):
                 sys.exit(f"{path.name}: the maps differ")
         return
     annotations = [
-        {entry["file_name"]: entry["segments_info"] for entry in json.loads(
-            (folder / "panoptic.json").read_text())["annotations"]}
+        {
+            entry["file_name"]: entry["segments_info"]
+            for entry in json.loads((folder / "panoptic.json").read_text())["annotations"]
+        }
         for folder in (ours, theirs)
     ]
     for name in annotations[1]:

@@ -111,8 +111,9 @@ class PPSPostProcessor(nn.Module):
         Returns:
             the :class:`PanopticSegmentation` and the PPS map ``(*B, 3, H, W)`` int32.
         """
-        sem_seg = self.semantic_ids[_argmax("sem_seg_logits", sem_seg_logits, self.semantic_ids,
-                                            image_size)]
+        sem_seg = self.semantic_ids[
+            _argmax("sem_seg_logits", sem_seg_logits, self.semantic_ids, image_size)
+        ]
         part_seg = self.part_ids[_argmax("part_logits", part_logits, self.part_ids, image_size)]
         check_integer("class_indices", class_indices)
         is_known = (class_indices >= 0) & (class_indices < len(self.class_ids))

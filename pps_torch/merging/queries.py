@@ -174,9 +174,7 @@ def _compete(
     return winner, is_inside, mask_areas
 
 
-def _number_queries(
-    classes: Tensor, is_thing: Tensor, is_segment: Tensor
-) -> tuple[Tensor, Tensor]:
+def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:
     """Segment ids of queries in their order; stuff of one class shares the first one's.
 
     Returns:

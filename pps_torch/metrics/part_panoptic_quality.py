@@ -75,8 +75,11 @@ class PartPanopticQualityResult:
         """Aligned text, in per cent: the groups, then each class that is present."""
         names = ("PartPQ", "PartSQ", "PartRQ")
         rows = []
-        for label, suffix, n in (("All", "", "n"), ("Parts", "_parts", "n_p"),
-                                 ("No parts", "_noparts", "n_np")):
+        for label, suffix, n in (
+            ("All", "", "n"),
+            ("Parts", "_parts", "n_p"),
+            ("No parts", "_noparts", "n_np"),
+        ):
             rows.append(
                 (label, *(percent(self.summary[name + suffix]) for name in names), self.summary[n])
             )
@@ -166,8 +169,11 @@ class PartPanopticQuality(SegmentMetric):
         """
         counts = self.class_counts()
         has_parts = self.has_parts_class.tolist()
-        groups = (("", "n", (True, False)), ("_parts", "n_p", (True,)),
-                  ("_noparts", "n_np", (False,)))
+        groups = (
+            ("", "n", (True, False)),
+            ("_parts", "n_p", (True,)),
+            ("_noparts", "n_np", (False,)),
+        )
         summary: dict[str, float] = {}
         for suffix, n, kinds in groups:
             members = [c for c, parts in zip(counts, has_parts) if parts in kinds]

@@ -7,7 +7,8 @@ DIR holds images.json (one image), gt/ or gtFinePanopticParts/ (TIFF of uids) an
 in which panoptic_parts and panopticapi can be imported (NumPy < 2); REPO is a clone of
 panoptic_parts, whose spec files are relative to it. Without them the references' rows say "not
 run". Outputs are compared before anything is timed; ratios are those of one run, as machines are
-noisy. Writes benchmark.md and benchmark.json.
+noisy. vernier, a Rust evaluator of PQ, takes part where it is installed. Writes benchmark.md and
+benchmark.json.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,6 @@ from pps_torch import (
     PartPanopticQuality,
     decode_uids,
     ids_to_rgb,
-    rgb_to_ids,
 )
 from pps_torch.io.image_list import ImageList
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
@@ -98,19 +99,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         images = CopiedImages(Path(folder), arguments.image_dir)
         reference = Reference(arguments.reference_python, arguments.reference_dir)
-        measurements = [
+        in_memory = [
             lambda: partpq_of_image(images, reference, arguments.rounds),
             lambda: pq_of_maps(images, reference, arguments.rounds),
+        ]
+        of_files = [
             *(
-                (lambda tool=tool, copies=copies: whole_command(tool, images, reference, copies))
+                partial(whole_command, tool, images, reference, copies)
                 for copies in arguments.copies
                 for tool in ("merge_to_panoptic", "merge_to_pps")
             ),
             lambda: evaluation_rate(images, 100),
             lambda: peak_memory(images),
         ]
+        measurements = {None: in_memory + of_files, "memory": in_memory, "files": of_files}
         rows = []
-        for measure in tqdm(measurements, desc="measuring", unit="row"):
+        for measure in tqdm(measurements[arguments.only], desc="measuring", unit="row"):
             rows += measure()
     write_tables(rows, arguments.output_dir)
 
@@ -125,6 +129,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--reference_dir", type=Path)
     parser.add_argument("--copies", type=int, nargs="+", default=[20, 200])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", choices=("memory", "files"), help="maps in memory, or files")
     parser.add_argument("--output_dir", type=Path, default=Path("."))
     return parser.parse_args()
 
@@ -269,18 +274,54 @@ def pq_of_maps(images: CopiedImages, reference: Reference, rounds: int) -> list[
         found = json.loads(reference.call("pq", *files, rounds))
         compare_counts(metric.compute().per_class, found["counts"])
         seconds = found["seconds"]
-    rgb = ids_to_rgb(pred_ids), ids_to_rgb(gt_ids)
 
-    def from_rgb() -> None:
-        pred = PanopticSegmentation.from_segments(rgb_to_ids(rgb[0]), pred_info)
-        metric.reset().update(pred, PanopticTarget.from_segments(rgb_to_ids(rgb[1]), gt_info))
+    def from_ids() -> None:
+        pred = PanopticSegmentation.from_segments(pred_ids, pred_info)
+        metric.reset().update(pred, PanopticTarget.from_segments(gt_ids, gt_info))
 
-    against = "panopticapi's matching, RGB maps in memory"
     update = timed(lambda: metric.reset().update(pred, target), rounds)
+    read_and_update = timed(from_ids, rounds)
+    building, kernel = vernier_seconds(metric, pred_ids, pred_info, gt_ids, gt_info, rounds)
+    against = "panopticapi's matching, RGB maps in memory"
     return [
         row("PQ of two maps, as tensors", update, against, seconds, ">= 3x"),
-        row("PQ of two maps, from RGB ids", timed(from_rgb, rounds), against, seconds, ""),
+        row("PQ of two maps, from id maps", read_and_update, against, seconds, ""),
+        row("PQ of two maps, as tensors", update, "vernier's kernel", kernel, "> 1x"),
+        row("PQ of two maps, from id maps", read_and_update, "vernier, from id maps", building, ""),
     ]
+
+
+def vernier_seconds(
+    metric: PanopticQuality,
+    pred_ids: torch.Tensor,
+    pred_info: list[dict],
+    gt_ids: torch.Tensor,
+    gt_info: list[dict],
+    rounds: int,
+) -> tuple[list[float] | None, list[float] | None]:
+    """Seconds of the Rust evaluator with and without building its data set; None without it."""
+    try:
+        from vernier import panoptic
+    except ImportError:
+        return None, None
+    maps = [ids.numpy().astype(np.uint32) for ids in (gt_ids, pred_ids)]
+    infos = [
+        json.dumps({1: info}).encode()
+        for info in (gt_info, pred_info)
+    ]
+    categories = json.dumps(SPEC.categories).encode()
+    evaluator = panoptic.Evaluator(parity_mode="strict")
+
+    def build() -> tuple:
+        gt = panoptic.Dataset.from_arrays({1: maps[0]}, infos[0], categories)
+        return gt, panoptic.Predictions.from_arrays({1: maps[1]}, infos[1])
+
+    built = build()
+    found = evaluator.evaluate(*built).pq
+    if abs(found - metric.compute().summary["All"]["PQ"]) > 1e-9:
+        sys.exit(f"vernier: PQ {found}, ours {metric.compute().summary}")
+    from_maps = timed(lambda: evaluator.evaluate(*build()), rounds)
+    return from_maps, timed(lambda: evaluator.evaluate(*built), rounds)
 
 
 def whole_command(tool: str, images: CopiedImages, reference: Reference, copies: int) -> list[Row]:

@@ -27,6 +27,7 @@ from pps_torch.ops.greedy_paint import greedy_paint
 from pps_torch.ops.paste_masks import pasted_windows
 
 
+@torch.no_grad()
 def merge_panoptic_boxes(
     sem_seg: Tensor,
     mask_probs: Tensor,

@@ -28,6 +28,7 @@ from pps_torch.ops.greedy_paint import MaskWindow, greedy_paint
 _ALL = slice(None)
 
 
+@torch.no_grad()
 def merge_panoptic(
     sem_seg: Tensor,
     pred_masks: Tensor,

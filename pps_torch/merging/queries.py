@@ -23,6 +23,7 @@ from pps_torch.ops.pixel_runs import pixel_runs
 from pps_torch.ops.upsampled_argmax import upsample_channel
 
 
+@torch.no_grad()
 def merge_panoptic_queries(
     class_logits: Tensor,
     mask_logits: Tensor,

@@ -15,6 +15,7 @@ def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Ten
     return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
+@torch.no_grad()
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Channel with the highest upsampled logit, the first of equal ones.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pps_torch/__init__.py").read_text())[1]
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pps_torch/version.py").read_text())[1]
 
 setup(
     name="pps_torch",
@@ -20,7 +20,6 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
-        "torchvision>=0.19",
         "numpy>=1.26",
         "pillow>=10.1",
         "pycocotools>=2.0.7",
@@ -30,7 +29,17 @@ setup(
     extras_require={
         "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
         # Detectron2 is in no package index; the README says how to install it.
-        "detectron2": ["fvcore", "iopath", "omegaconf", "hydra-core", "tabulate", "cloudpickle"],
+        "detectron2": [
+            "torchvision>=0.19",
+            "fvcore",
+            "iopath",
+            "omegaconf",
+            "hydra-core",
+            "yacs",
+            "tabulate",
+            "cloudpickle",
+            "termcolor",
+        ],
     },
     entry_points={"console_scripts": ["pps-torch=pps_torch.cli.main:main"]},
 )

@@ -28,8 +28,7 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
 )
 from pps_torch.specs import DatasetSpec, EvalSpec, SpecError
-
-__version__ = "0.1.0"
+from pps_torch.version import __version__
 
 __all__ = [
     "BoxPanopticMerger",
@@ -46,6 +45,7 @@ __all__ = [
     "PartPanopticQualityResult",
     "QueryPanopticMerger",
     "SpecError",
+    "__version__",
     "decode_labels",
     "decode_uids",
     "encode_labels",

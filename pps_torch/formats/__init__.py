@@ -1,4 +1,4 @@
-"""How ids are stored in tensors: uids, COCO RGB ids, panoptic labels, segments, PPS maps."""
+"""How ids are stored in tensors: uids, COCO RGB ids, panoptic labels, tables of segments."""
 
 from pps_torch.formats.labels import decode_labels, encode_labels
 from pps_torch.formats.panoptic import PanopticSegmentation, PanopticTarget

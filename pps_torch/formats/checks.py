@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,20 @@ def check_integer(name: str, value: Tensor) -> None:
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if value.dtype not in _INTEGERS:
         raise TypeError(f"{name}: expected uint8 or a signed integer dtype, got {value.dtype}")
+
+
+def check_bool(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a bool tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.dtype != torch.bool:
+        raise TypeError(f"{name}: expected torch.bool, got {value.dtype}")
+
+
+def check_device(name: str, value: Tensor, reference: Tensor) -> None:
+    """Raises ValueError unless ``value`` is where ``reference`` is."""
+    if value.device != reference.device:
+        raise ValueError(f"{name}: expected a tensor on {reference.device}, got {value.device}")
 
 
 def check_floating(name: str, value: Tensor) -> None:
@@ -43,6 +59,12 @@ def check_fraction(name: str, value: float) -> None:
     """Raises ValueError unless ``value`` lies in 0..1."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raises ValueError if ``value`` is nan, against which nothing compares."""
+    if math.isnan(value):
+        raise ValueError(f"{name}: expected a number, got {value}")
 
 
 def checks_values(validate: bool | None, reference: Tensor) -> bool:

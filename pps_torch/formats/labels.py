@@ -46,13 +46,15 @@ def encode_labels(
     category_major = order == "category_major"
     upper, lower = (categories, instances) if category_major else (instances, categories)
     if checks_values(validate, categories):
-        wrong = ~is_void & ((lower < 0) | (lower >= divisor) | (upper < 0))
+        highest = torch.iinfo(torch.int64).max // divisor - 1
+        wrong = (lower < 0) | (lower >= divisor) | (upper < 0) | (upper > highest)
+        wrong = wrong & ~is_void
         if wrong.any():
             category, instance = categories[wrong][0].item(), instances[wrong][0].item()
             name = "instances" if category_major else "categories"
             raise ValueError(
-                f"{name}: expected 0..{divisor - 1} (divisor {divisor}) and no negative id, "
-                f"found category {category}, instance {instance}"
+                f"{name}: expected 0..{divisor - 1} (divisor {divisor}), and the other id in "
+                f"0..{highest}, found category {category}, instance {instance}"
             )
     return torch.where(is_void, ABSENT, upper * divisor + lower)
 
@@ -84,5 +86,5 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
 def _check_scheme(divisor: int, order: str) -> None:
     if order not in _ORDERS:
         raise ValueError(f"order: expected one of {_ORDERS}, got {order!r}")
-    if divisor < 1:
-        raise ValueError(f"divisor: expected at least 1, got {divisor}")
+    if not isinstance(divisor, int) or divisor < 1:
+        raise ValueError(f"divisor: expected an int of at least 1, got {divisor!r}")

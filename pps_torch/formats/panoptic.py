@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -49,6 +50,8 @@ class PanopticSegmentation(NamedTuple):
     ) -> PanopticSegmentation:
         """Reads a map of arbitrary segment ids, as COCO files and Detectron2 have it.
 
+        This looks at the map on the host: a step for data loading, not for the graph.
+
         Args:
             ids: ``(H, W)`` map of any integer dtype.
             segments_info: dicts with ``id`` and ``category_id``, and optionally ``isthing`` and
@@ -66,21 +69,23 @@ class PanopticSegmentation(NamedTuple):
             bool(info.get("isthing", thing_ids is not None and info["category_id"] in thing_ids))
             for info in segments_info
         ]
-        count, device = len(segments_info), ids.device
-        source = torch.where(torch.tensor(things, dtype=torch.bool), torch.arange(count), ABSENT)
-        rows = _RowPadding(count, capacity, device)
+        count = len(segments_info)
+        rest = _num_unused(count, capacity), ids
+        categories = [info["category_id"] for info in segments_info]
+        scores = [float(info.get("score") or 0.0) for info in segments_info]
+        source = [row if is_thing else ABSENT for row, is_thing in enumerate(things)]
         return cls(
             panoptic_seg=panoptic_seg,
-            category_ids=rows.pad([info["category_id"] for info in segments_info], ABSENT),
-            is_thing=rows.pad(things, False),
-            scores=rows.pad([float(info.get("score", 0.0)) for info in segments_info], 0.0),
-            areas=rows.pad(areas.tolist(), 0),
-            source=rows.pad(source.tolist(), ABSENT),
-            num_segments=torch.tensor(count, device=device),
+            category_ids=_column(categories, ABSENT, *rest),
+            is_thing=_column(things, False, *rest),
+            scores=_column(scores, 0.0, *rest),
+            areas=_column(areas.tolist(), 0, *rest),
+            source=_column(source, ABSENT, *rest),
+            num_segments=torch.tensor(count, device=ids.device),
         )
 
     def segments_info(self) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
-        """The segments as the usual list of dicts; the only step that leaves the device.
+        """The segments as the usual list of dicts; this step leaves the device.
 
         Returns:
             For one image, a list of dicts with ``id``, ``category_id``, ``isthing``, ``area``
@@ -128,30 +133,42 @@ class PanopticTarget(NamedTuple):
     ) -> PanopticTarget:
         """Reads a map of arbitrary segment ids; see :meth:`PanopticSegmentation.from_segments`.
 
+        A segment that is listed and has no pixel is an error, as is one that is not listed.
+
         ``segments_info`` holds ``id``, ``category_id`` and optionally ``iscrowd``.
         """
         panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
-        rows = _RowPadding(len(segments_info), capacity, ids.device)
+        count = len(segments_info)
+        rest = _num_unused(count, capacity), ids
+        crowds = [bool(info.get("iscrowd", 0)) for info in segments_info]
         return cls(
             panoptic_seg=panoptic_seg,
-            category_ids=rows.pad([info["category_id"] for info in segments_info], ABSENT),
-            is_crowd=rows.pad([bool(info.get("iscrowd", 0)) for info in segments_info], False),
-            num_segments=torch.tensor(len(segments_info), device=ids.device),
+            category_ids=_column([i["category_id"] for i in segments_info], ABSENT, *rest),
+            is_crowd=_column(crowds, False, *rest),
+            num_segments=torch.tensor(count, device=ids.device),
         )
 
 
-class _RowPadding:
-    """Turns per-segment lists into table columns of a fixed number of rows."""
+def _column(values: list, unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
+    """A table column: the values of the segments, then those of the unused rows."""
+    dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(unused)]
+    return torch.tensor(values + [unused] * num_unused, dtype=dtype, device=ids.device)
 
-    def __init__(self, count: int, capacity: int | None, device: torch.device) -> None:
-        self.unused = 0 if capacity is None else capacity - count
-        self.device = device
-        if self.unused < 0:
-            raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
 
-    def pad(self, values: list, fill: float) -> Tensor:
-        dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(fill)]
-        return torch.tensor(values + [fill] * self.unused, dtype=dtype, device=self.device)
+def _num_unused(count: int, capacity: int | None) -> int:
+    if capacity is not None and capacity < count:
+        raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
+    return 0 if capacity is None else capacity - count
+
+
+def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
+    for index, info in enumerate(segments_info):
+        for key in ("id", "category_id"):
+            value = info.get(key)
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+                raise ValueError(
+                    f"segments_info[{index}]: {key}: expected an int of 0 or more, found {value!r}"
+                )
 
 
 def _number_segments(
@@ -161,7 +178,8 @@ def _number_segments(
     check_integer("ids", ids)
     if ids.ndim != 2:
         raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
-    listed = [int(info["id"]) for info in segments_info]
+    _check_infos(segments_info)
+    listed = [info["id"] for info in segments_info]
     doubled = sorted({segment_id for segment_id in listed if listed.count(segment_id) > 1})
     if doubled or void_id in listed:
         raise ValueError(

@@ -8,21 +8,24 @@ from torch import Tensor
 from pps_torch.formats.checks import check_integer, checks_values
 
 
-def rgb_to_ids(rgb: Tensor) -> Tensor:
+def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
     """Segment ids of an RGB image.
 
     Args:
         rgb: ``(*B, H, W, 3)``, values 0..255 of any integer dtype.
+        validate: check that range, which uint8 cannot leave. Default: on the CPU only.
 
     Returns:
         ``(*B, H, W)`` int32.
 
     Raises:
-        ValueError: if the last dimension is not 3.
+        ValueError: if the last dimension is not 3; with ``validate``, for other values.
     """
     check_integer("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
         raise ValueError(f"rgb: expected shape (*B, H, W, 3), got {tuple(rgb.shape)}")
+    if rgb.dtype != torch.uint8 and checks_values(validate, rgb):
+        _refuse_outside("rgb", rgb, 255)
     red, green, blue = (channel.to(torch.int32) for channel in rgb.unbind(-1))
     return red + (green << 8) + (blue << 16)
 
@@ -46,9 +49,13 @@ def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
         tensor([[1, 2, 3]], dtype=torch.uint8)
     """
     check_integer("ids", ids)
-    if checks_values(validate, ids) and ids.numel():
-        lowest, highest = ids.min().item(), ids.max().item()
-        if lowest < 0 or highest >= 1 << 24:
-            raise ValueError(f"ids: expected 0..16777215, found {lowest}..{highest}")
+    if checks_values(validate, ids):
+        _refuse_outside("ids", ids, (1 << 24) - 1)
     ids = ids.to(torch.promote_types(ids.dtype, torch.int32))
     return torch.stack([ids & 255, (ids >> 8) & 255, (ids >> 16) & 255], dim=-1).to(torch.uint8)
+
+
+def _refuse_outside(name: str, values: Tensor, highest: int) -> None:
+    if values.numel() and (values.min() < 0 or values.max() > highest):
+        found = f"{values.min().item()}..{values.max().item()}"
+        raise ValueError(f"{name}: expected 0..{highest}, found {found}")

@@ -8,21 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
-    check_floating,
-    check_fraction,
-    check_integer,
-    check_ndim,
-    check_shape,
-    checks_values,
-)
-from pps_torch.merging.masks import check_instances, flatten_instances
-from pps_torch.merging.segment_table import (
-    add_stuff,
-    as_id_tensor,
+from pps_torch.formats.checks import check_device, check_floating, check_shape, checks_values
+from pps_torch.merging.instances import (
+    check_instances,
+    check_settings,
+    flatten_instances,
     rank_instances,
-    unflatten_batch,
 )
+from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
 from pps_torch.ops.greedy_paint import greedy_paint
 from pps_torch.ops.paste_masks import pasted_windows
 
@@ -70,18 +63,18 @@ def merge_panoptic_boxes(
         >>> merged.panoptic_seg[:, 0].tolist()
         [1, 1, 2, 2]
     """
-    check_integer("sem_seg", sem_seg)
-    check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
+    check_settings(score_threshold, overlap_threshold, stuff_area_limit)
+    _check_mask_threshold(mask_threshold)
+    check_instances(scores, pred_classes, sem_seg, validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
-    check_instances(scores, pred_classes, batch, validate)
-    check_floating("mask_probs", mask_probs)
-    check_floating("boxes", boxes)
+    for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
+        check_floating(name, value)
+        check_device(name, value, sem_seg)
     num_instances, side = scores.shape[-1], mask_probs.shape[-1]
     check_shape("mask_probs", mask_probs, (*batch, num_instances, side, side))
     check_shape("boxes", boxes, (*batch, num_instances, 4))
-    check_fraction("overlap_threshold", overlap_threshold)
-    if not 0 < mask_threshold <= 1:
-        raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")
+    if side == 0:
+        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
     if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
         raise ValueError("boxes: expected finite pixels, found NaN or infinity")
 
@@ -93,8 +86,10 @@ def merge_panoptic_boxes(
     size = (height, width)
     owner = sem_seg.new_zeros(sem_seg.shape, dtype=torch.int32)
     keep = torch.zeros_like(eligible)
-    parts = range(len(sem_seg)) if sem_seg.device.type == "cpu" else [slice(None)]
-    for part in (slice(i, i + 1) if isinstance(i, int) else i for i in parts):
+    # On the CPU one image at a time, so that each mask is held only in its box.
+    step = 1 if sem_seg.device.type == "cpu" else max(len(sem_seg), 1)
+    for first in range(0, len(sem_seg), step):
+        part = slice(first, first + step)
         windows = pasted_windows(mask_probs[part], boxes[part], order[part], *size, mask_threshold)
         owner[part], keep[part] = greedy_paint(windows, eligible[part], size, overlap_threshold)
     merged = add_stuff(
@@ -121,8 +116,11 @@ class BoxPanopticMerger(nn.Module):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        validate: bool | None = None,
     ) -> None:
         super().__init__()
+        check_settings(score_threshold, overlap_threshold, stuff_area_limit)
+        _check_mask_threshold(mask_threshold)
         self.register_buffer(
             "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
         )
@@ -130,6 +128,7 @@ class BoxPanopticMerger(nn.Module):
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
+        self.validate = validate
 
     def forward(
         self,
@@ -151,4 +150,10 @@ class BoxPanopticMerger(nn.Module):
             score_threshold=self.score_threshold,
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
+            validate=self.validate,
         )
+
+
+def _check_mask_threshold(mask_threshold: float) -> None:
+    if not 0 < mask_threshold <= 1:
+        raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")

@@ -8,21 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
-    check_floating,
-    check_fraction,
-    check_integer,
-    check_ndim,
-    check_shape,
-    checks_values,
-)
+from pps_torch.formats.checks import check_bool, check_device, check_shape
 from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
-from pps_torch.merging.segment_table import (
-    add_stuff,
-    as_id_tensor,
+from pps_torch.merging.instances import (
+    check_instances,
+    check_settings,
+    flatten_instances,
     rank_instances,
-    unflatten_batch,
 )
+from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
 from pps_torch.ops.greedy_paint import MaskWindow, greedy_paint
 
 _ALL = slice(None)
@@ -80,14 +74,12 @@ def merge_panoptic(
         >>> merged.panoptic_seg[:, 0].tolist(), merged.category_ids.tolist()
         ([1, 1, 2, 2], [26, 7])
     """
-    check_integer("sem_seg", sem_seg)
-    check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
+    check_settings(score_threshold, overlap_threshold, stuff_area_limit)
+    check_instances(scores, pred_classes, sem_seg, validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
-    check_instances(scores, pred_classes, batch, validate)
-    if pred_masks.dtype != torch.bool:
-        raise TypeError(f"pred_masks: expected torch.bool, got {pred_masks.dtype}")
+    check_bool("pred_masks", pred_masks)
     check_shape("pred_masks", pred_masks, (*batch, scores.shape[-1], height, width))
-    check_fraction("overlap_threshold", overlap_threshold)
+    check_device("pred_masks", pred_masks, sem_seg)
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
@@ -126,14 +118,17 @@ class PanopticMerger(nn.Module):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        validate: bool | None = None,
     ) -> None:
         super().__init__()
+        check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         self.register_buffer(
             "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
         )
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
+        self.validate = validate
 
     def forward(
         self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
@@ -148,31 +143,8 @@ class PanopticMerger(nn.Module):
             score_threshold=self.score_threshold,
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
+            validate=self.validate,
         )
-
-
-def check_instances(
-    scores: Tensor, pred_classes: Tensor, batch: tuple[int, ...], validate: bool | None
-) -> None:
-    """Refuses scores and classes that are not ``(*B, N)``, NaN scores and negative classes."""
-    check_floating("scores", scores)
-    check_integer("pred_classes", pred_classes)
-    check_ndim("scores", scores, len(batch) + 1, "(*B, N)")
-    check_shape("scores", scores, (*batch, scores.shape[-1]))
-    check_shape("pred_classes", pred_classes, tuple(scores.shape))
-    if not checks_values(validate, scores):
-        return
-    if bool(scores.isnan().any()):
-        raise ValueError(f"scores: expected numbers, found {int(scores.isnan().sum())} NaN")
-    if bool((pred_classes < 0).any()):
-        raise ValueError(f"pred_classes: expected 0 or more, found {int(pred_classes.min())}")
-
-
-def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has no score."""
-    shape = (scores.shape[:-1].numel(), scores.shape[-1])
-    pred_classes = pred_classes.reshape(shape).long()
-    return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
 
 
 def _paint_runs(

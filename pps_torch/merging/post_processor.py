@@ -12,6 +12,7 @@ from pps_torch.formats.checks import (
     check_floating,
     check_integer,
     check_ndim,
+    check_shape,
     checks_values,
 )
 from pps_torch.formats.reserved import ABSENT
@@ -34,10 +35,12 @@ class PPSPostProcessor(nn.Module):
             class, such as Detectron2's channel "things". Default: ``spec.eval_sids``.
         class_ids: scene id that each class index of the detections means. Default:
             ``spec.things``.
-        part_ids: flat part id that each part channel means. Default: 0 (background), 1, 2, ... up
-            to the spec's highest flat id.
+        part_ids: flat part id that each part channel means. Default: 0 (background), then the
+            spec's flat ids in rising order.
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit: as in
             :func:`~pps_torch.merge_panoptic_boxes`.
+        validate: refuse NaN, and class indices that mean nothing. Default: on the CPU only;
+            unchecked, such a detection is dropped, and a NaN logit never wins.
 
     Raises:
         ValueError: for a scene id or a flat part id that the spec does not have.
@@ -64,14 +67,16 @@ class PPSPostProcessor(nn.Module):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        validate: bool | None = None,
     ) -> None:
         super().__init__()
         semantic_ids = spec.eval_sids if semantic_ids is None else tuple(semantic_ids)
         class_ids = spec.things if class_ids is None else tuple(class_ids)
-        part_ids = tuple(range(spec.num_parts_flat + 1) if part_ids is None else part_ids)
+        flat_ids = {0, *spec.eval_sid_pid_to_flat.values()}
+        part_ids = tuple(sorted(flat_ids) if part_ids is None else part_ids)
         _refuse_unknown("semantic_ids", semantic_ids, {-1, *spec.eval_sids})
         _refuse_unknown("class_ids", class_ids, set(spec.things))
-        _refuse_unknown("part_ids", part_ids, {0, *spec.eval_sid_pid_to_flat.values()})
+        _refuse_unknown("part_ids", part_ids, flat_ids)
         for name, ids in (
             ("semantic_ids", semantic_ids),
             ("class_ids", class_ids),
@@ -84,7 +89,9 @@ class PPSPostProcessor(nn.Module):
             score_threshold=score_threshold,
             overlap_threshold=overlap_threshold,
             stuff_area_limit=stuff_area_limit,
+            validate=validate,
         )
+        self.validate = validate
         self.merge_pps = PPSMerger(spec)
 
     def forward(
@@ -103,39 +110,47 @@ class PPSPostProcessor(nn.Module):
             sem_seg_logits: ``(*B, C, h, w)`` float, any stride.
             mask_probs: ``(*B, N, M, M)`` float, 0..1; boxes: ``(*B, N, 4)`` float, xyxy pixels of
                 the output; scores: ``(*B, N)``; class_indices: ``(*B, N)`` int. Pad a batch with
-                score 0. On CUDA a detection with another class index is dropped; on the CPU it
-                is an error.
+                score 0.
             part_logits: ``(*B, P, h', w')`` float, any stride.
             image_size: ``(H, W)`` of the outputs.
 
         Returns:
             the :class:`PanopticSegmentation` and the PPS map ``(*B, 3, H, W)`` int32.
         """
-        sem_seg = self.semantic_ids[
-            _argmax("sem_seg_logits", sem_seg_logits, self.semantic_ids, image_size)
-        ]
-        part_seg = self.part_ids[_argmax("part_logits", part_logits, self.part_ids, image_size)]
+        batch = sem_seg_logits.shape[:-3]
+        check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
+        check_shape("part_logits", part_logits, (*batch, *part_logits.shape[-3:]))
+        sem_seg = self.semantic_ids[self._argmax("sem_seg_logits", sem_seg_logits, image_size)]
+        part_seg = self.part_ids[self._argmax("part_logits", part_logits, image_size)]
+        pred_classes = self._pred_classes(class_indices)
+        panoptic = self.merge_panoptic(sem_seg, mask_probs, boxes, scores, pred_classes)
+        return panoptic, self.merge_pps(panoptic, part_seg)
+
+    def _argmax(self, name: str, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        num_channels = {"sem_seg_logits": self.semantic_ids, "part_logits": self.part_ids}[name]
+        check_floating(name, logits)
+        check_ndim(name, logits, 3, "(*B, C, h, w)")
+        if logits.shape[-3] != len(num_channels):
+            raise ValueError(
+                f"{name}: expected {len(num_channels)} channels, got {logits.shape[-3]}"
+            )
+        if checks_values(self.validate, logits) and bool(logits.isnan().any()):
+            raise ValueError(f"{name}: expected numbers, found NaN")
+        batch = logits.shape[:-3]
+        logits = logits.reshape(batch.numel(), *logits.shape[-3:])
+        return upsampled_argmax(logits, size).view(*batch, *size)
+
+    def _pred_classes(self, class_indices: Tensor) -> Tensor:
+        """Scene ids of class indices; -1, which the merge drops, for those that mean nothing."""
         check_integer("class_indices", class_indices)
         is_known = (class_indices >= 0) & (class_indices < len(self.class_ids))
-        if checks_values(None, class_indices) and not bool(is_known.all()):
+        if checks_values(self.validate, class_indices) and not bool(is_known.all()):
             raise ValueError(
                 f"class_indices: expected 0..{len(self.class_ids) - 1}, found "
                 f"{int(class_indices.min())}..{int(class_indices.max())}"
             )
-        pred_classes = self.class_ids[torch.where(is_known, class_indices, 0).long()]
-        pred_classes = torch.where(is_known, pred_classes, ABSENT)
-        panoptic = self.merge_panoptic(sem_seg, mask_probs, boxes, scores, pred_classes)
-        return panoptic, self.merge_pps(panoptic, part_seg)
-
-
-def _argmax(name: str, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Tensor:
-    check_floating(name, logits)
-    check_ndim(name, logits, 3, "(*B, C, h, w)")
-    if logits.shape[-3] != ids.numel():
-        raise ValueError(f"{name}: expected {ids.numel()} channels, got {logits.shape[-3]}")
-    batch = logits.shape[:-3]
-    logits = logits.reshape(batch.numel(), *logits.shape[-3:])
-    return upsampled_argmax(logits, size).view(*batch, *size)
+        scene_ids = self.class_ids[torch.where(is_known, class_indices, 0).long()]
+        return torch.where(is_known, scene_ids, ABSENT)
 
 
 def _refuse_unknown(name: str, ids: Sequence[int], known: set[int]) -> None:

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_integer, check_ndim, check_shape, checks_values
+from pps_torch.formats.checks import (
+    check_device,
+    check_integer,
+    check_ndim,
+    check_shape,
+    checks_values,
+)
 from pps_torch.ops.pixel_runs import pixel_runs
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import PartLookups, part_lookups
@@ -58,15 +64,16 @@ def merge_pps(
 class PPSMerger(nn.Module):
     """:func:`merge_pps` for one spec, whose tables live on the module's device."""
 
-    def __init__(self, spec: EvalSpec) -> None:
+    def __init__(self, spec: EvalSpec, *, validate: bool | None = None) -> None:
         super().__init__()
+        self.validate = validate
         lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
         self.register_buffer("pid_of_sid_flat", lookups.pid_of_sid_flat.clone(), persistent=False)
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
         """See :func:`merge_pps`."""
-        return _merge(panoptic, part_seg, self.pid_of_sid_flat, self.ignore_label, None)
+        return _merge(panoptic, part_seg, self.pid_of_sid_flat, self.ignore_label, self.validate)
 
 
 def _merge(
@@ -80,6 +87,8 @@ def _merge(
     check_integer("part_seg", part_seg)
     check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
     check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
+    check_device("part_seg", part_seg, pid_of_sid_flat)
+    check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height * width)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.checks import (
+    check_device,
     check_floating,
     check_fraction,
     check_ndim,
+    check_number,
     check_shape,
     checks_values,
 )
@@ -20,7 +22,7 @@ from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_
 from pps_torch.ops.index_of import index_of
 from pps_torch.ops.pair_counts import pair_counts
 from pps_torch.ops.pixel_runs import pixel_runs
-from pps_torch.ops.upsampled_argmax import upsample_channel
+from pps_torch.ops.upsampled_argmax import at_least_float32, upsample_channel
 
 
 @torch.no_grad()
@@ -38,9 +40,10 @@ def merge_panoptic_queries(
 
     The rule is that of Mask2Former's ``panoptic_inference``. A query takes part when its best
     class is not "no object" and has a probability above ``object_mask_threshold``. Each pixel
-    goes to the query with the highest class probability times mask probability, if that mask
-    probability is at least 0.5. A query is dropped when it wins less than ``min_kept_fraction``
-    of the pixels with mask probability >= 0.5. Stuff queries of one class share a segment.
+    is won by the query with the highest class probability times mask probability, and belongs to
+    it if that mask probability is at least 0.5. A query is dropped when the pixels that it wins
+    are fewer than ``min_kept_fraction`` times its pixels with mask probability >= 0.5. Stuff
+    queries of one class share a segment.
 
     Args:
         class_logits: ``(*B, Q, C + 1)`` float; the last class is "no object".
@@ -73,14 +76,16 @@ def merge_panoptic_queries(
     batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
     check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
     check_shape("mask_logits", mask_logits, (*batch, num_queries, *mask_logits.shape[-2:]))
-    check_fraction("min_kept_fraction", min_kept_fraction)
+    check_device("mask_logits", mask_logits, class_logits)
+    _check_settings(object_mask_threshold, min_kept_fraction)
     if checks_values(validate, class_logits):
         if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
     size = tuple(out_size or mask_logits.shape[-2:])
     num_images = class_logits.shape[:-2].numel()
-    class_logits = class_logits.reshape(num_images, num_queries, num_labels).float()
+    class_logits = class_logits.reshape(num_images, num_queries, num_labels)
+    class_logits = at_least_float32(class_logits)
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = class_logits.softmax(-1).max(-1)
     takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
@@ -123,13 +128,16 @@ class QueryPanopticMerger(nn.Module):
         *,
         object_mask_threshold: float = 0.8,
         min_kept_fraction: float = 0.8,
+        validate: bool | None = None,
     ) -> None:
         super().__init__()
+        _check_settings(object_mask_threshold, min_kept_fraction)
         self.register_buffer(
             "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
         )
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
+        self.validate = validate
 
     def forward(
         self, class_logits: Tensor, mask_logits: Tensor, out_size: tuple[int, int] | None = None
@@ -142,7 +150,13 @@ class QueryPanopticMerger(nn.Module):
             object_mask_threshold=self.object_mask_threshold,
             min_kept_fraction=self.min_kept_fraction,
             out_size=out_size,
+            validate=self.validate,
         )
+
+
+def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> None:
+    check_number("object_mask_threshold", object_mask_threshold)
+    check_fraction("min_kept_fraction", min_kept_fraction)
 
 
 def _compete(
@@ -166,7 +180,7 @@ def _compete(
             continue
         probability = upsample_channel(mask_logits, query, size).sigmoid()
         is_mask = probability >= 0.5
-        mask_areas[:, query] = is_mask.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
+        mask_areas[:, query] = is_mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
         weighted = scores[:, query, None, None] * probability
         wins = takes_part[:, query, None, None] & (weighted > best)
         best = torch.where(wins, weighted, best)

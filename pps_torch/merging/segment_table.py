@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.checks import check_integer
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.ops.index_of import index_of
 from pps_torch.ops.pair_counts import pair_counts
 from pps_torch.ops.pixel_runs import pixel_runs
-
-
-def rank_instances(scores: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
-    """Order of the instances and who takes part.
-
-    Args:
-        scores: ``(B, N)`` float.
-
-    Returns:
-        ``order (B, N)`` int64: falling scores, ties by index; ``eligible (B, N)`` bool in that
-        order: a score equal to the threshold stays (compared in float64). NaN ranks last and
-        is not eligible.
-    """
-    scores = torch.where(scores.isnan(), -torch.inf, scores.double())
-    ranked, order = scores.sort(dim=1, descending=True, stable=True)
-    return order, ranked >= score_threshold
 
 
 def add_stuff(
@@ -100,11 +88,12 @@ def unflatten_batch(result: PanopticSegmentation, batch: tuple[int, ...]) -> Pan
     return PanopticSegmentation(*(field.reshape((*batch, *field.shape[1:])) for field in result))
 
 
-def as_id_tensor(name: str, ids, device: torch.device) -> Tensor:
-    """A list of distinct ids, or a tensor of them, as an int64 tensor on ``device``."""
+def as_id_tensor(name: str, ids: Sequence[int] | Tensor, device: torch.device) -> Tensor:
+    """A list of distinct ids, or a tensor ``(K,)`` of them, as an int64 tensor on ``device``."""
     if isinstance(ids, Tensor):
+        check_integer(name, ids)
         return ids.to(device, torch.int64)
-    ids = [int(value) for value in ids]
-    if len(set(ids)) != len(ids):
-        raise ValueError(f"{name}: expected distinct ids, got {ids}")
+    ids = [operator.index(value) for value in ids]
+    if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
+        raise ValueError(f"{name}: expected distinct ids of 0 or more, got {ids}")
     return torch.tensor(ids, dtype=torch.int64, device=device)

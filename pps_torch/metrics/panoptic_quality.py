@@ -19,10 +19,16 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.checks import check_integer, check_ndim, check_shape
-from pps_torch.metrics.class_sums import ClassCounts, SegmentMetric, mean_qualities
+from pps_torch.formats.checks import (
+    check_bool,
+    check_device,
+    check_integer,
+    check_ndim,
+    check_shape,
+)
 from pps_torch.metrics.matching import match_segments
 from pps_torch.metrics.report import percent, text_table, without_nan
+from pps_torch.metrics.segment_metric import ClassCounts, SegmentMetric, mean_qualities
 from pps_torch.ops.index_of import index_of
 from pps_torch.ops.pair_counts import pair_counts
 from pps_torch.ops.pixel_runs import pixel_runs
@@ -82,7 +88,8 @@ class PanopticQuality(SegmentMetric):
         categories: COCO category dicts (``id``, ``name``, ``isthing``), or an
             :class:`EvalSpec`, whose scene classes are the categories.
         validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and :meth:`compute` raises.
+            are counted, and :meth:`compute` raises. Either way the state is spoilt until
+            :meth:`reset`.
 
     Raises:
         ValueError: for a category without those keys, or a category id twice.
@@ -103,11 +110,12 @@ class PanopticQuality(SegmentMetric):
         if isinstance(categories, EvalSpec):
             categories = categories.categories
         for category in categories:
-            missing = {"id", "name", "isthing"} - set(category)
-            if missing:
+            if {"id", "name", "isthing"} - set(category):
                 raise ValueError(f"categories: expected keys id, name, isthing in {dict(category)}")
+            if category["isthing"] not in (0, 1):
+                raise ValueError(f"categories: expected isthing 0 or 1 in {dict(category)}")
         ids = [int(category["id"]) for category in categories]
-        super().__init__(ids, _FAULTS)
+        super().__init__(ids, tuple(bool(c["isthing"]) for c in categories), _FAULTS)
         self.categories = [dict(category) for category in categories]
         self.validate = validate
         if len(set(ids)) != len(ids):
@@ -133,8 +141,11 @@ class PanopticQuality(SegmentMetric):
             capacity = value.category_ids.shape[-1:]
             batch = value.panoptic_seg.shape[:-2]
             check_shape(f"{name}.category_ids", value.category_ids, (*batch, *capacity))
+            check_integer(f"{name}.category_ids", value.category_ids)
+            check_device(f"{name}.panoptic_seg", value.panoptic_seg, self.class_sums)
         check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
         check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
+        check_bool("target.is_crowd", target.is_crowd)
         self._count(pred, target)
         if self.validate:
             self.class_counts()

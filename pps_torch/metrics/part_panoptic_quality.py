@@ -18,18 +18,18 @@ dataset ids may differ from evaluation ids (it takes them as equal).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_integer, check_ndim, check_shape
-from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
+from pps_torch.formats.reserved import PPS_VOID, UNDEFINED_PART
 from pps_torch.formats.uids import decode_uids, is_legal_uid
-from pps_torch.metrics.class_sums import SegmentMetric, mean_qualities
 from pps_torch.metrics.matching import SegmentMatches, match_segments
 from pps_torch.metrics.report import percent, text_table, without_nan
+from pps_torch.metrics.segment_metric import SegmentMetric, mean_qualities
 from pps_torch.ops.dense_indices import DenseIndices, dense_indices
 from pps_torch.ops.pair_counts import pair_counts
 from pps_torch.ops.pixel_runs import PixelRuns, pixel_runs
@@ -62,14 +62,17 @@ class PartPanopticQualityResult:
             n of 0 comes with nan.
         per_class: scene id -> ``name, has_parts, PartPQ, PartSQ, PartRQ, iou, tp, fp, fn``; iou
             is a sum. A class without any segment has qualities 0 and is in no mean.
+        unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
+            a void label (0, 255, the spec's ignore_label); they were taken as void.
     """
 
     summary: dict[str, float]
     per_class: dict[int, dict[str, Any]]
+    unknown_pixels: int
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: keys are strings, nan is None."""
-        return without_nan({"summary": self.summary, "per_class": self.per_class})
+        return without_nan(asdict(self))
 
     def table(self) -> str:
         """Aligned text, in per cent: the groups, then each class that is present."""
@@ -91,7 +94,10 @@ class PartPanopticQualityResult:
                 for c in present
             ],
         )
-        return f"{text_table(('', *names, 'n'), rows)}\n\n{classes}"
+        unknown = f"\n\n{self.unknown_pixels} predicted pixels have an unknown scene id"
+        return f"{text_table(('', *names, 'n'), rows)}\n\n{classes}" + (
+            unknown if self.unknown_pixels else ""
+        )
 
 
 class PartPanopticQuality(SegmentMetric):
@@ -102,7 +108,8 @@ class PartPanopticQuality(SegmentMetric):
         capacity: highest instance id in the maps, and the most segments of an image in either
             map. Beyond it, :meth:`compute` raises.
         validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and :meth:`compute` raises.
+            are counted, and :meth:`compute` raises. Either way the state is spoilt until
+            :meth:`reset`.
 
     Example:
         >>> import torch
@@ -114,7 +121,8 @@ class PartPanopticQuality(SegmentMetric):
     """
 
     def __init__(self, spec: EvalSpec, *, capacity: int = 1024, validate: bool = False) -> None:
-        super().__init__(spec.eval_sids, _FAULTS)
+        super().__init__(spec.eval_sids, _rules(spec), _FAULTS)
+        self._add_state("unknown_pixels")
         if capacity < 1:
             raise ValueError(f"capacity: expected at least 1, got {capacity}")
         self.spec = spec
@@ -140,7 +148,8 @@ class PartPanopticQuality(SegmentMetric):
 
         Args:
             pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
-                evaluation ids. Scene ids that the spec does not know are void.
+                evaluation ids. Scene ids that the spec does not know are void, as in
+                panoptic_parts; the result says how many pixels have one.
             gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids.
 
         Returns:
@@ -154,6 +163,8 @@ class PartPanopticQuality(SegmentMetric):
         check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
         *batch, height, width = gt_uids.shape
         check_shape("pps", pps, (*batch, 3, height, width))
+        check_device("pps", pps, self.class_sums)
+        check_device("gt_uids", gt_uids, self.class_sums)
         num_images = gt_uids.shape[:-2].numel()
         channels = pps.reshape(num_images, 3, height * width).unbind(1)
         self._count(pixel_runs(gt_uids.reshape(num_images, height * width), *channels), num_images)
@@ -184,7 +195,7 @@ class PartPanopticQuality(SegmentMetric):
             qualities = dict(zip(("PartPQ", "PartSQ", "PartRQ"), c.qualities()))
             row = {"name": self.spec.scene_labels[sid], "has_parts": parts, **qualities}
             per_class[sid] = {**row, **c._asdict()}
-        return PartPanopticQualityResult(summary, per_class)
+        return PartPanopticQualityResult(summary, per_class, int(self.unknown_pixels))
 
     def _count(self, runs: PixelRuns, num_images: int) -> None:
         uids, pred_sids, pred_iids, pred_parts = (values.long() for values in runs.maps)
@@ -243,6 +254,8 @@ class PartPanopticQuality(SegmentMetric):
         """Numbers the predicted segments of each image by class and instance id."""
         last = len(self.class_of_eval_sid) - 1
         class_index = self.class_of_eval_sid[torch.where((sids < 0) | (sids > last), last, sids)]
+        is_void = (sids == 0) | (sids == PPS_VOID) | (sids == self.spec.ignore_label)
+        self.unknown_pixels += (((class_index < 0) & ~is_void) * runs.lengths).sum()
         is_outside = (class_index >= 0) & ((iids < 0) | (iids > self.capacity))
         key = class_index * self._stride + iids
         key = torch.where((class_index < 0) | is_outside, -1, key)
@@ -254,9 +267,10 @@ class PartPanopticQuality(SegmentMetric):
             capacity=self.capacity,
         )
         has_parts = (class_index >= 0) & self.has_parts_class[class_index]
-        is_bad_part = has_parts & ((parts < 0) | (parts >= NUM_PART_LABELS))
-        is_void = (parts == self.spec.ignore_label) | is_bad_part
-        parts = torch.where(has_parts, torch.where(is_void, PPS_VOID, parts), 0)
+        is_void_part = parts == self.spec.ignore_label
+        is_bad_part = has_parts & ~is_void_part & ((parts < 0) | (parts >= NUM_PART_LABELS))
+        parts = torch.where(is_void_part | is_bad_part, PPS_VOID, parts)
+        parts = torch.where(has_parts, parts, 0)
         faults = ((is_outside * runs.lengths).sum(), (is_bad_part * runs.lengths).sum())
         return segments, parts, faults
 
@@ -284,7 +298,7 @@ class PartPanopticQuality(SegmentMetric):
             gt_class[image, gt.index] == pred_class[image, pred.index]
         )
         is_inside = (gt.index == matched) & (matched > 0)
-        skipped = (gt.index == 0) | is_crowd_of_class | (is_inside & (gt_part == 0))
+        skipped = (gt.index == 0) | is_crowd_of_class | (is_inside & (gt_part == UNDEFINED_PART))
         place = torch.where(is_inside, _OTHER_PART, _OUTSIDE)
         place = torch.where(is_inside & (gt_part == pred_part), _SAME_PART, place)
         place = torch.where(skipped | (matched == 0), _NOT_EVALUATED, place)
@@ -297,6 +311,17 @@ class PartPanopticQuality(SegmentMetric):
             len(pred.keys),
         )
         return counts.view(*pred.keys.shape, 4, NUM_PART_LABELS)
+
+
+def _rules(spec: EvalSpec) -> tuple[Any, ...]:
+    """What the counts depend on besides the classes: how the spec maps ids."""
+    return (
+        spec.things,
+        spec.parts,
+        spec.ignore_label,
+        sorted(spec.dataset_sid_to_eval_sid.items()),
+        sorted(spec.dataset_sid_pid_to_eval_sid_pid.items()),
+    )
 
 
 def mean_part_iou(

@@ -27,8 +27,8 @@ def greedy_paint(
     """Keeps masks, best first, unless those kept before cover too much of them.
 
     A mask is dropped when the fraction of its own area (the full mask, in float64) that kept
-    masks cover is strictly above ``overlap_threshold``, or when it is empty. A kept mask paints
-    the pixels that nobody has.
+    masks cover is strictly above ``overlap_threshold``, or when it has no pixel of its own. A
+    kept mask paints the pixels that nobody has.
 
     Args:
         windows: the masks of a batch of images, from the best rank to the worst.
@@ -49,7 +49,7 @@ def greedy_paint(
         area = _count(mask, lengths)
         overlap = area - _count(mask & is_free, lengths)
         fraction = overlap.double() / area.double()
-        keep.append(eligible[:, rank] & (area > 0) & (fraction <= overlap_threshold))
+        keep.append(eligible[:, rank] & (overlap < area) & (fraction <= overlap_threshold))
         paints = mask & is_free & keep[-1][:, None, None]
         window.masked_fill_(paints, rank + 1)
     return owner, torch.stack(keep, 1) if keep else eligible
@@ -58,5 +58,5 @@ def greedy_paint(
 def _count(mask: Tensor, lengths: Tensor | None) -> Tensor:
     """Pixels of each mask ``(B, h, w)`` -> ``(B,)`` int64."""
     if lengths is None:
-        return mask.flatten(1).view(torch.uint8).sum(1, dtype=torch.int64)
+        return mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
     return (mask * lengths).sum((1, 2))

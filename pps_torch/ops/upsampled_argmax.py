@@ -7,9 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
+def at_least_float32(values: Tensor) -> Tensor:
+    """Half precision becomes float32; float32 and float64 stay."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Tensor:
     """One channel of ``(B, C, h, w)`` logits, bilinear (align_corners=False) -> ``(B, H, W)``."""
-    plane = logits[:, channel : channel + 1].float()
+    plane = at_least_float32(logits[:, channel : channel + 1])
     if tuple(plane.shape[-2:]) == tuple(size):
         return plane[:, 0]
     return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)[:, 0]
@@ -19,7 +24,8 @@ def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Ten
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Channel with the highest upsampled logit, the first of equal ones.
 
-    Equals upsampling all channels and taking ``argmax(1)``, and never holds C x H x W.
+    Equals upsampling all channels and taking ``argmax(1)``, but for NaN, and never holds
+    C x H x W.
 
     Args:
         logits: ``(B, C, h, w)`` float.

@@ -61,7 +61,8 @@ def test_scores_are_compared_with_the_threshold_in_float64():
         (1, 0.1, True),
         (0, 0.0, True),
         (1, 0.0, False),
-        (10, 1.0, True),
+        (9, 1.0, True),
+        (10, 1.0, False),  # the references list a segment without pixels
     ],
 )
 def test_an_overlap_equal_to_the_threshold_stays(covered, threshold, kept):

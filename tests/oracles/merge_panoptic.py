@@ -32,6 +32,8 @@ def merge_panoptic(
             continue
         if np.sum(mask & covered) / np.sum(mask) > overlap_threshold:
             continue
+        if not (mask & ~covered).any():  # a segment has pixels, whatever the threshold
+            continue
         info = {"category_id": int(pred_classes[source]), "score": scores[source], "source": source}
         add(mask & ~covered, isthing=True, **info)
         covered |= mask

@@ -1,9 +1,9 @@
-"""The state of the metrics: integer sums per class, exact in any order of adding."""
+"""The base of the metrics: integer sums per class, exact in any order of adding."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -55,41 +55,59 @@ class SegmentMetric(nn.Module):
     An IoU is kept as an integer multiple of 2**-60 (exact for every IoU above 2**-7), split over
     two int64 sums, so that batches, processes and devices may be added in any order.
 
-    The state is two buffers: ``class_sums`` ``(C, 5)`` int64 (IoU in two limbs, TP, FP, FN) and
-    ``faults`` int64, the inputs that the rules do not cover, by the kinds in ``fault_names``.
+    The state is a few int64 buffers: ``class_sums`` ``(C, 5)`` (IoU in two limbs, TP, FP, FN) and
+    ``faults``, the inputs that the rules do not cover, by the kinds in ``fault_names``; a
+    subclass may add more with :meth:`_add_state`.
+
+    Args:
+        class_ids: ids of the classes, in class order.
+        rules: what else the counts depend on; states add up only where it is equal.
+        fault_names: kinds of inputs that the rules do not cover.
     """
 
     class_sums: Tensor
     faults: Tensor
 
-    def __init__(self, class_ids: Sequence[int], fault_names: Sequence[str]) -> None:
+    def __init__(
+        self, class_ids: Sequence[int], rules: tuple[Any, ...], fault_names: Sequence[str]
+    ) -> None:
         super().__init__()
         self.class_ids = tuple(class_ids)
         self.fault_names = tuple(fault_names)
-        with torch.inference_mode(False):
-            class_sums = torch.zeros(len(self.class_ids), 5, dtype=torch.int64)
-            faults = torch.zeros(len(self.fault_names), dtype=torch.int64)
-        self.register_buffer("class_sums", class_sums)
-        self.register_buffer("faults", faults)
+        self._rules = rules
+        self._state_names: list[str] = []
         self._is_synced = False
+        self._add_state("class_sums", len(self.class_ids), 5)
+        self._add_state("faults", len(self.fault_names))
 
     def reset(self) -> SegmentMetric:
         """Forgets everything."""
-        self.class_sums.zero_()
-        self.faults.zero_()
+        for state in self._states():
+            state.zero_()
         self._is_synced = False
         return self
 
     def merge_state(self, other: SegmentMetric) -> SegmentMetric:
-        """Adds what another metric of the same classes has counted."""
-        if type(self) is not type(other) or self.class_ids != other.class_ids:
+        """Adds what another metric has counted for the same classes by the same rules.
+
+        Raises:
+            ValueError: if it counts other classes, or maps ids otherwise.
+            RuntimeError: if one of the two already holds all processes.
+        """
+        if (
+            type(self) is not type(other)
+            or self.class_ids != other.class_ids
+            or self._rules != other._rules
+        ):
             raise ValueError(
-                f"other: expected a {type(self).__name__} of the classes {self.class_ids}, got a "
-                f"{type(other).__name__} of {getattr(other, 'class_ids', None)}"
+                f"other: expected a {type(self).__name__} of the classes {self.class_ids} with "
+                f"the same meaning of ids, got a {type(other).__name__} of the classes "
+                f"{getattr(other, 'class_ids', None)}"
             )
         self._refuse_after_sync("merge_state")
-        self.class_sums += other.class_sums.to(self.class_sums.device)
-        self.faults += other.faults.to(self.faults.device)
+        other._refuse_after_sync("merge_state")
+        for state, others in zip(self._states(), other._states()):
+            state += others.to(state.device)
         return self
 
     def sync(self, group: dist.ProcessGroup | None = None) -> SegmentMetric:
@@ -100,10 +118,12 @@ class SegmentMetric(nn.Module):
         """
         self._refuse_after_sync("sync")
         if dist.is_available() and dist.is_initialized():
-            total = torch.cat([self.class_sums.flatten(), self.faults])
+            states = self._states()
+            total = torch.cat([state.flatten() for state in states])
             dist.all_reduce(total, group=group)
-            self.class_sums.copy_(total[: self.class_sums.numel()].view_as(self.class_sums))
-            self.faults.copy_(total[self.class_sums.numel() :])
+            sizes = [state.numel() for state in states]
+            for state, summed in zip(states, total.split(sizes)):
+                state.copy_(summed.view_as(state))
             self._is_synced = True
         return self
 
@@ -142,6 +162,15 @@ class SegmentMetric(nn.Module):
         rows = torch.where(class_index >= 0, class_index, num_classes).reshape(-1)
         sums.index_add_(0, rows, values.reshape(-1, 5))
         self.class_sums += sums[:num_classes]
+
+    def _add_state(self, name: str, *shape: int) -> None:
+        """A buffer of int64 sums that is reset, merged, synced and saved with the others."""
+        with torch.inference_mode(False):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
+        self._state_names.append(name)
+
+    def _states(self) -> list[Tensor]:
+        return [getattr(self, name) for name in self._state_names]
 
     def _add_faults(self, *numbers: Tensor) -> None:
         self.faults += torch.stack(numbers)

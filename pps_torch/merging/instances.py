@@ -1,0 +1,71 @@
+"""Instances on their way into the heuristic merge: checks, common shape, order."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import (
+    check_device,
+    check_floating,
+    check_fraction,
+    check_integer,
+    check_ndim,
+    check_number,
+    check_shape,
+    checks_values,
+)
+
+
+def check_settings(
+    score_threshold: float, overlap_threshold: float, stuff_area_limit: float
+) -> None:
+    """Refuses thresholds against which nothing can be compared."""
+    check_number("score_threshold", score_threshold)
+    check_fraction("overlap_threshold", overlap_threshold)
+    check_number("stuff_area_limit", stuff_area_limit)
+
+
+def check_instances(
+    scores: Tensor, pred_classes: Tensor, sem_seg: Tensor, validate: bool | None
+) -> None:
+    """Refuses scores and classes that are not ``(*B, N)``, NaN scores and negative classes."""
+    check_integer("sem_seg", sem_seg)
+    check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
+    batch = sem_seg.shape[:-2]
+    check_floating("scores", scores)
+    check_integer("pred_classes", pred_classes)
+    check_ndim("scores", scores, len(batch) + 1, "(*B, N)")
+    check_shape("scores", scores, (*batch, scores.shape[-1]))
+    check_shape("pred_classes", pred_classes, tuple(scores.shape))
+    check_device("scores", scores, sem_seg)
+    check_device("pred_classes", pred_classes, sem_seg)
+    if not checks_values(validate, scores):
+        return
+    if bool(scores.isnan().any()):
+        raise ValueError(f"scores: expected numbers, found {int(scores.isnan().sum())} NaN")
+    if bool((pred_classes < 0).any()):
+        raise ValueError(f"pred_classes: expected 0 or more, found {int(pred_classes.min())}")
+
+
+def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
+    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has no score."""
+    shape = (scores.shape[:-1].numel(), scores.shape[-1])
+    pred_classes = pred_classes.reshape(shape).long()
+    return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
+
+
+def rank_instances(scores: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
+    """Order of the instances and who takes part.
+
+    Args:
+        scores: ``(B, N)`` float.
+
+    Returns:
+        ``order (B, N)`` int64: falling scores, ties by index; ``eligible (B, N)`` bool in that
+        order: a score equal to the threshold stays (compared in float64). NaN ranks last and
+        is not eligible.
+    """
+    scores = torch.where(scores.isnan(), -torch.inf, scores.double())
+    ranked, order = scores.sort(dim=1, descending=True, stable=True)
+    return order, ranked >= score_threshold

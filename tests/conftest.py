@@ -26,5 +26,5 @@ def device(request) -> torch.device:
 def real_images() -> Path:
     """Folder of real images that are not part of the project."""
     if not REAL_IMAGES.is_dir():
-        pytest.skip(f"needs the real images in {REAL_IMAGES}")
+        pytest.skip("needs ../shared/real beside the checkout")
     return REAL_IMAGES

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import normalise_id
-from pps_torch.io.json_files import describe, load_json
+from pps_torch.io.image_list import can_name_a_file, normalise_id
+from pps_torch.io.json_files import describe, is_finite, load_json
 
 _LARGEST_ID = 256**3 - 1
+_LARGEST_CATEGORY_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -84,16 +85,27 @@ class PanopticFile:
         return cls(path, annotations, categories, sizes)
 
     def of_images(self, image_ids: Iterable[str], wanted_by: Path) -> dict[str, PanopticAnnotation]:
-        """The annotations of these images; one InputError names those that have none."""
+        """The annotations of these images.
+
+        Raises:
+            InputError: names the images that have none, or two images that would have one.
+        """
         found, missing = {}, []
+        owners: dict[str, str] = {}
         for image_id in image_ids:
             # panopticapi writes the id 2008_000123 as the number 2008000123, as Python reads it.
             as_number = image_id.replace("_", "")
             annotation = self.annotations.get(image_id) or self.annotations.get(as_number)
-            if annotation:
-                found[image_id] = annotation
-            else:
+            if annotation is None:
                 missing.append(image_id)
+                continue
+            other = owners.setdefault(annotation.image_id, image_id)
+            if other != image_id:
+                raise InputError(
+                    f"{annotation.where}: expected the annotation of one image of {wanted_by}, "
+                    f"found that it would be taken for {other} and for {image_id}"
+                )
+            found[image_id] = annotation
         if missing:
             more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
             raise InputError(
@@ -176,6 +188,9 @@ def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> Panopt
         raise InputError(f"{where}: image_id: {error}") from error
     where = f"{path}: image {image_id}"
     _check_segments(where, entry["segments_info"])
+    if not can_name_a_file(entry["file_name"]):
+        found = repr(entry["file_name"])
+        raise InputError(f"{where}: file_name: expected the name of a file, found {found}")
     png = folder / entry["file_name"]
     if not png.resolve().is_relative_to(folder.resolve()):
         raise InputError(f"{where}: file_name: expected a file inside {folder}, found {png}")
@@ -199,11 +214,23 @@ def _check_segments(where: str, segments_info: list) -> None:
                 f"{where}: segment {segment_id}: expected each id once, found it twice"
             )
         seen.add(segment_id)
-        if segment.get("iscrowd", 0) not in (0, 1):
-            found = describe(segment["iscrowd"])
-            raise InputError(
-                f"{where}: segment {segment_id}: iscrowd: expected 0 or 1, found {found}"
-            )
+        _check_values(f"{where}: segment {segment_id}", segment)
+
+
+def _check_values(where: str, segment: dict[str, Any]) -> None:
+    _check_category_id(f"{where}: category_id", segment["category_id"])
+    if segment.get("iscrowd", 0) not in (0, 1):
+        found = describe(segment["iscrowd"])
+        raise InputError(f"{where}: iscrowd: expected 0 or 1, found {found}")
+    score = segment.get("score")
+    if score is not None and not is_finite(score):
+        raise InputError(f"{where}: score: expected a number or null, found {describe(score)}")
+
+
+def _check_category_id(where: str, category_id: int) -> None:
+    if not 0 <= category_id <= _LARGEST_CATEGORY_ID:
+        found = describe(category_id)
+        raise InputError(f"{where}: expected an id 0..{_LARGEST_CATEGORY_ID}, found {found}")
 
 
 def _read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
@@ -213,16 +240,23 @@ def _read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
     seen = set()
     for index, category in enumerate(categories):
         where = f"{path}: categories[{index}]"
-        if not isinstance(category, dict):
-            raise InputError(f"{where}: expected an object, found {describe(category)}")
-        for key, kind in (("id", int), ("isthing", int), ("name", str)):
-            if not isinstance(category.get(key), kind):
-                found = describe(category.get(key))
-                raise InputError(f"{where}: {key}: expected it, found {found}")
+        _check_category(where, category)
         if category["id"] in seen:
             raise InputError(f"{where}: id: expected each id once, found {category['id']} twice")
         seen.add(category["id"])
     return categories
+
+
+def _check_category(where: str, category: Any) -> None:
+    if not isinstance(category, dict):
+        raise InputError(f"{where}: expected an object, found {describe(category)}")
+    for key, kind in (("id", int), ("isthing", int), ("name", str)):
+        if not isinstance(category.get(key), kind):
+            raise InputError(f"{where}: {key}: expected it, found {describe(category.get(key))}")
+    _check_category_id(f"{where}: id", category["id"])
+    if category["isthing"] not in (0, 1):
+        name, found = category["name"], describe(category["isthing"])
+        raise InputError(f"{where} ({name}): isthing: expected 0 or 1, found {found}")
 
 
 def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
@@ -236,6 +270,6 @@ def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
             continue
         try:
             sizes[normalise_id(entry["id"])] = (int(entry["height"]), int(entry["width"]))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise InputError(f"{path}: images[{index}]: {error}") from error
     return sizes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -101,6 +102,14 @@ def normalise_id(image_id: Any) -> str:
     return str(int(text)) if _is_number(text) else text
 
 
+def can_name_a_file(name: str) -> bool:
+    """Whether a text can be a path: no NUL in it, nor characters that no file system has."""
+    try:
+        return b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
@@ -121,6 +130,8 @@ def _read_image(path: Path, index: int, entry: Any) -> Image:
     file_name = entry.get("file_name")
     if not isinstance(file_name, str) or not file_name:
         raise InputError(f"{where}: file_name: expected a text, found {describe(file_name)}")
+    if not can_name_a_file(file_name):
+        raise InputError(f"{where}: file_name: expected the name of a file, found {file_name!r}")
     parts = PurePosixPath(file_name)
     if parts.is_absolute() or ".." in parts.parts or "\\" in file_name or not parts.name:
         raise InputError(

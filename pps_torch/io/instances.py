@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import Image, ImageList, normalise_id
+from pps_torch.io.image_list import Image, ImageList, can_name_a_file, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
-from pps_torch.io.json_files import describe, load_json
+from pps_torch.io.json_files import describe, is_finite, load_json
 from pps_torch.io.pairing import find_files
 from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
 
@@ -66,7 +65,7 @@ class InstanceRules:
 
     def check_score(self, score: Any) -> float:
         """A finite number; ValueError for anything else."""
-        if type(score) in (int, float) and math.isfinite(score):
+        if is_finite(score):
             return float(score)
         raise ValueError(f"expected a number, found {describe(score)}")
 
@@ -222,6 +221,8 @@ class CityscapesInstances:
             score = self.rules.check_score(_number(score, float))
         except ValueError as error:
             raise InputError(f"{where}: score: {error}") from error
+        if not can_name_a_file(name):
+            raise InputError(f"{where}: expected the name of a mask, found {name!r}")
         mask_path = self._mask_path(path, name)
         if not mask_path.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(f"{where}: expected a mask inside {self.folder}, found {name!r}")

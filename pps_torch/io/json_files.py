@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ def load_json(path: Path, expected: type = object) -> Any:
         raise InputError(f"{path}: expected JSON, found bytes that are not UTF-8 text") from error
     except RecursionError as error:
         raise InputError(f"{path}: expected JSON, found too deep a nesting") from error
+    except ValueError as error:  # Python reads no integer of more than 4300 digits
+        raise InputError(f"{path}: expected JSON, found a number that is too long") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not isinstance(value, expected):
@@ -44,6 +47,14 @@ def save_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
     text = json.dumps(value, indent=indent, allow_nan=False)
     write_file(Path(path), text.encode() + b"\n")
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a JSON value is a number that a float can hold."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def describe(value: Any) -> str:

@@ -10,15 +10,16 @@ from typing import Any
 
 from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
+from pps_torch.version import __version__
 
 
 class OutputFolder:
     """A folder that knows which command writes it, with which arguments, and how far it came.
 
-    A hidden journal holds the arguments in its first line and a line for each finished image. The
-    same command with the same arguments goes on where it stopped; with other arguments, or in
-    front of files that it did not write, it is an error unless ``overwrite``. An image whose
-    inputs changed after it was finished is done again.
+    A hidden journal holds the package's version and the arguments in its first line, and a line
+    for each finished image. The same command with the same arguments goes on where it stopped;
+    with another version or other arguments, or in front of files that it did not write, it is an
+    error unless ``overwrite``. An image whose inputs changed after it was finished is done again.
 
     Usage: ``open``, then for each image ``finished`` and ``finish`` (from any thread).
     """
@@ -32,7 +33,8 @@ class OutputFolder:
         """
         self.path = Path(path)
         self._journal = self.path / f".pps_torch_{command}.jsonl"
-        self._header = {"command": command, "arguments": _as_json(arguments)}
+        arguments = {"version": __version__, **_as_json(arguments)}
+        self._header = {"command": command, "arguments": arguments}
         self._records: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
@@ -52,7 +54,8 @@ class OutputFolder:
             overwrite: forget what an earlier run wrote.
 
         Raises:
-            InputError: an earlier run had other arguments, or foreign files are in the way.
+            InputError: an earlier run had another version or other arguments, or foreign files
+                are in the way.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: expected a folder for the output, found a file")

@@ -13,6 +13,9 @@ from pps_torch.io.errors import InputError
 #: Formats that keep ids as they are; a JPEG does not.
 ID_MAP_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
+#: The data sets' maps of uids, which need 32 bits.
+GROUND_TRUTH_SUFFIXES = (".tif", ".tiff")
+
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _MOST_LISTED = 20

@@ -28,10 +28,10 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     """Makes streets, predicts them imperfectly, merges, evaluates and draws the predictions.
 
     Args:
-        output_dir: gets everything; an earlier demo in it is replaced.
+        output_dir: gets everything; an earlier demo of the same version in it is replaced.
 
     Raises:
-        InputError: the folder holds files of other origin.
+        InputError: the folder holds files of other origin, or of another version.
     """
     at = DemoFolders(Path(output_dir))
     OutputFolder(at.root, "demo", {}).open(at.names(), options.overwrite)

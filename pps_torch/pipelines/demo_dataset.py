@@ -87,6 +87,7 @@ def _write_gt_panoptic(
     path: Path, uids: Tensor, spec: EvalSpec, segment_ids: SegmentIdGenerator
 ) -> list[dict[str, Any]]:
     """Writes uids as a COCO panoptic PNG -> its segments_info."""
+    # Its numbers tell instances apart, as the demo's spec maps no two dataset classes to one.
     sids, iids, _ = ground_truth_pps(uids, spec).numpy()
     keys = np.where(sids == spec.ignore_label, -1, sids * 10_000 + iids)
     found, panoptic_seg = np.unique(keys, return_inverse=True)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from pps_torch.formats.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
-from pps_torch.io.pairing import find_files
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
 from pps_torch.metrics import PartPanopticQuality, PartPanopticQualityResult
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
@@ -43,13 +44,13 @@ def eval_partpq(
     """
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device = options.torch_device()
-    gt_files = find_files(gt_dir, images.ids, (".tif", ".tiff"), "ground truth")
+    gt_files = find_files(gt_dir, images.ids, GROUND_TRUTH_SUFFIXES, "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
     unknown_sids = UnknownIds(
         "the predicted scene classes",
-        {*spec.eval_sids, spec.ignore_label, 0, 255},
+        {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID},
         "are void",
         spec.name,
         train_ids="Cityscapes" in spec.dataset.name,
@@ -57,7 +58,7 @@ def eval_partpq(
     known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
     unknown_pids = UnknownIds(
         "the predicted parts",
-        {*known_pids, spec.ignore_label, 0, 1, 255},
+        {*known_pids, spec.ignore_label, UNDEFINED_PART, NO_PART, PPS_VOID},
         "count as a wrong label",
         spec.name,
     )

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
@@ -82,7 +83,7 @@ def merge_to_panoptic(
         segment_ids=SegmentIdGenerator(spec.categories),
         unknown_ids=UnknownIds(
             "the semantic maps",
-            {*spec.eval_sids, spec.ignore_label, 0, 255},
+            {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID},
             "are void",
             spec.name,
             train_ids="Cityscapes" in spec.dataset.name,

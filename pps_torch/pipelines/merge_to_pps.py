@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
@@ -71,7 +72,7 @@ def merge_to_pps(
         merger=PPSMerger(spec).to(device),
         unknown_ids=UnknownIds(
             "the part maps",
-            {*range(spec.num_parts_flat + 1), spec.ignore_label, 255},
+            {*range(spec.num_parts_flat + 1), spec.ignore_label, PPS_VOID},
             "are void",
             spec.name,
         ),

@@ -8,12 +8,12 @@ from pps_torch.io.atomic import make_folder
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
-from pps_torch.io.pairing import list_files
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, list_files
 from pps_torch.pipelines.run_options import RunOptions
 
 DATASETS = ("Cityscapes", "Pascal")
 
-_CITYSCAPES_ENDING = "_gtFinePanopticParts.tif"
+_CITYSCAPES_ENDING = "_gtFinePanopticParts"
 
 
 def prepare_data(
@@ -41,9 +41,10 @@ def prepare_data(
         raise InputError(f"dataset: expected one of {DATASETS}, found {dataset!r}")
     if not dataset_dir.is_dir():
         raise InputError(f"{dataset_dir}: expected the folder of the ground truth, found none")
-    tiffs = list_files(dataset_dir, (".tif",))
+    tiffs = list_files(dataset_dir, GROUND_TRUTH_SUFFIXES)
     if not tiffs:
-        raise InputError(f"{dataset_dir}: expected ground-truth files *.tif, found none")
+        endings = " ".join(GROUND_TRUTH_SUFFIXES)
+        raise InputError(f"{dataset_dir}: expected ground-truth files ({endings}), found none")
     entry_of = _cityscapes_entry if dataset == "Cityscapes" else _pascal_entry
     names = [entry_of(tiff) for tiff in tiffs]
     sizes = options.map_images(read_size, tiffs, "reading sizes")
@@ -60,9 +61,9 @@ def prepare_data(
 
 
 def _cityscapes_entry(tiff: Path) -> dict[str, str]:
-    if not tiff.name.endswith(_CITYSCAPES_ENDING):
-        raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}")
-    image_id = tiff.name.removesuffix(_CITYSCAPES_ENDING)
+    if not tiff.stem.endswith(_CITYSCAPES_ENDING):
+        raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}{tiff.suffix}")
+    image_id = tiff.stem.removesuffix(_CITYSCAPES_ENDING)
     return {"file_name": f"{image_id}_gtFine_leftImg8bit.png", "id": image_id}
 
 

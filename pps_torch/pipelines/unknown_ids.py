@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.images import count_ids
 
 _HIGHEST_TRAIN_ID = 18
@@ -45,7 +46,8 @@ class UnknownIds:
         """Counts one map; called in the workers. The answer, ready for JSON, goes to ``add``."""
         counts = count_ids(ids)
         unknown = {value: count for value, count in counts.items() if value not in self.known}
-        return {"unknown": list(unknown.items()), "highest": max(set(counts) - {255}, default=0)}
+        highest = max(set(counts) - {PPS_VOID}, default=0)
+        return {"unknown": list(unknown.items()), "highest": highest}
 
     def add(self, examined: dict[str, Any]) -> None:
         """Adds the counts of one map."""

@@ -267,12 +267,18 @@ def _read_halves(
 
 
 def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
-    """Evaluation sid -> name in the file's order, names of other sids left out."""
+    """Evaluation sid -> name in the file's order, names of other sids left out; no name twice."""
     key = "eval_sid2scene_label"
     labels = fields.table(key, fields.any_sid, fields.name)
     if missing := evaluated - set(labels):
         raise fields.error(key, "a name for each evaluated sid", f"none for {_listed(missing)}")
-    return {sid: label for sid, label in labels.items() if sid in evaluated}
+    owners: dict[str, int] = {}
+    for sid in (sid for sid in labels if sid in evaluated):
+        other = owners.setdefault(labels[sid], sid)
+        if other != sid:
+            found = f"{labels[sid]!r}, as {other} has"
+            raise fields.error(f"{key}[{sid}]", "evaluated classes with names that differ", found)
+    return {sid: label for label, sid in owners.items()}
 
 
 def _check_known(fields: Fields, where: str, sid: int, dataset: DatasetSpec) -> None:

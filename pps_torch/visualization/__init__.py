@@ -9,7 +9,7 @@ from pps_torch.visualization.legend import (
     pps_legend_entries,
     with_legend,
 )
-from pps_torch.visualization.overlay import overlay, resize_photo
+from pps_torch.visualization.overlay import overlay
 
 __all__ = [
     "LegendEntry",
@@ -20,6 +20,5 @@ __all__ = [
     "overlay",
     "panoptic_legend_entries",
     "pps_legend_entries",
-    "resize_photo",
     "with_legend",
 ]

@@ -11,7 +11,10 @@ from pps_torch.specs import EvalSpec, dataset_lookups
 
 
 def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
-    """What a perfect prediction of the ground truth would look like.
+    """The ground truth in the three channels of a prediction, for drawing only.
+
+    Not what a perfect prediction would be: where a spec maps several dataset classes to one,
+    instances of different dataset classes may have the same number.
 
     Args:
         uids: ``(*B, H, W)`` integers in the encoding of panoptic_parts.

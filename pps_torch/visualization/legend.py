@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,6 @@ from pps_torch.visualization.colors import category_colors, spec_paints
 BACKGROUND = (255, 255, 255)
 TEXT_COLOR = (32, 32, 32)
 FRAME_COLOR = (150, 150, 150)
-
-Side = Literal["right", "below"]
 
 
 class LegendEntry(NamedTuple):
@@ -64,10 +62,8 @@ def panoptic_legend_entries(
     return [LegendEntry(categories[index]["name"], colors[index]) for index in present]
 
 
-def legend(
-    entries: list[LegendEntry], picture_size: tuple[int, int], *, side: Side = "right"
-) -> Tensor:
-    """Draws a legend that fits beside or below a picture.
+def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
+    """Draws a legend that fits beside a picture.
 
     Entries fill columns from top to bottom; the text grows with the picture, names are never
     cut. A legend that needs more room than the picture has is larger than the picture.
@@ -75,25 +71,17 @@ def legend(
     Args:
         entries: from :func:`pps_legend_entries` or :func:`panoptic_legend_entries`.
         picture_size: (height, width) of the picture.
-        side: where the legend will stand.
 
     Returns:
-        ``(3, h, w)`` uint8, RGB, on the CPU; h is the picture's height on its right side, w its
-        width below it, or more.
+        ``(3, h, w)`` uint8, RGB, on the CPU; h is the picture's height or more.
     """
     from PIL import Image, ImageDraw
 
-    _check_side(side)
     height, width = picture_size
     layout = _Layout(text_size=max(12, round(min(height, width / 2) / 40)))
-    if side == "right":
-        columns = layout.columns(entries, (height - layout.line) // layout.line)
-        needed_width, needed_height = layout.size(columns)
-        width, height = needed_width, max(height, needed_height)
-    else:
-        columns = layout.columns_within(width, entries)
-        needed_width, height = layout.size(columns)
-        width = max(width, needed_width)
+    columns = layout.columns(entries, (height - layout.line) // layout.line)
+    width, needed_height = layout.size(columns)
+    height = max(height, needed_height)
 
     image = Image.new("RGB", (width, height), BACKGROUND)
     layout.draw(ImageDraw.Draw(image), columns)
@@ -101,23 +89,19 @@ def legend(
     return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()
 
 
-def with_legend(picture: Tensor, legend: Tensor, *, side: Side = "right") -> Tensor:
-    """Puts a legend beside or below its picture; the smaller of the two gets a white margin.
+def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
+    """Puts a legend to the right of its picture; the lower of the two gets a white margin.
 
     Args:
         picture: ``(3, H, W)`` uint8.
-        legend: ``(3, h, w)`` uint8, drawn for the same side.
-        side: where the legend goes.
+        legend: ``(3, h, w)`` uint8.
 
     Returns:
-        ``(3, max(H, h), W + w)`` uint8, or ``(3, H + h, max(W, w))`` below.
+        ``(3, max(H, h), W + w)`` uint8.
     """
-    _check_side(side)
-    height, width = (max(sizes) for sizes in zip(picture.shape[-2:], legend.shape[-2:]))
+    height = max(picture.shape[-2], legend.shape[-2])
     pages = [picture, legend.to(picture.device)]
-    if side == "right":
-        return torch.cat([_pad(page, height, page.shape[-1]) for page in pages], dim=-1)
-    return torch.cat([_pad(page, page.shape[-2], width) for page in pages], dim=-2)
+    return torch.cat([_pad(page, height) for page in pages], dim=-1)
 
 
 class _Line(NamedTuple):
@@ -153,15 +137,6 @@ class _Layout:
             columns[-1] += lines
         return columns
 
-    def columns_within(self, width: int, entries: list[LegendEntry]) -> list[list[_Line]]:
-        """The shortest columns that keep each class whole and fit the width, else one column."""
-        lines = [1 + len(entry.parts) for entry in entries]
-        for num_lines in range(max(lines, default=1), sum(lines)):
-            columns = self.columns(entries, num_lines)
-            if self.size(columns)[0] <= width:
-                return columns
-        return self.columns(entries, sum(lines))
-
     def size(self, columns: list[list[_Line]]) -> tuple[int, int]:
         """Width and height of the columns with their margins."""
         width = self.margin + sum(self.column_width(column) for column in columns)
@@ -187,15 +162,10 @@ class _Layout:
             left += self.column_width(column)
 
 
-def _check_side(side: Side) -> None:
-    if side not in get_args(Side):
-        raise ValueError(f"side: expected one of {get_args(Side)}, got {side!r}")
-
-
-def _pad(page: Tensor, height: int, width: int) -> Tensor:
-    """The page in the upper left corner of a white page of another size."""
-    padded = page.new_tensor(BACKGROUND).view(3, 1, 1).repeat(1, height, width)
-    padded[:, : page.shape[-2], : page.shape[-1]] = page
+def _pad(page: Tensor, height: int) -> Tensor:
+    """The page at the top of a white page of another height."""
+    padded = page.new_tensor(BACKGROUND).view(3, 1, 1).repeat(1, height, page.shape[-1])
+    padded[:, : page.shape[-2]] = page
     return padded
 
 

@@ -21,12 +21,11 @@ def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) ->
         ``(*B, 3, H, W)`` uint8.
 
     Raises:
-        ValueError: photo and map differ in size (``resize_photo`` helps), or alpha is outside 0..1.
+        ValueError: photo and map differ in size, or alpha is outside 0..1.
     """
     if photo.shape[-2:] != colored.shape[-2:]:
         raise ValueError(
-            f"photo: expected the size of the coloured map, {_size(colored)}, got {_size(photo)}; "
-            "resize_photo changes it"
+            f"photo: expected the size of the coloured map, {_size(colored)}, got {_size(photo)}"
         )
     if void.shape[-2:] != colored.shape[-2:]:
         raise ValueError(
@@ -35,15 +34,6 @@ def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) ->
     check_fraction("alpha", alpha)
     blend = torch.lerp(photo.float(), colored.float(), alpha).round_().to(torch.uint8)
     return torch.where(void.unsqueeze(-3), photo, blend)
-
-
-def resize_photo(photo: Tensor, size: tuple[int, int]) -> Tensor:
-    """A ``(*B, 3, H, W)`` uint8 photo at another (height, width): bilinear, without aliasing."""
-    images = photo.reshape(-1, *photo.shape[-3:]).float()
-    resized = torch.nn.functional.interpolate(
-        images, size=size, mode="bilinear", align_corners=False, antialias=True
-    )
-    return resized.round_().to(torch.uint8).view(*photo.shape[:-2], *size)
 
 
 def _size(image: Tensor) -> str:

@@ -72,6 +72,14 @@ def more_segments(entry):
     return panoptic(lambda content: content["annotations"][0]["segments_info"].append(entry))
 
 
+def file_name(name):
+    return panoptic(lambda content: content["annotations"][0].update(file_name=name))
+
+
+def isthing(value):
+    return panoptic(lambda content: content["categories"][0].update(isthing=value))
+
+
 def same_image_twice(d):
     edit_json(d.panoptic_json, lambda c: c["annotations"][1].update(image_id=FIRST))
 
@@ -133,6 +141,11 @@ INSTANCES = [
     (MERGE, instance(category_id=99), ["annotation 0", FIRST, "of cpp_default", "found 99"]),
     (MERGE, instance(category_id=ROAD), ["annotation 0", "7 (road), which is stuff"]),
     (MERGE, instance(1, score=float("nan")), ["annotation 1", "score", "NaN"]),
+    (
+        MERGE,
+        instance(score=10**400),
+        ["instances.json", "annotation 0", "score: expected a number"],
+    ),
     (MERGE, instance(score=None), ["score: expected a number, found null"]),
     (MERGE, remove_key("score"), ["annotation 1", "expected the key score"]),
     (MERGE, remove_key("image_id"), ["annotation 1", "expected the key image_id"]),
@@ -156,11 +169,15 @@ SEGMENTS = [
     (PPS, more_segments({"id": 77, "category_id": CAR}), [FIRST, "no pixel", "[77]"]),
     (PPS, segment(id=2), [FIRST, "segment 2", "twice"]),
     (PPS, segment(category_id=99), [FIRST, "segment 1", "found 99"]),
+    (PPS, segment(category_id=2**70), ["panoptic.json", FIRST, "segment 1: category_id"]),
+    (PPS, segment(score="high"), ["panoptic.json", FIRST, "segment 1: score", '"high"']),
+    (PPS, file_name("a\0.png"), ["panoptic.json", FIRST, "file_name", r"'a\x00.png'"]),
     (PPS, panoptic(lambda content: content["annotations"].pop()), ["none for 1", LAST]),
     (PPS, many_cars, [FIRST, "class 26 (car)", "at most 255", "found 256"]),
     (PQ, segment(id=9), [FIRST, "not listed", "[1]"]),
     (PQ, segment(category_id=99), [FIRST, "found 99"]),
     (PQ, panoptic(lambda content: content.pop("categories")), ["categories", "found none"]),
+    (PQ, isthing(2), ["panoptic.json", "categories[0] (car): isthing", "found 2"]),
     (PQ, same_image_twice, [FIRST, "twice"]),
 ]
 
@@ -169,6 +186,7 @@ IMAGE_LISTS = [
     (MERGE, images(lambda images: images[1].pop("id")), ["images[1]", "key id"]),
     (MERGE, images(lambda images: images[0].pop("height")), ["images[0]", "height"]),
     (MERGE, images(lambda images: images[0].update(file_name="../x")), ["file_name", "relative"]),
+    (MERGE, images(lambda images: images[0].update(file_name="\0")), ["images[0]", "file_name"]),
     (MERGE, images(lambda images: images.clear()), ["expected a list of images"]),
     (PARTPQ, lambda d: d.images_json.unlink(), ["images.json", "No such file"]),
 ]
@@ -333,6 +351,11 @@ def into_subfolders(d):
     save(d.semantic / f".{FIRST}.png", np.zeros((2, 2), np.uint8))
 
 
+def score_null(d):
+    edit_json(d.panoptic_json, lambda c: c["annotations"][0]["segments_info"][0].update(score=None))
+
+
+test_score_null_is_accepted = accepted(PPS, score_null)
 test_palette_map_is_accepted = accepted(MERGE, as_palette)
 test_16_bit_map_is_accepted = accepted(MERGE, as_16_bits)
 test_int32_tiff_map_is_accepted = accepted(MERGE, as_int32_tiff)

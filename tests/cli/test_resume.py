@@ -14,6 +14,7 @@ from PIL import Image
 from small_dataset import IDS, SmallDataset, edit_json
 
 from pps_torch.io import output_folder
+from pps_torch.version import __version__
 
 ROOT = Path(__file__).parents[2]
 RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
@@ -94,6 +95,16 @@ def test_other_arguments_are_refused(dataset, capsys):
 
     assert dataset.run("merge_to_panoptic", "--score_threshold", "0.3", "--overwrite") == 0
     assert dataset.written() != written
+
+
+def test_output_of_another_version_is_refused(dataset, capsys, monkeypatch):
+    monkeypatch.setattr(output_folder, "__version__", "0.0.1")
+    assert dataset.run("merge_to_pps") == 0
+    monkeypatch.undo()
+    assert dataset.run("merge_to_pps") == 2
+    assert f'version was "0.0.1", now "{__version__}"; --overwrite' in capsys.readouterr().err
+    assert dataset.run("merge_to_pps", "--overwrite") == 0
+    assert dataset.run("merge_to_pps") == 0
 
 
 def test_stopped_overwriting_leaves_no_json_that_does_not_fit_the_pngs(dataset, monkeypatch):

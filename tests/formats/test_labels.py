@@ -76,3 +76,14 @@ def test_wrong_types_and_shapes_are_refused():
         encode_labels(ids.float(), ids, 1000, "category_major")
     with pytest.raises(ValueError, match=r"^instances: .*\(2, 3\).*\(3, 2\)"):
         encode_labels(ids, ids.T, 1000, "category_major")
+
+
+@pytest.mark.parametrize("divisor", [1000.0, 1000.5, 0])
+def test_a_divisor_is_a_positive_int(divisor):
+    with pytest.raises(ValueError, match="^divisor: "):
+        decode_labels(torch.tensor([1001]), divisor, "category_major")
+
+
+def test_labels_beyond_64_bits_are_refused():
+    with pytest.raises(ValueError, match="found category 1099511627776"):
+        encode_labels(torch.tensor([1 << 40]), torch.tensor([0]), 1 << 30, "category_major")

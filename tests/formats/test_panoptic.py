@@ -93,3 +93,18 @@ def test_a_batch_gives_a_list_for_each_image():
 def test_contradictions_are_refused(container, ids, segments, error, match):
     with pytest.raises(error, match=match):
         container.from_segments(torch.tensor(ids), segments)
+
+
+@pytest.mark.parametrize(
+    "info, match",
+    [
+        ({"id": 1}, r"^segments_info\[0\]: category_id: expected an int .* found None"),
+        ({"category_id": 7}, r"^segments_info\[0\]: id: expected an int .* found None"),
+        ({"id": 1, "category_id": -1}, r"^segments_info\[0\]: category_id: .* found -1"),
+        ({"id": 1, "category_id": 2.5}, r"^segments_info\[0\]: category_id: .* found 2.5"),
+    ],
+)
+def test_listed_segments_say_what_they_are(info, match):
+    for kind in (PanopticSegmentation, PanopticTarget):
+        with pytest.raises(ValueError, match=match):
+            kind.from_segments(torch.tensor([[1]]), [info])

@@ -64,3 +64,9 @@ def test_what_is_no_rgb_image_is_refused(wrong, error):
 def test_ids_of_a_strided_view():
     ids = torch.arange(12).reshape(3, 4)
     assert torch.equal(rgb_to_ids(ids_to_rgb(ids.T)), ids.T.int())
+
+
+@pytest.mark.parametrize("value", [256, -1])
+def test_values_that_are_no_bytes_are_refused(value):
+    with pytest.raises(ValueError, match=r"^rgb: expected 0\.\.255, found"):
+        rgb_to_ids(torch.tensor([[[value, 0, 0]]]))

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pps_torch.io.coco_panoptic import (
@@ -49,6 +49,30 @@ def test_annotations_of_a_list_of_images(tmp_path):
         file.of_images(["b", "c", "d"], "images.json")
 
 
+@pytest.mark.parametrize("image_ids", [["1_23", "12_3"], ["123", "1_23"], ["1_23", "123"]])
+def test_two_images_cannot_take_one_annotation(tmp_path, image_ids):
+    file = load(tmp_path, annotations=[entry(123)])
+    message = "image 123: expected .* one image of images.json, .* for {} and for {}$"
+    with pytest.raises(InputError, match=message.format(*image_ids)):
+        file.of_images(image_ids, "images.json")
+
+
+def segment(**changes):
+    return {"annotations": [entry(segments_info=[{**SEGMENTS[0], **changes}])]}
+
+
+@pytest.mark.parametrize("score", [None, 0, 1, 0.5, -3])
+def test_scores(tmp_path, score):
+    file = load(tmp_path, **segment(score=score))
+    assert file.annotations["1"].segments_info[0]["score"] == score
+
+
+@pytest.mark.parametrize("isthing", [False, True, 0, 1])
+def test_isthing(tmp_path, isthing):
+    categories = [{"id": 0, "name": "x", "isthing": isthing}]
+    assert load(tmp_path, categories=categories).categories == categories
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -65,14 +89,27 @@ def test_annotations_of_a_list_of_images(tmp_path):
         ({"annotations": [entry(segments_info=[{"id": 1.0, "category_id": 1}])]}, "id: .*1.0"),
         ({"annotations": [entry(segments_info=[{"id": 2**24, "category_id": 1}])]}, "16777216"),
         ({"annotations": [entry(segments_info=[{"id": 1}])]}, "category_id: .*found null"),
-        (
-            {"annotations": [entry(segments_info=[{**SEGMENTS[0], "iscrowd": 2}])]},
-            "segment 3: iscrowd: expected 0 or 1, found 2",
-        ),
+        ({"annotations": [entry(file_name="a\0.png")]}, r"image 1: file_name: .*'a\\x00.png'"),
+        ({"annotations": [entry(file_name="\ud800.png")]}, r"image 1: file_name: .*'\\ud800.png'"),
+        (segment(category_id=2**70), r"image 1: segment 3: category_id: expected an id 0\.\."),
+        (segment(category_id=2**31), "category_id: .* found 2147483648"),
+        (segment(category_id=-1), "category_id: .* found -1"),
+        (segment(iscrowd=2), "segment 3: iscrowd: expected 0 or 1, found 2"),
+        (segment(score="0.5"), 'image 1: segment 3: score: .* number or null, found "0.5"'),
+        (segment(score=True), "image 1: segment 3: score: .* found true"),
+        (segment(score=[1]), "image 1: segment 3: score: .* found "),
+        (segment(score=10**400), "image 1: segment 3: score: .* found int"),
+        (segment(score=float("nan")), "image 1: segment 3: score: .* found NaN"),
         ({"categories": 3}, "categories: expected a list"),
         ({"categories": [{"id": 1, "name": "x"}]}, r"categories\[0\]: isthing"),
         ({"categories": [{"id": 1, "name": "x", "isthing": 0}] * 2}, r"categories\[1\]: id: "),
+        ({"categories": [{"id": 2**70, "name": "x", "isthing": 0}]}, r"categories\[0\]: id: "),
+        (
+            {"categories": [{"id": 1, "name": "car", "isthing": 2}]},
+            r"categories\[0\] \(car\): isthing: expected 0 or 1, found 2",
+        ),
         ({"images": 3}, "images: expected a list"),
+        ({"images": [{"id": 1, "height": float("inf"), "width": 1}]}, r"images\[0\]"),
         ({"images": [{"id": None, "height": 1, "width": 1}]}, r"images\[0\]"),
     ],
 )
@@ -116,6 +153,7 @@ def test_ids_are_near_the_colours_and_the_same_in_every_run():
         assert all(abs(a - b) <= 30 for a, b in zip(color, (0, 0, 142)))
 
 
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(
     st.lists(st.sampled_from([(0, 0, 0), (255, 255, 255), (9, 9, 9), (10, 9, 9)]), min_size=1),
     st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60),

@@ -55,6 +55,8 @@ def test_no_id(value):
         ({"id": "b", "file_name": "/b.png", **SIZE}, "relative path"),
         ({"id": "b", "file_name": "../b.png", **SIZE}, "relative path"),
         ({"id": "b", "file_name": "x\\b.png", **SIZE}, "relative path"),
+        ({"id": "b", "file_name": "b\0.png", **SIZE}, r"images\[1\]: file_name: .*'b\\x00.png'"),
+        ({"id": "b", "file_name": "\ud800.png", **SIZE}, r"file_name: .*'\\ud800.png'"),
         ({"id": "b", "file_name": "b.png", "height": 4}, "width: expected a positive .*null"),
         ({"id": "b", "file_name": "b.png", "height": 0, "width": 3}, "height: .*found 0"),
         ({"id": "b", "file_name": "b.png", "height": True, "width": 3}, "height: .*true"),

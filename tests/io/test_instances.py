@@ -119,6 +119,14 @@ def test_mask_outside_the_folder_is_refused(tmp_path, name):
         instances.read(IMAGES.images[0])
 
 
+def test_mask_name_that_no_file_can_have(tmp_path):
+    (tmp_path / "1.txt").write_text("a\0.png 26 0.9\n")
+    (tmp_path / "x.txt").write_text("")
+    instances = open_instances(tmp_path, "Cityscapes", IMAGES, RULES)
+    with pytest.raises(InputError, match=r"1.txt: line 1 .*the name of a mask, found 'a\\x00.png'"):
+        instances.read(IMAGES.images[0])
+
+
 def test_masks_from_the_folder_when_the_text_file_lies_deeper(tmp_path):
     (tmp_path / "city").mkdir()
     PilImage.fromarray(mask_of(1)).save(tmp_path / "mask.png")

@@ -25,6 +25,7 @@ def test_round_trip(tmp_path):
         (b"\xff\xfe", "not UTF-8"),
         (b"[1]", "expected an object, found \\[1\\]"),
         (b"[" * 100_000, "too deep a nesting"),
+        (b"[" + b"9" * 5000 + b"]", "a number that is too long|expected an object"),
     ],
 )
 def test_bad_json(tmp_path, content, message):

@@ -161,3 +161,40 @@ def test_boxes_of_padding_with_score_0_are_no_segments():
     inputs[3].zero_()
     panoptic, _ = PPSPostProcessor(SPEC, stuff_area_limit=1)(*inputs, (24, 32))
     assert not panoptic.is_thing[: panoptic.num_segments].any()
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_a_class_index_that_means_nothing(index):
+    inputs = list(heads(np.random.default_rng(0), ()))
+    inputs[4] = torch.full_like(inputs[4], index)
+    with pytest.raises(ValueError, match=r"^class_indices: expected 0\.\.7, found"):
+        PPSPostProcessor(SPEC)(*inputs, (24, 32))
+    panoptic, _ = PPSPostProcessor(SPEC, validate=False)(*inputs, (24, 32))
+    assert not panoptic.is_thing.any(), "unchecked, such detections are dropped"
+
+
+def test_post_processor_refuses_nan_and_heads_of_another_batch():
+    inputs = list(heads(np.random.default_rng(0), (2,)))
+    with pytest.raises(ValueError, match="^part_logits: expected shape"):
+        PPSPostProcessor(SPEC)(*inputs[:5], inputs[5][:1], (24, 32))
+    inputs[5] = torch.full_like(inputs[5], float("nan"))
+    with pytest.raises(ValueError, match="^part_logits: expected numbers, found NaN"):
+        PPSPostProcessor(SPEC)(*inputs, (24, 32))
+
+
+@pytest.mark.parametrize(
+    "make, match",
+    [
+        (lambda: PanopticMerger([7], score_threshold=float("nan")), "^score_threshold: "),
+        (lambda: PanopticMerger([7], stuff_area_limit=float("nan")), "^stuff_area_limit: "),
+        (lambda: PanopticMerger([7, -1]), "^stuff_ids: .*-1"),
+        (lambda: BoxPanopticMerger([7], overlap_threshold=7), "^overlap_threshold: .*7"),
+        (lambda: BoxPanopticMerger([7], mask_threshold=0), "^mask_threshold: .*0"),
+        (lambda: QueryPanopticMerger([0], object_mask_threshold=float("nan")), "^object_mask_th"),
+        (lambda: QueryPanopticMerger([0], min_kept_fraction=-1), "^min_kept_fraction: .*-1"),
+        (lambda: PPSPostProcessor(SPEC, overlap_threshold=7), "^overlap_threshold: .*7"),
+    ],
+)
+def test_settings_are_checked_when_a_module_is_made(make, match):
+    with pytest.raises(ValueError, match=match):
+        make()

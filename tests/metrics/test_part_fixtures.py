@@ -273,3 +273,11 @@ def test_more_than_255_instances_are_counted():
     result = PartPanopticQuality(CPP)
     result.update(torch.stack([sids, instance, torch.ones_like(sids)]), 33_000 + instance)
     assert result.compute().per_class[33]["tp"] == 300
+
+
+def test_predicted_classes_that_the_spec_does_not_know_are_void_and_counted():
+    result = score(gt="rrrrraabbb", pred="rrrrruuuuu")
+    expect(result, road=(1, 1, 0, 0), car=(0, 0, 0, 1))
+    assert result.unknown_pixels == result.as_dict()["unknown_pixels"] == 50
+    assert "50 predicted pixels have an unknown scene id" in result.table()
+    assert score(gt="rrrrraabbb", pred="rrrrraabbb").unknown_pixels == 0

@@ -14,6 +14,7 @@ from pps_torch.pipelines.prepare_data import prepare_data
 from pps_torch.pipelines.run_options import RunOptions
 
 QUIET = RunOptions(quiet=True)
+AGAIN = RunOptions(quiet=True, overwrite=True)
 
 
 def make(folder, *names):
@@ -38,6 +39,13 @@ def test_cityscapes(tmp_path):
     assert len(ImageList.load(path)) == 2
 
 
+def test_long_ending(tmp_path):
+    """.tiff as well as .tif, as eval_partpq takes them."""
+    for dataset, name in (("Cityscapes", "a_1_gtFinePanopticParts.tiff"), ("Pascal", "a_1.tiff")):
+        path = prepare_data(make(tmp_path / dataset, name), tmp_path, dataset, options=AGAIN)
+        assert ImageList.load(path).ids == ["a_1"]
+
+
 def test_pascal(tmp_path):
     gt = make(tmp_path / "gt", "2008_000008.tif")
     path = prepare_data(gt, tmp_path / "out", "Pascal", options=QUIET)
@@ -53,7 +61,7 @@ def test_again_and_with_other_images(tmp_path):
     make(gt, "2008_000009.tif")
     with pytest.raises(InputError, match="images.json: already exists .*--overwrite"):
         prepare_data(gt, tmp_path, "Pascal", options=QUIET)
-    prepare_data(gt, tmp_path, "Pascal", options=RunOptions(quiet=True, overwrite=True))
+    prepare_data(gt, tmp_path, "Pascal", options=AGAIN)
     assert len(ImageList.load(path)) == 2
 
 

@@ -73,5 +73,5 @@ def toy_fields() -> dict:
 def originals() -> Path:
     """The spec files of panoptic_parts, which are not part of the project."""
     if not ORIGINALS.is_dir():
-        pytest.skip(f"needs the original spec files in {ORIGINALS}")
+        pytest.skip("needs ../shared/facts/panoptic_parts_specs beside the checkout")
     return ORIGINALS

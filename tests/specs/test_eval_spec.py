@@ -84,6 +84,7 @@ def test_ids_may_be_ints_or_text(toy, toy_fields, toy_dataset):
         ("dataset_sid_pid2eval_sid_pid", "2_01", "2_01"),  # a part of the ignored sky
         ("eval_sid_pid2eval_pid_flat", "99_01", 5),
         ("eval_sid2scene_label", 0, "unlabeled"),
+        ("eval_sid2scene_label", 99, "road"),  # not evaluated, so it cannot be mistaken
         ("eval_pid_flat2scene_part_label", 1, 1),
     ],
 )
@@ -146,6 +147,7 @@ LABELS, PART_LABELS = "eval_sid2scene_label", "eval_pid_flat2scene_part_label"
         (FLAT, "20_01", 10**6, r"\[20_01]: expected an integer from 1 to 9999, found 1000000"),
         (FLAT, "20_01", 1, r"\[20_02]: expected flat ids that differ .*, found 1, as 20_01 has"),
         (FLAT, "20", 3, r"\[20]: expected a part S_PP with PP from 01 to 99, found '20'"),
+        (LABELS, 7, "road", r"\[7]: expected .* names that differ, found 'road', as 10 has"),
         (LABELS, 7, None, r"\[7]: expected a name, found None"),
         (PART_LABELS, -1, "x", r"\[-1]: expected an integer from 0 to 9999, found -1"),
     ],

@@ -82,23 +82,18 @@ def entries_of(num_classes, num_parts, name="class"):
 @pytest.mark.parametrize("size", [(512, 1024), (1024, 2048), (427, 640), (1, 1), (30, 400)])
 @pytest.mark.parametrize("entries", [entries_of(19, 2), entries_of(3, 40), entries_of(1, 0, LONG)])
 def test_size(entries, size):
-    beside, below = legend(entries, size), legend(entries, size, side="below")
-    assert beside.dtype == torch.uint8
-    assert beside.shape[1] == size[0] or size[0] < 60
-    assert below.shape[2] >= size[1]
-    picture = torch.zeros(3, *size, dtype=torch.uint8)
-    page = with_legend(picture, beside)
-    assert page.shape == (3, max(size[0], beside.shape[1]), size[1] + beside.shape[2])
-    page = with_legend(picture, below, side="below")
-    assert page.shape == (3, size[0] + below.shape[1], max(size[1], below.shape[2]))
+    key = legend(entries, size)
+    assert key.dtype == torch.uint8
+    assert key.shape[1] == size[0] or size[0] < 60
+    page = with_legend(torch.zeros(3, *size, dtype=torch.uint8), key)
+    assert page.shape == (3, max(size[0], key.shape[1]), size[1] + key.shape[2])
 
 
-@pytest.mark.parametrize("side", ["right", "below"])
 @pytest.mark.parametrize("size", [(512, 1024), (1024, 2048), (300, 300)])
 @pytest.mark.parametrize("entries", [entries_of(19, 3), entries_of(4, 1, LONG)])
-def test_every_name_is_whole_and_apart(entries, size, side):
+def test_every_name_is_whole_and_apart(entries, size):
     """Each swatch is there, and the page stays white around the text: at its edges and lines."""
-    page = legend(entries, size, side=side)
+    page = legend(entries, size)
     num_lines = sum(1 + len(entry.parts) for entry in entries)
     swatch_pixels = (page[0] < 1) & (page[1] == 200) | (page[0] == 200) & (page[1] < 1)
     text_size = max(12, round(min(size[0], size[1] / 2) / 40))
@@ -115,10 +110,3 @@ def test_with_legend_keeps_the_picture():
     assert torch.equal(page[:, :40, :50], picture)
     assert torch.equal(page[:, : key.shape[1], 50:], key)
     assert (page[:, 40:, :50] == 255).all()
-
-
-def test_unknown_side():
-    with pytest.raises(ValueError, match="side: expected one of .*, got 'left'"):
-        legend(entries_of(1, 0), (40, 50), side="left")
-    with pytest.raises(ValueError, match="side: expected one of .*, got 'above'"):
-        with_legend(torch.zeros(3, 4, 4), torch.zeros(3, 4, 4), side="above")

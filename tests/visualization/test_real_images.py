@@ -5,12 +5,12 @@ import torch
 from PIL import Image
 
 from pps_torch import EvalSpec
+from pps_torch.io.images import read_photo
 from pps_torch.visualization import (
     colorize_pps,
     legend,
     overlay,
     pps_legend_entries,
-    resize_photo,
     with_legend,
 )
 
@@ -22,7 +22,8 @@ def read_image(path):
 def test_cityscapes(real_images):
     spec = EvalSpec.load("cpp_default")
     pps = read_image(real_images / "cpp/expected/aachen_000012_000019_pps.png")
-    photo = read_image(next((real_images / "cpp/leftImg8bit").rglob("*aachen_000012_000019*")))
+    photo_file = next((real_images / "cpp/leftImg8bit").rglob("*aachen_000012_000019*"))
+    photo = torch.from_numpy(read_photo(photo_file, (1024, 2048)))
     picture = colorize_pps(pps, spec, boundaries=False)
     for sid in spec.stuff:
         assert (picture[:, pps[0] == sid].T == torch.tensor(spec.colors[sid])).all()
@@ -32,6 +33,6 @@ def test_cityscapes(real_images):
     entries = pps_legend_entries(pps, spec)
     present = [spec.scene_labels[sid] for sid in spec.eval_sids if (pps[0] == sid).any()]
     assert [entry.name for entry in entries] == present
-    page = overlay(resize_photo(photo, pps.shape[-2:]), picture, void)
+    page = overlay(photo, picture, void)
     page = with_legend(page, legend(entries, pps.shape[-2:]))
     assert page.shape[1] == 1024 and page.shape[2] > 2048

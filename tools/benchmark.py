@@ -105,8 +105,7 @@ def main() -> None:
         ]
         of_files = [
             *(
-                partial(whole_command, tool, images, reference, copies)
-                for copies in arguments.copies
+                partial(whole_commands, tool, images, reference, *arguments.copies)
                 for tool in ("merge_to_panoptic", "merge_to_pps")
             ),
             lambda: evaluation_rate(images, 100),
@@ -127,7 +126,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--image_dir", type=Path, required=True)
     parser.add_argument("--reference_python", type=Path)
     parser.add_argument("--reference_dir", type=Path)
-    parser.add_argument("--copies", type=int, nargs="+", default=[20, 200])
+    parser.add_argument("--copies", type=int, nargs=2, default=[20, 200], metavar=("FEW", "MANY"))
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--only", choices=("memory", "files"), help="maps in memory, or files")
     parser.add_argument("--output_dir", type=Path, default=Path("."))
@@ -321,25 +320,40 @@ def vernier_seconds(
     return from_maps, timed(lambda: evaluator.evaluate(*built), rounds)
 
 
-def whole_command(tool: str, images: CopiedImages, reference: Reference, copies: int) -> list[Row]:
-    """A whole command, start-up and files included."""
-    root = images.make(copies)
-    name = f"{tool}, whole command, {copies} images"
+def whole_commands(
+    tool: str, images: CopiedImages, reference: Reference, few: int, many: int
+) -> list[Row]:
+    """A whole command, start-up and files included, and what one more image costs."""
+    rows, ours, theirs = [], {}, {}
     against = "panoptic_parts' command"
-    output, theirs = root / f"{tool}_again", root / f"{tool}_reference"
+    for copies in (few, many):
+        root = images.make(copies)
+        ours[copies], theirs[copies] = command_seconds(tool, root, reference)
+        name = f"{tool}, whole command, {copies} images"
+        rows.append(row(name, ours[copies], against, theirs[copies], ">= 4x"))
+    one_more = [(b - a) / (many - few) for a, b in zip(ours[few], ours[many])]
+    reference_one_more = None
     if reference:
-        arguments = tool_arguments(tool, REFERENCE_SPEC, root, theirs, root / "merge_to_panoptic")
-        module = f"panoptic_parts.merging.{tool}"
+        reference_one_more = [(theirs[many][0] - theirs[few][0]) / (many - few)]
+    name = f"{tool}, each image beyond {few}"
+    return [*rows, row(name, one_more, against, reference_one_more, ">= 4x")]
+
+
+def command_seconds(
+    tool: str, root: Path, reference: Reference
+) -> tuple[list[float], list[float] | None]:
+    """Seconds of our command and of the reference's on a data set, outputs compared first."""
+    seconds = None
+    if reference:
+        output = root / f"{tool}_reference"
+        panoptic = root / "merge_to_panoptic"
+        arguments = tool_arguments(tool, REFERENCE_SPEC, root, output, panoptic)
         begin = time.perf_counter()
-        reference.call("run", module, *arguments)
+        reference.call("run", f"panoptic_parts.merging.{tool}", *arguments)
         seconds = [time.perf_counter() - begin]
-        compare_folders(tool, root / tool, theirs)
-    else:
-        seconds = None
-    ours = timed(
-        lambda: subprocess.run(our_command(tool, root, output, "--overwrite"), check=True), 3
-    )
-    return [row(name, ours, against, seconds, ">= 4x")]
+        compare_folders(tool, root / tool, output)
+    command = our_command(tool, root, root / f"{tool}_again", "--overwrite")
+    return timed(lambda: subprocess.run(command, check=True), 3), seconds
 
 
 def evaluation_rate(images: CopiedImages, copies: int) -> list[Row]:

@@ -49,7 +49,7 @@ _FAULTS = (
 )
 
 # Where a pixel of a matched prediction lies, in the second count.
-_OUTSIDE, _SAME_PART, _OTHER_PART, _NOT_EVALUATED = range(4)
+_OUTSIDE, _SAME_PART, _OTHER_PART, _NOT_EVALUATED, _INSIDE = range(5)
 
 
 @dataclass(frozen=True)
@@ -292,16 +292,12 @@ class PartPanopticQuality(SegmentMetric):
             ``(B, P + 1, 4, 256)`` int64; dimension 2 is outside the matched segment, inside with
             the same part, inside with another part, not evaluated.
         """
-        image = runs.image
-        matched = matches.gt_of_pred[image, pred.index]
-        is_crowd_of_class = is_crowd[image, gt.index] & (
-            gt_class[image, gt.index] == pred_class[image, pred.index]
-        )
-        is_inside = (gt.index == matched) & (matched > 0)
-        skipped = (gt.index == 0) | is_crowd_of_class | (is_inside & (gt_part == UNDEFINED_PART))
-        place = torch.where(is_inside, _OTHER_PART, _OUTSIDE)
-        place = torch.where(is_inside & (gt_part == pred_part), _SAME_PART, place)
-        place = torch.where(skipped | (matched == 0), _NOT_EVALUATED, place)
+        region = _regions(gt_class, pred_class, is_crowd, matches)
+        pair = (runs.image * region.shape[1] + gt.index) * region.shape[2] + pred.index
+        region = region.view(-1)[pair]
+        place = torch.where(gt_part == pred_part, _SAME_PART, _OTHER_PART)
+        place = torch.where(gt_part == UNDEFINED_PART, _NOT_EVALUATED, place)
+        place = torch.where(region == _INSIDE, place, region)
         counts = pair_counts(
             runs,
             pred.index,
@@ -322,6 +318,25 @@ def _rules(spec: EvalSpec) -> tuple[Any, ...]:
         sorted(spec.dataset_sid_to_eval_sid.items()),
         sorted(spec.dataset_sid_pid_to_eval_sid_pid.items()),
     )
+
+
+def _regions(
+    gt_class: Tensor, pred_class: Tensor, is_crowd: Tensor, matches: SegmentMatches
+) -> Tensor:
+    """Where the pixels of each pair of segments lie, seen from the prediction's match.
+
+    Returns:
+        ``(B, G + 1, P + 1)`` int64: inside or outside the matched segment; not evaluated where
+        the prediction has no match, and on void and crowd of its class.
+    """
+    same_class = gt_class[:, :, None] == pred_class[:, None, :]
+    is_void = torch.zeros_like(is_crowd)
+    is_void[:, 0] = True
+    skipped = (is_crowd[:, :, None] & same_class) | is_void[:, :, None]
+    skipped = skipped | (matches.gt_of_pred == 0)[:, None, :]
+    index = torch.arange(gt_class.shape[1], device=gt_class.device)
+    is_inside = matches.gt_of_pred[:, None, :] == index[:, None]
+    return torch.where(skipped, _NOT_EVALUATED, torch.where(is_inside, _INSIDE, _OUTSIDE))
 
 
 def mean_part_iou(

@@ -63,16 +63,21 @@ def eval_partpq(
         spec.name,
     )
 
-    def evaluate_image(image: Image) -> tuple[dict[str, Any], dict[str, Any]]:
+    def evaluate_image(image: Image) -> tuple[dict[str, Any] | None, dict[str, Any]]:
         gt_file, pred_file = gt_files[image.id], pred_files[image.id]
         uids = read_id_map(gt_file, image.size)
         pps = read_pps(pred_file, image.size)
+        metric = metrics.mine()
+        unknown_before = int(metric.unknown_pixels)
         with naming(f"image {image.id} ({gt_file}, {pred_file})"):
-            metrics.mine().update(_to(pps, device), _to(uids, device))
-        return unknown_sids.examine(pps[0]), unknown_pids.examine(pps[2])
+            metric.update(_to(pps, device), _to(uids, device))
+        has_unknown = int(metric.unknown_pixels) > unknown_before
+        of_sids = unknown_sids.examine(pps[0]) if has_unknown else None
+        return of_sids, unknown_pids.examine(pps[2])
 
     for of_sids, of_pids in options.map_images(evaluate_image, images.images, "evaluating"):
-        unknown_sids.add(of_sids)
+        if of_sids is not None:
+            unknown_sids.add(of_sids)
         unknown_pids.add(of_pids)
     result = metrics.merged().compute()
     result_file.save(_as_reference(result))

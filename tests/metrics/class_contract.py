@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import io
 import json
+import os
 import pickle
+import sys
 import tempfile
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -122,8 +125,14 @@ def _to(value, device):
 
 def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None:
     torch.set_num_threads(1)
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
     dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
     )
     shares = {"uneven": images if rank == 0 else [], "even": images[rank::world_size]}
     for name, share in shares.items():
@@ -132,4 +141,5 @@ def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None
             metric.update(*image)
         assert metric.sync() is metric
         (folder / f"{name}_{rank}.json").write_text(results_of(metric))
+    dist.barrier()
     dist.destroy_process_group()

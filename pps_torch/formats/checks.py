@@ -72,6 +72,9 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
 
     ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
     """
-    if validate is not None:
-        return validate
+    return is_on_host(reference) if validate is None else validate
+
+
+def is_on_host(reference: Tensor) -> bool:
+    """Whether values can steer Python: on the CPU, and not while a graph is captured."""
     return reference.device.type == "cpu" and not torch.compiler.is_compiling()

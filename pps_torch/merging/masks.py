@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_bool, check_device, check_shape
+from pps_torch.formats.checks import check_bool, check_device, check_shape, is_on_host
 from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 from pps_torch.merging.instances import (
     check_instances,
@@ -40,8 +40,8 @@ def merge_panoptic(
     The rule is that of panopticapi's ``combine_semantic_and_instance_predictions`` (section 7 of
     arXiv 1801.00868), which Detectron2's ``combine_semantic_and_instance_outputs`` follows.
     Instances are taken by falling score, ties by index. One is dropped when its score is below
-    ``score_threshold``, when it is empty, or when kept instances cover more than
-    ``overlap_threshold`` of its full mask. What is left goes to the stuff classes.
+    ``score_threshold``, when kept instances cover more than ``overlap_threshold`` of its full mask,
+    or when no pixel is left to it. What is left goes to the stuff classes.
 
     Args:
         sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels. Labels that are not in
@@ -85,7 +85,7 @@ def merge_panoptic(
     sem_seg = sem_seg.reshape(len(scores), height, width)
     masks = pred_masks.reshape(scores.shape + (height * width,))
     order, eligible = rank_instances(scores, score_threshold)
-    if masks.device.type == "cpu" and not torch.compiler.is_compiling():
+    if is_on_host(masks):
         images = [
             _paint_runs(masks[i], order[i], eligible[i], overlap_threshold)
             for i in range(len(masks))

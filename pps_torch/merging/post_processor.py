@@ -120,25 +120,23 @@ class PPSPostProcessor(nn.Module):
         batch = sem_seg_logits.shape[:-3]
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         check_shape("part_logits", part_logits, (*batch, *part_logits.shape[-3:]))
-        sem_seg = self.semantic_ids[self._argmax("sem_seg_logits", sem_seg_logits, image_size)]
-        part_seg = self.part_ids[self._argmax("part_logits", part_logits, image_size)]
+        sem_seg = self._best_ids("sem_seg_logits", sem_seg_logits, self.semantic_ids, image_size)
+        part_seg = self._best_ids("part_logits", part_logits, self.part_ids, image_size)
         pred_classes = self._pred_classes(class_indices)
         panoptic = self.merge_panoptic(sem_seg, mask_probs, boxes, scores, pred_classes)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
-    def _argmax(self, name: str, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        num_channels = {"sem_seg_logits": self.semantic_ids, "part_logits": self.part_ids}[name]
+    def _best_ids(self, name: str, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Tensor:
+        """The id of the highest channel at each pixel."""
         check_floating(name, logits)
         check_ndim(name, logits, 3, "(*B, C, h, w)")
-        if logits.shape[-3] != len(num_channels):
-            raise ValueError(
-                f"{name}: expected {len(num_channels)} channels, got {logits.shape[-3]}"
-            )
+        if logits.shape[-3] != len(ids):
+            raise ValueError(f"{name}: expected {len(ids)} channels, got {logits.shape[-3]}")
         if checks_values(self.validate, logits) and bool(logits.isnan().any()):
             raise ValueError(f"{name}: expected numbers, found NaN")
         batch = logits.shape[:-3]
         logits = logits.reshape(batch.numel(), *logits.shape[-3:])
-        return upsampled_argmax(logits, size).view(*batch, *size)
+        return ids[upsampled_argmax(logits, size)].view(*batch, *size)
 
     def _pred_classes(self, class_indices: Tensor) -> Tensor:
         """Scene ids of class indices; -1, which the merge drops, for those that mean nothing."""

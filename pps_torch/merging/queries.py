@@ -16,6 +16,7 @@ from pps_torch.formats.checks import (
     check_number,
     check_shape,
     checks_values,
+    is_on_host,
 )
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_batch
@@ -174,9 +175,8 @@ def _compete(
     winner = torch.zeros_like(best, dtype=torch.int32)
     is_inside = torch.zeros_like(best, dtype=torch.bool)
     mask_areas = torch.zeros_like(scores, dtype=torch.int64)
-    on_cpu = scores.device.type == "cpu" and not torch.compiler.is_compiling()
     for query in range(num_queries):
-        if on_cpu and not bool(takes_part[:, query].any()):
+        if is_on_host(scores) and not bool(takes_part[:, query].any()):
             continue
         probability = upsample_channel(mask_logits, query, size).sigmoid()
         is_mask = probability >= 0.5

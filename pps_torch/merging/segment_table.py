@@ -49,7 +49,7 @@ def add_stuff(
     stuff_areas = areas[:, 1 + num_instances :]
     keep_stuff = (stuff_areas >= stuff_area_limit) & (stuff_areas > 0)
 
-    is_kept = torch.cat([torch.zeros_like(keep_stuff[:, :0]), keep, keep_stuff], 1)
+    is_kept = torch.cat([keep, keep_stuff], 1)
     segment_of_slot = torch.cat([areas.new_zeros(num_images, 1), is_kept.cumsum(1) * is_kept], 1)
     num_segments = is_kept.sum(1)
     panoptic_seg = segment_of_slot[runs.image, slot].to(torch.int32)

@@ -135,6 +135,7 @@ class PanopticQuality(SegmentMetric):
         Raises:
             TypeError, ValueError: for a wrong dtype or shape, naming the argument.
         """
+        self._refuse_after_sync("update")
         for name, value in (("pred", pred), ("target", target)):
             check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
             check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
@@ -148,7 +149,7 @@ class PanopticQuality(SegmentMetric):
         check_bool("target.is_crowd", target.is_crowd)
         self._count(pred, target)
         if self.validate:
-            self.class_counts()
+            self._raise_faults()
         return self
 
     def compute(self) -> PanopticQualityResult:

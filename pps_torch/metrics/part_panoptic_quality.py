@@ -158,6 +158,7 @@ class PartPanopticQuality(SegmentMetric):
         Raises:
             TypeError, ValueError: for a wrong dtype or shape, naming the argument.
         """
+        self._refuse_after_sync("update")
         check_integer("pps", pps)
         check_integer("gt_uids", gt_uids)
         check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
@@ -169,7 +170,7 @@ class PartPanopticQuality(SegmentMetric):
         channels = pps.reshape(num_images, 3, height * width).unbind(1)
         self._count(pixel_runs(gt_uids.reshape(num_images, height * width), *channels), num_images)
         if self.validate:
-            self.class_counts()
+            self._raise_faults()
         return self
 
     def compute(self) -> PartPanopticQualityResult:

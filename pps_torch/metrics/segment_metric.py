@@ -133,10 +133,7 @@ class SegmentMetric(nn.Module):
         Raises:
             ValueError: if an update met something that the rules do not cover, with numbers.
         """
-        faults = dict(zip(self.fault_names, self.faults.tolist()))
-        found = [f"{number} {name}" for name, number in faults.items() if number]
-        if found:
-            raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}")
+        self._raise_faults()
         return [
             ClassCounts((upper * _LIMB + lower) / _LIMB**2, tp, fp, fn)
             for upper, lower, tp, fp, fn in self.class_sums.tolist()
@@ -146,7 +143,6 @@ class SegmentMetric(nn.Module):
         self, matches: SegmentMatches, scores: Tensor, gt_class: Tensor, pred_class: Tensor
     ) -> None:
         """Adds the matches of a batch; ``scores (B, G + 1)`` float64 in 0..1 are their IoUs."""
-        self._refuse_after_sync("update")
         upper = (scores * _LIMB).floor()
         lower = ((scores * _LIMB - upper) * _LIMB).round()
         of_gt = [upper.long(), lower.long(), matches.is_tp, torch.zeros_like(matches.is_tp)]
@@ -174,6 +170,12 @@ class SegmentMetric(nn.Module):
 
     def _add_faults(self, *numbers: Tensor) -> None:
         self.faults += torch.stack(numbers)
+
+    def _raise_faults(self) -> None:
+        faults = dict(zip(self.fault_names, self.faults.tolist()))
+        found = [f"{number} {name}" for name, number in faults.items() if number]
+        if found:
+            raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}")
 
     def _refuse_after_sync(self, what: str) -> None:
         if self._is_synced:

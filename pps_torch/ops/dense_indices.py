@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.formats.checks import is_on_host
+
 
 class DenseIndices(NamedTuple):
     """Numbering of the distinct keys of each image.
@@ -39,7 +41,7 @@ def dense_indices(
     marks[:, 0] = 0
     rank = marks.cumsum(1)
     size = capacity
-    if keys.device.type == "cpu" and not torch.compiler.is_compiling():
+    if is_on_host(keys):
         size = min(capacity, int(rank[:, -1].max()) if rank.numel() else 0)
     rank = rank * marks
     in_table = torch.where(rank <= size, rank, 0)

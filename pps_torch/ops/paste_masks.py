@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.formats.checks import is_on_host
 from pps_torch.ops.greedy_paint import MaskWindow
 
 
@@ -64,7 +65,7 @@ def pasted_windows(
         :class:`MaskWindow`: the box of the mask for one image on the CPU, else the whole image.
     """
     images = torch.arange(order.shape[0], device=order.device)
-    crops = order.shape[0] == 1 and order.device.type == "cpu" and not torch.compiler.is_compiling()
+    crops = order.shape[0] == 1 and is_on_host(order)
     for rank in range(order.shape[1]):
         masks = mask_probs[images, order[:, rank]]
         box = boxes[images, order[:, rank]]

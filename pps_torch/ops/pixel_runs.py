@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.formats.checks import is_on_host
 from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 
 
@@ -40,7 +41,7 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
     num_images, num_pixels = maps[0].shape
     flat = tuple(values.reshape(-1) for values in maps)
     device = flat[0].device
-    if device.type != "cpu" or torch.compiler.is_compiling():
+    if not is_on_host(flat[0]):
         image = torch.arange(num_images, device=device)[:, None].expand(-1, num_pixels)
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
         return PixelRuns(flat, image.reshape(-1), lengths, is_collapsed=False)

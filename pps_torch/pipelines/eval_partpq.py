@@ -48,13 +48,7 @@ def eval_partpq(
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
-    unknown_sids = UnknownIds(
-        "the predicted scene classes",
-        {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID},
-        "are void",
-        spec.name,
-        train_ids="Cityscapes" in spec.dataset.name,
-    )
+    unknown_sids = UnknownIds.of_scene_classes("the predicted scene classes", spec)
     known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
     unknown_pids = UnknownIds(
         "the predicted parts",

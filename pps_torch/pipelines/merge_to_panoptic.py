@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
@@ -81,13 +80,7 @@ def merge_to_panoptic(
         output=OutputFolder(output_dir, "merge_to_panoptic", arguments),
         merger=PanopticMerger(spec.stuff, **thresholds).to(device),
         segment_ids=SegmentIdGenerator(spec.categories),
-        unknown_ids=UnknownIds(
-            "the semantic maps",
-            {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID},
-            "are void",
-            spec.name,
-            train_ids="Cityscapes" in spec.dataset.name,
-        ),
+        unknown_ids=UnknownIds.of_scene_classes("the semantic maps", spec),
         device=device,
     )
     path = job.output.path / "panoptic.json"

@@ -10,6 +10,7 @@ import numpy as np
 
 from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.images import count_ids
+from pps_torch.specs import EvalSpec
 
 _HIGHEST_TRAIN_ID = 18
 _MOST_LISTED = 20
@@ -41,6 +42,13 @@ class UnknownIds:
         self.train_ids = train_ids
         self._pixels: Counter[int] = Counter()
         self._highest = 0
+
+    @classmethod
+    def of_scene_classes(cls, what: str, spec: EvalSpec) -> UnknownIds:
+        """Scene class ids that are neither evaluated nor one of the void labels."""
+        known = {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID}
+        is_cityscapes = "Cityscapes" in spec.dataset.name
+        return cls(what, known, "are void", spec.name, train_ids=is_cityscapes)
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
         """Counts one map; called in the workers. The answer, ready for JSON, goes to ``add``."""

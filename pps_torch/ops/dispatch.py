@@ -1,0 +1,70 @@
+"""Which version of an operation runs: the plain torch one, or its Triton twin."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import torch
+from torch import Tensor
+
+BACKENDS = ("auto", "torch", "triton")
+
+#: What ``backend="auto"`` stands for in this process.
+ENVIRONMENT_VARIABLE = "PPS_TORCH_BACKEND"
+
+_DEFAULT = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
+_HAS_TRITON = importlib.util.find_spec("triton") is not None
+_IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+
+
+def uses_triton(backend: str, reference: Tensor) -> bool:
+    """Whether an operation on tensors where ``reference`` is runs as a Triton kernel.
+
+    Both versions of an operation have one contract and equal integers.
+
+    Args:
+        backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: what the environment
+            variable ``PPS_TORCH_BACKEND`` says, else Triton on CUDA where it is installed, but
+            torch in ``torch.export``, so that an exported program needs no kernels of this package.
+        reference: a tensor of the operation. On the CPU Triton runs in its interpreter only
+            (``TRITON_INTERPRET=1``, set before the first import).
+
+    Raises:
+        ValueError: for another backend.
+        RuntimeError: if ``"triton"`` cannot run, with the reason.
+    """
+    if backend == "auto":
+        backend = _DEFAULT
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+    obstacle = _obstacle(reference)
+    if backend == "triton" and obstacle is not None:
+        raise RuntimeError(f'backend="triton" cannot run: {obstacle}')
+    if backend == "auto":
+        return reference.is_cuda and obstacle is None and not _is_exporting()
+    return backend == "triton"
+
+
+def check_backend(backend: str) -> None:
+    """Raises ValueError unless ``backend`` is one of :data:`BACKENDS`."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+
+
+def _obstacle(reference: Tensor) -> str | None:
+    """Why Triton cannot run where ``reference`` is."""
+    if not _HAS_TRITON:
+        return "triton is not installed"
+    if not reference.is_cuda and not _IS_INTERPRETED:
+        return (
+            f"the tensors are on {reference.device}, and Triton's interpreter is off "
+            "(TRITON_INTERPRET=1 turns it on)"
+        )
+    return None
+
+
+def _is_exporting() -> bool:
+    """Whether ``torch.export`` is tracing; torch 2.4 and 2.5 cannot tell it from compiling."""
+    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return is_exporting()

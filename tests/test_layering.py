@@ -16,8 +16,8 @@ ROOMS = (
     "metrics",
     "io",
     "visualization",
-    "integrations",
     "pipelines",
+    "integrations",
     "cli",
 )
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE]

@@ -12,12 +12,14 @@ from pps_torch.formats import (
 )
 from pps_torch.merging import (
     BoxPanopticMerger,
+    CenterPanopticMerger,
     PanopticMerger,
     PPSMerger,
     PPSPostProcessor,
     QueryPanopticMerger,
     merge_panoptic,
     merge_panoptic_boxes,
+    merge_panoptic_centers,
     merge_panoptic_queries,
     merge_pps,
 )
@@ -32,6 +34,7 @@ from pps_torch.version import __version__
 
 __all__ = [
     "BoxPanopticMerger",
+    "CenterPanopticMerger",
     "DatasetSpec",
     "EvalSpec",
     "PPSMerger",
@@ -53,6 +56,7 @@ __all__ = [
     "ids_to_rgb",
     "merge_panoptic",
     "merge_panoptic_boxes",
+    "merge_panoptic_centers",
     "merge_panoptic_queries",
     "merge_pps",
     "rgb_to_ids",

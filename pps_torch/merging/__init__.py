@@ -1,6 +1,7 @@
 """Predictions become panoptic maps, and panoptic maps with parts become PPS maps."""
 
 from pps_torch.merging.boxes import BoxPanopticMerger, merge_panoptic_boxes
+from pps_torch.merging.centers import CenterPanopticMerger, merge_panoptic_centers
 from pps_torch.merging.masks import PanopticMerger, merge_panoptic
 from pps_torch.merging.post_processor import PPSPostProcessor
 from pps_torch.merging.pps import PPSMerger, merge_pps
@@ -8,12 +9,14 @@ from pps_torch.merging.queries import QueryPanopticMerger, merge_panoptic_querie
 
 __all__ = [
     "BoxPanopticMerger",
+    "CenterPanopticMerger",
     "PPSMerger",
     "PPSPostProcessor",
     "PanopticMerger",
     "QueryPanopticMerger",
     "merge_panoptic",
     "merge_panoptic_boxes",
+    "merge_panoptic_centers",
     "merge_panoptic_queries",
     "merge_pps",
 ]

@@ -16,8 +16,8 @@ from pps_torch.merging.instances import (
     rank_instances,
 )
 from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
-from pps_torch.ops.greedy_paint import greedy_paint
-from pps_torch.ops.paste_masks import pasted_windows
+from pps_torch.ops.dispatch import check_backend
+from pps_torch.ops.greedy_boxes import greedy_boxes
 
 
 @torch.no_grad()
@@ -34,11 +34,12 @@ def merge_panoptic_boxes(
     overlap_threshold: float = 0.5,
     stuff_area_limit: float = 4096,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> PanopticSegmentation:
     """Merges masks given in the frame of their boxes and a semantic map into a panoptic map.
 
     Equals pasting each mask into the image as Detectron2's ``paste_masks_in_image`` does and then
-    :func:`merge_panoptic`, but holds one pasted mask at a time, never N x H x W.
+    :func:`merge_panoptic`, but never holds N x H x W.
 
     Args:
         sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels.
@@ -46,8 +47,9 @@ def merge_panoptic_boxes(
         boxes: ``(*B, N, 4)`` float, xyxy in absolute pixels.
         scores, pred_classes: ``(*B, N)`` float and integer.
         mask_threshold: fraction above 0; a sample equal to it belongs to the mask.
-        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate: as in
-            :func:`merge_panoptic`.
+        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate, backend: as in
+            :func:`merge_panoptic`. The two versions may differ where a sample is within rounding
+            of the threshold.
 
     Returns:
         :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments.
@@ -83,15 +85,16 @@ def merge_panoptic_boxes(
     mask_probs = mask_probs.reshape(scores.shape + (side, side))
     boxes = boxes.reshape(scores.shape + (4,))
     order, eligible = rank_instances(scores, score_threshold)
-    size = (height, width)
-    owner = sem_seg.new_zeros(sem_seg.shape, dtype=torch.int32)
-    keep = torch.zeros_like(eligible)
-    # On the CPU one image at a time, so that each mask is held only in its box.
-    step = 1 if sem_seg.device.type == "cpu" else max(len(sem_seg), 1)
-    for first in range(0, len(sem_seg), step):
-        part = slice(first, first + step)
-        windows = pasted_windows(mask_probs[part], boxes[part], order[part], *size, mask_threshold)
-        owner[part], keep[part] = greedy_paint(windows, eligible[part], size, overlap_threshold)
+    owner, keep = greedy_boxes(
+        mask_probs,
+        boxes,
+        order,
+        eligible,
+        (height, width),
+        mask_threshold,
+        overlap_threshold,
+        backend,
+    )
     merged = add_stuff(
         owner,
         keep,
@@ -101,6 +104,7 @@ def merge_panoptic_boxes(
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
         stuff_area_limit,
+        backend,
     )
     return unflatten_batch(merged, batch)
 
@@ -117,10 +121,12 @@ class BoxPanopticMerger(nn.Module):
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
         validate: bool | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         _check_mask_threshold(mask_threshold)
+        check_backend(backend)
         self.register_buffer(
             "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
         )
@@ -129,6 +135,7 @@ class BoxPanopticMerger(nn.Module):
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
         self.validate = validate
+        self.backend = backend
 
     def forward(
         self,
@@ -151,6 +158,7 @@ class BoxPanopticMerger(nn.Module):
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
             validate=self.validate,
+            backend=self.backend,
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_bool, check_device, check_shape, is_on_host
-from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
+from pps_torch.formats.checks import check_bool, check_device, check_shape
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
@@ -17,9 +16,8 @@ from pps_torch.merging.instances import (
     rank_instances,
 )
 from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
-from pps_torch.ops.greedy_paint import MaskWindow, greedy_paint
-
-_ALL = slice(None)
+from pps_torch.ops.dispatch import check_backend
+from pps_torch.ops.greedy_masks import greedy_masks
 
 
 @torch.no_grad()
@@ -34,6 +32,7 @@ def merge_panoptic(
     overlap_threshold: float = 0.5,
     stuff_area_limit: float = 4096,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> PanopticSegmentation:
     """Merges instance masks and a semantic map into a panoptic map.
 
@@ -56,6 +55,8 @@ def merge_panoptic(
         stuff_area_limit: pixels that a stuff segment needs at least.
         validate: refuse NaN scores and negative classes. Default: on the CPU only; unchecked,
             such an instance is dropped.
+        backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: Triton on CUDA where it
+            is installed. The results are equal (:mod:`pps_torch.ops.dispatch`).
 
     Returns:
         :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
@@ -85,16 +86,7 @@ def merge_panoptic(
     sem_seg = sem_seg.reshape(len(scores), height, width)
     masks = pred_masks.reshape(scores.shape + (height * width,))
     order, eligible = rank_instances(scores, score_threshold)
-    if is_on_host(masks):
-        images = [
-            _paint_runs(masks[i], order[i], eligible[i], overlap_threshold)
-            for i in range(len(masks))
-        ]
-        owner = torch.stack([owner for owner, _ in images]) if images else sem_seg.int()
-        keep = torch.stack([keep for _, keep in images]) if images else eligible
-    else:
-        windows = _ranked_masks(masks, order)
-        owner, keep = greedy_paint(windows, eligible, (1, height * width), overlap_threshold)
+    owner, keep = greedy_masks(masks, order, eligible, overlap_threshold, backend)
     merged = add_stuff(
         owner.view(sem_seg.shape),
         keep,
@@ -104,6 +96,7 @@ def merge_panoptic(
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
         stuff_area_limit,
+        backend,
     )
     return unflatten_batch(merged, batch)
 
@@ -119,9 +112,11 @@ class PanopticMerger(nn.Module):
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
         validate: bool | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
+        check_backend(backend)
         self.register_buffer(
             "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
         )
@@ -129,6 +124,7 @@ class PanopticMerger(nn.Module):
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
         self.validate = validate
+        self.backend = backend
 
     def forward(
         self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
@@ -144,36 +140,5 @@ class PanopticMerger(nn.Module):
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
             validate=self.validate,
+            backend=self.backend,
         )
-
-
-def _paint_runs(
-    masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
-) -> tuple[Tensor, Tensor]:
-    """The greedy choice for one image on the CPU, over runs of pixels with the same masks.
-
-    Args:
-        masks: ``(N, P)`` bool; order, eligible: ``(N,)``.
-
-    Returns:
-        ``owner (P,)`` int32 and ``keep (N,)`` bool.
-    """
-    num_pixels, num_eligible = masks.shape[1], int(eligible.sum())
-    keep = torch.zeros_like(eligible)
-    if num_pixels == 0 or num_eligible == 0:
-        return order.new_zeros(num_pixels, dtype=torch.int32), keep
-    ranked = [masks[index] for index in order[:num_eligible].tolist()]
-    starts = run_starts(ranked, num_pixels)
-    lengths = run_lengths(starts, num_pixels)
-    windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
-    owner, keep[None, :num_eligible] = greedy_paint(
-        windows, eligible[None, :num_eligible], (1, len(starts)), overlap_threshold, lengths
-    )
-    return expand_runs(owner.view(-1), lengths), keep
-
-
-def _ranked_masks(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:
-    """Masks ``(B, N, P)`` one rank after the other, each as a window of one row."""
-    images = torch.arange(order.shape[0], device=order.device)
-    for rank in range(order.shape[1]):
-        yield MaskWindow(_ALL, _ALL, masks[images, order[:, rank]][:, None])

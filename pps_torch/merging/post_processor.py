@@ -18,7 +18,7 @@ from pps_torch.formats.checks import (
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.pps import PPSMerger
-from pps_torch.ops.upsampled_argmax import upsampled_argmax
+from pps_torch.ops.upsampled_argmax import upsampled_ids
 from pps_torch.specs import EvalSpec
 
 
@@ -41,6 +41,7 @@ class PPSPostProcessor(nn.Module):
             :func:`~pps_torch.merge_panoptic_boxes`.
         validate: refuse NaN, and class indices that mean nothing. Default: on the CPU only;
             unchecked, such a detection is dropped, and a NaN logit never wins.
+        backend: as in :func:`~pps_torch.merge_panoptic`.
 
     Raises:
         ValueError: for a scene id or a flat part id that the spec does not have.
@@ -68,6 +69,7 @@ class PPSPostProcessor(nn.Module):
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
         validate: bool | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         semantic_ids = spec.eval_sids if semantic_ids is None else tuple(semantic_ids)
@@ -90,9 +92,11 @@ class PPSPostProcessor(nn.Module):
             overlap_threshold=overlap_threshold,
             stuff_area_limit=stuff_area_limit,
             validate=validate,
+            backend=backend,
         )
         self.validate = validate
-        self.merge_pps = PPSMerger(spec)
+        self.backend = backend
+        self.merge_pps = PPSMerger(spec, backend=backend)
 
     def forward(
         self,
@@ -120,23 +124,33 @@ class PPSPostProcessor(nn.Module):
         batch = sem_seg_logits.shape[:-3]
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         check_shape("part_logits", part_logits, (*batch, *part_logits.shape[-3:]))
-        sem_seg = self._best_ids("sem_seg_logits", sem_seg_logits, self.semantic_ids, image_size)
-        part_seg = self._best_ids("part_logits", part_logits, self.part_ids, image_size)
+        self._check_logits("sem_seg_logits", sem_seg_logits, self.semantic_ids)
+        self._check_logits("part_logits", part_logits, self.part_ids)
         pred_classes = self._pred_classes(class_indices)
-        panoptic = self.merge_panoptic(sem_seg, mask_probs, boxes, scores, pred_classes)
+        panoptic = self.merge_panoptic(
+            self._best_ids(sem_seg_logits, self.semantic_ids, image_size),
+            mask_probs,
+            boxes,
+            scores,
+            pred_classes,
+        )
+        # Only now, when the semantic map is gone: full-size maps decide the peak memory.
+        part_seg = self._best_ids(part_logits, self.part_ids, image_size)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
-    def _best_ids(self, name: str, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Tensor:
-        """The id of the highest channel at each pixel."""
+    def _check_logits(self, name: str, logits: Tensor, ids: Tensor) -> None:
         check_floating(name, logits)
         check_ndim(name, logits, 3, "(*B, C, h, w)")
         if logits.shape[-3] != len(ids):
             raise ValueError(f"{name}: expected {len(ids)} channels, got {logits.shape[-3]}")
         if checks_values(self.validate, logits) and bool(logits.isnan().any()):
             raise ValueError(f"{name}: expected numbers, found NaN")
+
+    def _best_ids(self, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Tensor:
+        """The id of the highest channel at each pixel."""
         batch = logits.shape[:-3]
         logits = logits.reshape(batch.numel(), *logits.shape[-3:])
-        return ids[upsampled_argmax(logits, size)].view(*batch, *size)
+        return upsampled_ids(logits, ids, size, self.backend).view(*batch, *size)
 
     def _pred_classes(self, class_indices: Tensor) -> Tensor:
         """Scene ids of class indices; -1, which the merge drops, for those that mean nothing."""

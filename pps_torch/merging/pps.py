@@ -13,7 +13,8 @@ from pps_torch.formats.checks import (
     check_shape,
     checks_values,
 )
-from pps_torch.ops.pixel_runs import pixel_runs
+from pps_torch.ops.dispatch import check_backend
+from pps_torch.ops.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import PartLookups, part_lookups
 
@@ -24,6 +25,7 @@ def merge_pps(
     spec: EvalSpec,
     *,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> Tensor:
     """Merges a panoptic map and a part map into the PPS map ``[scene class, instance, part]``.
 
@@ -41,6 +43,7 @@ def merge_pps(
             (:class:`PPSMerger` holds them).
         validate: refuse segment ids outside the table. Default: on the CPU only; unchecked,
             such pixels become void.
+        backend: as in :func:`merge_panoptic`.
 
     Returns:
         ``(*B, 3, H, W)`` int32.
@@ -58,22 +61,34 @@ def merge_pps(
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """
     lookups = part_lookups(spec, part_seg.device)
-    return _merge(panoptic, part_seg, lookups.pid_of_sid_flat, spec.ignore_label, validate)
+    table = lookups.pid_of_sid_flat
+    return _merge(panoptic, part_seg, table, spec.ignore_label, validate, backend)
 
 
 class PPSMerger(nn.Module):
     """:func:`merge_pps` for one spec, whose tables live on the module's device."""
 
-    def __init__(self, spec: EvalSpec, *, validate: bool | None = None) -> None:
+    def __init__(
+        self, spec: EvalSpec, *, validate: bool | None = None, backend: str = "auto"
+    ) -> None:
         super().__init__()
+        check_backend(backend)
         self.validate = validate
+        self.backend = backend
         lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
         self.register_buffer("pid_of_sid_flat", lookups.pid_of_sid_flat.clone(), persistent=False)
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
         """See :func:`merge_pps`."""
-        return _merge(panoptic, part_seg, self.pid_of_sid_flat, self.ignore_label, self.validate)
+        return _merge(
+            panoptic,
+            part_seg,
+            self.pid_of_sid_flat,
+            self.ignore_label,
+            self.validate,
+            self.backend,
+        )
 
 
 def _merge(
@@ -82,6 +97,7 @@ def _merge(
     pid_of_sid_flat: Tensor,
     ignore_label: int,
     validate: bool | None,
+    backend: str,
 ) -> Tensor:
     check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
     check_integer("part_seg", part_seg)
@@ -91,30 +107,28 @@ def _merge(
     check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
-    panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height * width)
+    panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
     void = category_ids.new_zeros(num_images, 1)
     sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
     iids = torch.cat([void, torch.where(is_used, _count_within_class(category_ids), 0)], 1)
 
-    runs = pixel_runs(panoptic_seg, part_seg.reshape(num_images, height * width))
-    segment, part = (values.long() for values in runs.maps)
-    is_outside = (segment < 0) | (segment > capacity)
-    if checks_values(validate, panoptic_seg) and bool(is_outside.any()):
-        raise ValueError(
-            f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, "
-            f"found {segment.min().item()}..{segment.max().item()}"
-        )
-    segment = torch.where(is_outside, 0, segment)
-    sid, iid = sids[runs.image, segment], iids[runs.image, segment]
-    last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
-    row = torch.where((sid < 0) | (sid > last_row), last_row, sid)
-    column = torch.where((part < 0) | (part > last_column), last_column, part)
-    pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
-    channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
-    pps = channels.view(3, num_images, height, width).transpose(0, 1)
+    if checks_values(validate, panoptic_seg):
+        _check_segment_ids(panoptic_seg, capacity)
+    part_seg = part_seg.reshape(panoptic_seg.shape)
+    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend)
     return pps.reshape(*batch, 3, height, width)
+
+
+def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
+    if panoptic_seg.numel() == 0:
+        return
+    lowest, highest = (value.item() for value in panoptic_seg.aminmax())
+    if lowest < 0 or highest > capacity:
+        raise ValueError(
+            f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, found {lowest}..{highest}"
+        )
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:

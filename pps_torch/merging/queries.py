@@ -16,14 +16,14 @@ from pps_torch.formats.checks import (
     check_number,
     check_shape,
     checks_values,
-    is_on_host,
 )
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_batch
+from pps_torch.ops.dispatch import check_backend
 from pps_torch.ops.index_of import index_of
-from pps_torch.ops.pair_counts import pair_counts
-from pps_torch.ops.pixel_runs import pixel_runs
-from pps_torch.ops.upsampled_argmax import at_least_float32, upsample_channel
+from pps_torch.ops.paint_ids import paint_ids
+from pps_torch.ops.query_competition import query_competition
+from pps_torch.ops.upsampled_argmax import at_least_float32
 
 
 @torch.no_grad()
@@ -36,6 +36,7 @@ def merge_panoptic_queries(
     min_kept_fraction: float = 0.8,
     out_size: tuple[int, int] | None = None,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> PanopticSegmentation:
     """Merges the queries of a mask classification model into a panoptic map.
 
@@ -55,6 +56,8 @@ def merge_panoptic_queries(
         out_size: ``(H, W)``: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
         validate: refuse NaN logits. Default: on the CPU only.
+        backend: as in :func:`merge_panoptic`. The two versions may differ where products of
+            probabilities, or a probability and 0.5, are equal up to rounding.
 
     Returns:
         :class:`PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
@@ -90,30 +93,22 @@ def merge_panoptic_queries(
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = class_logits.softmax(-1).max(-1)
     takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
-    winner, is_inside, mask_areas = _compete(mask_logits, scores, takes_part, size)
-
-    runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
-    run_winner, run_inside = runs.maps[0].long(), runs.maps[1].long()
-    counts = pair_counts(runs, run_winner, run_inside, num_queries + 1, 2, num_images)[:, 1:]
-    visible, won = counts[:, :, 1], counts.sum(2)
-    kept_fraction = won.double() / mask_areas.double()
-    is_segment = (visible > 0) & (kept_fraction >= min_kept_fraction)
+    areas = query_competition(mask_logits, scores, takes_part, size, backend)
+    kept_fraction = areas.won.double() / areas.masks.double()
+    is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
 
     is_thing = index_of(classes, as_id_tensor("thing_ids", thing_ids, classes.device)) >= 0
     segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
-    ids = torch.cat([segment_of_query.new_zeros(num_images, 1), segment_of_query], 1)
-    panoptic_seg = torch.where(run_inside > 0, ids[runs.image, run_winner], 0).to(torch.int32)
-
     row_of_query = torch.where(is_first, segment_of_query - 1, ABSENT)
     query = torch.arange(num_queries, device=classes.device).expand_as(classes)
-    areas = visible.new_zeros(num_images, num_queries + 1)
-    areas.scatter_add_(1, segment_of_query, torch.where(is_segment, visible, 0))
+    visible = areas.owned.new_zeros(num_images, num_queries + 1)
+    visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
     merged = PanopticSegmentation(
-        panoptic_seg=runs.expand(panoptic_seg).view(num_images, *size),
+        panoptic_seg=paint_ids(areas.owner, segment_of_query, backend),
         category_ids=place_rows(classes, row_of_query, ABSENT),
         is_thing=place_rows(is_thing, row_of_query, 0),
         scores=place_rows(scores, row_of_query, 0),
-        areas=areas[:, 1:],
+        areas=visible[:, 1:],
         source=place_rows(torch.where(is_thing, query, ABSENT), row_of_query, ABSENT),
         num_segments=is_first.sum(1),
     )
@@ -130,15 +125,18 @@ class QueryPanopticMerger(nn.Module):
         object_mask_threshold: float = 0.8,
         min_kept_fraction: float = 0.8,
         validate: bool | None = None,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         _check_settings(object_mask_threshold, min_kept_fraction)
+        check_backend(backend)
         self.register_buffer(
             "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
         )
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
         self.validate = validate
+        self.backend = backend
 
     def forward(
         self, class_logits: Tensor, mask_logits: Tensor, out_size: tuple[int, int] | None = None
@@ -152,41 +150,13 @@ class QueryPanopticMerger(nn.Module):
             min_kept_fraction=self.min_kept_fraction,
             out_size=out_size,
             validate=self.validate,
+            backend=self.backend,
         )
 
 
 def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> None:
     check_number("object_mask_threshold", object_mask_threshold)
     check_fraction("min_kept_fraction", min_kept_fraction)
-
-
-def _compete(
-    mask_logits: Tensor, scores: Tensor, takes_part: Tensor, size: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Which query wins each pixel, one query's mask at a time.
-
-    Returns:
-        ``winner (B, H, W)`` int32: query + 1, 0 where none takes part; ``is_inside (B, H, W)``
-        bool: the winner's mask probability is at least 0.5; ``mask_areas (B, Q)`` int64: pixels
-        with mask probability >= 0.5.
-    """
-    num_images, num_queries = scores.shape
-    best = scores.new_full((num_images, *size), -1.0)
-    winner = torch.zeros_like(best, dtype=torch.int32)
-    is_inside = torch.zeros_like(best, dtype=torch.bool)
-    mask_areas = torch.zeros_like(scores, dtype=torch.int64)
-    for query in range(num_queries):
-        if is_on_host(scores) and not bool(takes_part[:, query].any()):
-            continue
-        probability = upsample_channel(mask_logits, query, size).sigmoid()
-        is_mask = probability >= 0.5
-        mask_areas[:, query] = is_mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
-        weighted = scores[:, query, None, None] * probability
-        wins = takes_part[:, query, None, None] & (weighted > best)
-        best = torch.where(wins, weighted, best)
-        winner = torch.where(wins, query + 1, winner)
-        is_inside = torch.where(wins, is_mask, is_inside)
-    return winner, is_inside, mask_areas
 
 
 def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,7 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.checks import check_integer
 from pps_torch.formats.reserved import ABSENT
-from pps_torch.ops.index_of import index_of
-from pps_torch.ops.pair_counts import pair_counts
-from pps_torch.ops.pixel_runs import pixel_runs
+from pps_torch.ops.fill_stuff import fill_stuff
 
 
 def add_stuff(
@@ -25,6 +23,7 @@ def add_stuff(
     sem_seg: Tensor,
     stuff_ids: Tensor,
     stuff_area_limit: float,
+    backend: str = "auto",
 ) -> PanopticSegmentation:
     """Fills what no instance owns with stuff, and numbers the segments.
 
@@ -37,23 +36,10 @@ def add_stuff(
         scores, pred_classes: ``(B, N)``, by index.
         sem_seg: ``(B, H, W)`` int; labels that are not in ``stuff_ids`` (K,) become void.
     """
-    num_images, num_instances = keep.shape
-    runs = pixel_runs(owner.flatten(1), sem_seg.flatten(1))
-    run_owner, run_label = runs.maps
-    stuff = index_of(run_label, stuff_ids) + 1
-    slot = torch.where(
-        run_owner > 0, run_owner.long(), torch.where(stuff > 0, stuff + num_instances, 0)
+    num_images = len(keep)
+    panoptic_seg, segment_ids, areas = fill_stuff(
+        owner, keep, sem_seg, stuff_ids, stuff_area_limit, backend
     )
-    num_slots = 1 + num_instances + stuff_ids.numel()
-    areas = pair_counts(runs, torch.zeros_like(slot), slot, 1, num_slots, num_images)[:, 0]
-    stuff_areas = areas[:, 1 + num_instances :]
-    keep_stuff = (stuff_areas >= stuff_area_limit) & (stuff_areas > 0)
-
-    is_kept = torch.cat([keep, keep_stuff], 1)
-    segment_of_slot = torch.cat([areas.new_zeros(num_images, 1), is_kept.cumsum(1) * is_kept], 1)
-    num_segments = is_kept.sum(1)
-    panoptic_seg = segment_of_slot[runs.image, slot].to(torch.int32)
-
     things = torch.ones_like(keep)
     stuff_rows = (num_images, stuff_ids.numel())
     columns = {
@@ -62,15 +48,15 @@ def add_stuff(
         "scores": (scores.gather(1, order), scores.new_zeros(stuff_rows), 0),
         "source": (order, order.new_full(stuff_rows, ABSENT), ABSENT),
     }
-    row_of_slot = segment_of_slot[:, 1:] - 1
+    rows = segment_ids - 1
     table = {
-        name: place_rows(torch.cat([of_instances, of_stuff], 1), row_of_slot, unused)
+        name: place_rows(torch.cat([of_instances, of_stuff], 1), rows, unused)
         for name, (of_instances, of_stuff, unused) in columns.items()
     }
     return PanopticSegmentation(
-        panoptic_seg=runs.expand(panoptic_seg).view(sem_seg.shape),
-        areas=place_rows(areas[:, 1:], row_of_slot, 0),
-        num_segments=num_segments,
+        panoptic_seg=panoptic_seg,
+        areas=place_rows(areas, rows, 0),
+        num_segments=(segment_ids > 0).sum(1),
         **table,
     )
 

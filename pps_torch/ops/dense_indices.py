@@ -1,4 +1,4 @@
-"""Sparse keys become dense indices by marking, prefix sum and look-up."""
+"""Sparse keys become dense indices: marks, prefix sum and look-up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats.checks import is_on_host
+from pps_torch.ops.dispatch import uses_triton
 
 
 class DenseIndices(NamedTuple):
-    """Numbering of the distinct keys of each image.
+    """Numbering of the keys that are present in each image. Key 0 stands for none.
 
     Attributes:
-        index: ``(R,)`` int64, 1..S in the order of the keys; 0 for key -1.
-        keys: ``(B, S + 1)`` int64, the key behind each index, -1 in column 0 and in unused ones.
-        num_dropped: scalar int64, distinct keys beyond the capacity, whose index is 0.
+        index: ``(B, K)`` int32, by key: 1..S in the order of the keys that are present, else 0.
+        keys: ``(B, S + 1)`` int64, the key behind each index, 0 in column 0 and in unused ones.
+        num_dropped: scalar int64, keys beyond the capacity, whose index is 0.
     """
 
     index: Tensor
@@ -24,28 +25,29 @@ class DenseIndices(NamedTuple):
     num_dropped: Tensor
 
 
-def dense_indices(
-    image: Tensor, keys: Tensor, *, num_images: int, num_keys: int, capacity: int
-) -> DenseIndices:
-    """Numbers the distinct keys of each image from 1 on.
+def dense_indices(is_present: Tensor, capacity: int, *, backend: str = "auto") -> DenseIndices:
+    """Numbers the keys of each image from 1 on.
 
     Args:
-        image: ``(R,)`` int64, image of each pixel or run.
-        keys: ``(R,)`` int64 in ``-1..num_keys-1``; -1 is no key.
-        capacity: the most distinct keys of an image. On the CPU the table is made only as large
-            as the images need.
+        is_present: ``(B, K)`` bool, by key; column 0 is not looked at.
+        capacity: the most keys of an image. On the CPU the table is made only as large as the
+            images need.
+        backend: see :func:`~pps_torch.ops.dispatch.uses_triton`.
     """
-    marks = keys.new_zeros(num_images, num_keys + 1)
-    slots = image * (num_keys + 1) + keys + 1
-    marks.view(-1)[slots] = 1
+    if uses_triton(backend, is_present):
+        from pps_torch.ops.dense_indices_triton import dense_indices_triton
+
+        return DenseIndices(*dense_indices_triton(is_present, capacity))
+    num_images, num_keys = is_present.shape
+    marks = is_present.int()
     marks[:, 0] = 0
-    rank = marks.cumsum(1)
+    rank = marks.cumsum(1, dtype=torch.int32)
     size = capacity
-    if is_on_host(keys):
+    if is_on_host(rank):
         size = min(capacity, int(rank[:, -1].max()) if rank.numel() else 0)
     rank = rank * marks
-    in_table = torch.where(rank <= size, rank, 0)
-    table = keys.new_full((num_images, size + 1), -1)
-    every_key = torch.arange(-1, num_keys, device=keys.device).expand_as(rank)
-    table.scatter_(1, in_table, torch.where(in_table > 0, every_key, -1))
-    return DenseIndices(in_table.view(-1)[slots], table, (rank > size).sum())
+    index = torch.where(rank <= size, rank, 0)
+    keys = rank.new_zeros(num_images, size + 1, dtype=torch.int64)
+    every_key = torch.arange(num_keys, device=rank.device).expand_as(rank)
+    keys.scatter_(1, index.long(), torch.where(index > 0, every_key, 0))
+    return DenseIndices(index, keys, (rank > size).sum())

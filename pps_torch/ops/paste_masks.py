@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -76,6 +77,8 @@ def pasted_windows(
 
 
 def _reach(start: float, stop: float, side: int, size: int) -> slice:
+    if not math.isfinite(stop - start):
+        return slice(0, size)
     start, stop = min(start, stop), max(start, stop)
     margin = (stop - start) / (2 * side) + 1
     first = min(max(start - margin, 0), size)

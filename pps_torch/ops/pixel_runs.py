@@ -10,6 +10,9 @@ from torch import Tensor
 from pps_torch.formats.checks import is_on_host
 from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 
+#: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
+MAX_PIXELS = 1 << 30
+
 
 class PixelRuns(NamedTuple):
     """Pixels of a batch of images, neighbours with equal values in all maps taken as one run.
@@ -46,6 +49,13 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
         return PixelRuns(flat, image.reshape(-1), lengths, is_collapsed=False)
     starts = run_starts(flat, num_pixels)
-    image = starts // max(num_pixels, 1)
+    image = torch.from_numpy(starts.numpy() // max(num_pixels, 1))
     lengths = run_lengths(starts, flat[0].numel())
-    return PixelRuns(tuple(values[starts] for values in flat), image, lengths, is_collapsed=True)
+    values = tuple(values.index_select(0, starts) for values in flat)
+    return PixelRuns(values, image, lengths, is_collapsed=True)
+
+
+def check_num_pixels(maps: Tensor) -> None:
+    """Raises ValueError unless the images of ``maps (*, P)`` have fewer than 2**30 pixels."""
+    if maps.shape[-1] >= MAX_PIXELS:
+        raise ValueError(f"expected fewer than 2**30 pixels an image, got {maps.shape[-1]}")

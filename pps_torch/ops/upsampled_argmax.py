@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.ops.dispatch import uses_triton
+
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision becomes float32; float32 and float64 stay."""
@@ -42,3 +44,26 @@ def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
         winner = torch.where(better, channel, winner)
         best = torch.where(better, plane, best)
     return winner
+
+
+@torch.no_grad()
+def upsampled_ids(
+    logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str = "auto"
+) -> Tensor:
+    """The id of the channel that :func:`upsampled_argmax` finds.
+
+    The two versions may choose differently where upsampled logits are equal up to rounding.
+
+    Args:
+        logits: ``(B, C, h, w)`` float.
+        ids: ``(C,)`` int, the id of each channel.
+        size: ``(H, W)``.
+
+    Returns:
+        ``(B, H, W)`` of the dtype of ``ids``.
+    """
+    if uses_triton(backend, logits):
+        from pps_torch.ops import upsampled_argmax_triton
+
+        return upsampled_argmax_triton.upsampled_ids(logits, ids, *size)
+    return ids[upsampled_argmax(logits, size)]

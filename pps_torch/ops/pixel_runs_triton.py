@@ -1,0 +1,32 @@
+"""Runs of equal pixels inside Triton kernels: what a pixel adds to the count of its run's key.
+
+A run from pixel a to pixel b counts b + 1 - a. Its last pixel adds b + 1, its first one subtracts
+a, and the pixels between add nothing: few atomic additions, no scan, and exact in integers, even
+where a counter wraps around in between. A run may cross the blocks of a map freely.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def run_ends(map_ptr, values, pixel, num_pixels, is_first, is_last):
+    """Adds to the first and last pixels of runs those where this map changes.
+
+    Args:
+        map_ptr: the map of one image.
+        values: what it holds at ``pixel``.
+        is_first, is_last: what is known from the border of the image and from other maps.
+    """
+    in_image = pixel < num_pixels
+    before = tl.load(map_ptr + pixel - 1, mask=in_image & (pixel > 0), other=0)
+    after = tl.load(map_ptr + pixel + 1, mask=pixel < num_pixels - 1, other=0)
+    return is_first | (values != before), is_last | (values != after)
+
+
+@triton.jit
+def run_share(pixel, is_first, is_last):
+    """What each pixel adds to the count of its run: int32, 0 inside the run."""
+    return tl.where(is_last, pixel + 1, 0) - tl.where(is_first, pixel, 0)

@@ -1,0 +1,90 @@
+"""The kernels of the metrics compile for Hopper, in each variant that a launch can ask for.
+
+Run as a script, without Triton's interpreter, this file compiles them; no GPU is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Types of two maps: each integer dtype on either side.
+MAP_TYPES = (("*i32", "*i32"), ("*u8", "*i64"), ("*i64", "*u8"), ("*i16", "*i8"), ("*i8", "*i16"))
+# Arguments that are neither int64 tables nor int32 numbers.
+TYPES = {
+    **dict.fromkeys(["is_crowd_ptr", "is_fn_ptr", "is_fp_ptr", "is_present_ptr"], "*i1"),
+    **dict.fromkeys(["has_parts_ptr", "has_parts_class_ptr", "is_thing_group_ptr"], "*i1"),
+    **dict.fromkeys(["gt_marks_ptr", "pred_marks_ptr"], "*i1"),
+    **dict.fromkeys(["joint_ptr", "gt_parts_ptr", "pred_parts_ptr", "index_ptr"], "*i32"),
+    **dict.fromkeys(["gt_index_ptr", "pred_index_ptr"], "*i32"),
+    **dict.fromkeys(["iou_ptr", "mask_iou_ptr", "scores_ptr"], "*fp64"),
+}
+CONSTANTS = {
+    **{"VOID": -1, "UNKNOWN": -2, "UNUSED": -3, "PPS_VOID": 255, "UNDEFINED_PART": 0},
+    **{"OUTSIDE": 0, "SAME_PART": 1, "OTHER_PART": 2, "NUM_PIDS": 101, "NUM_PART_LABELS": 256},
+    **{"LIMB_BITS": 30, "FRACTION_BITS": 54, "LAST_CROWD_ONLY": True},
+}
+
+
+def test_every_variant_compiles():
+    pytest.importorskip("triton")
+    root = Path(__file__).parents[2]
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(root), str(root / "tests")])
+    command = [sys.executable, __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "div.rn.f64" in done.stdout, "qualities are divided as IEEE 754 says"
+
+
+def compile_all() -> None:
+    """Compiles the kernels and prints the PTX of the last one, which divides."""
+    from pps_torch.ops import (
+        class_sums_triton,
+        dense_indices_triton,
+        joint_counts_triton,
+        match_segments_triton,
+        part_iou_triton,
+        part_pixels_triton,
+        segment_classes_triton,
+    )
+
+    for one, other in MAP_TYPES:
+        maps = {"counts_ptr": "*i32", "rows_ptr": one, "columns_ptr": other}
+        compiled(joint_counts_triton, "joint_counts_kernel", **maps)
+        maps = {"counts_ptr": "*i32", "uids_ptr": one, "pps_ptr": other}
+        for name in ("mark_segments_kernel", "count_overlaps_kernel", "count_parts_kernel"):
+            compiled(part_pixels_triton, name, **maps)
+        compiled(segment_classes_triton, "segment_classes_kernel", category_ids_ptr=one)
+    # Triton makes a constant of a 1.
+    ones = {"num_pixels": 1, "num_rows": 1, "num_columns": 1, "capacity": 1, "last_sid": 1}
+    maps = {"counts_ptr": "*i32", "rows_ptr": "*u8", "columns_ptr": "*i64"}
+    compiled(joint_counts_triton, "joint_counts_kernel", **maps, **ones)
+    maps = {"counts_ptr": "*i32", "uids_ptr": "*u8", "pps_ptr": "*u8"}
+    compiled(part_pixels_triton, "count_parts_kernel", **maps, **ones)
+    compiled(segment_classes_triton, "count_unclassed_kernel")
+    compiled(dense_indices_triton, "dense_indices_kernel")
+    compiled(match_segments_triton, "judge_predictions_kernel")
+    compiled(match_segments_triton, "judge_predictions_kernel", LAST_CROWD_ONLY=False)
+    compiled(match_segments_triton, "match_kernel")
+    compiled(class_sums_triton, "class_sums_kernel")
+    print(compiled(part_iou_triton, "part_iou_kernel").asm["ptx"])
+
+
+def compiled(module, name: str, **types: str | int | bool):
+    """One kernel of a module; what is not said by ``types`` follows from the tables above."""
+    from ops.kernel_compiler import compile_for_hopper
+
+    kernel = getattr(module, name)
+    sizes = {size: getattr(module, size, None) for size in ("BLOCK", "TILE")}
+    known = {**TYPES, **CONSTANTS, **sizes, **types}
+    defaults = {n: "*i64" if n.endswith("_ptr") else "i32" for n in kernel.arg_names}
+    return compile_for_hopper(kernel, **{n: known.get(n, defaults[n]) for n in kernel.arg_names})
+
+
+if __name__ == "__main__":
+    compile_all()

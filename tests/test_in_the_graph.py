@@ -23,9 +23,9 @@ pps_torch.PPSMerger(SPEC), pps_torch.PartPanopticQuality(SPEC)
 class CountParts(torch.nn.Module):
     """A PartPQ update as a function of its inputs."""
 
-    def __init__(self):
+    def __init__(self, backend="auto"):
         super().__init__()
-        self.metric = pps_torch.PartPanopticQuality(SPEC)
+        self.metric = pps_torch.PartPanopticQuality(SPEC, backend=backend)
 
     def forward(self, pps, gt_uids):
         self.metric.reset()
@@ -35,9 +35,9 @@ class CountParts(torch.nn.Module):
 class CountSegments(torch.nn.Module):
     """A PQ update as a function of its inputs."""
 
-    def __init__(self):
+    def __init__(self, backend="auto"):
         super().__init__()
-        self.metric = pps_torch.PanopticQuality(SPEC)
+        self.metric = pps_torch.PanopticQuality(SPEC, backend=backend)
 
     def forward(self, pred, target):
         self.metric.reset()
@@ -49,6 +49,13 @@ class MergeQueries(pps_torch.QueryPanopticMerger):
 
     def forward(self, class_logits, mask_logits):
         return super().forward(class_logits, mask_logits, SIZE)
+
+
+class MergeCenters(pps_torch.CenterPanopticMerger):
+    """The centre merger with upsampling."""
+
+    def forward(self, sem_seg_logits, center_heatmap, offsets):
+        return super().forward(sem_seg_logits, center_heatmap, offsets, SIZE)
 
 
 class PostProcess(pps_torch.PPSPostProcessor):
@@ -95,6 +102,15 @@ def merge_queries(device):
     return MergeQueries([0, 1, 2], object_mask_threshold=0.2, min_kept_fraction=0.1), inputs
 
 
+def merge_centers(device):
+    inputs = (
+        torch.randn(2, 3, 16, 24, device=device),
+        torch.rand(2, 1, 16, 24, device=device),
+        torch.randn(2, 2, 16, 24, device=device) * 9,
+    )
+    return MergeCenters([0, 2], nms_kernel=3, top_k=9, stuff_area_limit=4), inputs
+
+
 def merge_pps(device):
     return pps_torch.PPSMerger(SPEC), (_panoptic(device), _sem_seg(device))
 
@@ -111,27 +127,62 @@ def post_process(device):
     return PostProcess(SPEC, stuff_area_limit=4), heads
 
 
-def count_segments(device):
+def count_segments(device, backend="auto"):
     pred, target = _panoptic(device), _panoptic(device)
     is_crowd = target.is_thing & (target.areas % 3 == 0)
     target = PanopticTarget(target.panoptic_seg, target.category_ids, is_crowd, target.num_segments)
-    return CountSegments(), (pred, target)
+    return CountSegments(backend), (pred, target)
 
 
-def count_parts(device):
+def count_segments_with_torch(device):
+    return count_segments(device, "torch")
+
+
+def count_segments_with_triton(device):
+    return count_segments(device, "triton")
+
+
+def count_parts(device, backend="auto"):
     pps = pps_torch.PPSMerger(SPEC).to(device)(_panoptic(device), _sem_seg(device) % 24)
     sids, iids = _sem_seg(device), torch.randint(0, 3, (2, *SIZE), device=device)
-    return CountParts(), (pps, (sids * 1000 + iids) * 100 + iids)
+    return CountParts(backend), (pps, (sids * 1000 + iids) * 100 + iids)
 
 
+def count_parts_with_torch(device):
+    return count_parts(device, "torch")
+
+
+def count_parts_with_triton(device):
+    return count_parts(device, "triton")
+
+
+def with_backend(case, backend):
+    """A merge with another backend than its default."""
+
+    def changed(device):
+        module, inputs = case(device)
+        for part in module.modules():
+            if hasattr(part, "backend"):
+                part.backend = backend
+        return module, inputs
+
+    changed.__name__ = f"{case.__name__}_with_{backend}"
+    return changed
+
+
+MERGES = [merge_masks, merge_boxes, merge_queries, merge_pps, post_process]
 CASES = [
+    *(with_backend(case, "torch") for case in MERGES),
     merge_masks,
     merge_boxes,
     merge_queries,
+    merge_centers,
     merge_pps,
     post_process,
     count_segments,
+    count_segments_with_torch,
     count_parts,
+    count_parts_with_torch,
 ]
 
 
@@ -171,7 +222,9 @@ def test_no_value_is_needed_on_the_host(case, fake_tensors):
     assert all(output.device.type == "cuda" for output in outputs)
 
 
-@pytest.mark.parametrize("case", [merge_masks, merge_boxes, merge_queries, merge_pps, post_process])
+@pytest.mark.parametrize(
+    "case", [merge_masks, merge_boxes, merge_queries, merge_centers, merge_pps, post_process]
+)
 def test_exports(case):
     torch.manual_seed(0)
     module, inputs = case("cpu")
@@ -188,7 +241,16 @@ def test_post_processor_is_one_graph():
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
 @pytest.mark.parametrize(
-    "case", [merge_masks, merge_boxes, merge_queries, merge_pps, count_segments, count_parts]
+    "case",
+    [
+        merge_masks,
+        merge_boxes,
+        merge_queries,
+        merge_centers,
+        merge_pps,
+        count_segments,
+        count_parts,
+    ],
 )
 def test_compiles_to_code_with_the_same_result(case):
     torch.manual_seed(0)
@@ -196,6 +258,23 @@ def test_compiles_to_code_with_the_same_result(case):
     expected = module(*inputs)
     torch._dynamo.reset()
     assert_same(torch.compile(module, fullgraph=True)(*inputs), expected)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run on CUDA, not in the interpreter")
+@pytest.mark.parametrize(
+    "case",
+    [
+        *(with_backend(case, "triton") for case in MERGES[:-1]),
+        count_segments_with_triton,
+        count_parts_with_triton,
+    ],
+)
+def test_kernels_stand_in_one_functional_graph(case):
+    torch.manual_seed(0)
+    module, inputs = case("cpu")
+    expected = module(*inputs)
+    torch._dynamo.reset()
+    assert_same(torch.compile(module, fullgraph=True, backend="aot_eager")(*inputs), expected)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.checks import (
@@ -26,12 +26,16 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_shape,
 )
-from pps_torch.metrics.matching import match_segments
 from pps_torch.metrics.report import percent, text_table, without_nan
-from pps_torch.metrics.segment_metric import ClassCounts, SegmentMetric, mean_qualities
-from pps_torch.ops.index_of import index_of
-from pps_torch.ops.pair_counts import pair_counts
-from pps_torch.ops.pixel_runs import pixel_runs
+from pps_torch.metrics.segment_metric import (
+    ClassCounts,
+    SegmentComparison,
+    SegmentMetric,
+    mean_qualities,
+)
+from pps_torch.ops.joint_counts import joint_counts
+from pps_torch.ops.match_segments import match_segments
+from pps_torch.ops.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (
@@ -90,9 +94,12 @@ class PanopticQuality(SegmentMetric):
         validate: raise at the update that meets a bad id; by default such pixels and segments
             are counted, and :meth:`compute` raises. Either way the state is spoilt until
             :meth:`reset`.
+        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
 
     Raises:
-        ValueError: for a category without those keys, or a category id twice.
+        ValueError: for a category without those keys, a negative category id or one twice, or
+            another backend.
+        RuntimeError: at an update that ``"triton"`` cannot run.
 
     Example:
         >>> import torch
@@ -105,7 +112,11 @@ class PanopticQuality(SegmentMetric):
     """
 
     def __init__(
-        self, categories: Sequence[Mapping[str, Any]] | EvalSpec, *, validate: bool = False
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        validate: bool = False,
+        backend: str = "auto",
     ) -> None:
         if isinstance(categories, EvalSpec):
             categories = categories.categories
@@ -115,11 +126,11 @@ class PanopticQuality(SegmentMetric):
             if category["isthing"] not in (0, 1):
                 raise ValueError(f"categories: expected isthing 0 or 1 in {dict(category)}")
         ids = [int(category["id"]) for category in categories]
-        super().__init__(ids, tuple(bool(c["isthing"]) for c in categories), _FAULTS)
+        is_thing = tuple(bool(c["isthing"]) for c in categories)
+        super().__init__(ids, is_thing, _FAULTS, validate, backend)
         self.categories = [dict(category) for category in categories]
-        self.validate = validate
-        if len(set(ids)) != len(ids):
-            raise ValueError(f"categories: expected each id once, got {ids}")
+        if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
+            raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
         self.register_buffer("category_ids", torch.tensor(ids).long(), persistent=False)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> PanopticQuality:
@@ -136,6 +147,11 @@ class PanopticQuality(SegmentMetric):
             TypeError, ValueError: for a wrong dtype or shape, naming the argument.
         """
         self._refuse_after_sync("update")
+        self.add(self.compare(pred, target))
+        return self
+
+    def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
+        """What :meth:`update` counts, segment by segment; errors as there."""
         for name, value in (("pred", pred), ("target", target)):
             check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
             check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
@@ -147,10 +163,7 @@ class PanopticQuality(SegmentMetric):
         check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
         check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
         check_bool("target.is_crowd", target.is_crowd)
-        self._count(pred, target)
-        if self.validate:
-            self._raise_faults()
-        return self
+        return self._compare(pred, target)
 
     def compute(self) -> PanopticQualityResult:
         """The qualities of everything counted so far.
@@ -172,58 +185,36 @@ class PanopticQuality(SegmentMetric):
         }
         return PanopticQualityResult(summary, per_class)
 
-    def _count(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        num_pixels = pred.panoptic_seg.shape[-2:].numel()
+    def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         num_images = pred.panoptic_seg.shape[:-2].numel()
-        pred_class, pred_row = self._classes(pred.category_ids, num_images)
-        gt_class, gt_row = self._classes(target.category_ids, num_images)
-        runs = pixel_runs(
-            pred.panoptic_seg.reshape(num_images, num_pixels),
-            target.panoptic_seg.reshape(num_images, num_pixels),
+        num_pixels = pred.panoptic_seg.shape[-2:].numel()
+        maps = [s.panoptic_seg.reshape(num_images, num_pixels) for s in (target, pred)]
+        gt_class, pred_class = (
+            segment_classes(
+                s.category_ids.reshape(num_images, s.category_ids.shape[-1]),
+                self.category_ids,
+                backend=self.backend,
+            )
+            for s in (target, pred)
         )
-        pred_index, gt_index = (values.long() for values in runs.maps)
-        pred_is_bad = _has_no_row(pred_index, runs.image, pred_row)
-        gt_is_bad = _has_no_row(gt_index, runs.image, gt_row)
-        pred_index = torch.where(pred_is_bad, 0, pred_index)
-        gt_index = torch.where(gt_is_bad, 0, gt_index)
-        joint = pair_counts(
-            runs, gt_index, pred_index, gt_class.shape[1], pred_class.shape[1], num_images
-        )
-        is_crowd = target.is_crowd.reshape(num_images, gt_row.shape[1] - 1)
-        is_crowd = torch.cat([torch.zeros_like(gt_row[:, :1]), is_crowd], 1)
+        # The last row and column are the ids outside the tables, segments of no class.
+        sizes = gt_class.shape[1] - 1, pred_class.shape[1] - 1
+        joint = joint_counts(*maps, *sizes, backend=self.backend)
+        is_crowd = F.pad(target.is_crowd.reshape(num_images, sizes[0] - 1), (1, 1))
         matches = match_segments(
-            joint, gt_class, pred_class, is_crowd, _last_crowd_of_class(is_crowd, gt_class)
+            joint, gt_class, pred_class, is_crowd, last_crowd_only=True, backend=self.backend
         )
-        self._add_matches(matches, matches.iou, gt_class, pred_class)
-        self._add_faults(
-            (pred_is_bad * runs.lengths).sum(),
-            (gt_is_bad * runs.lengths).sum(),
-            (pred_row & (pred_class < 0))[:, 1:].sum(),
-            (gt_row & (gt_class < 0))[:, 1:].sum(),
+        # In the order of _FAULTS: unused rows of the two maps, then unknown categories.
+        faults = torch.stack(
+            [
+                count_unclassed(pred_class, matches.pred_area, backend=self.backend),
+                count_unclassed(gt_class, matches.gt_area, backend=self.backend),
+            ],
+            1,
         )
-
-    def _classes(self, category_ids: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
-        """Class index of each segment, -1 for void and unknown ones; and which rows are in use."""
-        category_ids = category_ids.reshape(num_images, category_ids.shape[-1]).long()
-        index = index_of(category_ids, self.category_ids)
-        void = index.new_full((num_images, 1), -1)
-        is_row = torch.cat([void < 0, category_ids >= 0], 1)
-        return torch.cat([void, torch.where(category_ids >= 0, index, -1)], 1), is_row
-
-
-def _has_no_row(index: Tensor, image: Tensor, is_row: Tensor) -> Tensor:
-    """True for segment ids (R,) outside the table, or of one of its unused rows."""
-    is_outside = (index < 0) | (index >= is_row.shape[1])
-    return is_outside | ~is_row[image, torch.where(is_outside, 0, index)]
-
-
-def _last_crowd_of_class(is_crowd: Tensor, gt_class: Tensor) -> Tensor:
-    """The crowds that absorb false positives: panopticapi keeps the last one of a class."""
-    capacity = gt_class.shape[1]
-    is_later = torch.ones(capacity, capacity, dtype=torch.bool, device=gt_class.device).triu(1)
-    same_class = gt_class[:, :, None] == gt_class[:, None, :]
-    has_later = (same_class & is_later & is_crowd[:, None, :]).any(2)
-    return is_crowd & ~has_later
+        return SegmentComparison(
+            joint, matches, matches.iou, gt_class, pred_class, is_crowd, faults.flatten()
+        )
 
 
 def _class_row(category: Mapping[str, Any], counts: ClassCounts) -> dict[str, Any]:

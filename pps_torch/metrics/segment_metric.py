@@ -9,9 +9,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from pps_torch.metrics.matching import SegmentMatches
-
-_LIMB = 1 << 30
+from pps_torch.ops.class_sums import LIMB_BITS, add_to_class_sums
+from pps_torch.ops.dispatch import check_backend
+from pps_torch.ops.match_segments import SegmentMatches
 
 
 class ClassCounts(NamedTuple):
@@ -49,6 +49,49 @@ def mean_qualities(counts: Iterable[ClassCounts]) -> tuple[float, float, float, 
     return pq, sq, rq, n
 
 
+class PartComparison(NamedTuple):
+    """The part of a comparison that is about parts.
+
+    Attributes:
+        gt_parts, pred_parts: ``(B, G, 256)``, ``(B, P, 3, 256)`` int32 pixels, as in
+            :func:`~pps_torch.ops.part_iou.part_overlaps`.
+        has_parts: ``(B, G)`` bool, whether a match counts with the IoU of its parts.
+        gt_keys, pred_keys: ``(B, G)``, ``(B, P)`` int64, see
+            :class:`~pps_torch.ops.part_pixels.PixelRules`.
+        unknown_pixels: scalar int64, predicted pixels that were taken as void.
+    """
+
+    gt_parts: Tensor
+    pred_parts: Tensor
+    has_parts: Tensor
+    gt_keys: Tensor
+    pred_keys: Tensor
+    unknown_pixels: Tensor
+
+
+class SegmentComparison(NamedTuple):
+    """What became of each segment of a batch, before it is counted. Index 0 is void.
+
+    Attributes:
+        joint: ``(B, G, P)`` int32, pixels that two segments share.
+        matches: what became of each segment.
+        scores: ``(B, G)`` float64, the IoU that a match counts with.
+        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64 class index, negative for none.
+        is_crowd: ``(B, G)`` bool.
+        faults: ``(F,)`` int64, what the rules do not cover, by the metric's ``fault_names``.
+        parts: what only PartPQ counts.
+    """
+
+    joint: Tensor
+    matches: SegmentMatches
+    scores: Tensor
+    gt_class: Tensor
+    pred_class: Tensor
+    is_crowd: Tensor
+    faults: Tensor
+    parts: PartComparison | None = None
+
+
 class SegmentMetric(nn.Module):
     """Base of the metrics: counts per class that add up to the same bits in any order.
 
@@ -63,15 +106,26 @@ class SegmentMetric(nn.Module):
         class_ids: ids of the classes, in class order.
         rules: what else the counts depend on; states add up only where it is equal.
         fault_names: kinds of inputs that the rules do not cover.
+        validate: raise at the update that meets such inputs.
+        backend: what counts: ``"torch"``, ``"triton"``, or ``"auto"``, which is Triton on CUDA
+            where it is installed. All give the same bits.
     """
 
     class_sums: Tensor
     faults: Tensor
 
     def __init__(
-        self, class_ids: Sequence[int], rules: tuple[Any, ...], fault_names: Sequence[str]
+        self,
+        class_ids: Sequence[int],
+        rules: tuple[Any, ...],
+        fault_names: Sequence[str],
+        validate: bool,
+        backend: str,
     ) -> None:
+        check_backend(backend)
         super().__init__()
+        self.validate = validate
+        self.backend = backend
         self.class_ids = tuple(class_ids)
         self.fault_names = tuple(fault_names)
         self._rules = rules
@@ -79,6 +133,20 @@ class SegmentMetric(nn.Module):
         self._is_synced = False
         self._add_state("class_sums", len(self.class_ids), 5)
         self._add_state("faults", len(self.fault_names))
+
+    def add(self, comparison: SegmentComparison) -> None:
+        """Counts a batch that the metric's own ``compare`` has compared.
+
+        Raises:
+            ValueError: for bad ids, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
+        """
+        self._refuse_after_sync("update")
+        _, matches, scores, *classes = comparison[:5]
+        add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
+        self.faults += comparison.faults
+        if self.validate:
+            self._raise_faults()
 
     def reset(self) -> SegmentMetric:
         """Forgets everything."""
@@ -135,29 +203,9 @@ class SegmentMetric(nn.Module):
         """
         self._raise_faults()
         return [
-            ClassCounts((upper * _LIMB + lower) / _LIMB**2, tp, fp, fn)
+            ClassCounts(((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS), tp, fp, fn)
             for upper, lower, tp, fp, fn in self.class_sums.tolist()
         ]
-
-    def _add_matches(
-        self, matches: SegmentMatches, scores: Tensor, gt_class: Tensor, pred_class: Tensor
-    ) -> None:
-        """Adds the matches of a batch; ``scores (B, G + 1)`` float64 in 0..1 are their IoUs."""
-        upper = (scores * _LIMB).floor()
-        lower = ((scores * _LIMB - upper) * _LIMB).round()
-        of_gt = [upper.long(), lower.long(), matches.is_tp, torch.zeros_like(matches.is_tp)]
-        self._add(gt_class, torch.stack([v.long() for v in (*of_gt, matches.is_fn)], -1))
-        zeros = torch.zeros_like(matches.is_fp)
-        of_pred = [zeros, zeros, zeros, matches.is_fp, zeros]
-        self._add(pred_class, torch.stack(of_pred, -1).long())
-
-    def _add(self, class_index: Tensor, values: Tensor) -> None:
-        """Adds rows ``(B, S, 5)`` to their classes ``(B, S)``; class -1 takes nothing."""
-        num_classes = len(self.class_sums)
-        sums = self.class_sums.new_zeros(num_classes + 1, 5)
-        rows = torch.where(class_index >= 0, class_index, num_classes).reshape(-1)
-        sums.index_add_(0, rows, values.reshape(-1, 5))
-        self.class_sums += sums[:num_classes]
 
     def _add_state(self, name: str, *shape: int) -> None:
         """A buffer of int64 sums that is reset, merged, synced and saved with the others."""
@@ -167,9 +215,6 @@ class SegmentMetric(nn.Module):
 
     def _states(self) -> list[Tensor]:
         return [getattr(self, name) for name in self._state_names]
-
-    def _add_faults(self, *numbers: Tensor) -> None:
-        self.faults += torch.stack(numbers)
 
     def _raise_faults(self) -> None:
         faults = dict(zip(self.fault_names, self.faults.tolist()))

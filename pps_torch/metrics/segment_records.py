@@ -1,0 +1,290 @@
+"""What became of each segment of an image: the metric's own counts, one row a segment."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.reserved import ABSENT
+from pps_torch.metrics.panoptic_quality import PanopticQuality
+from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
+from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.ops.dense_indices import dense_indices
+from pps_torch.ops.part_iou import part_overlaps
+from pps_torch.ops.part_pixels import part_pixels
+
+#: What can become of a segment. A crowd is ground truth that is not evaluated; a prediction is
+#: ignored when more than half of it lies on void and crowds of its class.
+VERDICTS = ("tp", "fp", "fn", "crowd", "ignored")
+
+
+class SegmentRecord(NamedTuple):
+    """One segment of one image.
+
+    A match is two records, one of each map, with the same IoUs. So sums of a class run over the
+    ground truth for TP and FN, and over the predictions for FP.
+
+    Attributes:
+        is_gt: whether it is of the ground truth.
+        index: its number in the image, as in :func:`segment_maps`; for PQ the segment id.
+        class_id: category id or scene id.
+        instance: the instance id in a PPS map or in a uid; None where it has none, and for PQ.
+        area: pixels.
+        verdict: one of :data:`VERDICTS`.
+        match: ``index`` of its match in the other map, None without one.
+        iou: mask IoU with the match, void and all by the metric's rule; None without a match.
+        part_iou: what the match counts with in PartPQ: the mean of ``part_ious``, or ``iou`` for
+            a class without parts; None without a match, and for PQ.
+        part_ious: IoU of each part label that is present in the match or in the segment, 0 is
+            background; empty without a match, for classes without parts, and for PQ.
+        taken_for: class of the segment of the other map that covers most of its pixels (the
+            first one of several); None where most of them, or none at all, lie on void.
+        taken_share: fraction of the segment's pixels that this segment, or void, covers.
+    """
+
+    is_gt: bool
+    index: int
+    class_id: int
+    instance: int | None
+    area: int
+    verdict: str
+    match: int | None
+    iou: float | None
+    part_iou: float | None
+    part_ious: dict[int, float]
+    taken_for: int | None
+    taken_share: float
+
+
+class ImageRecord(NamedTuple):
+    """One image.
+
+    Attributes:
+        segments: ground truth first, then predictions, each by ``index``.
+        confused_pixels: ``(C, C + 1)`` int64 pixels. Row: the class of a ground-truth segment
+            that is no crowd. Column: the class predicted there; the last one is void. Pixels of
+            ground-truth void and of crowds are in no row.
+    """
+
+    segments: list[SegmentRecord]
+    confused_pixels: Tensor
+
+
+def record_segments(
+    metric: PanopticQuality | PartPanopticQuality, pred: Any, gt: Any
+) -> list[ImageRecord]:
+    """Updates a metric and tells what became of each segment, from the same counts.
+
+    Counts of the records equal those that the metric adds, and so do the sums of the IoUs, to
+    the last bit, as far as a float holds them. This leaves the device.
+
+    Args:
+        metric: it counts the batch.
+        pred, gt: the two arguments of its ``update``.
+
+    Returns:
+        a record for each image of the batch, in the order of the flattened batch dimensions.
+
+    Raises:
+        TypeError, ValueError, RuntimeError: as ``update`` does.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch import EvalSpec
+        >>> metric = PartPanopticQuality(EvalSpec.load("cpp_default"))
+        >>> gt_uids = torch.tensor([[7, 7, 26_001_02]])                 # road, a car
+        >>> pps = torch.tensor([[[7, 7, 24]], [[0, 0, 1]], [[1, 1, 1]]])  # road, a person
+        >>> (image,) = record_segments(metric, pps, gt_uids)
+        >>> [(s.class_id, s.verdict, s.taken_for) for s in image.segments if s.is_gt]
+        [(7, 'tp', 7), (26, 'fn', 24)]
+    """
+    comparison = metric.compare(pred, gt)
+    metric.add(comparison)
+    return _image_records(comparison, metric)
+
+
+def segment_maps(
+    metric: PanopticQuality | PartPanopticQuality, pred: Any, gt: Any
+) -> tuple[Tensor, Tensor]:
+    """Which segment each pixel belongs to, by the ``index`` of the records.
+
+    Args:
+        metric: says what the ids mean; it counts nothing.
+        pred, gt: the two arguments of its ``update``.
+
+    Returns:
+        ground truth and prediction, ``(*B, H, W)`` integers, 0 is void.
+    """
+    if isinstance(metric, PanopticQuality):
+        return gt.panoptic_seg, pred.panoptic_seg
+    num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
+    uids, pps = gt.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
+    pixels = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
+    marks = pixels.mark()
+    tables = [dense_indices(m, metric.capacity, backend="torch") for m in (marks.gt, marks.pred)]
+    pixels.count_overlaps(*(t.index for t in tables), *(t.keys.shape[1] for t in tables))
+    gt_map, pred_map = (pixels.runs.expand(runs) for runs in (pixels.gt, pixels.pred))
+    return gt_map.view(gt.shape), pred_map.view(gt.shape)
+
+
+def _image_records(
+    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
+) -> list[ImageRecord]:
+    joint = comparison.joint.long().cpu()
+    gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
+    in_row = (gt_class >= 0) & ~comparison.is_crowd.cpu()
+    confused = _confused_pixels(joint, gt_class, pred_class, in_row, len(metric.class_ids))
+    gt_rows = _gt_rows(comparison, metric)
+    pred_rows = _pred_rows(comparison, metric)
+    taken = _taken_for(joint, pred_class), _taken_for(joint.mT, gt_class)
+    records = []
+    for image in range(len(joint)):
+        segments = [
+            *_records(True, gt_class[image], gt_rows[image], taken[0][image], metric.class_ids),
+            *_records(False, pred_class[image], pred_rows[image], taken[1][image], metric.class_ids),
+        ]
+        records.append(ImageRecord(segments, confused[image]))
+    return records
+
+
+class _Row(NamedTuple):
+    """What a record says besides its class and what it was taken for."""
+
+    instance: int
+    area: int
+    verdict: str
+    match: int
+    iou: float
+    score: float
+    part_ious: dict[int, float] | None
+
+
+def _gt_rows(
+    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
+) -> list[list[_Row]]:
+    matches = comparison.matches
+    verdicts = _verdicts(matches.pred_of_gt, matches.is_fn, "fn", "crowd")
+    columns = [
+        _instances(comparison, metric)[0].tolist(),
+        matches.gt_area.tolist(),
+        verdicts,
+        matches.pred_of_gt.tolist(),
+        matches.iou.tolist(),
+        comparison.scores.tolist(),
+        _part_ious(comparison),
+    ]
+    return [[_Row(*row) for row in zip(*of_image)] for of_image in zip(*columns)]
+
+
+def _pred_rows(
+    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
+) -> list[list[_Row]]:
+    matches = comparison.matches
+    of_match = matches.gt_of_pred
+    num_images, num_pred = of_match.shape
+    columns = [
+        _instances(comparison, metric)[1].tolist(),
+        matches.pred_area.tolist(),
+        _verdicts(of_match, matches.is_fp, "fp", "ignored"),
+        of_match.tolist(),
+        matches.iou.gather(1, of_match).tolist(),
+        comparison.scores.gather(1, of_match).tolist(),
+        [[None if comparison.parts is None else {}] * num_pred] * num_images,
+    ]
+    return [[_Row(*row) for row in zip(*of_image)] for of_image in zip(*columns)]
+
+
+def _verdicts(match: Tensor, is_wrong: Tensor, wrong: str, neither: str) -> list[list[str]]:
+    names = (neither, wrong, "tp")
+    kinds = torch.where(match > 0, 2, is_wrong.long())
+    return [[names[kind] for kind in of_image] for of_image in kinds.tolist()]
+
+
+def _records(
+    is_gt: bool,
+    classes: Tensor,
+    rows: list[_Row],
+    taken: list[tuple[int, float]],
+    class_ids: tuple[int, ...],
+) -> list[SegmentRecord]:
+    """The segments of one map that are there: of a class, and with pixels."""
+    records = []
+    for index, (class_index, row, (taken_for, share)) in enumerate(
+        zip(classes.tolist(), rows, taken)
+    ):
+        if class_index < 0 or row.area == 0:
+            continue
+        is_match = row.match > 0
+        records.append(
+            SegmentRecord(
+                is_gt=is_gt,
+                index=index,
+                class_id=class_ids[class_index],
+                instance=None if row.instance == ABSENT else row.instance,
+                area=row.area,
+                verdict=row.verdict,
+                match=row.match if is_match else None,
+                iou=row.iou if is_match else None,
+                part_iou=row.score if is_match and row.part_ious is not None else None,
+                part_ious=row.part_ious or {},
+                taken_for=None if taken_for < 0 else class_ids[taken_for],
+                taken_share=share,
+            )
+        )
+    return records
+
+
+def _instances(
+    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
+) -> tuple[Tensor, Tensor]:
+    """Instance ids of both maps, -1 where there is none."""
+    if comparison.parts is None:
+        classes = comparison.gt_class, comparison.pred_class
+        return tuple(torch.full_like(c, ABSENT) for c in classes)
+    slots = metric.capacity + 2
+
+    def of_keys(keys: Tensor) -> Tensor:
+        slot = (keys - 1) % slots
+        return torch.where((keys == 0) | (slot == metric.capacity + 1), ABSENT, slot)
+
+    return of_keys(comparison.parts.gt_keys), of_keys(comparison.parts.pred_keys)
+
+
+def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | None]]:
+    """IoU by part label of each ground-truth segment; None where PQ is counted."""
+    parts, matches = comparison.parts, comparison.matches
+    if parts is None:
+        return [[None] * matches.gt_area.shape[1]] * len(matches.gt_area)
+    overlaps = part_overlaps(
+        parts.gt_parts, parts.pred_parts, matches, comparison.gt_class, comparison.is_crowd
+    )
+    has_scores = parts.has_parts & (matches.pred_of_gt > 0)
+    is_label = overlaps.is_label & has_scores[:, :, None]
+    ious = (overlaps.intersection.double() / overlaps.union.clamp(min=1).double()).cpu()
+    tables: list[list[dict[int, float] | None]] = [[{} for _ in row] for row in matches.gt_area]
+    for image, segment, label in is_label.cpu().nonzero().tolist():
+        tables[image][segment][label] = float(ious[image, segment, label])
+    return tables
+
+
+def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float]]]:
+    """For each row of ``(B, R, O)`` overlaps: class of the largest, -1 for void, and its share."""
+    largest, other = joint.max(2)
+    classes = other_class.gather(1, other).tolist()
+    shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()
+    return [list(zip(*of_image)) for of_image in zip(classes, shares)]
+
+
+def _confused_pixels(
+    joint: Tensor, gt_class: Tensor, pred_class: Tensor, in_row: Tensor, num_classes: int
+) -> Tensor:
+    """``(B, C, C + 1)``: the joint counts, summed over the segments of each class."""
+    num_images = len(joint)
+    row = torch.where(in_row, gt_class, num_classes)
+    column = torch.where(pred_class >= 0, pred_class, num_classes)
+    pair = row[:, :, None] * (num_classes + 1) + column[:, None, :]
+    sums = joint.new_zeros(num_images, (num_classes + 1) ** 2)
+    sums.scatter_add_(1, pair.flatten(1), joint.flatten(1))
+    return sums.view(num_images, num_classes + 1, num_classes + 1)[:, :num_classes]

@@ -1,0 +1,129 @@
+"""Triton and torch leave the same bits in the state: random scenes, dtypes, splits, bad input."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair, remapped_spec
+from ops.twins import DEVICE, on_device
+
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+)
+
+BATCHES = (1, 3, 0)
+SPECS = {"cpp": EvalSpec.load("cpp_default"), "remapped": remapped_spec()}
+
+
+def expect_same_bits(make, images) -> None:
+    """Both backends, each image batch by batch; the state, faults and all."""
+    metrics = [make(backend=backend).to(DEVICE) for backend in ("torch", "triton")]
+    for metric in metrics:
+        for image in images:
+            metric.update(*on_device(tuple(image)))
+    one, other = (metric.state_dict() for metric in metrics)
+    for name, state in one.items():
+        assert torch.equal(other[name], state), name
+
+
+def panoptic_batch(rng: np.random.Generator, size, count: int):
+    """Arguments of PanopticQuality.update; capacities differ, and so may the dtypes."""
+    pairs = [panoptic_pair(rng, size) for _ in range(max(count, 1))]
+    kinds = (PanopticSegmentation, 0, 1, 13), (PanopticTarget, 2, 3, 17)
+    batch = []
+    for kind, ids, segments, capacity in kinds:
+        images = [
+            kind.from_segments(torch.from_numpy(p[ids]), p[segments], capacity=capacity)
+            for p in pairs
+        ]
+        images = kind(*(torch.stack(column)[:count] for column in zip(*images)))
+        dtype = INTEGER_DTYPES[rng.integers(len(INTEGER_DTYPES))]
+        batch.append(images._replace(panoptic_seg=images.panoptic_seg.to(dtype)))
+    return batch
+
+
+def part_batch(rng: np.random.Generator, size, count: int, spec):
+    """Arguments of PartPanopticQuality.update in the dtypes of files, or wider ones."""
+    pairs = [pps_pair(rng, size, spec) for _ in range(max(count, 1))]
+    pps, uids = (torch.from_numpy(np.stack(column))[:count] for column in zip(*pairs))
+    narrow = rng.random() < 0.5
+    return pps.to(torch.uint8 if narrow else torch.int16), uids.to(
+        torch.int32 if narrow else torch.int64
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (13, 7), (37, 31)])
+def test_panoptic_quality(size):
+    rng = np.random.default_rng(size)
+    images = [panoptic_batch(rng, size, count) for count in BATCHES]
+    expect_same_bits(functools.partial(PanopticQuality, CATEGORIES), images)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 17), (13, 7), (37, 31)])
+@pytest.mark.parametrize("spec", SPECS)
+def test_part_panoptic_quality(spec, size):
+    rng = np.random.default_rng(size)
+    images = [part_batch(rng, size, count, SPECS[spec]) for count in BATCHES]
+    expect_same_bits(functools.partial(PartPanopticQuality, SPECS[spec], capacity=20), images)
+
+
+def test_strided_maps():
+    rng = np.random.default_rng(0)
+    pps, uids = part_batch(rng, (9, 14), 2, SPECS["cpp"])
+    strided = pps.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), uids.mT.contiguous().mT
+    expect_same_bits(functools.partial(PartPanopticQuality, SPECS["cpp"], capacity=20), [strided])
+    pred, target = panoptic_batch(rng, (9, 14), 2)
+    pred = pred._replace(panoptic_seg=pred.panoptic_seg.mT.contiguous().mT)
+    target = target._replace(category_ids=target.category_ids.mT.contiguous().mT)
+    expect_same_bits(functools.partial(PanopticQuality, CATEGORIES), [(pred, target)])
+
+
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+def test_ids_outside_the_tables_are_counted_alike(dtype):
+    low = 0 if dtype == torch.uint8 else -3
+    ids = torch.arange(low, 120, dtype=torch.int64).to(dtype).view(1, 3, -1)
+    rows = torch.tensor([[3, 7, -1, 1, 9, 200]])
+    pred = PanopticSegmentation(ids, rows, *[rows] * 4, rows[:, 0])
+    target = PanopticTarget(ids.flip(2), rows, rows == 7, rows[:, 0])
+    expect_same_bits(functools.partial(PanopticQuality, CATEGORIES), [(pred, target)])
+    metric = PanopticQuality(CATEGORIES).update(pred, target)
+    assert metric.faults.min() > 0, "all kinds of faults were met"
+
+
+def test_odd_uids_instances_and_parts_are_counted_alike():
+    rng = np.random.default_rng(0)
+    pps = torch.from_numpy(rng.choice([-1, 0, 1, 3, 7, 11, 24, 26, 90, 255, 300], (2, 3, 11, 13)))
+    sids, iids, pids = rng.choice([7, 11, 24, 26, 98], (3, 2, 11, 13))
+    uids = np.where(pids > 11, sids * 100_000 + iids * 100 + pids, sids * 1000 + iids)
+    uids[:, 0, :6] = [-1, 255, 999, 7, 26, 2**33]
+    make = functools.partial(PartPanopticQuality, SPECS["cpp"], capacity=20)
+    expect_same_bits(make, [(pps, torch.from_numpy(uids))])
+    metric = make().update(pps, torch.from_numpy(uids))
+    assert metric.faults[:4].min() > 0 and metric.unknown_pixels > 0
+
+
+def test_segments_above_the_capacity_are_counted_alike():
+    uids = torch.tensor([[7, 8, 11, 24_001, 24_002, 26]])
+    pps = torch.tensor([[[7, 8, 11, 24, 24, 26]], [[0, 0, 0, 1, 2, 1]], [[1] * 6]])
+    make = functools.partial(PartPanopticQuality, SPECS["cpp"], capacity=3)
+    expect_same_bits(make, [(pps, uids)])
+    assert make().update(pps, uids).faults[4:].tolist() == [3, 3]
+
+
+def test_a_backend_that_cannot_run_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="^backend: .*'cuda'"):
+        PanopticQuality(CATEGORIES, backend="cuda")
+    with pytest.raises(ValueError, match="^backend: .*'numpy'"):
+        PartPanopticQuality(SPECS["cpp"], backend="numpy")
+    monkeypatch.setattr("pps_torch.ops.dispatch._IS_INTERPRETED", False)
+    uids = torch.tensor([[7]])
+    metric = PartPanopticQuality(SPECS["cpp"], backend="triton")
+    with pytest.raises(RuntimeError, match="cannot run: .*cpu"):
+        metric.update(torch.tensor([[[7]], [[0]], [[1]]]), uids)

@@ -1,0 +1,86 @@
+"""1,000 instances, 300 classes, 16 parts a class, a 4K image: nothing is a special case."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pps_torch import (
+    DatasetSpec,
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+)
+
+HEIGHT, WIDTH = 2160, 3840
+NUM_CLASSES, NUM_PARTS = 300, 16
+
+
+def grid() -> torch.Tensor:
+    """A map of 1,000 cells, 1..1000: 25 rows of 40, of 86 x 96 pixels each, void below them."""
+    cells = torch.arange(1, 1001).view(25, 40).repeat_interleave(96, 1).repeat_interleave(86, 0)
+    return torch.nn.functional.pad(cells, (0, WIDTH - 40 * 96, 0, HEIGHT - 25 * 86))
+
+
+def large_spec() -> EvalSpec:
+    """Things 1..300, each with 16 parts; evaluation ids are the dataset's."""
+    parts = [f"part {pid}" for pid in range(1, NUM_PARTS + 1)]
+    classes = {f"class {sid}": parts for sid in range(1, NUM_CLASSES + 1)}
+    sids = range(1, NUM_CLASSES + 1)
+    sid_pids = {s * 100 + p: s * 100 + p for s in sids for p in range(1, NUM_PARTS + 1)}
+    dataset = {
+        "name": "large",
+        "scene_class2part_classes": classes,
+        "scene_classes_with_instances": list(classes),
+        "scene_class2color": {name: [1, 2, 3] for name in classes},
+        "countable_pids_groupings": {},
+    }
+    spec = {
+        "version": "2.0",
+        "ignore_label": 999,
+        "dataset_sid2eval_sid": {**{sid: sid for sid in sids}, "DEFAULT": "IGNORED"},
+        "dataset_sid_pid2eval_sid_pid": {**sid_pids, "DEFAULT": "IGNORED"},
+        "eval_sid_things": list(sids),
+        "eval_sid_stuff": [],
+        "eval_sid_parts": list(sids),
+        "eval_sid_no_parts": [],
+        "eval_sid_pid2eval_pid_flat": {key: key % 100 for key in sid_pids},
+        "eval_sid2scene_label": dict(zip(sids, classes)),
+        "eval_pid_flat2scene_part_label": dict(enumerate(parts, 1)),
+    }
+    return EvalSpec.from_dict(spec, DatasetSpec.from_dict(dataset))
+
+
+def test_panoptic_quality():
+    cells = grid()
+    rows = torch.arange(1000) % NUM_CLASSES
+    unused = torch.zeros(1000)
+    target = PanopticTarget(cells, rows, unused > 0, torch.tensor(1000))
+    # The prediction ends 6 pixels early in each row of cells: IoU 80 / 86.
+    pred_map = cells * (torch.arange(HEIGHT)[:, None] % 86 < 80)
+    pred = PanopticSegmentation(pred_map, rows, unused > 0, *[unused] * 3, torch.tensor(1000))
+    categories = [{"id": i, "name": f"class {i}", "isthing": 1} for i in range(NUM_CLASSES)]
+    result = PanopticQuality(categories).update(pred, target).compute()
+    assert result.summary["All"]["PQ"] == pytest.approx(80 / 86, abs=1e-12)
+    assert [row["tp"] for row in result.per_class.values()] == [4] * 100 + [3] * 200
+
+
+def test_part_panoptic_quality():
+    spec, cells = large_spec(), grid()
+    inside = cells > 0
+    sids, iids = (cells - 1) % NUM_CLASSES + 1, (cells - 1) % 1000
+    columns = torch.arange(WIDTH) % 96 // 6 + 1  # 16 parts, 6 pixels wide
+    uids = (sids * 100_000 + iids * 100 + columns) * inside
+    # All parts agree but the first, of which the prediction has half as part 2.
+    parts = columns + (torch.arange(WIDTH) % 96 < 3) * (columns == 1)
+    pps = torch.stack([sids * inside, iids, parts.expand_as(cells)])
+    metric = PartPanopticQuality(spec, capacity=1000).update(pps, uids)
+    result = metric.compute()
+    background, first, second, others = 1.0, 3 / 6, 6 / 9, 14.0
+    expected = (background + first + second + others) / 17
+    assert result.summary["PartPQ"] == pytest.approx(expected, abs=1e-12)
+    assert sum(row["tp"] for row in result.per_class.values()) == 1000
+    with pytest.raises(ValueError, match="1 ground-truth segments above .*; 1 predicted segments"):
+        PartPanopticQuality(spec, capacity=999).update(pps, uids).compute()

@@ -1,0 +1,142 @@
+"""The records of segments: their sums are the metric's, and each says what happened."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from factories import CATEGORIES, panoptic_pair, pps_pair, specs
+
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+)
+from pps_torch.metrics.segment_records import record_segments, segment_maps
+from pps_torch.ops.class_sums import LIMB_BITS
+
+SPECS = specs()
+CPP = EvalSpec.load("cpp_default")
+
+
+def sums_of(records, class_ids) -> dict[int, tuple[float, int, int, int]]:
+    """(IoU sum, TP, FP, FN) of each class, by the rule that the records' docstring gives."""
+    sums = {class_id: [0, 0, 0, 0] for class_id in class_ids}
+    for segment in (s for record in records for s in record.segments):
+        of_class = sums[segment.class_id]
+        if segment.is_gt and segment.verdict == "tp":
+            score = segment.iou if segment.part_iou is None else segment.part_iou
+            of_class[0] += int(score * 2 ** (2 * LIMB_BITS))
+            of_class[1] += 1
+        of_class[2] += not segment.is_gt and segment.verdict == "fp"
+        of_class[3] += segment.is_gt and segment.verdict == "fn"
+    return {key: (iou / 2 ** (2 * LIMB_BITS), *counts) for key, (iou, *counts) in sums.items()}
+
+
+def expect_sums(metric, records):
+    computed = {
+        class_id: (row["iou"], row["tp"], row["fp"], row["fn"])
+        for class_id, row in metric.compute().per_class.items()
+    }
+    assert sums_of(records, metric.class_ids) == computed
+
+
+def expect_consistent(record, gt_map, pred_map):
+    """Areas are those of the maps, matches are mutual, parts have the mean that counted."""
+    areas = [torch.bincount(m.flatten(), minlength=1000).tolist() for m in (pred_map, gt_map)]
+    by_index = {(s.is_gt, s.index): s for s in record.segments}
+    assert len(by_index) == len(record.segments)
+    for segment in record.segments:
+        assert areas[segment.is_gt][segment.index] == segment.area > 0
+        assert (segment.verdict == "tp") == (segment.match is not None) == (segment.iou is not None)
+        if segment.match is not None:
+            partner = by_index[not segment.is_gt, segment.match]
+            assert partner.match == segment.index and partner.class_id == segment.class_id
+            assert (partner.iou, partner.part_iou) == (segment.iou, segment.part_iou)
+            assert segment.taken_for == segment.class_id or not segment.is_gt
+        if segment.part_ious:
+            mean = sum(segment.part_ious.values()) / len(segment.part_ious)
+            assert segment.part_iou == pytest.approx(mean, abs=1e-15)
+        assert 0 < segment.taken_share <= 1
+
+
+@pytest.mark.parametrize("spec_name", SPECS)
+def test_sums_of_part_records_are_those_of_the_metric(spec_name, device):
+    spec, rng = SPECS[spec_name], np.random.default_rng(1)
+    metric, plain = (PartPanopticQuality(spec).to(device) for _ in range(2))
+    records, verdicts = [], set()
+    for _ in range(30):
+        pairs = [pps_pair(rng, (9, 14), spec) for _ in range(2)]
+        pps, uids = (torch.from_numpy(np.stack(maps)).to(device) for maps in zip(*pairs))
+        of_batch = record_segments(metric, pps, uids)
+        plain.update(pps, uids)
+        maps = segment_maps(metric, pps, uids)
+        for record, gt_map, pred_map in zip(of_batch, *maps):
+            expect_consistent(record, gt_map.cpu(), pred_map.cpu())
+            evaluated = sum(s.area for s in record.segments if s.is_gt and s.verdict != "crowd")
+            assert int(record.confused_pixels.sum()) == evaluated
+        records += of_batch
+        verdicts |= {s.verdict for record in of_batch for s in record.segments}
+    expect_sums(metric, records)
+    assert torch.equal(metric.class_sums, plain.class_sums)
+    assert {"tp", "fp", "fn"} <= verdicts
+
+
+def test_sums_of_panoptic_records_are_those_of_the_metric(device):
+    rng, metric = np.random.default_rng(2), PanopticQuality(CATEGORIES).to(device)
+    records = []
+    for _ in range(120):
+        pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
+        pred_ids, gt_ids = (torch.from_numpy(ids).to(device) for ids in (pred_ids, gt_ids))
+        pred = PanopticSegmentation.from_segments(pred_ids, pred_segments)
+        target = PanopticTarget.from_segments(gt_ids, gt_segments)
+        (record,) = record_segments(metric, pred, target)
+        expect_consistent(record, *(m.cpu() for m in segment_maps(metric, pred, target)))
+        assert all(s.part_iou is None and not s.part_ious for s in record.segments)
+        records.append(record)
+    expect_sums(metric, records)
+    assert {s.verdict for r in records for s in r.segments} == {"tp", "fp", "fn", "crowd", "ignored"}
+
+
+def test_each_record_says_what_happened():
+    """Road; a car found, a car taken for a person; an invented sky; a person on void."""
+    # road road car1 car1 car2 car2 void void | road sky car1 car1 person person person2 void
+    gt_uids = torch.tensor([[7, 7, 26_001_02, 26_001_05, 26_002_01, 26_002_01, 0, 0]])
+    pps = torch.tensor(
+        [
+            [7, 23, 26, 26, 24, 24, 24, 255],
+            [0, 0, 4, 4, 1, 1, 2, 0],
+            [1, 1, 2, 1, 1, 1, 1, 255],
+        ]
+    ).view(3, 1, 8)
+    (record,) = record_segments(PartPanopticQuality(CPP), pps, gt_uids)
+    rows = [(s.is_gt, s.class_id, s.instance, s.area, s.verdict) for s in record.segments]
+    assert rows == [
+        (True, 7, 0, 2, "fn"),
+        (True, 26, 1, 2, "tp"),
+        (True, 26, 2, 2, "fn"),
+        (False, 7, 0, 1, "fp"),
+        (False, 23, 0, 1, "fp"),
+        (False, 24, 1, 2, "fp"),
+        (False, 24, 2, 1, "ignored"),
+        (False, 26, 4, 2, "tp"),
+    ]
+    car = record.segments[1]
+    # Part 2 is right; 5 is missed; 1 is invented; no pixel is background in both.
+    assert car.part_ious == {0: 1.0, 1: 0.0, 2: 1.0, 5: 0.0} and car.part_iou == 0.5
+    assert (car.iou, car.taken_for, record.segments[2].taken_for) == (1.0, 26, 24)
+    confused = {
+        (CPP.eval_sids[i], (*CPP.eval_sids, None)[j]): int(record.confused_pixels[i, j])
+        for i, j in record.confused_pixels.nonzero().tolist()
+    }
+    assert confused == {(7, 7): 1, (7, 23): 1, (26, 26): 2, (26, 24): 2}
+
+
+def test_records_are_as_strict_as_the_metric():
+    metric = PartPanopticQuality(CPP, validate=True)
+    with pytest.raises(ValueError, match="three-digit"):
+        record_segments(metric, torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
+    with pytest.raises(ValueError, match="gt_uids"):
+        record_segments(metric, torch.zeros(3, 1, 1).long(), torch.zeros(1).long())

@@ -28,6 +28,8 @@ from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
 from pps_torch.pipelines.unknown_ids import UnknownIds
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
+    PALETTES,
+    VOID_ENTRY,
     LegendEntry,
     colorize_panoptic,
     colorize_pps,
@@ -44,7 +46,7 @@ _MAP_SUFFIXES = (".png", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class _Drawing:
-    """A coloured map ``(3, H, W)``, where it is void ``(H, W)``, and what its colours mean."""
+    """A coloured map ``(3, H, W)``, where it is void ``(H, W)``, and the classes in it."""
 
     colored: Tensor
     void: Tensor
@@ -59,6 +61,7 @@ def visualize(
     *,
     photos: Path | str | None = None,
     panoptic_json: Path | str | None = None,
+    palette: str = "class",
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
     """Draws maps: ``<name>_colored.png``, and ``<name>_overlay.png`` where there are photos.
@@ -72,6 +75,8 @@ def visualize(
         photos: folder of photos, which are resized to the maps; see
             :func:`pps_torch.io.pairing.find_photos`.
         panoptic_json: segments of COCO panoptic PNGs.
+        palette: ``"class"``, the colours of the data set, or ``"colorblind"``; see
+            :func:`pps_torch.visualization.colorize_pps`.
 
     Returns:
         The output folder.
@@ -79,6 +84,8 @@ def visualize(
     Raises:
         InputError, SpecError: names the file, what was expected and what was found.
     """
+    if palette not in PALETTES:
+        raise InputError(f"--palette: expected one of {PALETTES}, found {palette!r}")
     maps, output_dir = Path(maps), Path(output_dir)
     folder = maps if maps.is_dir() else maps.parent
     unknown_ids = None
@@ -86,15 +93,17 @@ def visualize(
         spec = EvalSpec.load(eval_spec)
         known = {*spec.eval_sids, spec.ignore_label}
         unknown_ids = UnknownIds("the scene classes", known, "are drawn void", spec.name)
-        paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids)
+        paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
         panoptic_file = PanopticFile.load(panoptic_json, folder)
-        paths, draw = _panoptic_artist(panoptic_file, maps, _categories(eval_spec))
+        categories = _categories(eval_spec)
+        paths, draw = _panoptic_artist(panoptic_file, maps, categories, palette)
     arguments = {
         "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
         "maps": maps,
         "photos": photos and Path(photos),
         "panoptic_json": panoptic_json and Path(panoptic_json),
+        "palette": palette,
     }
     job = _Job(
         draw=draw,
@@ -142,13 +151,15 @@ class _Job:
         with naming(str(path)):
             drawing = self.draw(path, self.device)
         size = tuple(drawing.void.shape)
-        key = legend(drawing.entries, size).to(self.device)
-        layers = [drawing.colored]
+        # Void is black in the map; over a photo it is the photo.
+        void_entry = [VOID_ENTRY] if drawing.void.any() else []
+        pages = [with_legend(drawing.colored, legend([*drawing.entries, *void_entry], size))]
         if photo_file:
             photo = torch.from_numpy(read_photo(photo_file[0], size)).to(self.device)
-            layers.append(overlay(photo, drawing.colored, drawing.void))
-        for picture, layer in zip(pictures, layers):
-            write_rgb(picture, with_legend(layer, key).cpu().numpy())
+            blend = overlay(photo, drawing.colored, drawing.void)
+            pages.append(with_legend(blend, legend(drawing.entries, size)))
+        for picture, page in zip(pictures, pages):
+            write_rgb(picture, page.cpu().numpy())
         record = {"unknown_ids": drawing.unknown_ids}
         self.output.finish(name, record)
         return record
@@ -169,7 +180,7 @@ def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
 
 
 def _pps_artist(
-    spec: EvalSpec, unknown_ids: UnknownIds
+    spec: EvalSpec, unknown_ids: UnknownIds, palette: str
 ) -> Callable[[Path, torch.device], _Drawing]:
     def draw(path: Path, device: torch.device) -> _Drawing:
         if count_channels(path) == 3:
@@ -180,7 +191,9 @@ def _pps_artist(
             pps = ground_truth_pps(torch.from_numpy(read_id_map(path)).to(device), spec)
             examined = {"unknown": [], "highest": 0}
         void = pps[0] == spec.ignore_label
-        return _Drawing(colorize_pps(pps, spec), void, pps_legend_entries(pps, spec), examined)
+        colored = colorize_pps(pps, spec, palette=palette)
+        entries = pps_legend_entries(pps, spec, palette=palette)
+        return _Drawing(colored, void, entries, examined)
 
     return draw
 
@@ -203,7 +216,7 @@ def _categories(eval_spec: Path | str) -> list[dict[str, Any]]:
 
 
 def _panoptic_artist(
-    panoptic_file: PanopticFile, maps: Path, categories: list[dict[str, Any]]
+    panoptic_file: PanopticFile, maps: Path, categories: list[dict[str, Any]], palette: str
 ) -> tuple[Sequence[Path], Callable[[Path, torch.device], _Drawing]]:
     annotations = {
         annotation.png: annotation
@@ -221,8 +234,8 @@ def _panoptic_artist(
         ids = torch.from_numpy(read_rgb_ids(path)).to(device)
         with naming(f"{annotation.where}: {path}"):
             panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
-        colored = colorize_panoptic(panoptic, categories)
-        entries = panoptic_legend_entries(panoptic, categories)
+        colored = colorize_panoptic(panoptic, categories, palette=palette)
+        entries = panoptic_legend_entries(panoptic, categories, palette=palette)
         return _Drawing(colored, panoptic.panoptic_seg == 0, entries)
 
     return list(annotations), draw

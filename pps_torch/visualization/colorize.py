@@ -10,40 +10,62 @@ from pps_torch.formats.checks import check_integer, check_ndim
 from pps_torch.formats.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colors import (
-    BOUNDARY_COLOR,
     NUM_SHADES,
     VOID_COLOR,
     category_colors,
     shade,
     spec_paints,
 )
+from pps_torch.visualization.segments import pps_segments
+from pps_torch.visualization.shades import instance_shades, neighbour_differences
 
 
-def colorize_pps(pps: Tensor, spec: EvalSpec, *, boundaries: bool = True) -> Tensor:
+def colorize_pps(
+    pps: Tensor, spec: EvalSpec, *, boundaries: bool = True, palette: str = "class"
+) -> Tensor:
     """Draws a PPS map.
 
-    A stuff class has its colour of the spec; the instances of a thing class have shades of it
-    (instance 1, and pixels without an instance, the colour itself); parts have tints around the
-    shade of their instance; void is black.
+    A stuff class has its colour of the palette; the instances of a thing class have shades of it
+    (pixels without an instance, and instance 1, the colour itself), clearly different where they
+    touch (:mod:`pps_torch.visualization.shades` has the rule); parts have tints around the shade
+    of their instance; void is black.
+
+    On CUDA this waits for the device three times: to check the ids, and for the list of instances
+    that touch, to the host and back.
 
     Args:
         pps: ``(*B, 3, H, W)`` integers: scene class, instance, part.
         spec: what the ids mean.
         boundaries: draw a white line of one pixel between neighbouring segments.
+        palette: ``"class"``, the colours of the data set; or ``"colorblind"``, the colours of Okabe
+            and Ito, and further ones that dichromats tell apart
+            (:mod:`pps_torch.visualization.colorblind`).
 
     Returns:
         ``(*B, 3, H, W)`` uint8, RGB.
 
     Raises:
         ValueError: for a scene class or part that the spec does not have, naming it.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch import EvalSpec
+        >>> pps = torch.tensor([[[23, 26, 26]], [[0, 1, 2]], [[1, 255, 255]]])  # sky, two cars
+        >>> colorize_pps(pps, EvalSpec.load("cpp_default"), boundaries=False)[:, 0].T
+        tensor([[ 70, 130, 180],
+                [  0,   0, 142],
+                [ 33,  83, 209]], dtype=torch.uint8)
     """
     paint = paint_map(pps, spec)
-    sids, iids, _ = pps.unbind(-3)
-    shade_index = (iids.int() - 1).clamp_(min=0).remainder_(NUM_SHADES)
-    colors = spec_paints(spec, pps.device).colors
-    picture = _look_up(colors.flatten(0, 1), shade_index.add_(paint, alpha=NUM_SHADES))
+    paints = spec_paints(spec, pps.device, palette)
+    rows, sids, numbers = pps_segments(pps, len(paints.paint_of_sid_pid))
+    groups = torch.where(numbers > 0, sids, ABSENT)
+    differences = neighbour_differences(rows)
+    shades = instance_shades(rows, differences, groups, numbers)
+    paint_and_shade = paint.mul_(NUM_SHADES).add_(take(shades, rows))
+    picture = look_up(paints.colors.flatten(0, 1), paint_and_shade)
     if boundaries:
-        _draw_boundaries(picture, sids, iids)
+        _draw_boundaries(picture, differences)
     return picture
 
 
@@ -52,17 +74,19 @@ def colorize_panoptic(
     categories: list[dict],
     *,
     boundaries: bool = True,
+    palette: str = "class",
 ) -> Tensor:
     """Draws a panoptic segmentation, prediction or target.
 
     A stuff segment has the colour of its category, the segments of a thing category have shades
-    of it (the first one the colour itself), void is black.
+    of it, clearly different where they touch (the first one the colour itself), void is black.
 
     Args:
         panoptic: its ``panoptic_seg`` ``(*B, H, W)`` and ``category_ids`` ``(*B, S)`` are drawn.
         categories: COCO category dicts: ``id``, ``isthing``, and ``color`` (a default where it
             is missing).
         boundaries: draw a white line of one pixel between neighbouring segments.
+        palette: ``"class"``, the colours of the categories, or ``"colorblind"``.
 
     Returns:
         ``(*B, 3, H, W)`` uint8, RGB.
@@ -73,40 +97,47 @@ def colorize_panoptic(
     """
     category_index = segment_category_index(panoptic, categories)  # (*B, S)
     device = category_index.device
-    is_thing = torch.tensor([bool(c["isthing"]) for c in categories], device=device)
-    colors = torch.tensor(category_colors(categories), dtype=torch.uint8, device=device)
-
+    is_thing = torch.tensor([bool(c["isthing"]) for c in categories], device=device).bool()
+    colors = category_colors(categories, palette)
+    colors = torch.tensor(colors, dtype=torch.uint8, device=device).view(-1, 3)
     same_category = category_index.unsqueeze(-1) == category_index.unsqueeze(-2)
-    number_in_category = same_category.tril(-1).sum(-1)
-    segment_colors = shade(colors[category_index], number_in_category * is_thing[category_index])
-    void = torch.tensor(VOID_COLOR, dtype=torch.uint8, device=device)
-    table = torch.cat([void.expand(*segment_colors.shape[:-2], 1, 3), segment_colors], dim=-2)
+    number = same_category.tril().sum(-1)  # from 1 on, in each category
 
-    batch, rows = table.shape[:-2], table.shape[-2]
-    first_row = torch.arange(0, batch.numel() * rows, rows, device=device).view(*batch, 1, 1)
-    ids = panoptic.panoptic_seg
-    picture = _look_up(table.flatten(0, -2), ids + first_row)
+    # The table of segments: image by image, each beginning with void.
+    groups = _after_void(torch.where(is_thing[category_index], category_index, ABSENT), ABSENT)
+    numbers = torch.where(groups >= 0, _after_void(number, 0), 0)
+    colors = _after_void(colors[category_index].mT, VOID_COLOR[0]).mT
+    *batch, num_rows = groups.shape
+    first_row = torch.arange(0, groups.numel(), num_rows, device=device).view(*batch, 1, 1)
+    rows = panoptic.panoptic_seg + first_row
+    differences = neighbour_differences(rows)
+    shades = instance_shades(rows, differences, groups.flatten(), numbers.flatten())
+    picture = look_up(shade(colors.flatten(0, -2), shades), rows)
     if boundaries:
-        _draw_boundaries(picture, ids)
+        _draw_boundaries(picture, differences)
     return picture
 
 
-def paint_map(pps: Tensor, spec: EvalSpec) -> Tensor:
-    """``(*B, H, W)`` int32: which of the spec's ``Paints`` each pixel of a PPS map has."""
-    check_integer("pps", pps)
-    check_ndim("pps", pps, 3, "(*B, 3, H, W)")
+def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
+    """``(*B, H, W)`` int32: which of the spec's ``Paints`` each pixel of a PPS map has.
+
+    Raises:
+        TypeError, ValueError: for a map that does not fit the spec; ``name`` is what they call it.
+    """
+    check_integer(name, pps)
+    check_ndim(name, pps, 3, "(*B, 3, H, W)")
     if pps.shape[-3] != 3:
-        raise ValueError(f"pps: expected shape (*B, 3, H, W), got {tuple(pps.shape)}")
+        raise ValueError(f"{name}: expected shape (*B, 3, H, W), got {tuple(pps.shape)}")
     sids, iids, pids = pps.unbind(-3)
     if iids.numel() and iids.min() < 0:
-        raise ValueError(f"pps: expected instance numbers >= 0, got {int(iids.min())}")
+        raise ValueError(f"{name}: expected instance numbers >= 0, got {int(iids.min())}")
     paint_of = spec_paints(spec, pps.device).paint_of_sid_pid
     rows, columns = paint_of.shape
     if not (_all_below(rows, sids) and _all_below(columns, pids)):
-        raise ValueError(_unknown_ids(sids, pids, spec))
-    paint = _take(paint_of.flatten(), torch.add(pids, sids.int(), alpha=columns))
-    if (paint < 0).any():
-        raise ValueError(_unknown_ids(sids, pids, spec))
+        raise ValueError(f"{name}: {_unknown_ids(sids, pids, spec)}")
+    paint = take(paint_of.flatten(), torch.add(pids.int(), sids.int(), alpha=columns))
+    if paint.numel() and paint.min() < 0:
+        raise ValueError(f"{name}: {_unknown_ids(sids, pids, spec)}")
     return paint
 
 
@@ -127,23 +158,28 @@ def segment_category_index(
     return is_listed.int().argmax(-1)
 
 
-def _look_up(table: Tensor, index: Tensor) -> Tensor:
+def look_up(table: Tensor, index: Tensor) -> Tensor:
     """Rows of a table ``(N, 3)`` at each pixel: ``(*B, H, W)`` to ``(*B, 3, H, W)``."""
-    return torch.stack([_take(channel, index) for channel in table.T.contiguous()], dim=-3)
+    return torch.stack([take(channel, index) for channel in table.T.contiguous()], dim=-3)
 
 
-def _take(table: Tensor, index: Tensor) -> Tensor:
+def take(table: Tensor, index: Tensor) -> Tensor:
+    """Values of a table ``(N,)`` at each pixel, in the shape of ``index``."""
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
-def _draw_boundaries(picture: Tensor, *id_maps: Tensor) -> None:
-    """Paints, in place, each pixel whose right or lower neighbour differs in one of the maps."""
-    edges = torch.zeros_like(id_maps[0], dtype=torch.bool)
-    for ids in id_maps:
-        edges[..., :, :-1] |= ids[..., :, :-1] != ids[..., :, 1:]
-        edges[..., :-1, :] |= ids[..., :-1, :] != ids[..., 1:, :]
-    for channel, value in zip(picture.unbind(-3), BOUNDARY_COLOR, strict=True):
-        channel.masked_fill_(edges, value)
+def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> None:
+    """Paints white, in place, each pixel whose right or lower neighbour differs."""
+    right, lower = differences
+    white = picture.new_zeros(picture.shape[:-3] + picture.shape[-2:])
+    white[..., :, :-1] |= right
+    white[..., :-1, :] |= lower
+    torch.maximum(picture, white.mul_(255).unsqueeze(-3), out=picture)
+
+
+def _after_void(segments: Tensor, of_void: int) -> Tensor:
+    """A table ``(*B, S)`` of segments with a first column for void."""
+    return torch.cat([segments.new_full((*segments.shape[:-1], 1), of_void), segments], dim=-1)
 
 
 def _all_below(end: int, ids: Tensor) -> bool:
@@ -157,11 +193,11 @@ def _unknown_ids(sids: Tensor, pids: Tensor, spec: EvalSpec) -> str:
     unknown_sids = sorted({sid for sid, _ in pairs} - known_sids)
     if unknown_sids:
         known = ", ".join(map(str, spec.eval_sids))
-        return f"pps: scene classes {unknown_sids} are not in {spec.name}, which has {known}"
+        return f"scene classes {unknown_sids} are not in {spec.name}, which has {known}"
     known_pids = {sid: {0, spec.ignore_label, *spec.part_pids.get(sid, (1,))} for sid in known_sids}
     unknown_pairs = [
         f"{sid}_{pid:02d}"
         for sid, pid in pairs
         if sid != spec.ignore_label and pid not in known_pids[sid]
     ]
-    return f"pps: parts {', '.join(unknown_pairs)} (scene class_part) are not in {spec.name}"
+    return f"parts {', '.join(unknown_pairs)} (scene class_part) are not in {spec.name}"

@@ -1,10 +1,12 @@
 """Colours of classes, instances and parts: the same ones every time.
 
-Shades and tints are computed in OKLab, where equal steps look equally large.
+A class has its colour, its instances have shades of it, its parts have tints around it, which are
+shaded like the class. All is computed in OKLab, where equal steps look equally large.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,21 +14,32 @@ import torch
 from torch import Tensor
 
 from pps_torch.specs import EvalSpec
+from pps_torch.visualization.colorblind import colorblind_colors
+from pps_torch.visualization.oklab import (
+    cartesian,
+    limit_chroma,
+    oklab_to_rgb,
+    polar,
+    rgb_to_oklab,
+    scale_chroma,
+)
 
+PALETTES = ("class", "colorblind")
 VOID_COLOR = (0, 0, 0)
-BOUNDARY_COLOR = (255, 255, 255)
-NUM_SHADES = 64  # instance numbers n and n + 64 of a class share a shade
 
-_LMS_FROM_RGB = (
-    (0.4122214708, 0.5363325363, 0.0514459929),
-    (0.2119034982, 0.6806995451, 0.1073969566),
-    (0.0883024619, 0.2817188376, 0.6299787005),
-)
-_OKLAB_FROM_LMS = (
-    (0.2104542553, 0.7936177850, -0.0040720468),
-    (1.9779984951, -2.4285922050, 0.4505937099),
-    (0.0259040371, 0.7827717662, -0.8086757660),
-)
+NUM_LEVELS = 5  # of lightness; shades of different levels are clearly different
+_NUM_VARIANTS = 13  # of each level, in hue and chroma
+NUM_SHADES = NUM_LEVELS * _NUM_VARIANTS
+_LEVEL_STEP = 0.1
+_DARKEST, _LIGHTEST = 0.25, 0.92
+_CHROMA_RANGE, _HUE_RANGE = 0.45, 0.6  # of variants: a fraction of the chroma, radians
+_LEAST_CHROMA = 0.05  # of the variants of grey
+_GOLDEN_ANGLE = 2.399963229728653
+
+# Dichromats tell parts apart by lightness.
+_PART_LIGHTNESS_RANGE = {"class": 0.18, "colorblind": 0.26}
+
+Color = tuple[int, int, int]
 
 
 class Paints(NamedTuple):
@@ -45,13 +58,16 @@ class Paints(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def spec_paints(spec: EvalSpec, device: torch.device) -> Paints:
+def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
     """The paints of ``spec`` on ``device``, computed once."""
+    is_thing_class = [sid in spec.things for sid in spec.eval_sids]
+    class_colors = palette_colors(list(spec.colors.values()), is_thing_class, palette)
+    lightness_range = _PART_LIGHTNESS_RANGE[palette]
     members, colors, is_thing = [], [VOID_COLOR], [False]
-    for sid in spec.eval_sids:
+    for sid, class_color in zip(spec.eval_sids, class_colors, strict=True):
         pids = spec.part_pids.get(sid, ())
         members += [(sid, pid) for pid in (0, *pids)]
-        colors += [spec.colors[sid], *part_colors(spec.colors[sid], len(pids))]
+        colors += [class_color, *part_colors(class_color, len(pids), lightness_range)]
         is_thing += [sid in spec.things] * (1 + len(pids))
 
     rows, columns = (max(spec.ignore_label, *ids) + 1 for ids in zip(*members, strict=True))
@@ -69,15 +85,54 @@ def spec_paints(spec: EvalSpec, device: torch.device) -> Paints:
     return Paints(paint_of_sid_pid.to(device), shades.to(device), tuple(members))
 
 
-def category_colors(categories: list[dict]) -> list[tuple[int, int, int]]:
-    """The colour of each COCO category: its ``color``, or else the default of its place."""
-    return [tuple(c.get("color") or default_color(place)) for place, c in enumerate(categories)]
+def category_colors(categories: list[dict], palette: str = "class") -> list[Color]:
+    """The colour of each COCO category in a palette.
+
+    ``"class"``: its ``color``, or else the default of its place in the list.
+    """
+    own = [tuple(c.get("color") or default_color(place)) for place, c in enumerate(categories)]
+    return palette_colors(own, [bool(c["isthing"]) for c in categories], palette)
 
 
-def default_color(index: int) -> tuple[int, int, int]:
+def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str) -> list[Color]:
+    """The colours of classes in a palette: their own, or colour-blind-safe ones.
+
+    The first colours of :func:`colorblind_colors` differ most: things share them, stuff the rest.
+    Class by class, each takes the nearest to its own that is left.
+
+    Raises:
+        ValueError: for a palette that is not one of ``PALETTES``.
+    """
+    if palette not in PALETTES:
+        raise ValueError(f"palette: expected one of {PALETTES}, got {palette!r}")
+    if palette == "class":
+        return list(own)
+    safe = colorblind_colors(len(own))
+    things = [place for place in range(len(own)) if is_thing[place]]
+    stuff = [place for place in range(len(own)) if not is_thing[place]]
+    color_of = _nearest_first(things, own, safe[: len(things)])
+    color_of |= _nearest_first(stuff, own, safe[len(things) :])
+    return [color_of[place] for place in range(len(own))]
+
+
+def _nearest_first(
+    places: Sequence[int], own: Sequence[Color], colors: Sequence[Color]
+) -> dict[int, Color]:
+    """One of as many colours for each place, the nearest to its own that is left."""
+    left = list(colors)
+    labs = rgb_to_oklab(torch.tensor([*own, *colors], dtype=torch.uint8))
+    distances = torch.cdist(labs[: len(own)], labs[len(own) :]).tolist()
+    taken = {}
+    for place in places:
+        nearest = min(left, key=lambda color: distances[place][colors.index(color)])
+        left.remove(nearest)
+        taken[place] = nearest
+    return taken
+
+
+def default_color(index: int) -> Color:
     """One of endlessly many colours; neighbours differ in hue, lightness and chroma."""
-    golden_angle = 2.399963229728653
-    hue = torch.tensor(index * golden_angle, dtype=torch.float64)
+    hue = torch.tensor(index * _GOLDEN_ANGLE, dtype=torch.float64)
     lightness = (0.62, 0.78, 0.5)[index % 3]
     chroma = (0.16, 0.11)[index // 3 % 2]
     lab = torch.stack([torch.full_like(hue, lightness), chroma * hue.cos(), chroma * hue.sin()])
@@ -85,59 +140,52 @@ def default_color(index: int) -> tuple[int, int, int]:
 
 
 def shade(colors: Tensor, index: Tensor) -> Tensor:
-    """Shades of colours: lighter or darker, hue a little turned; shade 0 is the colour itself.
+    """Shades of colours; shade 0 is the colour itself.
+
+    Shade ``i`` has level ``i % NUM_LEVELS``: levels are 0.1 or more apart in OKLab lightness, five
+    times what the eye can tell, and successive ones 0.2 or more. Shades of one level differ a
+    little in hue and chroma. What the screen cannot show loses chroma, never its level.
 
     Args:
         colors: ``(..., 3)`` uint8.
-        index: ``(...)`` integers >= 0, broadcast against the colours.
+        index: ``(...)`` integers 0..NUM_SHADES - 1, broadcast against the colours.
 
     Returns:
-        ``(..., 3)`` uint8. Neighbouring indices are far apart in lightness.
+        ``(..., 3)`` uint8.
     """
-    lightness, chroma, hue = _polar(rgb_to_oklab(colors))
-    # Steps of the plastic number fill the (lightness, hue) square evenly, whatever the count.
-    up = (index * 0.7548776662466927 + 0.5) % 1 - 0.5
-    turn = (index * 0.5698402909980532 + 0.5) % 1 - 0.5
-    lab = _cartesian(lightness.clamp(0.38, 0.8) + 0.26 * up, chroma, hue + 0.7 * turn)
+    lightness, chroma, hue = polar(rgb_to_oklab(colors))
+    highest = NUM_LEVELS - 1
+    below = ((lightness - _DARKEST) / _LEVEL_STEP).floor().clamp(0, highest // 2)
+    above = ((_LIGHTEST - lightness) / _LEVEL_STEP).floor()
+    own = torch.maximum(below, highest - above).clamp(max=highest)
+    level = (own + 2 * (index % NUM_LEVELS)) % NUM_LEVELS
+
+    # Steps of the plastic number fill the (chroma, hue) rectangle evenly, whatever the count.
+    variant = index // NUM_LEVELS
+    less_chroma = variant * 0.7548776662466927 % 1
+    turn = (variant * 0.5698402909980532 + 0.5) % 1 - 0.5
+    hue = torch.where(chroma > 0.001, hue, 0) + _HUE_RANGE * turn
+    chroma = torch.where(variant > 0, chroma.clamp(min=_LEAST_CHROMA), chroma)
+    lab = limit_chroma(cartesian(lightness + _LEVEL_STEP * (level - own), chroma, hue))
+    lab = scale_chroma(lab, (1 - _CHROMA_RANGE * less_chroma).unsqueeze(-1))
     return torch.where((index == 0).unsqueeze(-1), colors, oklab_to_rgb(lab))
 
 
-def part_colors(class_color: tuple[int, int, int], num_parts: int) -> list[tuple[int, int, int]]:
+def part_colors(
+    class_color: Color, num_parts: int, lightness_range: float = _PART_LIGHTNESS_RANGE["class"]
+) -> list[Color]:
     """Colours of the parts of a class, in the order of the parts.
 
-    They go from a light tint to near the class colour, the hue swings to both sides of its own.
+    They go from light to dark by ``lightness_range`` of OKLab lightness, the hue swings to both
+    sides of the class's. All stay where a shade's level makes every part of an instance lighter,
+    or every part darker, so that the parts of all instances look alike.
     """
-    lab = rgb_to_oklab(torch.tensor(class_color, dtype=torch.uint8))
-    lightness, chroma, hue = _polar(lab)
+    lightness, chroma, hue = polar(rgb_to_oklab(torch.tensor(class_color, dtype=torch.uint8)))
+    reach = NUM_LEVELS // 2 * _LEVEL_STEP + lightness_range / 2 + 0.005  # for rounding to bytes
+    center = lightness.clamp(_DARKEST + reach, _LIGHTEST - reach)
     place = torch.arange(num_parts) / max(num_parts - 1, 1)
-    lightness = lightness.clamp(0.36, 0.55) + 0.28 - 0.2 * place
     hue = hue + 1.2 * torch.sin(2 * torch.pi * place**0.8)
-    lab = _cartesian(lightness, chroma.clamp(0.07, 0.17).expand_as(hue), hue)
-    return [tuple(color) for color in oklab_to_rgb(lab).tolist()]
-
-
-def rgb_to_oklab(rgb: Tensor) -> Tensor:
-    """``(..., 3)`` uint8 sRGB to float64 lightness 0..1, green to red, blue to yellow."""
-    value = rgb.double() / 255
-    linear = torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    lms = linear @ value.new_tensor(_LMS_FROM_RGB).T
-    return lms.pow(1 / 3) @ value.new_tensor(_OKLAB_FROM_LMS).T
-
-
-def oklab_to_rgb(lab: Tensor) -> Tensor:
-    """``(..., 3)`` float64 OKLab to uint8 sRGB; what no screen can show becomes a near colour."""
-    lms = (lab @ torch.linalg.inv(lab.new_tensor(_OKLAB_FROM_LMS)).T) ** 3
-    linear = (lms @ torch.linalg.inv(lab.new_tensor(_LMS_FROM_RGB)).T).clamp(0, 1)
-    value = torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return (value * 255).round().to(torch.uint8)
-
-
-def _polar(lab: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    lightness, a, b = lab.unbind(-1)
-    return lightness, torch.hypot(a, b), torch.atan2(b, a)
-
-
-def _cartesian(lightness: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
-    return torch.stack(
-        torch.broadcast_tensors(lightness, chroma * hue.cos(), chroma * hue.sin()), dim=-1
+    lab = cartesian(
+        center + lightness_range * (0.5 - place), chroma.clamp(0.07, 0.17).expand_as(hue), hue
     )
+    return [tuple(color) for color in oklab_to_rgb(lab).tolist()]

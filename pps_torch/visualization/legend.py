@@ -11,7 +11,7 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import paint_map, segment_category_index
-from pps_torch.visualization.colors import category_colors, spec_paints
+from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints
 
 BACKGROUND = (255, 255, 255)
 TEXT_COLOR = (32, 32, 32)
@@ -26,22 +26,26 @@ class LegendEntry(NamedTuple):
     parts: tuple[LegendEntry, ...] = ()
 
 
-def pps_legend_entries(pps: Tensor, spec: EvalSpec) -> list[LegendEntry]:
+#: For legends of pictures in which void is black: it is listed by no other function.
+VOID_ENTRY = LegendEntry("void", VOID_COLOR)
+
+
+def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -> list[LegendEntry]:
     """The classes and parts in a PPS map ``(*B, 3, H, W)``, in the order of the spec."""
-    paints = spec_paints(spec, pps.device)
+    paints = spec_paints(spec, pps.device, palette)
     counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
-    colors = paints.colors[:, 0].tolist()
-    present = [
-        (sid, pid, tuple(color))
+    members = [
+        (sid, pid, tuple(color), count)
         for (sid, pid), color, count in zip(
-            paints.members, colors[1:], counts[1:].tolist(), strict=True
+            paints.members, paints.colors[1:, 0].tolist(), counts[1:].tolist(), strict=True
         )
-        if count
     ]
+    class_colors = {sid: color for sid, pid, color, _ in members if pid == 0}
+    present = [(sid, pid, color) for sid, pid, color, count in members if count]
     return [
         LegendEntry(
             spec.scene_labels[sid],
-            spec.colors[sid],
+            class_colors[sid],
             tuple(
                 LegendEntry(_part_name(spec, sid, pid), color)
                 for part_sid, pid, color in present
@@ -53,12 +57,15 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec) -> list[LegendEntry]:
 
 
 def panoptic_legend_entries(
-    panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict]
+    panoptic: PanopticSegmentation | PanopticTarget,
+    categories: list[dict],
+    *,
+    palette: str = "class",
 ) -> list[LegendEntry]:
     """The categories of the segments, in the order of ``categories``."""
     is_used = panoptic.category_ids != ABSENT
     present = segment_category_index(panoptic, categories)[is_used].unique().tolist()
-    colors = category_colors(categories)
+    colors = category_colors(categories, palette)
     return [LegendEntry(categories[index]["name"], colors[index]) for index in present]
 
 

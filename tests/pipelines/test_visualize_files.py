@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
+from pps_torch.visualization import PALETTES, colorize_pps
 
 QUIET = RunOptions(device="cpu", quiet=True)
 SPEC = EvalSpec.load("cpp_default")
@@ -58,6 +61,56 @@ def test_one_file_over_its_photo(tmp_path):
     expected = np.add(SPEC.colors[26], 200) / 2
     assert np.abs(np.subtract(color_at(overlay, 7, 9), expected)).max() <= 1
     assert color_at(overlay, SIZE[0] - 1, 3) == (200, 200, 200)
+
+
+def test_void_is_in_the_legend_where_it_is_black(tmp_path):
+    """In the legend of a map with void, and not of the overlay, which shows the photo there."""
+    photo = np.full((*SIZE, 3), 200, np.uint8)
+    for name in ("full", "void"):
+        pps = pps_map(26, 255)
+        pps[-3:] = (255, 0, 0) if name == "void" else pps[-3:]
+        save(tmp_path / "maps" / f"{name}.png", pps)
+        save(tmp_path / "photos" / f"{name}.png", photo)
+    photos = tmp_path / "photos"
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", photos=photos, options=QUIET)
+
+    def width(name):
+        return Image.open(tmp_path / "out" / f"{name}.png").width
+
+    assert width("full_colored") < width("void_colored")
+    assert width("full_colored") == width("full_overlay") == width("void_overlay")
+
+
+def test_palette(tmp_path):
+    save(tmp_path / "maps" / "a.png", pps_map(26, 255))
+    folder, json_file = coco(tmp_path, category_id=26)
+    for palette, panoptic_json in itertools.product(PALETTES, (None, json_file)):
+        maps = tmp_path / "maps" if panoptic_json is None else folder
+        out = tmp_path / f"{palette}_{maps.name}"
+        visualize(
+            "cpp_default", maps, out, panoptic_json=panoptic_json, palette=palette, options=QUIET
+        )
+        expected = SPEC.colors[26] if palette == "class" else (0, 114, 178)
+        assert color_at(out / "a_colored.png", 7, 9) == expected
+    with pytest.raises(InputError, match="--palette: expected one of .* found 'gray'"):
+        visualize("cpp_default", tmp_path / "maps", tmp_path / "o", palette="gray", options=QUIET)
+
+
+def test_another_palette_does_not_resume(tmp_path):
+    save(tmp_path / "maps" / "a.png", pps_map(26))
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    with pytest.raises(InputError):
+        visualize(
+            "cpp_default", tmp_path / "maps", tmp_path / "out", palette="colorblind", options=QUIET
+        )
+
+
+def test_files_have_the_pictures_of_tensors(tmp_path):
+    save(tmp_path / "maps" / "a.png", pps_map(26, 3))
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    picture = np.array(Image.open(tmp_path / "out" / "a_colored.png"))[: SIZE[0], : SIZE[1]]
+    pps = torch.from_numpy(pps_map(26, 3)).permute(2, 0, 1)
+    assert np.array_equal(picture, colorize_pps(pps, SPEC).permute(1, 2, 0).numpy())
 
 
 def test_unknown_ids_are_void_and_counted(tmp_path, capsys):

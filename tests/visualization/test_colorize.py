@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
-from pps_torch.visualization import colorize_panoptic, colorize_pps
+from pps_torch.visualization import PALETTES, colorize_panoptic, colorize_pps
 
 ROAD, SKY, PERSON, CAR, VOID = 7, 23, 24, 26, 255
 CATEGORIES = [
@@ -169,3 +169,43 @@ def test_unknown_categories_and_segments_are_named():
     strange = panoptic_of([[1, 2]], [90, 3])._replace(panoptic_seg=torch.tensor([[1, 7]]))
     with pytest.raises(ValueError, match=r"panoptic_seg: ids \[7\] have no row"):
         colorize_panoptic(strange, CATEGORIES)
+
+
+def test_palette():
+    spec = EvalSpec.load("cpp_default")
+    pps = pps_of([[SKY, CAR, VOID]], [[0, 1, 0]], [[1, VOID, 0]])
+    own, safe = (colorize_pps(pps, spec, boundaries=False, palette=palette) for palette in PALETTES)
+    assert own[:, 0, 1].tolist() == [0, 0, 142] and safe[:, 0, 1].tolist() == [0, 114, 178]
+    assert not safe[:, 0, 2].any()
+    panoptic = panoptic_of([[1, 2, 0]], [90, 3])
+    assert not torch.equal(
+        colorize_panoptic(panoptic, CATEGORIES, boundaries=False),
+        colorize_panoptic(panoptic, CATEGORIES, boundaries=False, palette="colorblind"),
+    )
+    for draw in (
+        lambda: colorize_pps(pps, spec, palette="gray"),
+        lambda: colorize_panoptic(panoptic, CATEGORIES, palette="gray"),
+    ):
+        with pytest.raises(ValueError, match="palette: expected one of .*, got 'gray'"):
+            draw()
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_a_pps_map_and_its_segments_have_one_picture(spec, palette):
+    """Where no pixel has a part, and instances are numbered in the order of the segments."""
+    pps = pps_of([[SKY, CAR, CAR, VOID, CAR]], [[0, 1, 2, 0, 6]], [[1, VOID, VOID, 0, VOID]])
+    numbers = [[1, 2, 3, 0, 4]]
+    infos = [{"id": n, "category_id": c} for n, c in ((1, SKY), (2, CAR), (3, CAR), (4, CAR))]
+    panoptic = PanopticSegmentation.from_segments(torch.tensor(numbers), infos)
+    picture = colorize_panoptic(panoptic, spec.categories, palette=palette)
+    assert torch.equal(picture[..., :4], colorize_pps(pps, spec, palette=palette)[..., :4])
+
+
+def test_every_device_draws_the_same_picture(spec, device):
+    generator = torch.Generator().manual_seed(0)
+    sids = torch.tensor([ROAD, SKY, CAR, CAR, VOID])[
+        torch.randint(5, (40, 50), generator=generator)
+    ]
+    iids = torch.randint(1, 30, (40, 50), generator=generator) * (sids == CAR)
+    pps = torch.stack([sids, iids, torch.where(sids == CAR, 5, 1)])
+    assert torch.equal(colorize_pps(pps.to(device), spec).cpu(), colorize_pps(pps, spec))

@@ -5,6 +5,8 @@ import torch
 
 from pps_torch import EvalSpec, PanopticSegmentation
 from pps_torch.visualization import (
+    PALETTES,
+    VOID_ENTRY,
     LegendEntry,
     colorize_pps,
     legend,
@@ -48,6 +50,27 @@ def test_entries_have_the_colors_of_the_picture(spec):
     road, car, bicycle = pps_legend_entries(pps, spec)
     expected = [car.parts[0].color, car.parts[1].color, road.color, bicycle.color]
     assert [tuple(color) for color in picture] == expected
+
+
+@pytest.mark.parametrize("palette", PALETTES)
+def test_palette(spec, palette):
+    pps = pps_of((26, 1, VOID), (26, 1, 5), (7, 0, 1))
+    picture = colorize_pps(pps, spec, boundaries=False, palette=palette)[:, 0].T.tolist()
+    road, car = pps_legend_entries(pps, spec, palette=palette)
+    assert [list(car.color), list(car.parts[0].color), list(road.color)] == picture
+    categories = panoptic_legend_entries(
+        PanopticSegmentation.from_segments(
+            torch.tensor([[1, 2]]), [{"id": 1, "category_id": 7}, {"id": 2, "category_id": 26}]
+        ),
+        spec.categories,
+        palette=palette,
+    )
+    assert [entry.color for entry in categories] == [road.color, car.color]
+
+
+def test_void_has_an_entry_of_its_own(spec):
+    picture = colorize_pps(pps_of((VOID, 0, VOID)), spec)
+    assert tuple(picture[:, 0, 0].tolist()) == VOID_ENTRY.color
 
 
 def test_all_void_lists_nothing(spec):

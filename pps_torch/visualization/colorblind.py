@@ -1,0 +1,107 @@
+"""A palette for every kind of colour vision, and how colours look to dichromats.
+
+The first seven colours are those of Masataka Okabe and Kei Ito ("Color Universal Design", 2008)
+without black, which is void here. Each further one is the colour that is farthest, in OKLab, from
+all before it, from void and from the white of boundaries, for whom it is nearest: people with
+normal vision, protanopia, deuteranopia or tritanopia.
+
+Dichromatic vision is simulated as by G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, "A
+Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009,
+at severity 1.0.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from pps_torch.visualization.oklab import linear_to_rgb, polar, rgb_to_linear, rgb_to_oklab
+
+OKABE_ITO = (
+    (230, 159, 0),  # orange
+    (86, 180, 233),  # sky blue
+    (0, 158, 115),  # bluish green
+    (240, 228, 66),  # yellow
+    (0, 114, 178),  # blue
+    (213, 94, 0),  # vermillion
+    (204, 121, 167),  # reddish purple
+)
+DEFICIENCIES = {
+    "protanopia": (
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ),
+    "deuteranopia": (
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.011820, 0.042940, 0.968881),
+    ),
+    "tritanopia": (
+        (1.255528, -0.076749, -0.178779),
+        (-0.078411, 0.930809, 0.147602),
+        (0.004733, 0.691367, 0.303900),
+    ),
+}
+_RESERVED = ((0, 0, 0), (255, 255, 255))  # void and boundaries
+_DARKEST, _LIGHTEST = 0.36, 0.95  # OKLab lightness of further colours
+_MOST_CHROMA = 0.16
+_GRID_STEP = 15  # of the colours among which further ones are chosen
+
+
+def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
+    """How colours look to a dichromat.
+
+    Args:
+        rgb: ``(..., 3)`` uint8.
+        deficiency: ``"protanopia"``, ``"deuteranopia"`` or ``"tritanopia"``.
+
+    Returns:
+        ``(..., 3)`` uint8.
+
+    Raises:
+        ValueError: for another deficiency.
+
+    Example:
+        >>> import torch
+        >>> red_and_green = torch.tensor([[200, 0, 0], [90, 90, 0]], dtype=torch.uint8)
+        >>> simulate_deficiency(red_and_green, "protanopia")
+        tensor([[84, 73,  0],
+                [98, 86,  0]], dtype=torch.uint8)
+    """
+    if deficiency not in DEFICIENCIES:
+        raise ValueError(f"deficiency: expected one of {[*DEFICIENCIES]}, got {deficiency!r}")
+    matrix = torch.tensor(DEFICIENCIES[deficiency], dtype=torch.float64, device=rgb.device)
+    return linear_to_rgb(rgb_to_linear(rgb) @ matrix.T)
+
+
+@lru_cache(maxsize=16)
+def colorblind_colors(count: int) -> tuple[tuple[int, int, int], ...]:
+    """The first ``count`` colours of the palette; a longer list begins with the shorter ones."""
+    steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8)
+    candidates = torch.cartesian_prod(steps, steps, steps)
+    lightness, chroma, _ = polar(rgb_to_oklab(candidates))
+    is_calm = (lightness >= _DARKEST) & (lightness <= _LIGHTEST) & (chroma <= _MOST_CHROMA)
+    candidates = candidates[is_calm]
+    looks = _looks(candidates)
+    chosen = [*OKABE_ITO]
+    taken = _looks(torch.tensor([*_RESERVED, *OKABE_ITO], dtype=torch.uint8))
+    distance = torch.stack([_worst_distance(looks, look) for look in taken.unbind(1)]).amin(0)
+    while len(chosen) < count:
+        best = int(distance.argmax())
+        chosen.append(tuple(candidates[best].tolist()))
+        distance = torch.minimum(distance, _worst_distance(looks, looks[:, best]))
+    return tuple(chosen[:count])
+
+
+def _looks(rgb: Tensor) -> Tensor:
+    """``(4, N, 3)`` OKLab: to normal vision and to each dichromat."""
+    seen = [rgb, *(simulate_deficiency(rgb, deficiency) for deficiency in DEFICIENCIES)]
+    return rgb_to_oklab(torch.stack(seen))
+
+
+def _worst_distance(looks: Tensor, look: Tensor) -> Tensor:
+    """``(N,)`` distance of ``(4, N, 3)`` colours to one ``(4, 3)``, to whom it is smallest."""
+    return (looks - look.unsqueeze(1)).norm(dim=-1).amin(0)

@@ -1,0 +1,151 @@
+"""Where a prediction differs from the ground truth, pixel by pixel, in the terms of PartPQ.
+
+A predicted and a ground-truth segment of one class are one another's match, and so found, when
+their IoU is above 0.5; void and crowds are not evaluated
+(:class:`pps_torch.PartPanopticQuality` has the rules).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pps_torch.formats.checks import check_device, check_integer, check_shape
+from pps_torch.formats.reserved import ABSENT, UNDEFINED_PART
+from pps_torch.ops.match_segments import SegmentMatches, match_segments
+from pps_torch.specs import EvalSpec
+from pps_torch.visualization.colorize import look_up, paint_map, take
+from pps_torch.visualization.colors import Color
+from pps_torch.visualization.legend import LegendEntry
+from pps_torch.visualization.segments import pps_segments
+
+
+class PixelError(IntEnum):
+    """What a pixel of a prediction is."""
+
+    VOID = 0  #: not evaluated: the ground truth is void, or a crowd
+    AGREED = 1  #: in a segment that was found, and in its match
+    WRONG_PART = 2  #: as AGREED, but the part is another one, or none
+    WRONG_CLASS = 3  #: of another class; both segments were found, or neither
+    MISSED = 4  #: in a segment that was not found, or predicted void
+    EXTRA = 5  #: in a segment that was found, but given to another one than its match
+
+
+# At least 0.14 apart in OKLab, to normal vision and to dichromats.
+_LOOKS: dict[PixelError, tuple[str, Color]] = {
+    PixelError.AGREED: ("agreed", (235, 240, 245)),
+    PixelError.WRONG_PART: ("wrong part", (225, 195, 20)),
+    PixelError.WRONG_CLASS: ("wrong class", (213, 94, 0)),
+    PixelError.MISSED: ("missed", (0, 114, 178)),
+    PixelError.EXTRA: ("extra", (86, 180, 233)),
+    PixelError.VOID: ("void or crowd", (80, 80, 80)),
+}
+
+
+def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
+    """Compares a prediction with the ground truth.
+
+    Each pixel that is evaluated has one of the kinds of :class:`PixelError`. Where the classes
+    differ: *extra* if only the ground-truth segment was found, *missed* if only the predicted one
+    was, else *wrong class*. Where the classes are equal and the segments are not one another's
+    match: *extra* if the ground-truth segment was found, else *missed*.
+
+    On CUDA this waits for the device: to check the ids, and to size the table of overlaps.
+
+    Args:
+        pps: the prediction, ``(*B, 3, H, W)`` integers: scene class, instance, part.
+        gt_pps: the ground truth in the same form, from :func:`ground_truth_pps`.
+        spec: what the ids mean.
+
+    Returns:
+        ``(*B, H, W)`` uint8 for :func:`colorize_errors` and :func:`error_legend_entries`.
+
+    Raises:
+        ValueError: different shapes, or ids that the spec does not have, naming the map.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch import EvalSpec
+        >>> gt = torch.tensor([[[7, 7, 7, 26]], [[0, 0, 0, 1]], [[1, 1, 1, 5]]])  # road, a car
+        >>> pps = torch.tensor([[[7, 7, 24, 26]], [[0, 0, 1, 1]], [[1, 1, 1, 2]]])
+        >>> error_map(pps, gt, EvalSpec.load("cpp_default")).tolist()
+        [[1, 1, 5, 2]]
+    """
+    paint_map(pps, spec)
+    check_integer("gt_pps", gt_pps)
+    check_shape("gt_pps", gt_pps, tuple(pps.shape))
+    check_device("gt_pps", gt_pps, pps)
+    paint_map(gt_pps, spec, "gt_pps")
+    gt, pred = _segments(gt_pps, spec), _segments(pps, spec)
+    num_gt, num_pred = len(gt.sids), len(pred.sids)
+    pair = gt.index * num_pred + pred.index
+    joint = torch.bincount(pair.flatten(), minlength=num_gt * num_pred).int()
+    gt_parts, parts = gt_pps.select(-3, 2), pps.select(-3, 2)
+    has_parts = torch.isin(gt.sids, torch.tensor([*spec.parts], device=pps.device))
+    has_label = torch.zeros_like(has_parts)
+    has_label[torch.where(gt_parts != UNDEFINED_PART, gt.index, 0)] = True
+    is_thing = torch.isin(gt.sids, torch.tensor([*spec.things], device=pps.device))
+    is_crowd = (is_thing & (gt.numbers == 0)) | (has_parts & ~has_label)
+    matches = match_segments(
+        joint.view(1, num_gt, num_pred), gt.sids[None], pred.sids[None], is_crowd[None]
+    )
+
+    errors = _errors_of_pairs(matches, gt.sids, pred.sids, is_crowd).flatten()
+    errors, has_parts = take(errors, pair), take(has_parts, gt.index)
+    is_wrong = has_parts & (gt_parts != UNDEFINED_PART) & (gt_parts != parts)
+    return errors.masked_fill(is_wrong & (errors == PixelError.AGREED), PixelError.WRONG_PART)
+
+
+def colorize_errors(errors: Tensor) -> Tensor:
+    """Draws an :func:`error_map`: ``(*B, H, W)`` to ``(*B, 3, H, W)`` uint8, RGB."""
+    colors = [_LOOKS[kind][1] for kind in PixelError]
+    return look_up(torch.tensor(colors, dtype=torch.uint8, device=errors.device), errors.int())
+
+
+def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
+    """The kinds of pixels in an :func:`error_map`."""
+    present = set(errors.unique().tolist())
+    return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
+
+
+class _Segments(NamedTuple):
+    """The segments in a map; number 0 is void.
+
+    ``index`` is ``(*B, H, W)`` int32, ``sids`` (-1 for void) and ``numbers`` are ``(S + 1,)``.
+    """
+
+    index: Tensor
+    sids: Tensor
+    numbers: Tensor
+
+
+def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
+    table = pps_segments(pps, max(spec.ignore_label, *spec.eval_sids) + 1)
+    areas = torch.bincount(table.rows.flatten(), minlength=len(table.sids))
+    is_segment = (areas > 0) & (table.sids != spec.ignore_label)
+    index_of_row = is_segment.cumsum(0).mul_(is_segment).int()
+    sids = F.pad(table.sids[is_segment], (1, 0), value=ABSENT)
+    numbers = F.pad(table.numbers[is_segment], (1, 0), value=ABSENT)
+    return _Segments(take(index_of_row, table.rows), sids, numbers)
+
+
+def _errors_of_pairs(
+    matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
+) -> Tensor:
+    """``(G, P)`` uint8: what a pixel of a ground-truth and a predicted segment is."""
+    match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
+    gt_found, pred_found = match_of_gt > 0, match_of_pred > 0
+    is_match = gt_found & (match_of_gt == torch.arange(len(pred_sids), device=gt_sids.device))
+    is_missed = torch.where(gt_sids[:, None] == pred_sids, ~gt_found, ~gt_found & pred_found)
+    is_extra = gt_found & ~(pred_found & (gt_sids[:, None] != pred_sids))
+
+    errors = torch.full_like(is_match, PixelError.WRONG_CLASS, dtype=torch.uint8)
+    errors[is_extra] = PixelError.EXTRA
+    errors[is_missed | (pred_sids == ABSENT)] = PixelError.MISSED
+    errors[is_match] = PixelError.AGREED
+    errors[(gt_sids == ABSENT) | is_crowd] = PixelError.VOID
+    return errors

@@ -1,0 +1,1 @@
+"""Adapters for other libraries; importing one needs that library, nothing else here does."""

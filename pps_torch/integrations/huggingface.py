@@ -1,0 +1,281 @@
+"""Hugging Face transformers: outputs of panoptic models, ground truth of panoptic data sets.
+
+The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (``class_queries_logits``,
+``masks_queries_logits``) and DETR (``logits``, ``pred_masks``) are merged by Mask2Former's rule,
+see :func:`pps_torch.merge_panoptic_queries`. transformers' own post-processing differs: it weights
+masks by their score before it compares them with 0.5, and, but for EoMT, it gives a segment that
+comes after fused stuff an id that is already taken (its issue #23461).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget, rgb_to_ids
+from pps_torch.merging import merge_panoptic_queries
+
+if importlib.util.find_spec("transformers") is None:
+    raise ImportError("pps_torch.integrations.huggingface needs the library transformers")
+
+# Where each family of models keeps (class logits, mask logits).
+_LOGITS = (("class_queries_logits", "masks_queries_logits"), ("logits", "pred_masks"))
+
+
+def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
+    """The two tensors that :func:`pps_torch.merge_panoptic_queries` takes.
+
+    Args:
+        outputs: what the model returned.
+
+    Returns:
+        class logits ``(B, Q, C + 1)``, the last class is "no object", and mask logits
+        ``(B, Q, h, w)``.
+
+    Raises:
+        TypeError: for outputs without them.
+    """
+    for names in _LOGITS:
+        found = [getattr(outputs, name, None) for name in names]
+        if all(isinstance(logits, Tensor) for logits in found):
+            return found[0], found[1]
+    raise TypeError(
+        f"outputs: expected {' or '.join(' and '.join(names) for names in _LOGITS)}, "
+        f"got {type(outputs).__name__}"
+    )
+
+
+def merge_outputs(
+    outputs: Any,
+    *,
+    thing_ids: Sequence[int] | Tensor,
+    out_size: tuple[int, int] | None = None,
+    object_mask_threshold: float = 0.8,
+    min_kept_fraction: float = 0.8,
+    validate: bool | None = None,
+) -> PanopticSegmentation:
+    """Merges a batch of images of one size, without padding; runs in the graph.
+
+    Args:
+        outputs: what the model returned.
+        thing_ids: the model's label ids of things.
+        out_size: ``(H, W)`` of the maps. Default: the size of the mask logits.
+        object_mask_threshold, min_kept_fraction, validate: as in
+            :func:`pps_torch.merge_panoptic_queries`.
+
+    Returns:
+        :class:`PanopticSegmentation` of the batch, ``category_ids`` are the model's label ids.
+
+    Example:
+        >>> from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
+        >>> from pps_torch.integrations.huggingface import merge_outputs
+        >>> config = Mask2FormerConfig(num_labels=3, num_queries=8, backbone_config={
+        ...     "model_type": "swin", "depths": [1, 1, 1, 1], "out_features": [
+        ...         "stage1", "stage2", "stage3", "stage4"]})
+        >>> model = Mask2FormerForUniversalSegmentation(config).eval()
+        >>> outputs = model(pixel_values=torch.rand(2, 3, 64, 96))
+        >>> merge_outputs(outputs, thing_ids=[0, 1], out_size=(64, 96)).panoptic_seg.shape
+        torch.Size([2, 64, 96])
+    """
+    class_logits, mask_logits = query_logits(outputs)
+    return merge_panoptic_queries(
+        class_logits,
+        mask_logits,
+        thing_ids=thing_ids,
+        object_mask_threshold=object_mask_threshold,
+        min_kept_fraction=min_kept_fraction,
+        out_size=out_size,
+        validate=validate,
+    )
+
+
+def merge_outputs_per_image(
+    outputs: Any,
+    *,
+    thing_ids: Sequence[int] | Tensor,
+    target_sizes: Sequence[tuple[int, int]] | None = None,
+    image_sizes: Sequence[tuple[int, int]] | None = None,
+    padded_size: tuple[int, int] | None = None,
+    object_mask_threshold: float = 0.8,
+    min_kept_fraction: float = 0.8,
+    validate: bool | None = None,
+) -> list[PanopticSegmentation]:
+    """Merges a batch of images of different sizes, one after the other.
+
+    Args:
+        outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate: as in
+            :func:`merge_outputs`.
+        target_sizes: ``(H, W)`` of each image's map. Default: the size of the mask logits, or of
+            the image in the batch.
+        image_sizes: ``(h, w)`` of each image in the batch, at its top left, where the processor
+            padded them (``pixel_mask`` shows it). The masks of an image are then first upsampled
+            to the batch's size, which holds Q x h x w.
+        padded_size: ``(H, W)`` of ``pixel_values``; needed with ``image_sizes``.
+
+    Raises:
+        ValueError: for a wrong number of sizes, or an image that is larger than the batch.
+    """
+    class_logits, mask_logits = query_logits(outputs)
+    num_images = len(class_logits)
+    _check_sizes("target_sizes", target_sizes, num_images, None)
+    _check_sizes("image_sizes", image_sizes, num_images, padded_size)
+    if (image_sizes is None) != (padded_size is None):
+        raise ValueError("image_sizes, padded_size: expected both or none")
+    merged = []
+    for index in range(num_images):
+        masks = mask_logits[index]
+        if image_sizes is not None:
+            height, width = image_sizes[index]
+            masks = F.interpolate(masks[None], padded_size, mode="bilinear", align_corners=False)
+            masks = masks[0, :, :height, :width]
+        merged.append(
+            merge_panoptic_queries(
+                class_logits[index],
+                masks,
+                thing_ids=thing_ids,
+                object_mask_threshold=object_mask_threshold,
+                min_kept_fraction=min_kept_fraction,
+                out_size=None if target_sizes is None else tuple(target_sizes[index]),
+                validate=validate,
+            )
+        )
+    return merged
+
+
+def post_process_panoptic_segmentation(
+    outputs: Any,
+    threshold: float = 0.8,
+    overlap_mask_area_threshold: float = 0.8,
+    label_ids_to_fuse: Collection[int] = (),
+    target_sizes: Sequence[tuple[int, int]] | None = None,
+    image_sizes: Sequence[tuple[int, int]] | None = None,
+    padded_size: tuple[int, int] | None = None,
+) -> list[dict[str, Any]]:
+    """In place of an image processor's method of this name: its arguments, its result, unique ids.
+
+    Args:
+        outputs: what the model returned.
+        threshold: class probability that a query must exceed.
+        overlap_mask_area_threshold: fraction of its mask that a query must win.
+        label_ids_to_fuse: label ids of stuff.
+        target_sizes, image_sizes, padded_size: as in :func:`merge_outputs_per_image`.
+
+    Returns:
+        for each image ``{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
+        "was_fused", "score"}]}``; ids count up from 1, each is listed once, 0 is void, also
+        where nothing was found (transformers has -1 there).
+
+    Raises:
+        ValueError: for a label id that the model does not have.
+
+    Example:
+        >>> from transformers.models.mask2former.modeling_mask2former import (
+        ...     Mask2FormerForUniversalSegmentationOutput as Output)
+        >>> outputs = Output(  # label 0 is sky, label 1 is car, the last is "no object"
+        ...     class_queries_logits=torch.tensor([[[0.0, 99, 0], [99, 0, 0]]]),
+        ...     masks_queries_logits=torch.tensor([[[[9.0, -9, -9]], [[-9, 9, 9]]]]))
+        >>> result = post_process_panoptic_segmentation(outputs, label_ids_to_fuse={0})[0]
+        >>> result["segmentation"].tolist(), result["segments_info"][0]
+        ([[1, 2, 2]], {'id': 1, 'label_id': 1, 'was_fused': False, 'score': 1.0})
+    """
+    num_labels = query_logits(outputs)[0].shape[-1] - 1
+    unknown = sorted(set(label_ids_to_fuse) - set(range(num_labels)))
+    if unknown:
+        raise ValueError(f"label_ids_to_fuse: expected 0..{num_labels - 1}, found {unknown}")
+    segmentations = merge_outputs_per_image(
+        outputs,
+        thing_ids=sorted(set(range(num_labels)) - set(label_ids_to_fuse)),
+        target_sizes=target_sizes,
+        image_sizes=image_sizes,
+        padded_size=padded_size,
+        object_mask_threshold=threshold,
+        min_kept_fraction=overlap_mask_area_threshold,
+    )
+    return [as_transformers_result(segmentation) for segmentation in segmentations]
+
+
+def as_transformers_result(segmentation: PanopticSegmentation) -> dict[str, Any]:
+    """One image's segmentation as transformers has it; the table leaves the device.
+
+    Returns:
+        see :func:`post_process_panoptic_segmentation`; ``was_fused`` says that it is stuff.
+    """
+    infos = segmentation.segments_info()
+    scores = segmentation.scores.tolist()
+    return {
+        "segmentation": segmentation.panoptic_seg,
+        "segments_info": [
+            {
+                "id": info["id"],
+                "label_id": info["category_id"],
+                "was_fused": not info["isthing"],
+                "score": round(score, 6),
+            }
+            for info, score in zip(infos, scores)
+        ],
+    }
+
+
+def target_from_example(
+    example: Mapping[str, Any],
+    *,
+    label_key: str = "label",
+    label_ids: Mapping[int, int] | None = None,
+    capacity: int | None = None,
+) -> PanopticTarget:
+    """Ground truth from an example of a panoptic data set, as ``datasets`` yields it.
+
+    Args:
+        example: under ``label_key`` an RGB image of COCO segment ids (PIL, NumPy or a tensor,
+            ``(H, W, 3)``), and ``segments_info``: dicts with ``id``, ``category_id`` and
+            optionally ``iscrowd``; or one dict of lists of them.
+        label_ids: the label id of each category id. Default: they are the same.
+        capacity: rows of the table, at least the number of segments, which is the default.
+
+    Raises:
+        ValueError: for an image that is not RGB, a category without label, or a segment that is
+            in the image and not listed, or the reverse.
+
+    Example:
+        >>> rgb = torch.tensor([[[1, 0, 0], [0, 1, 0]]])  # ids 1 and 256
+        >>> segments = [{"id": 1, "category_id": 7}, {"id": 256, "category_id": 3, "iscrowd": 1}]
+        >>> target = target_from_example({"label": rgb, "segments_info": segments})
+        >>> target.panoptic_seg.tolist(), target.is_crowd.tolist()
+        ([[1, 2]], [False, True])
+    """
+    for key in (label_key, "segments_info"):
+        if key not in example:
+            raise ValueError(f"example: expected the key {key!r}, found {sorted(example)}")
+    rgb, segments = example[label_key], example["segments_info"]
+    rgb = rgb if isinstance(rgb, Tensor) else torch.from_numpy(np.array(rgb))
+    if rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"{label_key}: expected shape (H, W, 3), got {tuple(rgb.shape)}")
+    if isinstance(segments, Mapping):
+        segments = [dict(zip(segments, values)) for values in zip(*segments.values())]
+    if label_ids is not None:
+        unknown = sorted({info["category_id"] for info in segments} - set(label_ids))
+        if unknown:
+            raise ValueError(f"label_ids: has no label for the categories {unknown}")
+        segments = [{**info, "category_id": label_ids[info["category_id"]]} for info in segments]
+    return PanopticTarget.from_segments(rgb_to_ids(rgb), segments, capacity=capacity)
+
+
+def _check_sizes(
+    name: str,
+    sizes: Sequence[tuple[int, int]] | None,
+    num_images: int,
+    largest: tuple[int, int] | None,
+) -> None:
+    if sizes is None:
+        return
+    if len(sizes) != num_images:
+        raise ValueError(f"{name}: expected {num_images} sizes, got {len(sizes)}")
+    for height, width in sizes:
+        if largest is not None and (height > largest[0] or width > largest[1]):
+            raise ValueError(f"{name}: expected at most {tuple(largest)}, found {(height, width)}")

@@ -1,0 +1,117 @@
+"""mmdetection: its panoptic maps, ``instance * 1000 + class index``, in and out.
+
+The rule is that of mmdet 3's ``CocoPanopticMetric`` and fusion heads: the class indices of things
+come before those of stuff, the instance of stuff is 0, and the class index ``num_classes`` is void.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation, decode_labels, encode_labels
+from pps_torch.formats.checks import check_integer, checks_values
+from pps_torch.formats.reserved import VOID_ID
+
+if importlib.util.find_spec("mmdet") is None:
+    raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")
+
+#: mmdet's ``INSTANCE_OFFSET``.
+INSTANCE_OFFSET = 1000
+
+
+def from_mmdetection(
+    labels: Tensor,
+    *,
+    num_things: int,
+    num_classes: int,
+    ignore_index: int | None = None,
+    capacity: int | None = None,
+) -> PanopticSegmentation:
+    """Reads one of mmdetection's panoptic maps; looks at it on the host.
+
+    Args:
+        labels: ``(H, W)``, or ``(1, H, W)`` as ``pred_panoptic_seg.sem_seg`` is, any integer dtype.
+        num_things: class indices below it are things.
+        num_classes: things and stuff; the class index of void.
+        ignore_index: another class index of void (``pred_panoptic_seg.ignore_index``).
+        capacity: rows of the table, at least the number of segments, which is the default.
+
+    Returns:
+        :class:`PanopticSegmentation`, segments by rising label; ``category_ids`` are class indices.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype or shape, or a class index that is none.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch.integrations.mmdetection import from_mmdetection, to_mmdetection
+        >>> labels = torch.tensor([[1000, 2000, 1, 2]])  # two instances of class 0, stuff, void
+        >>> segmentation = from_mmdetection(labels, num_things=1, num_classes=2)
+        >>> segmentation.panoptic_seg, segmentation.category_ids
+        (tensor([[2, 3, 1, 0]], dtype=torch.int32), tensor([1, 0, 0]))
+        >>> to_mmdetection(segmentation, num_classes=2)
+        tensor([[1000, 2000,    1,    2]], dtype=torch.int32)
+    """
+    check_integer("labels", labels)
+    if labels.ndim == 3 and labels.shape[0] == 1:
+        labels = labels[0]
+    if labels.ndim != 2:
+        raise ValueError(f"labels: expected shape (H, W) or (1, H, W), got {tuple(labels.shape)}")
+    if not 0 <= num_things <= num_classes < INSTANCE_OFFSET:
+        raise ValueError(
+            "num_things, num_classes: expected 0 <= num_things <= num_classes < "
+            f"{INSTANCE_OFFSET}, got {num_things}, {num_classes}"
+        )
+    found, index = torch.unique(labels.long(), return_inverse=True)
+    categories, _ = decode_labels(found, INSTANCE_OFFSET, "instance_major")
+    is_void = categories == num_classes
+    if ignore_index is not None:
+        is_void = is_void | (categories == ignore_index)
+    unknown = found[~is_void & ((categories < 0) | (categories > num_classes))].tolist()
+    if unknown:
+        raise ValueError(
+            f"labels: expected labels % {INSTANCE_OFFSET} in 0..{num_classes}, found the labels "
+            f"{unknown}"
+        )
+    numbers = (~is_void).cumsum(0)
+    ids = torch.where(is_void, VOID_ID, numbers)
+    infos = [
+        {"id": number + 1, "category_id": category, "isthing": category < num_things}
+        for number, category in enumerate(categories[~is_void].tolist())
+    ]
+    return PanopticSegmentation.from_segments(ids[index], infos, capacity=capacity)
+
+
+def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> Tensor:
+    """Writes a panoptic map as mmdetection has it; runs in the graph.
+
+    Args:
+        segmentation: one image or a batch; ``category_ids`` are class indices.
+        num_classes: the class index of void.
+
+    Returns:
+        ``(*B, H, W)`` int32; ``PixelData(sem_seg=labels[None])`` is ``pred_panoptic_seg``. Things
+        are instances 1, 2, ... in the order of the segments, of all classes together. A second
+        stuff segment of a class is instance 1, and so on.
+
+    Raises:
+        ValueError: on the CPU for a category that is no class index.
+    """
+    categories, is_thing = segmentation.category_ids, segmentation.is_thing
+    if not 0 <= num_classes < INSTANCE_OFFSET:
+        raise ValueError(f"num_classes: expected 0..{INSTANCE_OFFSET - 1}, got {num_classes}")
+    if checks_values(None, categories) and bool((categories >= num_classes).any()):
+        raise ValueError(
+            f"segmentation.category_ids: expected class indices below {num_classes}, found "
+            f"{int(categories.max())}"
+        )
+    same_stuff = (categories[..., :, None] == categories[..., None, :]) & ~is_thing[..., None, :]
+    instances = torch.where(is_thing, is_thing.cumsum(-1), same_stuff.tril(-1).sum(-1))
+    void = categories.new_full((*categories.shape[:-1], 1), num_classes)
+    labels = encode_labels(categories, instances, INSTANCE_OFFSET, "instance_major")
+    table = torch.cat([void, labels], -1)
+    pixels = segmentation.panoptic_seg.flatten(-2).long()
+    return table.gather(-1, pixels).view(segmentation.panoptic_seg.shape).to(torch.int32)

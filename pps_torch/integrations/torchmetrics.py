@@ -1,0 +1,183 @@
+"""torchmetrics: PQ and PartPQ as its metrics, for a MetricCollection and for Lightning.
+
+Each keeps the sums of the pps_torch metric as torchmetrics states that are summed over processes,
+so torchmetrics and Lightning reset, synchronise and move them as they do with their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+if importlib.util.find_spec("torchmetrics") is None:
+    raise ImportError("pps_torch.integrations.torchmetrics needs the library torchmetrics")
+
+from torchmetrics import Metric
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.metrics import (
+    PanopticQuality,
+    PanopticQualityResult,
+    PartPanopticQuality,
+    PartPanopticQualityResult,
+)
+from pps_torch.specs import EvalSpec
+
+
+class _SegmentMetric(Metric):
+    """The base of both: holds a pps_torch metric, whose sums are this metric's states.
+
+    Attributes:
+        result: what pps_torch's ``compute()`` returned at the latest :meth:`compute`, with the
+            numbers of each class and ``table()``; None before.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    result: PanopticQualityResult | PartPanopticQualityResult | None
+
+    def __init__(
+        self, metric: PanopticQuality | PartPanopticQuality, key: str | None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.key = key
+        self.result = None
+        self._sums = tuple(metric.state_dict())
+        for name in self._sums:
+            buffer = getattr(metric, name)
+            self.add_state(name, torch.zeros_like(buffer), dist_reduce_fx="sum")
+            # The states of this metric are saved, or not, as torchmetrics has it; not these.
+            metric.register_buffer(name, buffer, persistent=False)
+        # A MetricCollection updates only one of the metrics whose states are equal.
+        rules = repr((type(metric).__name__, metric.class_ids, metric._rules))
+        rules = list(hashlib.sha256(rules.encode()).digest())
+        self.add_state("rules", torch.tensor(rules), dist_reduce_fx="max")
+        self.metric = metric
+        if key is not None and key not in self._values():
+            raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
+
+    def compute(self) -> dict[str, Tensor] | Tensor:
+        """The qualities as float64 scalars by name; with ``key`` only that one.
+
+        Raises:
+            ValueError: if updates had ids that the rules do not cover, with numbers.
+        """
+        self._lend_sums()
+        self.result = self.metric.compute()
+        values = {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device)
+            for name, value in self._values(self.result).items()
+        }
+        return values if self.key is None else values[self.key]
+
+    def _count(self, *inputs: Any) -> None:
+        self._lend_sums()
+        self.metric.update(*inputs)
+        for name in self._sums:
+            setattr(self, name, getattr(self.metric, name))
+
+    def _lend_sums(self) -> None:
+        """Gives copies of the states to the metric, which counts in place."""
+        for name in self._sums:
+            setattr(self.metric, name, getattr(self, name).clone())
+
+    def _values(self, result: Any = None) -> dict[str, float]:
+        """The named numbers of a result; without one, of the metric as it is."""
+        raise NotImplementedError
+
+
+class PanopticQualityMetric(_SegmentMetric):
+    """:class:`pps_torch.PanopticQuality` as a torchmetrics metric.
+
+    ``compute()`` gives ``PQ, SQ, RQ, n`` and the same with ``_things`` and ``_stuff``; qualities
+    are fractions.
+
+    Args:
+        categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
+        key: one of the names, where ``compute()`` shall give one scalar, as Lightning's
+            ``self.log`` needs it.
+        kwargs: torchmetrics' own, such as ``sync_on_compute``.
+
+    Raises:
+        ValueError: for bad categories or another key.
+
+    Example:
+        >>> import torch
+        >>> from torchmetrics import MetricCollection
+        >>> from pps_torch import PanopticSegmentation, PanopticTarget
+        >>> from pps_torch.integrations.torchmetrics import PanopticQualityMetric
+        >>> collection = MetricCollection([PanopticQualityMetric(
+        ...     [{"id": 1, "name": "person", "isthing": 1}])])
+        >>> ids, segments = torch.tensor([[1, 1, 0]]), [{"id": 1, "category_id": 1}]
+        >>> collection.update(PanopticSegmentation.from_segments(ids, segments),
+        ...                   PanopticTarget.from_segments(ids, segments))
+        >>> collection.compute()["PQ"].item()
+        1.0
+    """
+
+    def __init__(
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(PanopticQuality(categories), key, **kwargs)
+
+    def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
+        """Counts a batch of images, see :meth:`pps_torch.PanopticQuality.update`."""
+        self._count(pred, target)
+
+    def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
+        groups = (result or self.metric.compute()).summary
+        suffixes = {"All": "", "Things": "_things", "Stuff": "_stuff"}
+        return {
+            name + suffixes[group]: value
+            for group, values in groups.items()
+            for name, value in values.items()
+        }
+
+
+class PartPanopticQualityMetric(_SegmentMetric):
+    """:class:`pps_torch.PartPanopticQuality` as a torchmetrics metric.
+
+    ``compute()`` gives that metric's summary: ``PartPQ, PartSQ, PartRQ, n`` and the same with
+    ``_parts`` and ``_noparts``; qualities are fractions.
+
+    Args:
+        spec: the :class:`EvalSpec`.
+        capacity: highest instance id, and the most segments of an image.
+        key, kwargs: as in :class:`PanopticQualityMetric`.
+
+    Raises:
+        ValueError: for another key.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch import EvalSpec
+        >>> from pps_torch.integrations.torchmetrics import PartPanopticQualityMetric
+        >>> metric = PartPanopticQualityMetric(EvalSpec.load("cpp_default"), key="PartPQ")
+        >>> gt_uids = torch.tensor([[7, 26_001_02, 26_001_05]])  # road, a car of two parts
+        >>> metric.update(torch.tensor([[[7, 26, 26]], [[1, 1, 1]], [[1, 2, 5]]]), gt_uids)
+        >>> metric.compute()
+        tensor(1., dtype=torch.float64)
+    """
+
+    def __init__(
+        self, spec: EvalSpec, *, capacity: int = 1024, key: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(PartPanopticQuality(spec, capacity=capacity), key, **kwargs)
+
+    def update(self, pps: Tensor, gt_uids: Tensor) -> None:
+        """Counts a batch of images, see :meth:`pps_torch.PartPanopticQuality.update`."""
+        self._count(pps, gt_uids)
+
+    def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:
+        return dict((result or self.metric.compute()).summary)

@@ -1,0 +1,33 @@
+"""An integration without its library says at the import which one it needs."""
+
+from __future__ import annotations
+
+import importlib.util
+import runpy
+from pathlib import Path
+
+import pytest
+
+import pps_torch
+
+FOLDER = Path(pps_torch.__file__).parent / "integrations"
+
+
+@pytest.mark.parametrize(
+    "name, library",
+    [
+        ("huggingface", "transformers"),
+        ("torchvision", "torchvision"),
+        ("mmdetection", "mmdet"),
+        ("torchmetrics", "torchmetrics"),
+    ],
+)
+def test_the_import_names_the_missing_library(name, library, monkeypatch):
+    find_spec = importlib.util.find_spec
+
+    def find_all_but_it(module, package=None):
+        return None if module == library else find_spec(module, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find_all_but_it)
+    with pytest.raises(ImportError, match=f"^pps_torch.integrations.{name} needs .* {library}$"):
+        runpy.run_path(str(FOLDER / f"{name}.py"))

@@ -1,0 +1,318 @@
+"""torchmetrics: the plain metrics' numbers in a collection, in two processes, in Lightning."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import json
+import os
+import pickle
+import sys
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from factories import CATEGORIES, panoptic_pair, pps_pair
+
+torchmetrics = pytest.importorskip("torchmetrics")
+
+from pps_torch import (  # noqa: E402
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+)
+from pps_torch.integrations import torchmetrics as integration  # noqa: E402
+from pps_torch.integrations.torchmetrics import (  # noqa: E402
+    PanopticQualityMetric,
+    PartPanopticQualityMetric,
+)
+
+SPEC = EvalSpec.load("cpp_default")
+SUMS = ("class_sums", "faults")
+
+
+def panoptic_images(count: int = 5) -> list[tuple]:
+    rng = np.random.default_rng(0)
+    images = []
+    for _ in range(count):
+        pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (20, 12))
+        present = set(np.unique(pred_ids).tolist())
+        pred_segments = [s for s in pred_segments if s["id"] in present]
+        images.append(
+            (
+                PanopticSegmentation.from_segments(torch.from_numpy(pred_ids), pred_segments),
+                PanopticTarget.from_segments(torch.from_numpy(gt_ids), gt_segments),
+            )
+        )
+    return images
+
+
+def part_images(count: int = 5, spec: EvalSpec = SPEC) -> list[tuple]:
+    rng = np.random.default_rng(1)
+    return [tuple(map(torch.from_numpy, pps_pair(rng, (20, 12), spec))) for _ in range(count)]
+
+
+def make_panoptic(**settings):
+    return PanopticQualityMetric(CATEGORIES, **settings)
+
+
+def make_part(**settings):
+    return PartPanopticQualityMetric(SPEC, **settings)
+
+
+CASES = {
+    "pq": (make_panoptic, lambda: PanopticQuality(CATEGORIES), panoptic_images),
+    "part_pq": (make_part, lambda: PartPanopticQuality(SPEC), part_images),
+}
+
+
+def plain(values: dict) -> str:
+    """The bits of a dict of scalars, nan as itself."""
+    return json.dumps({name: value.item() for name, value in values.items()})
+
+
+def same_sums(wrapped, metric) -> bool:
+    return all(torch.equal(getattr(wrapped, name), getattr(metric, name)) for name in SUMS)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    make, make_plain, images = CASES[request.param]
+    images = images()
+    expected = make_plain()
+    for image in images:
+        expected.update(*image)
+    return make, images, expected
+
+
+def test_update_compute_and_reset_as_the_plain_metric(case):
+    make, images, expected = case
+    metric = make()
+    for _ in range(2):
+        for image in images:
+            metric.update(*image)
+        values = metric.compute()
+        assert same_sums(metric, expected)
+        assert metric.result.table() == expected.compute().table()
+        assert all(value.dtype == torch.float64 and value.ndim == 0 for value in values.values())
+        metric.reset()
+    assert not metric.class_sums.any()
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_the_names_of_the_values():
+    assert sorted(make_panoptic().compute()) == sorted(
+        f"{name}{group}" for name in ("PQ", "SQ", "RQ", "n") for group in ("", "_things", "_stuff")
+    )
+    assert set(make_part().compute()) == set(PartPanopticQuality(SPEC).compute().summary)
+    metric, (image, *_) = make_panoptic(), panoptic_images()
+    metric.update(*image)
+    values, groups = metric.compute(), metric.result.summary
+    assert values["SQ_things"].item() == pytest.approx(groups["Things"]["SQ"], nan_ok=True)
+    assert values["n_stuff"].item() == groups["Stuff"]["n"]
+
+
+def test_forward_gives_the_batch_and_adds_it(case):
+    make, images, expected = case
+    metric = make()
+    for image in images:
+        alone = make()
+        alone.update(*image)
+        assert plain(metric(*image)) == plain(alone.compute())
+    assert same_sums(metric, expected)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_one_key_is_a_scalar(case):
+    make, images, expected = case
+    key = "PQ" if "PQ" in make().compute() else "PartPQ"
+    metric = make(key=key)
+    for image in images:
+        metric.update(*image)
+    assert metric.compute().item() == make_dict(expected)[key]
+    with pytest.raises(ValueError, match="^key: expected one of .*, got 'AP'"):
+        make(key="AP")
+
+
+def make_dict(metric) -> dict:
+    summary = metric.compute().summary
+    return summary.get("All", summary)
+
+
+def test_copies_and_saved_states(case):
+    make, images, expected = case
+    metric = make()
+    for image in images[:2]:
+        metric.update(*image)
+    assert metric.state_dict() == {}, "as torchmetrics: only what persistent() asks for"
+    metric.persistent(True)
+    loaded = make()
+    loaded.persistent(True)
+    loaded.load_state_dict(metric.state_dict())
+    for twin in (metric.clone(), pickle.loads(pickle.dumps(metric)), loaded):
+        for image in images[2:]:
+            twin.update(*image)
+        assert same_sums(twin, expected)
+    assert not same_sums(metric, expected), "a copy shares nothing with the original"
+
+
+def test_after_inference_mode_as_lightning_has_it(case):
+    make, images, expected = case
+    metric = make()
+    with torch.inference_mode():
+        metric.reset()
+        metric.update(*images[0])
+        metric(*images[1])
+    for image in images[2:]:
+        metric.update(*image)
+    assert same_sums(metric, expected)
+
+
+def test_both_in_one_collection_with_keywords():
+    collection = torchmetrics.MetricCollection({"pq": make_panoptic(), "part": make_part()})
+    expected = {"pq": CASES["pq"][1](), "part": CASES["part_pq"][1]()}
+    for (pred, target), (pps, gt_uids) in zip(panoptic_images(), part_images(), strict=True):
+        collection.update(pred=pred, target=target, pps=pps, gt_uids=gt_uids)
+        expected["pq"].update(pred, target)
+        expected["part"].update(pps, gt_uids)
+    values = collection.compute()
+    # A collection puts the metric's name before values whose names are not unique, here "n".
+    values = {name.removeprefix("pq_").removeprefix("part_"): v for name, v in values.items()}
+    assert values["PQ"].item() == expected["pq"].compute().summary["All"]["PQ"]
+    assert values["PartPQ"].item() == expected["part"].compute().summary["PartPQ"]
+
+
+def test_a_collection_joins_metrics_of_the_same_rules_only():
+    """Metrics with equal states are updated once for all: the rules are part of the state."""
+    specs = {name: EvalSpec.load(name) for name in ("ppp_default", "ppp_107")}
+    collection = torchmetrics.MetricCollection(
+        {name: PartPanopticQualityMetric(spec, key="PartPQ") for name, spec in specs.items()}
+        | {"again": PartPanopticQualityMetric(specs["ppp_default"], key="PartSQ")}
+    )
+    # The first image is void: both specs count the same. The others tell them apart.
+    void = (torch.zeros(3, 4, 4).long(), torch.zeros(4, 4).long())
+    images = [void, *part_images(20, specs["ppp_107"])]
+    expected = {name: PartPanopticQuality(spec) for name, spec in specs.items()}
+    for image in images:
+        collection.update(*image)
+        for metric in expected.values():
+            metric.update(*image)
+    summaries = {name: metric.compute().summary for name, metric in expected.items()}
+    assert summaries["ppp_default"]["PartPQ"] != summaries["ppp_107"]["PartPQ"]
+    values = collection.compute()
+    assert values["ppp_default"].item() == summaries["ppp_default"]["PartPQ"]
+    assert values["ppp_107"].item() == summaries["ppp_107"]["PartPQ"]
+    assert values["again"].item() == summaries["ppp_default"]["PartSQ"]
+    groups = sorted(sorted(group) for group in collection.compute_groups.values())
+    assert groups == [["again", "ppp_default"], ["ppp_107"]]
+
+
+def test_bad_ids_are_raised_at_compute():
+    metric = make_panoptic()
+    (pred, target), *_ = panoptic_images()
+    metric.update(pred._replace(panoptic_seg=pred.panoptic_seg + 99), target)
+    with pytest.raises(ValueError, match="PanopticQuality: the updates had .* pixels"):
+        metric.compute()
+
+
+def _run_process(rank: int, world_size: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=60),
+    )
+    for name, (make, _, images) in CASES.items():
+        images = images()
+        shares = {"uneven": images if rank == 0 else [], "even": images[rank::world_size]}
+        for kind, share in shares.items():
+            metric = make()
+            for image in share:
+                metric.update(*image)
+            own = metric.class_sums.clone()
+            values = plain(metric.compute())
+            assert torch.equal(metric.class_sums, own), "its own sums again after compute"
+            (folder / f"{name}_{kind}_{rank}.json").write_text(values)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def test_two_processes_have_the_bits_of_one():
+    """Process 0 sees all images, the other none; then each sees every second one."""
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_run_process, (2, Path(folder)), nprocs=2)
+        for name, (make, _, images) in CASES.items():
+            metric = make()
+            for image in images():
+                metric.update(*image)
+            found = [file.read_text() for file in Path(folder).glob(f"{name}_*.json")]
+            assert found == [plain(metric.compute())] * 4
+
+
+def lightning_library():
+    """lightning, or pytorch_lightning; needs one of them."""
+    for name in ("lightning.pytorch", "pytorch_lightning"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    pytest.skip("needs lightning or pytorch_lightning")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_logged_by_a_lightning_module(tmp_path):
+    lightning = lightning_library()
+    images = part_images()
+
+    class Model(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Linear(1, 1)
+            self.part_pq = make_part(key="PartPQ")
+            self.everything = make_part()
+
+        def training_step(self, batch, index):
+            return self.layer(torch.ones(1, 1)).sum()
+
+        def validation_step(self, batch, index):
+            self.part_pq.update(*batch)
+            self.everything.update(*batch)
+            self.log("part_pq", self.part_pq)
+
+        def on_validation_epoch_end(self):
+            self.log_dict(self.everything.compute())
+            self.everything.reset()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    loader = torch.utils.data.DataLoader(images, batch_size=None)
+    trainer = lightning.Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(Model(), loader, loader)
+    metric = PartPanopticQuality(SPEC)
+    for image in images:
+        metric.update(*image)
+    expected = metric.compute().summary
+    # Lightning keeps logged values in float32.
+    assert trainer.callback_metrics["part_pq"].item() == pytest.approx(expected["PartPQ"], abs=1e-6)
+    for name, value in expected.items():
+        assert trainer.callback_metrics[name].item() == pytest.approx(value, abs=1e-6, nan_ok=True)
+
+
+def test_the_example_in_the_docstring_runs():
+    result = doctest.testmod(integration)
+    assert result.attempted > 0 and result.failed == 0

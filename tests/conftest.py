@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # read when a kernel is defined, so before the package
+if not torch.cuda.is_available():  # read when a kernel is defined, so before the package
+    os.environ["TRITON_INTERPRET"] = "1"
 
 REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "real"
 

@@ -38,11 +38,10 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
         backend = _DEFAULT
     if backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
-    obstacle = _obstacle(reference)
-    if backend == "triton" and obstacle is not None:
-        raise RuntimeError(f'backend="triton" cannot run: {obstacle}')
     if backend == "auto":
-        return reference.is_cuda and obstacle is None and not _is_exporting()
+        return reference.is_cuda and _HAS_TRITON and not _is_exporting()
+    if backend == "triton" and (obstacle := _obstacle(reference)) is not None:
+        raise RuntimeError(f'backend="triton" cannot run: {obstacle}')
     return backend == "triton"
 
 

@@ -1,4 +1,4 @@
-"""Compiles Triton kernels for a GPU that need not be there: finds what the interpreter lets pass."""
+"""Compiles Triton kernels for a GPU that need not be there; the interpreter lets much pass."""
 
 from __future__ import annotations
 

@@ -1,0 +1,62 @@
+"""The choice between torch and Triton."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pps_torch import PanopticQuality, merge_panoptic
+from pps_torch.ops import dispatch
+from pps_torch.ops.dispatch import check_backend, uses_triton
+
+ON_CPU = torch.zeros(1)
+
+
+def test_auto_is_torch_on_the_cpu():
+    assert not uses_triton("auto", ON_CPU)
+    assert not uses_triton("torch", ON_CPU)
+
+
+@pytest.mark.parametrize("backend", ["Triton", "cuda", ""])
+def test_another_name_is_refused(backend):
+    for refuse in (lambda: uses_triton(backend, ON_CPU), lambda: check_backend(backend)):
+        with pytest.raises(ValueError, match=r"backend: expected one of .* got"):
+            refuse()
+    with pytest.raises(ValueError, match="backend"):
+        PanopticQuality([{"id": 1, "name": "car", "isthing": 1}], backend=backend)
+
+
+def test_triton_that_cannot_run_raises(monkeypatch):
+    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
+    with pytest.raises(RuntimeError, match='"triton" cannot run: the tensors are on cpu'):
+        uses_triton("triton", ON_CPU)
+    monkeypatch.setattr(dispatch, "_HAS_TRITON", False)
+    with pytest.raises(RuntimeError, match="triton is not installed"):
+        uses_triton("triton", ON_CPU)
+
+
+def test_a_merge_passes_the_refusal_on(monkeypatch):
+    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
+    inputs = (torch.zeros(2, 2).long(), torch.zeros(1, 2, 2).bool(), ON_CPU, ON_CPU.long())
+    assert merge_panoptic(*inputs, stuff_ids=[]).num_segments == 0
+    with pytest.raises(RuntimeError, match="cannot run"):
+        merge_panoptic(*inputs, stuff_ids=[], backend="triton")
+
+
+@pytest.mark.parametrize(
+    ("variable", "outcome"),
+    [("torch", "False"), ("triton", "RuntimeError"), ("both", "ValueError")],
+)
+def test_the_environment_variable_stands_for_auto(variable, outcome):
+    code = (
+        "import torch\nfrom pps_torch.ops.dispatch import uses_triton\n"
+        "try:\n    print(uses_triton('auto', torch.zeros(1)))\n"
+        "except Exception as error:\n    print(type(error).__name__)"
+    )
+    environment = {**os.environ, "PPS_TORCH_BACKEND": variable, "TRITON_INTERPRET": "0"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert run.stdout.strip() == outcome, run.stderr

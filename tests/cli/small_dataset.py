@@ -19,7 +19,7 @@ CAR_WINDOW_FLAT = 9  # cpp_default: car parts are the flat ids 9 to 13
 class SmallDataset:
     """Writes itself into a folder; ``run`` calls a tool on it as the command line would."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, count: int = len(IDS)) -> None:
         self.folder = folder
         self.images_json = folder / "images.json"
         self.semantic = folder / "semantic"
@@ -35,8 +35,9 @@ class SmallDataset:
             path.mkdir(parents=True)
         self.pps.mkdir()
         instances, annotations = [], []
-        for number, image_id in enumerate(IDS):
-            scene = Scene(number)
+        ids = [f"street_{number:06d}_000019" for number in range(count)]
+        for number, image_id in enumerate(ids):
+            scene = Scene(number % 20)
             save(self.semantic / f"{image_id}_semantic.png", scene.semantic)
             save(self.parts / f"{image_id}_parts.png", scene.parts)
             save(self.gt / f"{image_id}_gtFinePanopticParts.tif", scene.uids)
@@ -68,7 +69,7 @@ class SmallDataset:
         write_json(self.panoptic_json, {"annotations": annotations, "categories": categories})
         write_json(self.instances_json, instances)
         images = [
-            {"id": i, "file_name": f"{i}_photo.jpg", "height": HEIGHT, "width": WIDTH} for i in IDS
+            {"id": i, "file_name": f"{i}_photo.jpg", "height": HEIGHT, "width": WIDTH} for i in ids
         ]
         write_json(self.images_json, {"images": images})
 

@@ -155,7 +155,7 @@ def test_errors_of_a_file_name_the_file(tmp_path, toy_fields):
         ("", "expected a mapping of field names to values, found "),
         ("\x00", "not a valid spec in YAML"),
         ("version: 1", "dataset_spec_path: expected this key, found only the keys version"),
-        ("a: " + "x" * 2_000_000, "at most 1000000 bytes, found more"),
+        ("a: " + "x" * 2_000_000, "at most 250000 bytes, found more"),
     ],
 )
 def test_bad_yaml(tmp_path, text, message):
@@ -176,7 +176,7 @@ def test_aliases_do_not_blow_up(tmp_path):
     levels = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 20)]
     path = tmp_path / "bomb.yaml"
     path.write_text("\n".join(["a0: &a0 [x]", *levels, "dataset_spec_path: *a19"]))
-    with pytest.raises(SpecError, match="dataset_spec_path: expected a name, found") as caught:
+    with pytest.raises(SpecError, match="line 7: .*aliases stand for more than 200000") as caught:
         EvalSpec.load(path)
     assert len(str(caught.value)) < 1_000_000
 

@@ -1,0 +1,55 @@
+"""Detectron2: evaluators, hook, data sets and models, driven by its configurations.
+
+Importing this needs Detectron2, and registers in its catalogues the data sets of ``datasets.py``
+and the architectures of the models. Without Detectron2 only the modules that do not use it, such
+as ``class_ids`` and ``training_targets``, can be imported from here.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+__all__ = [
+    "PPSDatasetMapper",
+    "PPSEvalHook",
+    "PPSTrainer",
+    "PanopticQualityEvaluator",
+    "PartAwareBaseline",
+    "PartAwarePanopticFPN",
+    "PartPanopticEvaluator",
+    "PartSegmentor",
+    "add_pps_config",
+    "register_cityscapes_panoptic_parts",
+    "register_pascal_panoptic_parts",
+    "use_fused_merge",
+]
+
+if find_spec("detectron2") is None:
+
+    def __getattr__(name: str) -> Any:
+        """Says what is missing."""
+        if name in __all__:
+            raise ImportError(f"pps_torch.integrations.detectron2.{name} needs Detectron2")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+else:
+    from pps_torch.integrations.detectron2.config import add_pps_config
+    from pps_torch.integrations.detectron2.dataset_mapper import PPSDatasetMapper
+    from pps_torch.integrations.detectron2.datasets import (
+        register_all,
+        register_cityscapes_panoptic_parts,
+        register_pascal_panoptic_parts,
+    )
+    from pps_torch.integrations.detectron2.eval_hook import PPSEvalHook
+    from pps_torch.integrations.detectron2.evaluators import (
+        PanopticQualityEvaluator,
+        PartPanopticEvaluator,
+    )
+    from pps_torch.integrations.detectron2.fused_merge import use_fused_merge
+    from pps_torch.integrations.detectron2.part_aware_baseline import PartAwareBaseline
+    from pps_torch.integrations.detectron2.part_aware_panoptic_fpn import PartAwarePanopticFPN
+    from pps_torch.integrations.detectron2.part_segmentor import PartSegmentor
+    from pps_torch.integrations.detectron2.trainer import PPSTrainer
+
+    register_all()  # cityscapes_, pascal_panoptic_parts_{train,val} and pps_synthetic_{train,val}

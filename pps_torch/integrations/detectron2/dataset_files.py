@@ -1,0 +1,113 @@
+"""The files of the data sets with part labels, and the streets of the synthetic one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_size
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, list_files
+
+_CITYSCAPES_ENDING = "_gtFinePanopticParts"
+_PASCAL_FOLDERS = {"train": "training", "val": "validation"}
+_MOST_LISTED = 5
+
+#: Size, first seed and number of the synthetic streets; the seeds of the splits never meet.
+STREET_SIZE = (256, 512)
+STREETS = {"train": (0, 4000), "val": (1_000_000, 100)}
+
+
+def cityscapes_images(root: Path | str, split: str) -> list[dict[str, Any]]:
+    """Dataset dicts of Cityscapes-PanopticParts.
+
+    Args:
+        root: holds ``leftImg8bit/{train,val}/CITY/ID_leftImg8bit.png`` and
+            ``gtFinePanopticParts/{train,val}/CITY/ID_gtFinePanopticParts.tif``.
+        split: ``train`` or ``val``.
+
+    Returns:
+        ``file_name, image_id, height, width, pps_file_name`` of each TIFF, by city and name.
+
+    Raises:
+        InputError: names the folder without TIFFs, or the images without photo.
+    """
+    root = Path(root)
+    images = []
+    for tiff in _tiffs(root / "gtFinePanopticParts" / split):
+        if not tiff.stem.endswith(_CITYSCAPES_ENDING):
+            raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}.tif")
+        image_id = tiff.stem.removesuffix(_CITYSCAPES_ENDING)
+        photo = root / "leftImg8bit" / split / tiff.parent.name / f"{image_id}_leftImg8bit.png"
+        images.append((image_id, photo, tiff))
+    return _dataset_dicts(images)
+
+
+def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
+    """Dataset dicts of PASCAL-PanopticParts.
+
+    Args:
+        root: holds ``JPEGImages/ID.jpg`` of VOC 2010, and ``labels/{training,validation}/ID.tif``
+            of PASCAL-PanopticParts.
+        split: ``train`` or ``val``.
+
+    Returns:
+        As :func:`cityscapes_images`; errors likewise.
+    """
+    root = Path(root)
+    tiffs = _tiffs(root / "labels" / _PASCAL_FOLDERS[split])
+    return _dataset_dicts([(t.stem, root / "JPEGImages" / f"{t.stem}.jpg", t) for t in tiffs])
+
+
+def street_images(split: str) -> list[dict[str, Any]]:
+    """Dataset dicts of the synthetic streets: ``street_seed`` says what to draw.
+
+    Args:
+        split: ``train`` or ``val``.
+
+    Example:
+        >>> street_images("val")[0]["image_id"]
+        'street_1000000'
+    """
+    height, width = STREET_SIZE
+    first, count = STREETS[split]
+    return [
+        {
+            "file_name": f"street_{seed:07d}.png",  # evaluators name their files after it
+            "image_id": f"street_{seed:07d}",
+            "height": height,
+            "width": width,
+            "street_seed": seed,
+        }
+        for seed in range(first, first + count)
+    ]
+
+
+def _tiffs(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected the folder of the ground truth, found none")
+    tiffs = list_files(folder, GROUND_TRUTH_SUFFIXES)
+    if not tiffs:
+        endings = " ".join(GROUND_TRUTH_SUFFIXES)
+        raise InputError(f"{folder}: expected ground-truth files ({endings}), found none")
+    return tiffs
+
+
+def _dataset_dicts(images: list[tuple[str, Path, Path]]) -> list[dict[str, Any]]:
+    missing = [str(photo) for _, photo, _ in images if not photo.is_file()]
+    if missing:
+        shown = ", ".join(missing[:_MOST_LISTED])
+        raise InputError(f"expected a photo of each image, found none for {len(missing)}: {shown}")
+    dicts = []
+    for image_id, photo, tiff in images:
+        height, width = read_size(tiff)
+        dicts.append(
+            {
+                "file_name": str(photo),
+                "image_id": image_id,
+                "height": height,
+                "width": width,
+                "pps_file_name": str(tiff),
+            }
+        )
+    return dicts

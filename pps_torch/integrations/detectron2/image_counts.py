@@ -1,0 +1,132 @@
+"""What each image adds to the metrics, so that an image counts once whoever evaluated it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from pps_torch.metrics.segment_metric import SegmentMetric
+
+# A count of one image, and a sum of its IoUs in 30-bit pieces, is far below this.
+_VALUE_BITS = 48
+_LARGEST_WORLD = (1 << (63 - _VALUE_BITS)) - 1
+
+
+class ImageCounts:
+    """A table with the metrics' integer state of each image by itself.
+
+    A sampler that pads the data set to a multiple of the processes, as torch's
+    ``DistributedSampler`` does, lets several processes evaluate the same image. Who counts it is
+    decided in the same all_reduce that adds everything up: the first process, by rank, that
+    evaluated it. For that, each entry of the table carries ``world size - rank`` in its upper bits
+    and the table is reduced with MAX, not SUM. So the sum over the images does not depend on how
+    they were spread, nor on small differences between two evaluations of one image, and a process
+    without any image adds nothing.
+
+    The table has one row of the metrics' state for each image of the data set: 27 MB for the 5000
+    images and 133 classes of COCO val, 0.4 MB for Cityscapes val.
+
+    Args:
+        num_images: images of the data set; the same in every process.
+        metrics: what the images were counted by; their states are the rows.
+    """
+
+    def __init__(self, num_images: int, metrics: Sequence[SegmentMetric]) -> None:
+        self.num_images = num_images
+        self.metrics = list(metrics)
+        self._rows: dict[int, Tensor] = {}
+        self._is_total = False
+
+    def __contains__(self, index: int) -> bool:
+        return index in self._rows
+
+    def take(self, index: int) -> None:
+        """Moves the metrics' state into the row of image ``index``, and resets them.
+
+        Raises:
+            RuntimeError: after :meth:`total`, when the metrics hold the sum of all images.
+        """
+        if self._is_total:
+            raise RuntimeError("the images are already added up; start anew with reset()")
+        self._rows[index] = torch.cat([state.flatten() for state in self._states()])
+        for metric in self.metrics:
+            metric.reset()
+
+    def total(self) -> int:
+        """Puts the sum over the images of all processes into the metrics, with one all_reduce.
+
+        Every process has to call it, once.
+
+        Returns:
+            how many images were evaluated.
+        """
+        table = _owned_by_first(self._table())
+        self._is_total = True
+        is_seen = table[:, 0] > 0
+        rows = table & ((1 << _VALUE_BITS) - 1)
+        self._rows = {index: rows[index] for index in is_seen.nonzero().flatten().tolist()}
+        self._load(rows.sum(0))
+        return len(self._rows)
+
+    def first_bad_image(self) -> tuple[int, ValueError] | None:
+        """After :meth:`total`: the first image by which ``compute`` fails; the state is lost."""
+        for index, row in self._rows.items():
+            self._load(row)
+            try:
+                for metric in self.metrics:
+                    metric.compute()
+            except ValueError as error:
+                return index, error
+        return None
+
+    def _states(self) -> list[Tensor]:
+        return [state for metric in self.metrics for state in metric.state_dict().values()]
+
+    def _table(self) -> Tensor:
+        """``(num_images, K)`` int64 on the device of the collective."""
+        device = _collective_device()
+        width = sum(state.numel() for state in self._states())
+        table = torch.zeros(self.num_images, width, dtype=torch.int64, device=device)
+        if self._rows:
+            rows = torch.stack(list(self._rows.values())).to(device)
+            if (rows >> _VALUE_BITS).any():
+                raise ValueError(f"counts of an image: expected 0..2**{_VALUE_BITS} - 1")
+            index = torch.tensor(list(self._rows), device=device)
+            table[index] = rows | (_priority() << _VALUE_BITS)
+        return table
+
+    def _load(self, row: Tensor) -> None:
+        pieces = iter(row.split([state.numel() for state in self._states()]))
+        for metric in self.metrics:
+            state = metric.state_dict()
+            metric.load_state_dict(
+                {name: next(pieces).view_as(value) for name, value in state.items()}
+            )
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def _priority() -> int:
+    """1 or more, the highest at rank 0."""
+    world_size = dist.get_world_size() if _is_distributed() else 1
+    if world_size > _LARGEST_WORLD:
+        raise ValueError(f"processes: expected at most {_LARGEST_WORLD}, found {world_size}")
+    return world_size - dist.get_rank() if _is_distributed() else 1
+
+
+def _owned_by_first(table: Tensor) -> Tensor:
+    if _is_distributed():
+        dist.all_reduce(table, op=dist.ReduceOp.MAX)
+    return table
+
+
+def _collective_device() -> torch.device:
+    """Where a tensor of this process must be to be reduced, also if it saw no image."""
+    if _is_distributed() and dist.get_backend() == "nccl":
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")

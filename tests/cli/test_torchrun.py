@@ -1,0 +1,272 @@
+"""Several processes share the images: the same bytes for any number; one that fails ends all."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from small_dataset import SmallDataset, edit_json
+from warm_processes import Job
+
+ROOT = Path(__file__).parents[2]
+TOOLS = (
+    "merge_to_panoptic",
+    "merge_to_panoptic Cityscapes",
+    "merge_to_pps",
+    "eval_partpq",
+    "eval_pq",
+)
+COUNT = 7
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process writes and prints, tool by tool."""
+    found = {}
+    for tool in TOOLS:
+        folder = tmp_path_factory.mktemp("alone")
+        dataset = imperfect_dataset(folder)
+        result = run_alone(dataset, tool, folder)
+        found[tool] = (dataset.written(), result)
+    return found
+
+
+def imperfect_dataset(folder) -> SmallDataset:
+    """Predictions of one image are those of another, and two maps have ids that are unknown."""
+    dataset = SmallDataset(folder, COUNT)
+    names = sorted(path.name for path in dataset.pps.iterdir())
+    (dataset.pps / names[0]).write_bytes((dataset.pps / names[5]).read_bytes())
+    for number, value in ((2, 77), (4, 78)):
+        for folder in (dataset.semantic, dataset.parts):
+            path = sorted(folder.iterdir())[number]
+            image = Image.open(path)
+            image.putpixel((0, 0), value)
+            image.save(path)
+    return dataset
+
+
+def run_alone(dataset, tool, folder) -> str:
+    job = Job(dataset.arguments(tool), 1, folder / "messages")
+    assert job.exit_codes() == [0], job.messages()
+    return job.messages()[0].replace(str(dataset.folder), "")
+
+
+def shuffled(dataset, seed):
+    edit_json(dataset.images_json, lambda c: random.Random(seed).shuffle(c["images"]))
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 8])
+@pytest.mark.parametrize("tool", TOOLS)
+def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, world_size):
+    dataset = imperfect_dataset(tmp_path)
+    job = Job(dataset.arguments(tool), world_size, tmp_path / "messages")
+    assert job.exit_codes() == [0] * world_size, job.messages()
+    written, result = alone[tool]
+    assert dataset.written() == written
+    first, *others = job.messages()
+    assert first.replace(str(dataset.folder), "") == result
+    assert "".join(others) == ""
+    assert not list(dataset.output.rglob("*_tmp"))
+
+
+@pytest.mark.parametrize("tool", ["eval_partpq", "merge_to_pps"])
+def test_the_order_of_the_list_changes_no_byte(tmp_path, alone, tool):
+    dataset = imperfect_dataset(tmp_path)
+    shuffled(dataset, seed=1)
+    job = Job(dataset.arguments(tool), 3, tmp_path / "messages")
+    assert job.exit_codes() == [0, 0, 0], job.messages()
+    assert dataset.written() == alone[tool][0]
+    assert job.messages()[0].replace(str(dataset.folder), "") == alone[tool][1]
+
+
+def test_progress_is_that_of_the_first_process(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    words = [word for word in dataset.arguments("merge_to_pps") if word != "--quiet"]
+    job = Job(words, 2, tmp_path / "messages")
+    assert job.exit_codes() == [0, 0]
+    first, second = job.messages()
+    assert "merging, rank 0 of 2: 100%" in first and "waiting for the other" in first
+    assert "3 images merged" in first and second == ""
+
+
+def test_bad_input_of_one_process_ends_all_with_one_message(tmp_path):
+    dataset = SmallDataset(tmp_path, COUNT)
+    bad = sorted(dataset.pps.iterdir())[5]  # an image of rank 2
+    bad.write_bytes(bad.read_bytes()[:60])
+    job = Job(dataset.arguments("eval_partpq"), 3, tmp_path / "messages")
+    assert job.exit_codes(20) == [2, 2, 2]
+    first, *others = job.messages()
+    assert first.startswith("error: rank 2 (host ") and first.count("\n") == 1
+    assert bad.name in first and "damaged or cut off" in first
+    assert "".join(others) == "" and dataset.written() == {}
+
+
+def test_bad_input_of_all_processes_is_told_once(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    dataset.images_json.unlink()
+    job = Job(dataset.arguments("merge_to_pps"), 3, tmp_path / "messages")
+    assert job.exit_codes(20) == [2, 2, 2]
+    assert "".join(job.messages()).count("error: ") == 1
+    assert "images.json: cannot be read" in job.messages()[0]
+
+
+def slow_dataset(folder) -> SmallDataset:
+    """Enough images that there is time to kill a process."""
+    return SmallDataset(folder, 300)
+
+
+def wait_for_files(dataset, count=5):
+    deadline = time.monotonic() + 30
+    while len(list(dataset.output.rglob("*.png"))) < count:
+        assert time.monotonic() < deadline, "no files"
+        time.sleep(0.002)
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_killed_process_ends_the_others_and_is_named(tmp_path, victim):
+    dataset = slow_dataset(tmp_path / "killed")
+    tool = "merge_to_panoptic"
+    job = Job(dataset.arguments(tool), 3, tmp_path / "messages")
+    wait_for_files(dataset)
+    pid = job.processes[victim].process.pid
+    killed_at = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    codes = job.exit_codes(20)
+    assert time.monotonic() - killed_at < 5
+    assert codes == [-signal.SIGKILL if rank == victim else 1 for rank in range(3)]
+    messages = "".join(job.messages())
+    assert messages.startswith(f"error: rank {victim} (host ") and f"pid {pid}" in messages
+    assert messages.count("\n") == 1 and "killed" in messages
+
+    whole = SmallDataset(tmp_path / "whole", 300)
+    assert whole.run(tool) == 0
+    partial = dataset.written()
+    assert "panoptic.json" not in partial and partial.items() <= whole.written().items()
+    times = {name: (dataset.output / name).stat().st_mtime_ns for name in partial}
+
+    job = Job(dataset.arguments(tool), 2, tmp_path / "messages")
+    assert job.exit_codes() == [0, 0], job.messages()
+    assert dataset.written() == whole.written()
+    redone = sum((dataset.output / name).stat().st_mtime_ns != times[name] for name in partial)
+    assert redone <= 9  # at most what the threads had in hand
+    assert not list(dataset.output.rglob("*_tmp"))
+
+
+def test_a_process_that_dies_in_an_evaluation_is_named(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    pipe = sorted(dataset.gt.iterdir())[1]  # the image of rank 1, which waits for it for ever
+    pipe.unlink()
+    os.mkfifo(pipe)
+    job = Job(dataset.arguments("eval_partpq"), 2, tmp_path / "messages")
+    wait_for_reader(pipe)
+    job.processes[1].process.kill()
+    assert job.exit_codes(20) == [1, -signal.SIGKILL]
+    assert job.messages()[0].startswith("error: rank 1") and dataset.written() == {}
+
+
+def wait_for_reader(pipe):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            return
+        except OSError:  # no reader yet
+            time.sleep(0.01)
+    raise TimeoutError("nobody reads the pipe")
+
+
+def test_a_process_that_never_starts_is_named():
+    program = """
+import sys
+from pps_torch.pipelines import processes
+with processes.joined_processes(processes.processes_of_environment(), join_timeout=1):
+    pass
+"""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "WORLD_SIZE": "3",
+        "RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "0",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert run.returncode == 1
+    assert run.stderr == "error: rank 1, 2: did not join within 1 seconds\n"
+
+
+def test_a_result_that_cannot_be_written_fails_all(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    dataset.output.write_text("a file where the folder should be")
+    job = Job([*dataset.arguments("eval_pq"), "--overwrite"], 2, tmp_path / "messages")
+    assert job.exit_codes(20) == [2, 2]
+    assert "".join(job.messages()).count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2: expected RANK, MASTER_ADDR, MASTER_PORT too"),
+        ({"WORLD_SIZE": "two"}, "expected numbers"),
+    ],
+)
+def test_incomplete_environment_is_one_clear_error(
+    tmp_path, monkeypatch, capsys, variables, message
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert SmallDataset(tmp_path).run("eval_pq") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_other_commands_run_in_one_process(tmp_path, monkeypatch, capsys):
+    variables = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert SmallDataset(tmp_path).run("visualize") == 2
+    assert "visualize: runs in one process, found WORLD_SIZE 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kill", [False, True])
+def test_torchrun(tmp_path, alone, kill):
+    """The real launcher, which ends the others of its machine itself."""
+    dataset = slow_dataset(tmp_path) if kill else imperfect_dataset(tmp_path)
+    command, *words = dataset.arguments("merge_to_panoptic")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    script = [str(ROOT / "tools" / f"{command}.py"), *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    if sys.platform == "linux":
+        environment["GLOO_SOCKET_IFNAME"] = "lo"
+    process = subprocess.Popen(
+        [*launch, *script], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    if not kill:
+        assert process.wait(60) == 0, process.stderr.read()
+        assert dataset.written() == alone["merge_to_panoptic"][0]
+        return
+    wait_for_files(dataset)
+    os.kill(pid_of_rank(1, process.pid), signal.SIGKILL)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode != 0 and messages.count("error: rank 1 (host ") == 1, messages
+
+
+def pid_of_rank(rank: int, launcher: int) -> int:
+    """The worker of a launcher on this machine, found in /proc."""
+    for status in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            variables = status.read_bytes().split(b"\0")
+            parent = int((status.parent / "stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+        if parent == launcher and f"RANK={rank}".encode() in variables:
+            return int(status.parent.name)
+    raise LookupError("no such worker")

@@ -1,0 +1,94 @@
+"""Processes that run a command at once: forked from one that has imported everything."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pps_torch.cli.main import main
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(
+    [
+        "torch.distributed",
+        "pps_torch.cli.main",
+        "pps_torch.pipelines.merge_to_panoptic",
+        "pps_torch.pipelines.merge_to_pps",
+        "pps_torch.pipelines.eval_partpq",
+        "pps_torch.pipelines.eval_pq",
+    ]
+)
+TIMEOUT = 60
+
+
+class WarmProcess:
+    """One run of a command in a process of its own; what it prints goes to a file."""
+
+    def __init__(
+        self, words: Sequence[str], messages: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.messages = messages
+        self.process = CONTEXT.Process(
+            target=_run, args=(list(words), dict(environment or {}), messages), daemon=True
+        )
+        self.process.start()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join(TIMEOUT)
+
+    def wait(self, timeout: float = TIMEOUT) -> int:
+        """The exit code; a process that does not end in time is killed and an error."""
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            self.kill()
+            raise TimeoutError(f"still running after {timeout} s: {self.messages.read_text()}")
+        return self.process.exitcode
+
+
+class Job:
+    """The processes of a command as torchrun starts them."""
+
+    def __init__(self, words: Sequence[str], world_size: int, folder: Path, **more: str) -> None:
+        folder.mkdir(exist_ok=True)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        common = {
+            "WORLD_SIZE": str(world_size),
+            "LOCAL_WORLD_SIZE": str(world_size),
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+            **more,
+        }
+        if sys.platform == "linux":
+            common["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
+        self.processes = [
+            WarmProcess(
+                words,
+                folder / f"messages_{rank}.txt",
+                {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            )
+            for rank in range(world_size)
+        ]
+
+    def exit_codes(self, timeout: float = TIMEOUT) -> list[int]:
+        return [process.wait(timeout) for process in self.processes]
+
+    def messages(self) -> list[str]:
+        """What each process printed."""
+        return [process.messages.read_text() for process in self.processes]
+
+
+def _run(words: list[str], environment: dict[str, str], messages: Path) -> None:
+    os.environ.update(environment)
+    file = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    code = main(words)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,303 @@
+"""A second, plain reading of the small data set, and what each tool must make of it.
+
+It reads by ``json``, Pillow and pycocotools alone and computes by the slow rules of
+``tests/oracles``, so that a run that ends well can be told from one that is right.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from oracles.merge_panoptic import merge_panoptic
+from oracles.merge_pps import merge_pps
+from oracles.panoptic_quality import add_stats, panoptic_quality
+from oracles.part_panoptic_quality import part_panoptic_quality
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from pps_torch.specs import EvalSpec
+
+
+class Damaged(Exception):
+    """The plain reading finds no meaning in a file."""
+
+
+def expected_outputs(tool: str, folder: Path) -> dict[str, Any]:
+    """What a tool must write, by file name: arrays for PNGs, plain values for JSON.
+
+    Raises:
+        Damaged: a file means nothing, so a run on it should have failed.
+    """
+    try:
+        return _EXPECTED[tool](folder)
+    except (ArithmeticError, LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+    except (RecursionError, struct.error, zlib.error, EOFError) as error:
+        raise Damaged(f"{type(error).__name__}: {error}") from error
+
+
+def found_outputs(tool: str, output: Path) -> dict[str, Any]:
+    """What a tool wrote, in the same form."""
+    found: dict[str, Any] = {}
+    for path in sorted(output.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            name = str(path.relative_to(output))
+            found[name] = json.loads(path.read_text()) if path.suffix == ".json" else pixels(path)
+    if tool.startswith("merge_to_panoptic"):
+        return _as_segments(found)
+    if tool.startswith("eval"):
+        (result,) = found.values()
+        rows = result[1] if tool == "eval_partpq" else result["per_class"]
+        return {"counts": {key: _counts(row) for key, row in rows.items() if key.isdecimal()}}
+    return found
+
+
+def differences(expected: dict[str, Any], found: dict[str, Any]) -> str:
+    """Where the two are not the same; an empty text where they are."""
+    if expected.keys() != found.keys():
+        return f"files {sorted(expected)} and {sorted(found)}"
+    for name, value in expected.items():
+        if isinstance(value, np.ndarray):
+            if value.shape != found[name].shape or (value != found[name]).any():
+                return f"{name}: pixels"
+        elif name == "counts":
+            of_present = {key: row for key, row in found[name].items() if any(row)}
+            if value.keys() != of_present.keys():
+                return f"classes {sorted(value)} and {sorted(of_present)}"
+            for key, row in value.items():
+                if row[1:] != of_present[key][1:] or abs(row[0] - of_present[key][0]) > 1e-9:
+                    return f"class {key}: {row} and {of_present[key]}"
+        elif value != found[name]:
+            return f"{name}: {value} and {found[name]}"
+    return ""
+
+
+def pixels(path: Path) -> np.ndarray:
+    """The pixels of an image whose checksums, if it has any, are right."""
+    content = path.read_bytes()
+    if content[:8] == b"\x89PNG\r\n\x1a\n":
+        place, kind = 8, b""
+        while kind != b"IEND":
+            length, kind = struct.unpack_from(">I4s", content, place)
+            (checksum,) = struct.unpack_from(">I", content, place + 8 + length)
+            if zlib.crc32(content[place + 4 : place + 8 + length]) != checksum:
+                raise ValueError("checksum")
+            place += 12 + length
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def _ids(path: Path) -> np.ndarray:
+    ids = pixels(path)
+    if ids.ndim != 2 or ids.dtype.kind not in "uib":
+        raise ValueError(f"shape {ids.shape} {ids.dtype}")
+    return ids.astype(np.int64)
+
+
+def _rgb(path: Path) -> np.ndarray:
+    rgb = pixels(path)
+    if rgb.ndim != 3 or rgb.shape[2] != 3:
+        raise ValueError(f"shape {rgb.shape}")
+    return rgb.astype(np.int64)
+
+
+def _rgb_ids(path: Path) -> np.ndarray:
+    rgb = _rgb(path)
+    return rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+
+
+def _json(path: Path) -> Any:
+    return json.loads(path.read_bytes().decode("utf-8-sig"))
+
+
+def _id(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(value)
+    text = str(value)
+    return str(int(text)) if text.isascii() and text.isdecimal() else text
+
+
+def _images(folder: Path) -> Iterable[tuple[str, str, tuple[int, int]]]:
+    for entry in _json(folder / "images.json")["images"]:
+        image_id = entry["id"] if "id" in entry else entry["image_id"]
+        name = entry["file_name"]
+        stem = name.rsplit("/", 1)[-1]
+        suffix = stem.rfind(".")
+        base = name[: len(name) - len(stem) + suffix] if 0 < suffix < len(stem) - 1 else name
+        while "//" in base or base.startswith("./") or "/./" in base:
+            base = base.removeprefix("./").replace("//", "/").replace("/./", "/")
+        yield _id(image_id), f"{base}.png", (entry["height"], entry["width"])
+
+
+def _file(folder: Path, image_id: str) -> Path:
+    """Only ids whose file is easy to tell are looked at."""
+    paths = [p for p in folder.rglob("*") if p.name.startswith(f"{image_id}_") and p.is_file()]
+    paths = [p for p in paths if p.suffix in (".png", ".tif", ".txt")]
+    if folder.name == "instances":
+        paths = [p for p in paths if p.suffix == ".txt"]
+    if len(paths) != 1:
+        raise LookupError(f"{image_id}: {paths}")
+    return paths[0]
+
+
+def _same_size(size: tuple[int, int], *maps: np.ndarray) -> None:
+    for of_one in maps:
+        if of_one.shape[:2] != tuple(size):
+            raise ValueError(f"{of_one.shape} and {size}")
+
+
+def _spec(folder: Path) -> EvalSpec:
+    """The spec as the package reads it, compared with the lists in the file."""
+    path = folder / "eval_spec.yaml"
+    spec = EvalSpec.load(path)
+    fields = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
+    for key in ("things", "stuff", "parts", "no_parts"):
+        if list(getattr(spec, key)) != [int(sid) for sid in fields[f"eval_sid_{key}"]]:
+            raise AssertionError(f"{key}: {getattr(spec, key)}")
+    for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
+        if int(fields["dataset_sid2eval_sid"][str(sid)]) != eval_sid:
+            raise AssertionError(f"dataset_sid2eval_sid[{sid}]")
+    return spec
+
+
+def _eval_partpq(folder: Path) -> dict[str, Any]:
+    spec, total = _spec(folder), {}
+    for image_id, _, size in _images(folder):
+        uids = _ids(_file(folder / "gt", image_id))
+        pps = _rgb(_file(folder / "reference_pps", image_id)).transpose(2, 0, 1)
+        _same_size(size, uids, pps[0])
+        uids[uids >= 10**7] = 0  # of classes beyond 99, which no data set has
+        add_stats(total, part_panoptic_quality(pps, uids, spec))
+    return {"counts": {str(sid): row for sid, row in total.items() if any(row)}}
+
+
+def _annotations(path: Path) -> dict[str, dict]:
+    return {_id(entry["image_id"]): entry for entry in _json(path)["annotations"]}
+
+
+def _segments(entry: dict, ids: np.ndarray) -> list[dict]:
+    listed = [segment["id"] for segment in entry["segments_info"]]
+    if sorted(listed) != sorted(set(np.unique(ids).tolist()) - {0}):
+        raise ValueError(f"segments {listed}")
+    return entry["segments_info"]
+
+
+def _eval_pq(folder: Path) -> dict[str, Any]:
+    gt, pred = _annotations(folder / "gt.json"), _annotations(folder / "pred.json")
+    total: dict[int, list] = {}
+    for image_id, entry in gt.items():
+        gt_ids = _rgb_ids(folder / "reference" / "panoptic" / entry["file_name"])
+        pred_ids = _rgb_ids(folder / "prediction" / pred[image_id]["file_name"])
+        _same_size(gt_ids.shape, pred_ids)
+        segments = _segments(pred[image_id], pred_ids), _segments(entry, gt_ids)
+        add_stats(total, panoptic_quality(pred_ids, segments[0], gt_ids, segments[1]))
+    return {"counts": {str(key): row for key, row in total.items() if any(row)}}
+
+
+def _merge_to_pps(folder: Path) -> dict[str, Any]:
+    spec, entries = _spec(folder), _annotations(folder / "reference" / "panoptic.json")
+    expected = {}
+    for image_id, name, size in _images(folder):
+        entry = entries[image_id]
+        ids = _rgb_ids(folder / "reference" / "panoptic" / entry["file_name"])
+        parts = _ids(_file(folder / "parts", image_id))
+        _same_size(size, ids, parts)
+        segments = _segments(entry, ids)
+        dense = np.zeros(ids.shape, np.int64)
+        for number, segment in enumerate(segments, start=1):
+            dense[ids == segment["id"]] = number
+        pps = merge_pps(dense, [segment["category_id"] for segment in segments], parts, spec)
+        expected[name] = pps.transpose(1, 2, 0).astype(np.uint8)
+    return expected
+
+
+def _coco_instances(folder: Path, image_id: str, size: tuple[int, int]) -> list[tuple]:
+    content = _json(folder / "instances.json")
+    entries = content["annotations"] if isinstance(content, dict) else content
+    instances = []
+    for entry in entries:
+        if _id(entry["image_id"]) != image_id:
+            continue
+        rle = entry["segmentation"]
+        if isinstance(rle, list):
+            rle = coco_mask.merge(coco_mask.frPyObjects(rle, *size))
+        elif isinstance(rle["counts"], list):
+            rle = coco_mask.frPyObjects(rle, *size)
+        elif rle["size"] != list(size):
+            raise ValueError(f"size {rle['size']}")
+        instances.append((coco_mask.decode(rle), entry["category_id"], float(entry["score"])))
+    return instances
+
+
+def _cityscapes_instances(folder: Path, image_id: str, size: tuple[int, int]) -> list[tuple]:
+    path = _file(folder / "instances", image_id)
+    instances = []
+    for line in path.read_bytes().decode("utf-8-sig").replace("\r", "\n").split("\n"):
+        if line.strip():
+            name, category_id, score = line.strip().rsplit(None, 2)
+            mask = _ids(path.parent / name) != 0
+            _same_size(size, mask)
+            instances.append((mask, int(category_id), float(score)))
+    return instances
+
+
+def _merge_to_panoptic(read_instances) -> Any:
+    def expected(folder: Path) -> dict[str, Any]:
+        spec, of_images = _spec(folder), {}
+        for image_id, name, size in _images(folder):
+            semantic = _ids(_file(folder / "semantic", image_id))
+            _same_size(size, semantic)
+            instances = read_instances(folder, image_id, size)
+            masks, classes, scores = zip(*instances) if instances else ((), (), ())
+            if not set(classes) <= set(spec.things) or not np.isfinite(scores).all():
+                raise ValueError(f"classes {classes}, scores {scores}")
+            panoptic, segments = merge_panoptic(
+                *(semantic, np.array(masks), np.array(scores), np.array(classes)),
+                stuff_ids=spec.stuff,
+                stuff_area_limit=20,
+            )
+            of_images[f"panoptic/{name}"] = panoptic
+            of_images[f"segments of {name}"] = [
+                [s["category_id"], s["area"], s.get("score")] for s in segments
+            ]
+        return of_images
+
+    return expected
+
+
+def _as_segments(found: dict[str, Any]) -> dict[str, Any]:
+    """panoptic.json and its PNGs as maps of segments 1..S, and the segments."""
+    content, of_images = found["panoptic.json"], {}
+    if len(content["annotations"]) != len(found) - 1:
+        raise AssertionError("panoptic.json: as many annotations as PNGs")
+    for entry in content["annotations"]:
+        name = f"panoptic/{entry['file_name']}"
+        rgb = found[name].astype(np.int64)
+        ids = rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
+        of_images[name] = np.zeros(ids.shape, np.int32)
+        for number, segment in enumerate(entry["segments_info"], start=1):
+            of_images[name][ids == segment["id"]] = number
+        of_images[f"segments of {entry['file_name']}"] = [
+            [s["category_id"], s["area"], s.get("score")] for s in entry["segments_info"]
+        ]
+    return of_images
+
+
+def _counts(row: dict[str, Any]) -> list:
+    return [row["iou"], row["tp"], row["fp"], row["fn"]]
+
+
+_EXPECTED = {
+    "eval_partpq": _eval_partpq,
+    "eval_pq": _eval_pq,
+    "merge_to_pps": _merge_to_pps,
+    "merge_to_panoptic": _merge_to_panoptic(_coco_instances),
+    "merge_to_panoptic Cityscapes": _merge_to_panoptic(_cityscapes_instances),
+}

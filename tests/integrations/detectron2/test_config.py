@@ -1,0 +1,54 @@
+"""The configuration keys: their defaults, types and comments."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+pytest.importorskip("detectron2", reason="needs Detectron2")
+
+from detectron2.config import CfgNode, get_cfg
+
+from pps_torch import EvalSpec
+from pps_torch.integrations.detectron2 import config
+
+
+@pytest.fixture
+def cfg():
+    cfg = get_cfg()
+    config.add_pps_config(cfg)
+    return cfg
+
+
+def test_defaults(cfg):
+    assert EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC).name == "cpp_default"
+    assert cfg.MODEL.PPS.FUSED_MERGE is True and cfg.MODEL.PPS.PASTE_MASKS is True
+    assert cfg.TEST.PPS == {"PERIOD": 0, "SUBSET": 0, "CONTINUE_ON_ERROR": False}
+
+
+def test_nothing_of_detectron2_is_changed(cfg):
+    del cfg.MODEL["PPS"], cfg.TEST["PPS"]
+    assert cfg == get_cfg()
+
+
+def test_keys_take_values_of_their_type_only(cfg):
+    cfg.merge_from_list(["TEST.PPS.PERIOD", "500", "MODEL.PPS.PART_HEAD.NORM", ""])
+    assert cfg.TEST.PPS.PERIOD == 500
+    with pytest.raises(ValueError, match="Type mismatch"):
+        cfg.merge_from_list(["TEST.PPS.PERIOD", "often"])
+    with pytest.raises(AssertionError, match="Non-existent key: TEST.PPS.PERIODE"):
+        cfg.merge_from_list(["TEST.PPS.PERIODE", "500"])
+
+
+def test_every_key_has_a_comment(cfg):
+    lines = [line.strip() for line in inspect.getsource(config.add_pps_config).splitlines()]
+    keys = [i for i, line in enumerate(lines) if line.startswith("cfg.") and "CfgNode" not in line]
+    assert len(keys) == sum(map(count_keys, (cfg.MODEL.PPS, cfg.TEST.PPS)))
+    for i in keys:
+        follows = lines[i - 1].startswith("#") or lines[i].endswith('_WEIGHTS = ""')
+        assert follows, lines[i]
+
+
+def count_keys(node) -> int:
+    return sum(count_keys(v) if isinstance(v, CfgNode) else 1 for v in node.values())

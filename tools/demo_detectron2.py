@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Draws the part-aware panoptic segmentation of photos, with a Detectron2 configuration.
+
+    python tools/demo_detectron2.py --config-file FILE --input photo.jpg --output pictures \
+        MODEL.WEIGHTS model_final.pth
+
+Writes ``<name>_pps.png``: the photo under the colours of the classes, instances and parts that
+were found, with a legend.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from detectron2.config import CfgNode, get_cfg
+from detectron2.engine import DefaultPredictor
+from detectron2.modeling import PanopticFPN
+from torch import Tensor
+
+from pps_torch import EvalSpec
+from pps_torch.integrations.detectron2 import add_pps_config, use_fused_merge
+from pps_torch.io.images import read_photo, read_size, write_rgb
+from pps_torch.visualization import colorize_pps, legend, overlay, pps_legend_entries, with_legend
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command's arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config-file", required=True, help="a Detectron2 configuration")
+    parser.add_argument("--input", required=True, nargs="+", type=Path, help="photos")
+    parser.add_argument("--output", required=True, type=Path, help="folder for the pictures")
+    parser.add_argument("--alpha", type=float, default=0.6, help="weight of the colours, 0 to 1")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="keys and values of the config")
+    return parser.parse_args(argv)
+
+
+def load_config(config_file: str, opts: list[str]) -> CfgNode:
+    """A configuration with values overwritten; the CPU where there is no GPU."""
+    cfg = get_cfg()
+    add_pps_config(cfg)
+    if not torch.cuda.is_available():
+        cfg.MODEL.DEVICE = "cpu"
+    cfg.merge_from_file(config_file)
+    cfg.merge_from_list(opts)
+    cfg.freeze()
+    return cfg
+
+
+def build_predictor(cfg: CfgNode, spec: EvalSpec) -> DefaultPredictor:
+    """Detectron2's predictor; a plain PanopticFPN gets PPS maps with unknown parts."""
+    predictor = DefaultPredictor(cfg)
+    if type(predictor.model) is PanopticFPN:
+        use_fused_merge(predictor.model, spec=spec, paste_masks=cfg.MODEL.PPS.PASTE_MASKS)
+    return predictor
+
+
+def draw(photo: Tensor, pps: Tensor, spec: EvalSpec, alpha: float) -> Tensor:
+    """``(3, H, W)`` photo and PPS map -> the picture, with the legend beside it."""
+    picture = overlay(photo, colorize_pps(pps, spec), pps[0] == spec.ignore_label, alpha)
+    return with_legend(picture, legend(pps_legend_entries(pps, spec), tuple(pps.shape[-2:])))
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draws every photo."""
+    args = parse_args(argv)
+    cfg = load_config(args.config_file, args.opts)
+    spec = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
+    predictor = build_predictor(cfg, spec)
+    args.output.mkdir(parents=True, exist_ok=True)
+    for path in args.input:
+        rgb = read_photo(path, read_size(path))
+        outputs = predictor(rgb[::-1].transpose(1, 2, 0))  # (H, W, 3), BGR
+        picture = draw(torch.from_numpy(rgb), outputs["pps"].cpu(), spec, args.alpha)
+        target = args.output / f"{path.stem}_pps.png"
+        write_rgb(target, picture.numpy())
+        print(target)
+
+
+if __name__ == "__main__":
+    main()

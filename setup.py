@@ -8,6 +8,26 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pps_torch/version.py").read_text())[1]
 
+REPORT = ["jinja2>=3.1"]
+HUGGINGFACE = ["transformers>=4.50", "scipy"]  # its Mask2Former and MaskFormer need scipy
+TORCHVISION = ["torchvision>=0.19"]
+TORCHMETRICS = ["torchmetrics>=1.4"]
+# What Detectron2 itself needs; it is in no package index, the docs say how to install it.
+DETECTRON2 = [
+    *TORCHVISION,
+    "fvcore",
+    "iopath",
+    "omegaconf",
+    "hydra-core",
+    "yacs",
+    "tabulate",
+    "cloudpickle",
+    "termcolor",
+    "tensorboard",
+    "matplotlib",
+    "opencv-python-headless",
+]
+
 setup(
     name="pps_torch",
     version=VERSION,
@@ -16,7 +36,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["pps_torch", "pps_torch.*"]),
-    package_data={"pps_torch.specs": ["dataset_specs/*.yaml", "eval_specs/*.yaml"]},
+    package_data={
+        "pps_torch": ["py.typed"],
+        "pps_torch.specs": ["dataset_specs/*.yaml", "eval_specs/*.yaml"],
+        "pps_torch.pipelines.report": ["templates/*"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
@@ -27,19 +51,13 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", "ruff>=0.6"],
-        # Detectron2 is in no package index; the README says how to install it.
-        "detectron2": [
-            "torchvision>=0.19",
-            "fvcore",
-            "iopath",
-            "omegaconf",
-            "hydra-core",
-            "yacs",
-            "tabulate",
-            "cloudpickle",
-            "termcolor",
-        ],
+        "test": ["pytest>=8", "hypothesis>=6.100", *REPORT, *TORCHVISION],
+        "report": REPORT,
+        "detectron2": DETECTRON2,
+        "huggingface": HUGGINGFACE,
+        "torchvision": TORCHVISION,
+        "torchmetrics": TORCHMETRICS,
+        "all": sorted({*REPORT, *HUGGINGFACE, *TORCHMETRICS, *DETECTRON2}),
     },
     entry_points={"console_scripts": ["pps-torch=pps_torch.cli.main:main"]},
 )

@@ -44,6 +44,20 @@ class CountSegments(torch.nn.Module):
         return self.metric.update(pred, target).class_sums.clone()
 
 
+class Count(torch.nn.Module):
+    """An update of any metric as a function of its inputs, which returns the states."""
+
+    def __init__(self, metric):
+        super().__init__()
+        self.metric = metric
+        self.states = tuple(metric.state_dict())
+
+    def forward(self, *inputs):
+        self.metric.reset()
+        self.metric.update(*inputs)
+        return tuple(getattr(self.metric, state).clone() for state in self.states)
+
+
 class MergeQueries(pps_torch.QueryPanopticMerger):
     """The query merger with upsampling."""
 
@@ -156,6 +170,31 @@ def count_parts_with_triton(device):
     return count_parts(device, "triton")
 
 
+def count_by_rules_of_torchmetrics(device):
+    """PQ-dagger, where stuff merges and predicted void is forgiven."""
+    _, inputs = count_segments(device)
+    return Count(pps_torch.ModifiedPanopticQuality(SPEC, rules="torchmetrics")), inputs
+
+
+def count_by_rules_of_deeplab2(device):
+    _, inputs = count_segments(device)
+    return Count(pps_torch.PanopticQuality(SPEC, rules="deeplab2")), inputs
+
+
+def count_boundaries(device):
+    _, inputs = count_segments(device)
+    return Count(pps_torch.BoundaryPanopticQuality(SPEC)), inputs
+
+
+def count_classes(device):
+    return Count(pps_torch.MeanIoU(SPEC)), (_sem_seg(device), _sem_seg(device))
+
+
+def count_part_labels(device):
+    _, inputs = count_parts(device)
+    return Count(pps_torch.PartIoU(SPEC)), inputs
+
+
 def with_backend(case, backend):
     """A merge with another backend than its default."""
 
@@ -171,6 +210,13 @@ def with_backend(case, backend):
 
 
 MERGES = [merge_masks, merge_boxes, merge_queries, merge_pps, post_process]
+COUNTS = [
+    count_by_rules_of_torchmetrics,
+    count_by_rules_of_deeplab2,
+    count_boundaries,
+    count_classes,
+    count_part_labels,
+]
 CASES = [
     *(with_backend(case, "torch") for case in MERGES),
     merge_masks,
@@ -183,6 +229,8 @@ CASES = [
     count_segments_with_torch,
     count_parts,
     count_parts_with_torch,
+    *COUNTS,
+    *(with_backend(case, "torch") for case in COUNTS),
 ]
 
 
@@ -250,6 +298,8 @@ def test_post_processor_is_one_graph():
         merge_pps,
         count_segments,
         count_parts,
+        count_by_rules_of_torchmetrics,
+        count_part_labels,
     ],
 )
 def test_compiles_to_code_with_the_same_result(case):
@@ -267,6 +317,7 @@ def test_compiles_to_code_with_the_same_result(case):
         *(with_backend(case, "triton") for case in MERGES[:-1]),
         count_segments_with_triton,
         count_parts_with_triton,
+        *(with_backend(case, "triton") for case in COUNTS),
     ],
 )
 def test_kernels_stand_in_one_functional_graph(case):

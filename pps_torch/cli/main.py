@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pps_torch.pipelines.processes import Processes
+    from pps_torch.pipelines.run_options import RunOptions
+
+#: The commands that share their images among the processes of torchrun.
+_IN_PROCESSES = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
 
 # Importing the pipelines loads torch, which takes a second: each command does so when it runs,
 # so that -h and a mistyped argument answer at once.
@@ -31,22 +40,27 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from pps_torch.io.errors import InputError
+    from pps_torch.io.errors import InputError, printable
+    from pps_torch.pipelines.processes import joined_processes, processes_of_environment
     from pps_torch.specs import SpecError
 
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # it tells of damaged files
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # about files that are errors anyway
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # and these are errors anyway
         try:
-            parsed.run(parsed, _options(parsed))
+            processes = processes_of_environment()
+            if processes.world_size > 1 and not parsed.in_processes:
+                raise InputError(
+                    f"{parsed.name}: runs in one process, found WORLD_SIZE {processes.world_size}"
+                )
+            with joined_processes(processes):
+                options = _options(parsed, processes)
+                warnings.showwarning = lambda message, *_: options.warn(str(message))
+                parsed.run(parsed, options)
         except (InputError, SpecError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {printable(error)}", file=sys.stderr)
             return 2
     return 0
-
-
-def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,14 +75,18 @@ def _parser() -> argparse.ArgumentParser:
         _add_eval_partpq,
         _add_eval_pq,
         _add_visualize,
+        _add_report,
         _add_demo,
     ):
         _add_common(add(commands))
+    _add_env(commands)
     return parser
 
 
 def _command(commands: argparse._SubParsersAction, name: str, help: str) -> argparse.ArgumentParser:
-    return commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+    parser.set_defaults(name=name, in_processes=name in _IN_PROCESSES)
+    return parser
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -79,10 +97,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
 
 
-def _options(parsed: argparse.Namespace):
+def _options(parsed: argparse.Namespace, processes: Processes) -> RunOptions:
     from pps_torch.pipelines.run_options import RunOptions
 
-    return RunOptions(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet)
+    return RunOptions(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet, processes)
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +115,14 @@ def _add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images_json", metavar="IMAGES_JSON", help="list of images (prepare_data)")
 
 
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tables",
+        action="store_true",
+        help="it also gets tables of all segments and images (CSV, JSON), which report reads",
+    )
+
+
 def _add_prepare_data(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     parser = _command(commands, "prepare_data", "list the images of a split in images.json")
     parser.add_argument(
@@ -108,7 +134,7 @@ def _add_prepare_data(commands: argparse._SubParsersAction) -> argparse.Argument
     return parser
 
 
-def _prepare_data(parsed: argparse.Namespace, options) -> None:
+def _prepare_data(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.prepare_data import prepare_data
 
     prepare_data(parsed.dataset_dir, parsed.output_dir, parsed.dataset, options=options)
@@ -146,7 +172,7 @@ def _add_merge_to_panoptic(commands: argparse._SubParsersAction) -> argparse.Arg
     return parser
 
 
-def _merge_to_panoptic(parsed: argparse.Namespace, options) -> None:
+def _merge_to_panoptic(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 
     merge_to_panoptic(
@@ -177,7 +203,7 @@ def _add_merge_to_pps(commands: argparse._SubParsersAction) -> argparse.Argument
     return parser
 
 
-def _merge_to_pps(parsed: argparse.Namespace, options) -> None:
+def _merge_to_pps(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.merge_to_pps import merge_to_pps
 
     merge_to_pps(
@@ -198,11 +224,12 @@ def _add_eval_partpq(commands: argparse._SubParsersAction) -> argparse.ArgumentP
     parser.add_argument("pred_dir", metavar="PRED_DIR", help="3-channel PPS PNGs")
     _add_images(parser)
     parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
+    _add_tables(parser)
     parser.set_defaults(run=_eval_partpq)
     return parser
 
 
-def _eval_partpq(parsed: argparse.Namespace, options) -> None:
+def _eval_partpq(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.eval_partpq import eval_partpq
 
     result = eval_partpq(
@@ -211,9 +238,10 @@ def _eval_partpq(parsed: argparse.Namespace, options) -> None:
         parsed.pred_dir,
         parsed.images_json,
         save_dir=parsed.save_dir,
+        tables=parsed.tables,
         options=options,
     )
-    print(result.table())
+    options.show(result.table())
 
 
 def _add_eval_pq(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -223,11 +251,12 @@ def _add_eval_pq(commands: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--gt_folder", metavar="D", help="its PNGs; default: F without .json")
     parser.add_argument("--pred_folder", metavar="D", help="their PNGs; default: F without .json")
     parser.add_argument("--save_dir", metavar="DIR", help="gets pq_results.json")
+    _add_tables(parser)
     parser.set_defaults(run=_eval_pq)
     return parser
 
 
-def _eval_pq(parsed: argparse.Namespace, options) -> None:
+def _eval_pq(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.eval_pq import eval_pq
 
     result = eval_pq(
@@ -236,9 +265,10 @@ def _eval_pq(parsed: argparse.Namespace, options) -> None:
         gt_folder=parsed.gt_folder,
         pred_folder=parsed.pred_folder,
         save_dir=parsed.save_dir,
+        tables=parsed.tables,
         options=options,
     )
-    print(result.table())
+    options.show(result.table())
 
 
 def _add_visualize(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -254,11 +284,21 @@ def _add_visualize(commands: argparse._SubParsersAction) -> argparse.ArgumentPar
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets the pictures")
     parser.add_argument("--photos", metavar="DIR", help="photos for overlays")
     parser.add_argument("--panoptic_json", metavar="F", help="segments of COCO panoptic PNGs")
+    _add_palette(parser)
     parser.set_defaults(run=_visualize)
     return parser
 
 
-def _visualize(parsed: argparse.Namespace, options) -> None:
+def _add_palette(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--palette",
+        choices=("class", "colorblind"),
+        default="class",
+        help="the data set's colours, or those of Okabe and Ito and further ones (class)",
+    )
+
+
+def _visualize(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.visualize import visualize
 
     visualize(
@@ -267,6 +307,51 @@ def _visualize(parsed: argparse.Namespace, options) -> None:
         parsed.output_dir,
         photos=parsed.photos,
         panoptic_json=parsed.panoptic_json,
+        palette=parsed.palette,
+        options=options,
+    )
+
+
+def _add_report(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    parser = _command(
+        commands, "report", "turn an evaluation into one HTML file that opens without a network"
+    )
+    parser.add_argument(
+        "evaluation",
+        metavar="EVALUATION",
+        help="the --save_dir of eval_partpq or eval_pq --tables, or a *_tables.json in it",
+    )
+    parser.add_argument("output", metavar="OUTPUT_HTML", help="the file to write")
+    parser.add_argument("--photos", metavar="DIR", help="photos of the images")
+    parser.add_argument("--gt", metavar="DIR", help="ground truth, where it has moved since")
+    parser.add_argument("--pred", metavar="DIR", help="predictions, where they have moved since")
+    parser.add_argument(
+        "--num_images", type=int, default=24, help="images to show, the worst first (24)"
+    )
+    parser.add_argument(
+        "--side", type=int, default=768, help="their longer side at most, in pixels (768)"
+    )
+    parser.add_argument(
+        "--max_size", type=float, default=16, help="megabytes at most; fewer images if need be (16)"
+    )
+    _add_palette(parser)
+    parser.set_defaults(run=_report)
+    return parser
+
+
+def _report(parsed: argparse.Namespace, options: RunOptions) -> None:
+    from pps_torch.pipelines.report.report import report
+
+    report(
+        parsed.evaluation,
+        parsed.output,
+        photos=parsed.photos,
+        gt=parsed.gt,
+        pred=parsed.pred,
+        num_images=parsed.num_images,
+        side=parsed.side,
+        max_size=parsed.max_size,
+        palette=parsed.palette,
         options=options,
     )
 
@@ -280,10 +365,21 @@ def _add_demo(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(parsed: argparse.Namespace, options) -> None:
+def _demo(parsed: argparse.Namespace, options: RunOptions) -> None:
     from pps_torch.pipelines.demo import demo
 
     demo(parsed.output_dir, options=options)
+
+
+def _add_env(commands: argparse._SubParsersAction) -> None:
+    parser = _command(commands, "env", "print versions and what is available, for bug reports")
+    parser.set_defaults(run=_env, device="cpu", workers=None, overwrite=False, quiet=False)
+
+
+def _env(parsed: argparse.Namespace, options: RunOptions) -> None:
+    from pps_torch.pipelines.env import table
+
+    options.show(table())
 
 
 if __name__ == "__main__":

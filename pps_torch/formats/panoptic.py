@@ -84,7 +84,7 @@ class PanopticSegmentation(NamedTuple):
             num_segments=torch.tensor(count, device=ids.device),
         )
 
-    def segments_info(self) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
+    def segments_info(self) -> list[Any]:
         """The segments as the usual list of dicts; this step leaves the device.
 
         Returns:
@@ -149,7 +149,7 @@ class PanopticTarget(NamedTuple):
         )
 
 
-def _column(values: list, unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
+def _column(values: list[Any], unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
     """A table column: the values of the segments, then those of the unused rows."""
     dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(unused)]
     return torch.tensor(values + [unused] * num_unused, dtype=dtype, device=ids.device)

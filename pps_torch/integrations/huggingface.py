@@ -42,9 +42,9 @@ def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
         TypeError: for outputs without them.
     """
     for names in _LOGITS:
-        found = [getattr(outputs, name, None) for name in names]
-        if all(isinstance(logits, Tensor) for logits in found):
-            return found[0], found[1]
+        class_logits, mask_logits = (getattr(outputs, name, None) for name in names)
+        if isinstance(class_logits, Tensor) and isinstance(mask_logits, Tensor):
+            return class_logits, mask_logits
     raise TypeError(
         f"outputs: expected {' or '.join(' and '.join(names) for names in _LOGITS)}, "
         f"got {type(outputs).__name__}"
@@ -141,7 +141,7 @@ def merge_outputs_per_image(
                 thing_ids=thing_ids,
                 object_mask_threshold=object_mask_threshold,
                 min_kept_fraction=min_kept_fraction,
-                out_size=None if target_sizes is None else tuple(target_sizes[index]),
+                out_size=None if target_sizes is None else target_sizes[index],
                 validate=validate,
             )
         )

@@ -122,6 +122,8 @@ class PanopticQualityMetric(_SegmentMetric):
         1.0
     """
 
+    metric: PanopticQuality
+
     def __init__(
         self,
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
@@ -169,6 +171,8 @@ class PartPanopticQualityMetric(_SegmentMetric):
         >>> metric.compute()
         tensor(1., dtype=torch.float64)
     """
+
+    metric: PartPanopticQuality
 
     def __init__(
         self, spec: EvalSpec, *, capacity: int = 1024, key: str | None = None, **kwargs: Any

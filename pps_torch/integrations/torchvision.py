@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,10 @@ class MaskRCNNPostProcessor(nn.Module):
         torch.Size([1, 3, 64, 96])
     """
 
+    label_ids: Tensor
+    semantic_ids: Tensor
+    part_ids: Tensor
+
     def __init__(
         self,
         spec: EvalSpec,
@@ -83,7 +88,7 @@ class MaskRCNNPostProcessor(nn.Module):
                 raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
             values = torch.tensor(tuple(values), dtype=torch.int32)
             self.register_buffer(name, values, persistent=False)
-        settings = {
+        settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,
             "stuff_area_limit": stuff_area_limit,
@@ -126,7 +131,8 @@ class MaskRCNNPostProcessor(nn.Module):
         masks, boxes, scores, labels = stack_detections(detections)
         if masks_are_logits:
             masks = masks.sigmoid()
-        size = tuple(image_size or masks.shape[-2:])
+        height, width = image_size or masks.shape[-2:]
+        size = (height, width)
         for name, logits in (("sem_seg_logits", sem_seg_logits), ("part_logits", part_logits)):
             check_floating(name, logits)
             channels = len(self.semantic_ids if name == "sem_seg_logits" else self.part_ids)

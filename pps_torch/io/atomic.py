@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 from pps_torch.io.errors import InputError
@@ -11,17 +13,25 @@ from pps_torch.io.errors import InputError
 TEMPORARY_SUFFIX = ".pps_torch_tmp"
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, outdated: Iterable[Path] = ()) -> None:
     """Writes a file in one step: a reader finds the old content or the new one.
 
+    Args:
+        path: the file.
+        content: all of it.
+        outdated: files that would not fit the new content; they are deleted when it is safe on
+            the disk, just before it appears.
+
     Raises:
-        InputError: the folder is missing or cannot be written to.
+        InputError: the folder is missing, is read-only or full; what was there is unchanged.
     """
     name = f".{path.name}.{os.getpid()}.{threading.get_ident()}{TEMPORARY_SUFFIX}"
     temporary = path.with_name(name)
     try:
         try:
             temporary.write_bytes(content)
+            for other in outdated:
+                other.unlink(missing_ok=True)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -38,7 +48,14 @@ def make_folder(folder: Path) -> None:
         raise InputError(f"{folder}: cannot be created: {error.strerror or error}") from error
 
 
-def remove_temporary_files(folder: Path) -> None:
-    """Deletes what an interrupted run left half written in ``folder``."""
-    for temporary in folder.glob(f".*{TEMPORARY_SUFFIX}"):
-        temporary.unlink(missing_ok=True)
+def remove_temporary_files(folder: Path, name: str | None = None) -> None:
+    """Deletes what an interrupted run left half written in ``folder``, or of one file in it."""
+    of_name = "*" if name is None else glob.escape(name)
+    try:
+        for temporary in folder.glob(f".{of_name}.*{TEMPORARY_SUFFIX}"):
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: what an interrupted run left half written cannot be removed: "
+            f"{error.strerror or error}"
+        ) from error

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import can_name_a_file, normalise_id
+from pps_torch.io.file_names import can_name_a_file, is_inside
+from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import describe, is_finite, load_json
 
 _LARGEST_ID = 256**3 - 1
@@ -192,7 +193,7 @@ def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> Panopt
         found = repr(entry["file_name"])
         raise InputError(f"{where}: file_name: expected the name of a file, found {found}")
     png = folder / entry["file_name"]
-    if not png.resolve().is_relative_to(folder.resolve()):
+    if not is_inside(png, folder):
         raise InputError(f"{where}: file_name: expected a file inside {folder}, found {png}")
     return PanopticAnnotation(image_id, png, entry["segments_info"], where)
 
@@ -251,8 +252,10 @@ def _check_category(where: str, category: Any) -> None:
     if not isinstance(category, dict):
         raise InputError(f"{where}: expected an object, found {describe(category)}")
     for key, kind in (("id", int), ("isthing", int), ("name", str)):
-        if not isinstance(category.get(key), kind):
+        if not isinstance(category.get(key), kind) or key == "id" and category[key] is True:
             raise InputError(f"{where}: {key}: expected it, found {describe(category.get(key))}")
+    if not can_name_a_file(category["name"]):
+        raise InputError(f"{where}: name: expected a text, found {category['name']!r}")
     _check_category_id(f"{where}: id", category["id"])
     if category["isthing"] not in (0, 1):
         name, found = category["name"], describe(category["isthing"])
@@ -268,8 +271,14 @@ def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not {"id", "height", "width"} <= entry.keys():
             continue
+        where = f"{path}: images[{index}]"
         try:
-            sizes[normalise_id(entry["id"])] = (int(entry["height"]), int(entry["width"]))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{path}: images[{index}]: {error}") from error
+            image_id = normalise_id(entry["id"])
+        except ValueError as error:
+            raise InputError(f"{where}: id: {error}") from error
+        for key in ("height", "width"):
+            if type(entry[key]) is not int or entry[key] < 1:
+                found = describe(entry[key])
+                raise InputError(f"{where}: {key}: expected a positive integer, found {found}")
+        sizes[image_id] = (entry["height"], entry["width"])
     return sizes

@@ -8,3 +8,10 @@ class InputError(ValueError):
 
     The message names the file (and image, segment or key), what was expected and what was found.
     """
+
+
+def printable(text: object) -> str:
+    """A message in one line, whatever characters the names in it have."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
+    )

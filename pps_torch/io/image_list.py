@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import can_name_a_file
 from pps_torch.io.json_files import describe, load_json
+
+#: The most that Pillow decodes.
+MOST_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
@@ -102,14 +106,6 @@ def normalise_id(image_id: Any) -> str:
     return str(int(text)) if _is_number(text) else text
 
 
-def can_name_a_file(name: str) -> bool:
-    """Whether a text can be a path: no NUL in it, nor characters that no file system has."""
-    try:
-        return b"\0" not in os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-
-
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
@@ -143,12 +139,24 @@ def _read_image(path: Path, index: int, entry: Any) -> Image:
             raise InputError(
                 f"{where}: {key}: expected a positive integer, found {describe(value)}"
             )
+    pixels = entry["height"] * entry["width"]
+    if pixels > MOST_PIXELS:
+        raise InputError(
+            f"{where}: height x width: expected at most {MOST_PIXELS} pixels, "
+            f"found {describe(pixels)}"
+        )
+    try:
+        json.dumps(entry, allow_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: expected values that JSON has, found: {error}") from error
     return Image(normalised.pop(), file_name, entry["height"], entry["width"])
 
 
 def _check_unique(path: Path, what: str, values: list[str]) -> None:
     seen: set[str] = set()
-    double = {value for value in values if value in seen or seen.add(value)}
+    double: set[str] = set()
+    for value in values:
+        (double if value in seen else seen).add(value)
     if double:
         shown = ", ".join(sorted(double)[:20])
         raise InputError(f"{path}: expected each {what} once, found {len(double)} double: {shown}")

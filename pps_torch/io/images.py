@@ -5,18 +5,20 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import PIL.BmpImagePlugin
 import PIL.Image
 import PIL.PngImagePlugin
-import PIL.TiffImagePlugin  # noqa: F401  both named here, Pillow need not load its other formats
+import PIL.TiffImagePlugin  # noqa: F401  named here, Pillow need not load its other formats
 
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
+from pps_torch.io.png_chunks import check_png
 
 
 class _Modes(NamedTuple):
@@ -31,6 +33,10 @@ _ONE_CHANNEL = _Modes(("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N"), "
 _THREE_CHANNELS = _Modes(("RGB",), "three channels of 8 bits (RGB)")
 _ONE_OR_THREE = _Modes(_ONE_CHANNEL.modes + ("RGB",), "one channel of ids, or three of 8 bits")
 _ANY = _Modes((), "an image")
+
+_ID_FORMATS = ("PNG", "TIFF", "BMP")
+_PHOTO_FORMATS = (*_ID_FORMATS, "JPEG", "WEBP")
+_LOSSLESS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 
 _MODE_NAMES = {
     "1": "one channel of 1 bit",
@@ -94,7 +100,7 @@ def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
     """Reads any picture, resized to (height, width) ``size``: (3, H, W) uint8."""
-    with _opened(path, _ANY) as image:
+    with _opened(path, _ANY, formats=_PHOTO_FORMATS) as image:
         photo = image.convert("RGB")
     if (photo.height, photo.width) != size:
         photo = photo.resize((size[1], size[0]), PIL.Image.Resampling.BICUBIC)
@@ -119,11 +125,15 @@ def count_channels(path: Path) -> int:
         return 3 if image.mode == "RGB" else 1
 
 
-def write_rgb_ids(path: Path, ids: np.ndarray) -> None:
-    """Writes (H, W) ids 0..16777215 as a COCO panoptic PNG, in one step."""
+def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
+    """Writes (H, W) ids 0..16777215 as a COCO panoptic PNG, in one step.
+
+    ``outdated`` files, which would not fit it, are deleted as it appears.
+    """
     height, width = ids.shape
     pixels = np.ascontiguousarray(ids, "<i4").tobytes()
-    _write_png(path, PIL.Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX"))
+    image = PIL.Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
+    _write_png(path, image, outdated)
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:
@@ -155,23 +165,30 @@ def count_ids(ids: np.ndarray) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist()))
 
 
-def _write_png(path: Path, image: PIL.Image.Image) -> None:
+def _write_png(path: Path, image: PIL.Image.Image, outdated: Iterable[Path] = ()) -> None:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    write_file(path, buffer.getvalue())
+    write_file(path, buffer.getvalue(), outdated)
 
 
 @contextmanager
 def _opened(
-    path: Path, accepted: _Modes, size: tuple[int, int] | None = None, load: bool = True
+    path: Path,
+    accepted: _Modes,
+    size: tuple[int, int] | None = None,
+    load: bool = True,
+    formats: tuple[str, ...] = _ID_FORMATS,
 ) -> Iterator[PIL.Image.Image]:
     """An image file; its mode and size are checked before its pixels are decoded."""
     try:
-        image = PIL.Image.open(path)
+        image = PIL.Image.open(path, formats=formats)
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected an image, found no such file") from error
     except PIL.UnidentifiedImageError as error:
-        raise InputError(f"{path}: expected an image, found no image format in it") from error
+        raise InputError(
+            f"{path}: expected an image, found no image format in it that is read here "
+            f"({', '.join(formats)})"
+        ) from error
     except (PIL.Image.DecompressionBombError, *_DAMAGES) as error:
         raise InputError(f"{path}: expected an image, found: {error}") from error
     with image:
@@ -189,7 +206,12 @@ def _opened(
 def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
     if not accepted.modes:
         return
-    is_deep = image.mode == "RGB" and any("16" in str(tile[3]) for tile in image.tile)
+    compression = image.info.get("compression", "raw")
+    if image.format == "TIFF" and compression not in _LOSSLESS:
+        raise InputError(f"{path}: expected a lossless compression, found {compression}")
+    is_deep = image.mode == "RGB" and any(
+        "16" in str(tile[3]) for tile in getattr(image, "tile", ())
+    )
     if image.mode not in accepted.modes or is_deep:
         found = _MODE_NAMES.get(image.mode, f"Pillow's mode {image.mode}")
         depth = " of 16 bits each" if is_deep else ""
@@ -198,6 +220,7 @@ def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
 
 def _load(path: Path, image: PIL.Image.Image) -> None:
     try:
+        check_png(path)
         image.load()
     except _DAMAGES as error:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,13 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import Image, ImageList, can_name_a_file, normalise_id
+from pps_torch.io.file_names import can_name_a_file, is_inside
+from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
 from pps_torch.io.json_files import describe, is_finite, load_json
 from pps_torch.io.pairing import find_files
 from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
 
 FORMATS = ("COCO", "Cityscapes")
+
+_MOST_MASK_BYTES = 1 << 33
 
 
 @dataclass(frozen=True)
@@ -192,7 +196,7 @@ class CityscapesInstances:
                 kept.append((mask_path, category_id, score))
             else:
                 check_id_map(mask_path, image.size)
-        masks = _MASK_MEMORY.empty_masks(len(kept), image.size)
+        masks = _MASK_MEMORY.empty_masks(path, len(kept), image.size)
         for mask, (mask_path, _, _) in zip(masks, kept):
             np.not_equal(read_id_map(mask_path, image.size), 0, out=mask)
         return Instances(
@@ -224,14 +228,14 @@ class CityscapesInstances:
         if not can_name_a_file(name):
             raise InputError(f"{where}: expected the name of a mask, found {name!r}")
         mask_path = self._mask_path(path, name)
-        if not mask_path.resolve().is_relative_to(self.folder.resolve()):
+        if not is_inside(mask_path, self.folder, path.parent):
             raise InputError(f"{where}: expected a mask inside {self.folder}, found {name!r}")
         return mask_path, category_id, score
 
     def _mask_path(self, path: Path, name: str) -> Path:
         """Beside the text file, as Cityscapes has it, or from the folder, as panoptic_parts has."""
         beside = path.parent / name
-        return beside if beside.exists() else self.folder / name
+        return beside if os.path.exists(beside) else self.folder / name
 
 
 class _MaskMemory(threading.local):
@@ -244,8 +248,13 @@ class _MaskMemory(threading.local):
     def __init__(self) -> None:
         self._memory = np.zeros(0, bool)
 
-    def empty_masks(self, count: int, shape: tuple[int, int]) -> np.ndarray:
+    def empty_masks(self, path: Path, count: int, shape: tuple[int, int]) -> np.ndarray:
         needed = count * shape[0] * shape[1]
+        if needed > _MOST_MASK_BYTES:
+            raise InputError(
+                f"{path}: expected masks of at most {_MOST_MASK_BYTES} pixels in all for an "
+                f"image, found {count} instances with {needed}; --score_threshold drops poor ones"
+            )
         if len(self._memory) < needed:
             self._memory = np.empty(needed, bool)
         return self._memory[:needed].reshape(count, *shape)
@@ -314,7 +323,7 @@ def _kept(
 
 
 def _decode(path: Path, image: Image, annotations: list[_Annotation]) -> Instances:
-    masks = _MASK_MEMORY.empty_masks(len(annotations), image.size[::-1])
+    masks = _MASK_MEMORY.empty_masks(path, len(annotations), image.size[::-1])
     masks[:] = False
     for mask, annotation in zip(masks, annotations):
         try:
@@ -337,12 +346,14 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: expected a text file, found: {error}") from error
-    lines = enumerate(text.splitlines(), start=1)
+    lines = enumerate(text.split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 
 def _number(text: str, kind: type) -> int | float | str:
     """The number in a text, or the text where there is none."""
+    if not text.isascii() or "_" in text:  # Python reads 2_6 as 26
+        return text
     try:
         return kind(text)
     except ValueError:

@@ -45,7 +45,10 @@ def load_json(path: Path, expected: type = object) -> Any:
 
 def save_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
-    text = json.dumps(value, indent=indent, allow_nan=False)
+    try:
+        text = json.dumps(value, indent=indent, allow_nan=False)
+    except RecursionError as error:
+        raise InputError(f"{path}: expected content for it, found too deep a nesting") from error
     write_file(Path(path), text.encode() + b"\n")
 
 
@@ -59,7 +62,10 @@ def is_finite(value: Any) -> bool:
 
 def describe(value: Any) -> str:
     """A JSON value in an error message: short values as they are, others by their type."""
-    text = json.dumps(value)
-    if len(text) <= 40:
+    try:
+        text = json.dumps(value)
+    except (RecursionError, ValueError):  # nested too deeply, or too long a number
+        text = ""
+    if 0 < len(text) <= 40:
         return text
     return _TYPE_NAMES.get(type(value), type(value).__name__)

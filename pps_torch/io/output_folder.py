@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import is_inside
 from pps_torch.version import __version__
+
+#: (modification time in ns, bytes) of each output file of an image: the file that was noted.
+_Stamps = tuple[tuple[int, int], ...]
 
 
 class OutputFolder:
@@ -19,9 +24,13 @@ class OutputFolder:
     A hidden journal holds the package's version and the arguments in its first line, and a line
     for each finished image. The same command with the same arguments goes on where it stopped;
     with another version or other arguments, or in front of files that it did not write, it is an
-    error unless ``overwrite``. An image whose inputs changed after it was finished is done again.
+    error unless ``overwrite``. An image is done again if its inputs changed after it was finished,
+    or if its files are not those that the journal notes.
 
-    Usage: ``open``, then for each image ``finished`` and ``finish`` (from any thread).
+    Several processes may write one folder, on one machine or many: each has a journal of its own
+    and reads those of all. It is no matter how many there were in the run that was interrupted.
+
+    Usage: ``open``, then for each image ``record_of`` and ``finish`` (from any thread).
     """
 
     def __init__(self, path: Path | str, command: str, arguments: Mapping[str, Any]) -> None:
@@ -32,10 +41,12 @@ class OutputFolder:
             arguments: what the results depend on; paths are made absolute.
         """
         self.path = Path(path)
-        self._journal = self.path / f".pps_torch_{command}.jsonl"
+        self._command = command
+        self._journal = self._journal_of(0)
         arguments = {"version": __version__, **_as_json(arguments)}
-        self._header = {"command": command, "arguments": arguments}
-        self._records: dict[str, dict[str, Any]] = {}
+        self._header: dict[str, Any] = {"command": command, "arguments": arguments}
+        self._records: dict[tuple[str, _Stamps], dict[str, Any]] = {}
+        self._outputs: dict[str, Collection[Path]] = {}
         self._lock = threading.Lock()
 
     def refuse_inputs(self, *folders: Path | str) -> None:
@@ -46,54 +57,95 @@ class OutputFolder:
                     f"{self.path}: expected a folder for the output, found the input's"
                 )
 
-    def open(self, outputs: Collection[str], overwrite: bool) -> None:
+    def open(
+        self,
+        outputs: Collection[str],
+        overwrite: bool,
+        rank: int = 0,
+        wait_for_all: Callable[[], None] = lambda: None,
+    ) -> None:
         """Begins or resumes a run.
 
         Args:
             outputs: names of all files that the run will write, to find foreign ones.
             overwrite: forget what an earlier run wrote.
+            rank: which of the processes this is; the first is 0.
+            wait_for_all: returns when all processes called it. What an earlier run left is read
+                and tidied up before, nothing is written but after it.
 
         Raises:
-            InputError: an earlier run had another version or other arguments, or foreign files
-                are in the way.
+            InputError: an earlier run had another version or other arguments, foreign files are
+                in the way, or a file would lie outside the folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: expected a folder for the output, found a file")
+        journals = sorted(self.path.glob(f".pps_torch_{self._command}*.jsonl"))
         if not overwrite:
-            if self._journal.exists():
-                self._records = self._read_journal()
-            else:
+            for journal in journals:
+                self._records.update(self._read(journal))
+            if not journals:
                 self._refuse_foreign_files(outputs)
         for folder in {self.path, *((self.path / name).parent for name in outputs)}:
+            self._refuse_outside(folder)
             make_folder(folder)
             remove_temporary_files(folder)
-        lines = [self._header, *self._records.values()]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        write_file(self._journal, text.encode())
+        self._journal = self._journal_of(rank)
+        if overwrite:
+            self._forget(journals, rank)
+        wait_for_all()
+        if not self._journal.exists():
+            self._write_header()
 
     def record_of(
         self, image_id: str, outputs: Collection[Path], inputs: Iterable[Path]
     ) -> dict | None:
         """What :meth:`finish` noted about an image, if it need not be done again."""
-        record = self._records.get(image_id)
-        if record is None or not all(path.exists() for path in outputs):
-            return None
-        written = min(path.stat().st_mtime_ns for path in outputs)
-        changed = any(path.exists() and path.stat().st_mtime_ns > written for path in inputs)
-        return None if changed else record["record"]
+        stamps = _stamps(outputs)
+        if stamps is not None:
+            written = min(time for time, _ in stamps)
+            if not any(stamp[0][0] > written for path in inputs if (stamp := _stamps([path]))):
+                record = self._records.get((image_id, stamps))
+                if record is not None:
+                    return record
+        self._outputs[image_id] = outputs
+        return None
 
     def finish(self, image_id: str, record: Mapping[str, Any]) -> None:
-        """Notes that an image's files are complete."""
-        line = {"image": image_id, "record": dict(record)}
-        with self._lock, open(self._journal, "a", encoding="utf-8") as journal:
-            journal.write(json.dumps(line) + "\n")
-
-    def _read_journal(self) -> dict[str, dict[str, Any]]:
-        lines = self._journal.read_text(encoding="utf-8", errors="replace").splitlines()
-        parsed = [line for line in map(_parse, lines) if line is not None]
-        if not parsed or parsed[0].keys() != self._header.keys():
+        """Notes that an image's files, those given to :meth:`record_of`, are complete."""
+        stamps = _stamps(self._outputs.pop(image_id))
+        line = json.dumps({"image": image_id, "files": stamps, "record": dict(record)})
+        try:
+            with self._lock, open(self._journal, "a", encoding="utf-8") as journal:
+                journal.write(f"\n{line}")  # what was cut off before cannot spoil this line
+        except OSError as error:
             raise InputError(
-                f"{self._journal}: expected the record of an earlier run, found something else; "
+                f"{self._journal}: cannot be written: {error.strerror or error}"
+            ) from error
+
+    def _journal_of(self, rank: int) -> Path:
+        number = f".{rank}" if rank else ""
+        return self.path / f".pps_torch_{self._command}{number}.jsonl"
+
+    def _write_header(self) -> None:
+        write_file(self._journal, json.dumps(self._header).encode())
+
+    def _forget(self, journals: Iterable[Path], rank: int) -> None:
+        """The first process's journal says what this run is, from now on and without a gap."""
+        if rank == 0:
+            self._write_header()
+        for journal in journals:
+            if journal != self._journal_of(0):
+                journal.unlink(missing_ok=True)
+
+    def _read(self, journal: Path) -> dict[tuple[str, _Stamps], dict[str, Any]]:
+        try:
+            lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise InputError(f"{journal}: cannot be read: {error.strerror or error}") from error
+        parsed = [line for line in map(_parse, lines) if line is not None]
+        if not parsed or not _is_header(parsed[0]):
+            raise InputError(
+                f"{journal}: expected the record of an earlier run, found something else; "
                 "--overwrite starts afresh"
             )
         earlier, now = parsed[0]["arguments"], self._header["arguments"]
@@ -107,15 +159,40 @@ class OutputFolder:
                 f"{self.path}: holds the output of a run with other arguments: {differences}; "
                 "--overwrite replaces it"
             )
-        return {line["image"]: line for line in parsed[1:] if "image" in line and "record" in line}
+        return {
+            (line["image"], tuple(map(tuple, line["files"]))): line["record"]
+            for line in parsed[1:]
+            if line.keys() == {"image", "files", "record"}
+        }
 
     def _refuse_foreign_files(self, outputs: Collection[str]) -> None:
-        present = [name for name in outputs if (self.path / name).exists()]
+        present = [name for name in outputs if _stamps([self.path / name]) is not None]
         if present:
             raise InputError(
                 f"{self.path}: already holds {len(present)} of the files to write, e.g. "
                 f"{present[0]}, from another source; --overwrite replaces them"
             )
+
+    def _refuse_outside(self, folder: Path) -> None:
+        """A name from images.json may lead through a link that lies in the folder."""
+        if not is_inside(folder, self.path):
+            raise InputError(
+                f"{folder}: expected a folder inside {self.path} for the output, found that it "
+                f"leads to {os.path.realpath(folder)}"
+            )
+
+
+def _stamps(paths: Iterable[Path]) -> _Stamps | None:
+    """What tells these files from any other ones; None where one is missing."""
+    try:
+        found = [os.stat(path) for path in paths]
+    except (OSError, ValueError):  # ValueError: a name with NUL
+        return None
+    return tuple((status.st_mtime_ns, status.st_size) for status in found)
+
+
+def _is_header(line: dict[str, Any]) -> bool:
+    return line.keys() == {"command", "arguments"} and isinstance(line["arguments"], dict)
 
 
 def _as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:

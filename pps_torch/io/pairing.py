@@ -47,7 +47,10 @@ def find_files(
     for image_id in image_ids:
         other = image_of_name.setdefault(_without_leading_zeros(_trim(image_id)), image_id)
         if other != image_id:
-            raise InputError(f"image ids {other} and {image_id}: no file name can tell them apart")
+            raise InputError(
+                f"{folder}: expected one file of {what} for each image, found that no file name "
+                f"can tell the image ids {other} and {image_id} apart"
+            )
     files: dict[str, list[Path]] = {image_id: [] for image_id in image_of_name.values()}
     images: dict[Path, list[str]] = defaultdict(list)
     for name, path in _named(folder, suffixes, image_of_name.keys()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,21 @@ def _check_polygons(polygons: list, size: tuple[int, int]) -> None:
         for value in polygon:
             # Rasterizing takes time and memory with the extent; NaN is no point either.
             if type(value) not in (int, float) or not abs(value) <= reach:
-                raise ValueError(f"expected polygon points near the image, found {value!r}")
+                found = reprlib.repr(value)
+                raise ValueError(f"expected polygon points near the image, found {found}")
+    _check_length(polygons, size)
+
+
+def _check_length(polygons: list, size: tuple[int, int]) -> None:
+    """Rasterizing holds every pixel along the sides."""
+    longest = 10 * size[0] * size[1] + 100 * max(size)
+    length = 0.0
+    for polygon in polygons:
+        points = np.array(polygon, np.float64).reshape(-1, 2)
+        sides = np.abs(points - np.roll(points, 1, axis=0)).max(1)
+        length += float(sides.sum()) + len(sides)
+    if length > longest:
+        raise ValueError(f"expected sides of at most {longest} pixels in all, found {length:.0f}")
 
 
 def _rasterize(polygons: list, size: tuple[int, int]) -> bytes:

@@ -18,9 +18,13 @@ Result = TypeVar("Result")
 _MOST_DEFAULT_WORKERS = 8
 
 
-def default_workers() -> int:
-    """One worker a core, at most eight: memory grows with the workers."""
-    return min(available_cores(), _MOST_DEFAULT_WORKERS)
+def default_workers(processes: int = 1) -> int:
+    """One worker a core, at most eight: memory grows with the workers.
+
+    Args:
+        processes: how many there are on this machine to share its cores.
+    """
+    return min(max(1, available_cores() // processes), _MOST_DEFAULT_WORKERS)
 
 
 def available_cores() -> int:

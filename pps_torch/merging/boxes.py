@@ -112,6 +112,8 @@ def merge_panoptic_boxes(
 class BoxPanopticMerger(nn.Module):
     """:func:`merge_panoptic_boxes` with its settings; ``stuff_ids`` live on the module's device."""
 
+    stuff_ids: Tensor
+
     def __init__(
         self,
         stuff_ids: Sequence[int],

@@ -102,7 +102,8 @@ def merge_panoptic_centers(
     _check_thing_ids(thing_ids, num_classes, validate)
     thing_ids = as_id_tensor("thing_ids", thing_ids, sem_seg_logits.device)
 
-    size = tuple(out_size or sem_seg_logits.shape[-2:])
+    height, width = out_size or sem_seg_logits.shape[-2:]
+    size = (height, width)
     logits = _flatten_batch(sem_seg_logits)
     heatmap = upsample_channel(_flatten_batch(center_heatmap), 0, size)
     offsets = _flatten_batch(offsets)
@@ -137,6 +138,8 @@ def merge_panoptic_centers(
 
 class CenterPanopticMerger(nn.Module):
     """:func:`merge_panoptic_centers` with its settings; ``thing_ids`` live on the device."""
+
+    thing_ids: Tensor
 
     def __init__(
         self,
@@ -341,7 +344,7 @@ def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
     Args:
         logits: ``(B, C, h, w)`` float; class_of_pixel: ``(B, H, W)`` int64, -1 for none.
     """
-    size = tuple(class_of_pixel.shape[1:])
+    size = class_of_pixel.shape[1], class_of_pixel.shape[2]
     chosen = upsample_channel(logits, 0, size)
     highest = torch.full_like(chosen, torch.finfo(chosen.dtype).min)
     total = torch.zeros_like(chosen)

@@ -104,6 +104,8 @@ def merge_panoptic(
 class PanopticMerger(nn.Module):
     """:func:`merge_panoptic` with its settings; ``stuff_ids`` live on the module's device."""
 
+    stuff_ids: Tensor
+
     def __init__(
         self,
         stuff_ids: Sequence[int],

@@ -57,6 +57,10 @@ class PPSPostProcessor(nn.Module):
         (torch.Size([2, 3, 64, 128]), torch.int32)
     """
 
+    semantic_ids: Tensor
+    class_ids: Tensor
+    part_ids: Tensor
+
     def __init__(
         self,
         spec: EvalSpec,

@@ -68,6 +68,8 @@ def merge_pps(
 class PPSMerger(nn.Module):
     """:func:`merge_pps` for one spec, whose tables live on the module's device."""
 
+    pid_of_sid_flat: Tensor
+
     def __init__(
         self, spec: EvalSpec, *, validate: bool | None = None, backend: str = "auto"
     ) -> None:

@@ -86,7 +86,8 @@ def merge_panoptic_queries(
         if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
-    size = tuple(out_size or mask_logits.shape[-2:])
+    height, width = out_size or mask_logits.shape[-2:]
+    size = (height, width)
     num_images = class_logits.shape[:-2].numel()
     class_logits = class_logits.reshape(num_images, num_queries, num_labels)
     class_logits = at_least_float32(class_logits)
@@ -117,6 +118,8 @@ def merge_panoptic_queries(
 
 class QueryPanopticMerger(nn.Module):
     """:func:`merge_panoptic_queries` with its settings; ``thing_ids`` live on the device."""
+
+    thing_ids: Tensor
 
     def __init__(
         self,

@@ -6,7 +6,8 @@ over TP, RQ the rest (arXiv 1801.00868). Averages run over the classes that have
 Parity: counts equal those of panopticapi's ``pq_compute`` (COCO; the Cityscapes script matches by
 the same rules) and qualities agree to 1e-9, with two deliberate differences. The area of a
 ground-truth segment is counted in the map, where panopticapi takes it from the JSON file. An
-empty group (no things, say) has quality nan, where panopticapi divides by zero.
+empty group (no things, say) has quality nan, where panopticapi divides by zero. The rules of other
+implementations have names, see :mod:`pps_torch.metrics.panoptic_rules`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
@@ -26,6 +28,13 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_shape,
 )
+from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.panoptic_rules import (
+    PanopticRules,
+    find_rules,
+    match_by_rules,
+    merge_stuff,
+)
 from pps_torch.metrics.report import percent, text_table, without_nan
 from pps_torch.metrics.segment_metric import (
     ClassCounts,
@@ -34,7 +43,6 @@ from pps_torch.metrics.segment_metric import (
     mean_qualities,
 )
 from pps_torch.ops.joint_counts import joint_counts
-from pps_torch.ops.match_segments import match_segments
 from pps_torch.ops.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
 
@@ -91,6 +99,9 @@ class PanopticQuality(SegmentMetric):
     Args:
         categories: COCO category dicts (``id``, ``name``, ``isthing``), or an
             :class:`EvalSpec`, whose scene classes are the categories.
+        rules: whose PQ it is: ``"coco"``, ``"cityscapes"``, ``"panoptic_parts"``,
+            ``"torchmetrics"`` or ``"deeplab2"``, or a :class:`PanopticRules`. Numbers by
+            different rules do not compare; the first two are what is published.
         validate: raise at the update that meets a bad id; by default such pixels and segments
             are counted, and :meth:`compute` raises. Either way the state is spoilt until
             :meth:`reset`.
@@ -98,7 +109,7 @@ class PanopticQuality(SegmentMetric):
 
     Raises:
         ValueError: for a category without those keys, a negative category id or one twice, or
-            another backend.
+            other rules or another backend.
         RuntimeError: at an update that ``"triton"`` cannot run.
 
     Example:
@@ -111,27 +122,25 @@ class PanopticQuality(SegmentMetric):
         1.0
     """
 
+    category_ids: Tensor
+    is_stuff_class: Tensor
+
     def __init__(
         self,
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
+        rules: str | PanopticRules = "coco",
         validate: bool = False,
         backend: str = "auto",
     ) -> None:
-        if isinstance(categories, EvalSpec):
-            categories = categories.categories
-        for category in categories:
-            if {"id", "name", "isthing"} - set(category):
-                raise ValueError(f"categories: expected keys id, name, isthing in {dict(category)}")
-            if category["isthing"] not in (0, 1):
-                raise ValueError(f"categories: expected isthing 0 or 1 in {dict(category)}")
+        rules, categories = find_rules(rules), checked_categories(categories)
         ids = [int(category["id"]) for category in categories]
-        is_thing = tuple(bool(c["isthing"]) for c in categories)
-        super().__init__(ids, is_thing, _FAULTS, validate, backend)
-        self.categories = [dict(category) for category in categories]
-        if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
-            raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
+        is_thing = tuple(bool(category["isthing"]) for category in categories)
+        super().__init__(ids, (is_thing, rules), _FAULTS, validate, backend)
+        self.rules, self.categories = rules, categories
         self.register_buffer("category_ids", torch.tensor(ids).long(), persistent=False)
+        is_stuff = ~torch.tensor(is_thing, dtype=torch.bool)
+        self.register_buffer("is_stuff_class", is_stuff, persistent=False)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> PanopticQuality:
         """Counts a batch of images.
@@ -188,7 +197,7 @@ class PanopticQuality(SegmentMetric):
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         num_images = pred.panoptic_seg.shape[:-2].numel()
         num_pixels = pred.panoptic_seg.shape[-2:].numel()
-        maps = [s.panoptic_seg.reshape(num_images, num_pixels) for s in (target, pred)]
+        gt_map, pred_map = (s.panoptic_seg.reshape(num_images, num_pixels) for s in (target, pred))
         gt_class, pred_class = (
             segment_classes(
                 s.category_ids.reshape(num_images, s.category_ids.shape[-1]),
@@ -199,10 +208,14 @@ class PanopticQuality(SegmentMetric):
         )
         # The last row and column are the ids outside the tables, segments of no class.
         sizes = gt_class.shape[1] - 1, pred_class.shape[1] - 1
-        joint = joint_counts(*maps, *sizes, backend=self.backend)
+        joint = joint_counts(gt_map, pred_map, *sizes, backend=self.backend)
         is_crowd = F.pad(target.is_crowd.reshape(num_images, sizes[0] - 1), (1, 1))
-        matches = match_segments(
-            joint, gt_class, pred_class, is_crowd, last_crowd_only=True, backend=self.backend
+        if self.rules.crowds == "instance":
+            is_crowd = torch.zeros_like(is_crowd)
+        if self.rules.merges_stuff:
+            joint = merge_stuff(joint, gt_class, pred_class, self.is_stuff_class)
+        matches = match_by_rules(
+            joint, gt_class, pred_class, is_crowd, self.rules, backend=self.backend
         )
         # In the order of _FAULTS: unused rows of the two maps, then unknown categories.
         faults = torch.stack(

@@ -120,6 +120,14 @@ class PartPanopticQuality(SegmentMetric):
         1.0
     """
 
+    group_of_sid: Tensor
+    is_thing_group: Tensor
+    class_of_group: Tensor
+    part_of_sid_pid: Tensor
+    class_of_eval_sid: Tensor
+    has_parts_class: Tensor
+    unknown_pixels: Tensor
+
     def __init__(
         self,
         spec: EvalSpec,
@@ -183,6 +191,8 @@ class PartPanopticQuality(SegmentMetric):
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         super().add(comparison)
+        if comparison.parts is None:
+            raise ValueError("comparison: expected one with parts, from this class' compare")
         self.unknown_pixels += comparison.parts.unknown_pixels
 
     def compute(self) -> PartPanopticQualityResult:

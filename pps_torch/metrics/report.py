@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 
 def percent(fraction: float) -> str:
@@ -23,10 +24,20 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def without_nan(value: object) -> object:
+def without_nan(values: Mapping[Any, Any]) -> dict[str, Any]:
     """A copy of nested dicts and lists with None for nan, which JSON cannot write."""
+    return {str(key): _without_nan(value) for key, value in values.items()}
+
+
+def _without_nan(value: object) -> object:
     if isinstance(value, dict):
-        return {str(key): without_nan(item) for key, item in value.items()}
+        return without_nan(value)
     if isinstance(value, (list, tuple)):
-        return [without_nan(item) for item in value]
+        return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def mean_of_present(values: Iterable[tuple[float, bool]]) -> tuple[float, int]:
+    """Mean of the values that are present, and their number; nan where none is."""
+    present = [value for value, is_present in values if is_present]
+    return (sum(present) / len(present) if present else math.nan), len(present)

@@ -1,16 +1,14 @@
-"""The base of the metrics: integer sums per class, exact in any order of adding."""
+"""The base of the metrics that count segments: IoUs and TP, FP, FN of each class."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import torch
-import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.ops.class_sums import LIMB_BITS, add_to_class_sums
-from pps_torch.ops.dispatch import check_backend
 from pps_torch.ops.match_segments import SegmentMatches
 
 
@@ -69,6 +67,18 @@ class PartComparison(NamedTuple):
     unknown_pixels: Tensor
 
 
+class BoundaryComparison(NamedTuple):
+    """The part of a comparison that is about boundaries.
+
+    Attributes:
+        matches: what became of each segment by the rule of Boundary PQ.
+        scores: ``(B, G)`` float64, the IoU that a match counts with.
+    """
+
+    matches: SegmentMatches
+    scores: Tensor
+
+
 class SegmentComparison(NamedTuple):
     """What became of each segment of a batch, before it is counted. Index 0 is void.
 
@@ -80,6 +90,7 @@ class SegmentComparison(NamedTuple):
         is_crowd: ``(B, G)`` bool.
         faults: ``(F,)`` int64, what the rules do not cover, by the metric's ``fault_names``.
         parts: what only PartPQ counts.
+        boundaries: what only Boundary PQ counts.
     """
 
     joint: Tensor
@@ -90,29 +101,20 @@ class SegmentComparison(NamedTuple):
     is_crowd: Tensor
     faults: Tensor
     parts: PartComparison | None = None
+    boundaries: BoundaryComparison | None = None
 
 
-class SegmentMetric(nn.Module):
-    """Base of the metrics: counts per class that add up to the same bits in any order.
+class SegmentMetric(SumMetric):
+    """Base of the metrics that count segments by class.
 
     An IoU is kept as an integer multiple of 2**-60 (exact for every IoU above 2**-7), split over
     two int64 sums, so that batches, processes and devices may be added in any order.
 
-    The state is a few int64 buffers: ``class_sums`` ``(C, 5)`` (IoU in two limbs, TP, FP, FN) and
-    ``faults``, the inputs that the rules do not cover, by the kinds in ``fault_names``; a
-    subclass may add more with :meth:`_add_state`.
-
-    Args:
-        class_ids: ids of the classes, in class order.
-        rules: what else the counts depend on; states add up only where it is equal.
-        fault_names: kinds of inputs that the rules do not cover.
-        validate: raise at the update that meets such inputs.
-        backend: what counts: ``"torch"``, ``"triton"``, or ``"auto"``, which is Triton on CUDA
-            where it is installed. All give the same bits.
+    To the states of :class:`SumMetric`, whose arguments it takes, it adds ``class_sums``
+    ``(C, 5)``: IoU in two limbs, TP, FP, FN.
     """
 
     class_sums: Tensor
-    faults: Tensor
 
     def __init__(
         self,
@@ -122,17 +124,8 @@ class SegmentMetric(nn.Module):
         validate: bool,
         backend: str,
     ) -> None:
-        check_backend(backend)
-        super().__init__()
-        self.validate = validate
-        self.backend = backend
-        self.class_ids = tuple(class_ids)
-        self.fault_names = tuple(fault_names)
-        self._rules = rules
-        self._state_names: list[str] = []
-        self._is_synced = False
+        super().__init__(class_ids, rules, fault_names, validate, backend)
         self._add_state("class_sums", len(self.class_ids), 5)
-        self._add_state("faults", len(self.fault_names))
 
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that the metric's own ``compare`` has compared.
@@ -144,56 +137,7 @@ class SegmentMetric(nn.Module):
         self._refuse_after_sync("update")
         _, matches, scores, *classes = comparison[:5]
         add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
-        self.faults += comparison.faults
-        if self.validate:
-            self._raise_faults()
-
-    def reset(self) -> SegmentMetric:
-        """Forgets everything."""
-        for state in self._states():
-            state.zero_()
-        self._is_synced = False
-        return self
-
-    def merge_state(self, other: SegmentMetric) -> SegmentMetric:
-        """Adds what another metric has counted for the same classes by the same rules.
-
-        Raises:
-            ValueError: if it counts other classes, or maps ids otherwise.
-            RuntimeError: if one of the two already holds all processes.
-        """
-        if (
-            type(self) is not type(other)
-            or self.class_ids != other.class_ids
-            or self._rules != other._rules
-        ):
-            raise ValueError(
-                f"other: expected a {type(self).__name__} of the classes {self.class_ids} with "
-                f"the same meaning of ids, got a {type(other).__name__} of the classes "
-                f"{getattr(other, 'class_ids', None)}"
-            )
-        self._refuse_after_sync("merge_state")
-        other._refuse_after_sync("merge_state")
-        for state, others in zip(self._states(), other._states()):
-            state += others.to(state.device)
-        return self
-
-    def sync(self, group: dist.ProcessGroup | None = None) -> SegmentMetric:
-        """Adds up the states of all processes with one all_reduce; each then has the total.
-
-        Does nothing without ``torch.distributed``. After it, only ``compute`` and ``reset`` make
-        sense: a further update would be counted once for every process.
-        """
-        self._refuse_after_sync("sync")
-        if dist.is_available() and dist.is_initialized():
-            states = self._states()
-            total = torch.cat([state.flatten() for state in states])
-            dist.all_reduce(total, group=group)
-            sizes = [state.numel() for state in states]
-            for state, summed in zip(states, total.split(sizes)):
-                state.copy_(summed.view_as(state))
-            self._is_synced = True
-        return self
+        self._add_faults(comparison.faults)
 
     def class_counts(self) -> list[ClassCounts]:
         """The sums of each class, in class order; leaves the device.
@@ -202,26 +146,12 @@ class SegmentMetric(nn.Module):
             ValueError: if an update met something that the rules do not cover, with numbers.
         """
         self._raise_faults()
-        return [
-            ClassCounts(((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS), tp, fp, fn)
-            for upper, lower, tp, fp, fn in self.class_sums.tolist()
-        ]
+        return counts_of_sums(self.class_sums)
 
-    def _add_state(self, name: str, *shape: int) -> None:
-        """A buffer of int64 sums that is reset, merged, synced and saved with the others."""
-        with torch.inference_mode(False):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
-        self._state_names.append(name)
 
-    def _states(self) -> list[Tensor]:
-        return [getattr(self, name) for name in self._state_names]
-
-    def _raise_faults(self) -> None:
-        faults = dict(zip(self.fault_names, self.faults.tolist()))
-        found = [f"{number} {name}" for name, number in faults.items() if number]
-        if found:
-            raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}")
-
-    def _refuse_after_sync(self, what: str) -> None:
-        if self._is_synced:
-            raise RuntimeError(f"{what}: the state already holds all processes; call reset() first")
+def counts_of_sums(class_sums: Tensor) -> list[ClassCounts]:
+    """The sums of each class as Python numbers, from ``(C, 5)``; leaves the device."""
+    return [
+        ClassCounts(((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS), tp, fp, fn)
+        for upper, lower, tp, fp, fn in class_sums.tolist()
+    ]

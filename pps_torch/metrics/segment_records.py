@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.metrics.panoptic_quality import PanopticQuality
 from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
-from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics.segment_metric import ClassCounts, SegmentComparison
+from pps_torch.ops.class_sums import LIMB_BITS
 from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.part_iou import part_overlaps
 from pps_torch.ops.part_pixels import part_pixels
@@ -45,7 +47,7 @@ class SegmentRecord(NamedTuple):
     """
 
     is_gt: bool
-    index: int
+    index: int  # type: ignore[assignment]  # the name hides tuple.index
     class_id: int
     instance: int | None
     area: int
@@ -88,6 +90,7 @@ def record_segments(
         a record for each image of the batch, in the order of the flattened batch dimensions.
 
     Raises:
+        TypeError: another metric.
         TypeError, ValueError, RuntimeError: as ``update`` does.
 
     Example:
@@ -100,9 +103,42 @@ def record_segments(
         >>> [(s.class_id, s.verdict, s.taken_for) for s in image.segments if s.is_gt]
         [(7, 'tp', 7), (26, 'fn', 24)]
     """
+    if type(metric) not in (PanopticQuality, PartPanopticQuality):
+        raise TypeError(
+            "metric: expected a PanopticQuality or PartPanopticQuality, "
+            f"got a {type(metric).__name__}"
+        )
     comparison = metric.compare(pred, gt)
     metric.add(comparison)
-    return _image_records(comparison, metric)
+    return image_records(comparison, metric)
+
+
+def counts_by_class(
+    segments: Iterable[SegmentRecord], *, part_aware: bool
+) -> dict[int, ClassCounts]:
+    """The metric's counts, from the records alone and to the same bits.
+
+    Args:
+        segments: of any number of images.
+        part_aware: take ``part_iou``, as PartPQ does, in place of ``iou``.
+
+    Returns:
+        by class id, for the classes that have any segment that counts.
+    """
+    sums: dict[int, list[int]] = {}
+    for segment in segments:
+        if segment.verdict == ("fn" if segment.is_gt else "fp") or (
+            segment.is_gt and segment.verdict == "tp"
+        ):
+            of_class = sums.setdefault(segment.class_id, [0, 0, 0, 0])
+            of_class[("tp", "fp", "fn").index(segment.verdict) + 1] += 1
+            if segment.verdict == "tp":
+                iou: Any = segment.part_iou if part_aware else segment.iou
+                of_class[0] += int(iou * (1 << 2 * LIMB_BITS))
+    return {
+        class_id: ClassCounts(iou / (1 << 2 * LIMB_BITS), *counts)
+        for class_id, (iou, *counts) in sums.items()
+    }
 
 
 def segment_maps(
@@ -121,7 +157,7 @@ def segment_maps(
         return gt.panoptic_seg, pred.panoptic_seg
     num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
     uids, pps = gt.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
-    pixels = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
+    pixels: Any = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
     marks = pixels.mark()
     tables = [dense_indices(m, metric.capacity, backend="torch") for m in (marks.gt, marks.pred)]
     pixels.count_overlaps(*(t.index for t in tables), *(t.keys.shape[1] for t in tables))
@@ -129,9 +165,10 @@ def segment_maps(
     return gt_map.view(gt.shape), pred_map.view(gt.shape)
 
 
-def _image_records(
+def image_records(
     comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
 ) -> list[ImageRecord]:
+    """The records of a batch that ``metric.compare`` has compared."""
     joint = comparison.joint.long().cpu()
     gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
     in_row = (gt_class >= 0) & ~comparison.is_crowd.cpu()
@@ -140,12 +177,11 @@ def _image_records(
     pred_rows = _pred_rows(comparison, metric)
     taken = _taken_for(joint, pred_class), _taken_for(joint.mT, gt_class)
     records = []
-    for image in range(len(joint)):
-        segments = [
-            *_records(True, gt_class[image], gt_rows[image], taken[0][image], metric.class_ids),
-            *_records(False, pred_class[image], pred_rows[image], taken[1][image], metric.class_ids),
-        ]
-        records.append(ImageRecord(segments, confused[image]))
+    of_maps = zip(gt_class, gt_rows, taken[0]), zip(pred_class, pred_rows, taken[1])
+    for of_gt, of_pred, of_image in zip(*of_maps, confused):
+        segments = _records(True, *of_gt, metric.class_ids)
+        segments += _records(False, *of_pred, metric.class_ids)
+        records.append(ImageRecord(segments, of_image))
     return records
 
 
@@ -241,13 +277,14 @@ def _instances(
 ) -> tuple[Tensor, Tensor]:
     """Instance ids of both maps, -1 where there is none."""
     if comparison.parts is None:
-        classes = comparison.gt_class, comparison.pred_class
-        return tuple(torch.full_like(c, ABSENT) for c in classes)
-    slots = metric.capacity + 2
+        gt_class, pred_class = comparison.gt_class, comparison.pred_class
+        return torch.full_like(gt_class, ABSENT), torch.full_like(pred_class, ABSENT)
+    capacity: Any = metric.capacity
+    slots = capacity + 2
 
     def of_keys(keys: Tensor) -> Tensor:
         slot = (keys - 1) % slots
-        return torch.where((keys == 0) | (slot == metric.capacity + 1), ABSENT, slot)
+        return torch.where((keys == 0) | (slot == capacity + 1), ABSENT, slot)
 
     return of_keys(comparison.parts.gt_keys), of_keys(comparison.parts.pred_keys)
 

@@ -20,7 +20,7 @@ class DenseIndices(NamedTuple):
         num_dropped: scalar int64, keys beyond the capacity, whose index is 0.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # the name hides tuple.index
     keys: Tensor
     num_dropped: Tensor
 

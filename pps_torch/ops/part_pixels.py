@@ -7,7 +7,7 @@ by where the pixel lies.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,6 +17,9 @@ from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.ops.dispatch import uses_triton
 from pps_torch.ops.pair_counts import pair_counts
 from pps_torch.ops.pixel_runs import check_num_pixels, pixel_runs
+
+if TYPE_CHECKING:
+    from pps_torch.ops.part_pixels_triton import PartMaps
 
 #: Part labels that are told apart: 0..255, what a PPS map stores in a byte.
 NUM_PART_LABELS = 256
@@ -51,8 +54,8 @@ class PixelRules(NamedTuple):
     @property
     def num_keys(self) -> tuple[int, int]:
         """Keys of the ground truth and of the prediction, 0 included."""
-        sizes = (len(self.is_thing_group), len(self.has_parts_class))
-        return tuple(1 + size * (self.capacity + 2) for size in sizes)
+        num_ids = self.capacity + 2
+        return 1 + len(self.is_thing_group) * num_ids, 1 + len(self.has_parts_class) * num_ids
 
 
 class SegmentMarks(NamedTuple):
@@ -70,7 +73,9 @@ class SegmentMarks(NamedTuple):
     num_unknown: Tensor
 
 
-def part_pixels(uids: Tensor, pps: Tensor, rules: PixelRules, *, backend: str = "auto") -> PartRuns:
+def part_pixels(
+    uids: Tensor, pps: Tensor, rules: PixelRules, *, backend: str = "auto"
+) -> PartRuns | PartMaps:
     """The pixels of a batch, ready to be counted.
 
     Args:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -58,9 +60,7 @@ class PartMaps:
     mutates_args=(),
     schema=f"(Tensor uids, Tensor pps, {_RULES}) -> (Tensor, Tensor, Tensor)",
 )
-def mark_segments_triton(
-    uids: Tensor, pps: Tensor, *rules: Tensor | int
-) -> tuple[Tensor, Tensor, Tensor]:
+def mark_segments_triton(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Marks ``(B, K)`` of both maps; and the faults, the last of which is unknown scene ids."""
     rules = PixelRules(*rules)
     gt_marks, pred_marks = (
@@ -86,7 +86,7 @@ def mark_segments_triton(
 
 
 @mark_segments_triton.register_fake
-def _(uids: Tensor, pps: Tensor, *rules: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
+def _(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
     gt_marks, pred_marks = (
         uids.new_empty(len(uids), size, dtype=torch.bool) for size in PixelRules(*rules).num_keys
     )
@@ -108,7 +108,7 @@ def count_overlaps_triton(
     pred_index: Tensor,
     num_gt: int,
     num_pred: int,
-    *rules: Tensor | int,
+    *rules: Any,
 ) -> tuple[Tensor, Tensor]:
     """See :meth:`pps_torch.ops.part_pixels.PartRuns.count_overlaps`."""
     rules = PixelRules(*rules)
@@ -144,7 +144,7 @@ def _(
     pred_index: Tensor,
     num_gt: int,
     num_pred: int,
-    *rules: Tensor | int,
+    *rules: Any,
 ) -> tuple[Tensor, Tensor]:
     joint = uids.new_empty(len(uids), num_gt, num_pred, dtype=torch.int32)
     return joint, uids.new_empty(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
@@ -165,7 +165,7 @@ def count_parts_triton(
     pred_index: Tensor,
     gt_of_pred: Tensor,
     crowd_class: Tensor,
-    *rules: Tensor | int,
+    *rules: Any,
 ) -> tuple[Tensor, Tensor]:
     """See :meth:`pps_torch.ops.part_pixels.PartRuns.count_parts`."""
     rules = PixelRules(*rules)
@@ -210,7 +210,7 @@ def _(
     pred_index: Tensor,
     gt_of_pred: Tensor,
     crowd_class: Tensor,
-    *rules: Tensor | int,
+    *rules: Any,
 ) -> tuple[Tensor, Tensor]:
     counts = uids.new_empty(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
     return counts, uids.new_empty((), dtype=torch.int64)

@@ -70,10 +70,10 @@ def pasted_windows(
     for rank in range(order.shape[1]):
         masks = mask_probs[images, order[:, rank]]
         box = boxes[images, order[:, rank]]
-        window = (slice(0, height), slice(0, width))
+        rows, columns = slice(0, height), slice(0, width)
         if crops:
-            window = box_window(box[0], mask_probs.shape[-1], height, width)
-        yield MaskWindow(*window, paste_masks(masks, box, *window, threshold))
+            rows, columns = box_window(box[0], mask_probs.shape[-1], height, width)
+        yield MaskWindow(rows, columns, paste_masks(masks, box, rows, columns, threshold))
 
 
 def _reach(start: float, stop: float, side: int, size: int) -> slice:

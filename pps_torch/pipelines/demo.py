@@ -15,6 +15,7 @@ from pps_torch.pipelines.eval_pq import eval_pq
 from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 from pps_torch.pipelines.merge_to_pps import merge_to_pps
 from pps_torch.pipelines.prepare_data import prepare_data
+from pps_torch.pipelines.report.report import report
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
@@ -25,7 +26,7 @@ SIZE = (512, 1024)
 
 
 def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:  # noqa: B008
-    """Makes streets, predicts them imperfectly, merges, evaluates and draws the predictions.
+    """Makes streets, predicts them imperfectly, merges, evaluates, draws and reports.
 
     Args:
         output_dir: gets everything; an earlier demo of the same version in it is replaced.
@@ -43,7 +44,11 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     for maps, pictures in ((at.pps, at.pictures), (at.gt, at.gt_pictures)):
         _say("visualize", SPEC_NAME, maps, pictures, "--photos", at.photos)
         visualize(SPEC_NAME, maps, pictures, photos=at.photos, options=steps)
-    print(f"\npictures of the predictions: {at.pictures}")
+    tables = at.results / f"{SPEC_NAME}_tables.json"
+    _say("report", tables, at.report, "--photos", at.photos)
+    report(tables, at.report, photos=at.photos, options=steps)
+    print(f"\nreport, for any browser: {at.report}")
+    print(f"pictures of the predictions: {at.pictures}")
     print(f"pictures of the ground truth: {at.gt_pictures}")
     print(f"numbers: {at.results}")
 
@@ -55,7 +60,7 @@ def _merge(at: DemoFolders, options: RunOptions) -> None:
         (at.coco_instances, at.panoptic, "COCO"),
         (at.cityscapes_instances, at.panoptic_cityscapes, "Cityscapes"),
     ):
-        arguments = [SPEC_NAME, instances, at.semantic, output_dir, at.images_json]
+        arguments: list[Any] = [SPEC_NAME, instances, at.semantic, output_dir, at.images_json]
         _say("merge_to_panoptic", *arguments, "--instseg_format", file_format)
         merge_to_panoptic(*arguments, instseg_format=file_format, options=options)
     _check_equal(at.panoptic, at.panoptic_cityscapes)
@@ -66,9 +71,10 @@ def _merge(at: DemoFolders, options: RunOptions) -> None:
 
 
 def _evaluate(at: DemoFolders, options: RunOptions) -> None:
-    arguments = [SPEC_NAME, at.gt, at.pps, at.images_json]
-    _say("eval_partpq", *arguments, "--save_dir", at.results)
-    print(f"\n{eval_partpq(*arguments, save_dir=at.results, options=options).table()}\n")
+    arguments: list[Any] = [SPEC_NAME, at.gt, at.pps, at.images_json]
+    _say("eval_partpq", *arguments, "--save_dir", at.results, "--tables")
+    result = eval_partpq(*arguments, save_dir=at.results, tables=True, options=options)
+    print(f"\n{result.table()}\n")
     gt, pred = at.gt_panoptic_json, at.panoptic / "panoptic.json"
     _say("eval_pq", "--gt_json_file", gt, "--pred_json_file", pred, "--save_dir", at.results)
     print(f"\n{eval_pq(gt, pred, save_dir=at.results, options=options).table()}\n")

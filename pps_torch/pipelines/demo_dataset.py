@@ -37,6 +37,7 @@ class DemoFolders:
         self.panoptic_cityscapes = root / "panoptic_cityscapes"
         self.pps = root / "pps"
         self.results = root / "results"
+        self.report = root / "report.html"
         self.pictures = root / "pictures"
         self.gt_pictures = root / "gt_pictures"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,7 +12,13 @@ from pps_torch.formats.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
 from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
-from pps_torch.metrics import PartPanopticQuality, PartPanopticQualityResult
+from pps_torch.metrics import (
+    ImageRecord,
+    PartPanopticQuality,
+    PartPanopticQualityResult,
+    record_segments,
+)
+from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
 from pps_torch.pipelines.unknown_ids import UnknownIds
@@ -28,6 +34,7 @@ def eval_partpq(
     images_json: Path | str,
     *,
     save_dir: Path | str | None = None,
+    tables: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PartPanopticQualityResult:
     """Evaluates predictions by the rules of :class:`pps_torch.PartPanopticQuality`.
@@ -38,6 +45,9 @@ def eval_partpq(
         pred_dir: folder of 3-channel PPS PNGs.
         images_json: the list of images.
         save_dir: gets ``<spec name>_results.json``.
+        tables: it also gets ``<spec name>_segments.csv``, ``<spec name>_images.csv`` and
+            ``<spec name>_tables.json``, which ``report`` reads: what became of each segment, see
+            :class:`pps_torch.metrics.SegmentRecord`.
 
     Raises:
         InputError, SpecError: names the file and image, what was expected and what was found.
@@ -47,6 +57,7 @@ def eval_partpq(
     gt_files = find_files(gt_dir, images.ids, GROUND_TRUTH_SUFFIXES, "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
+    table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
     metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
     unknown_sids = UnknownIds.of_scene_classes("the predicted scene classes", spec)
     known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
@@ -57,27 +68,46 @@ def eval_partpq(
         spec.name,
     )
 
-    def evaluate_image(image: Image) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    def evaluate_image(image: Image) -> _Evaluated:
         gt_file, pred_file = gt_files[image.id], pred_files[image.id]
         uids = read_id_map(gt_file, image.size)
         pps = read_pps(pred_file, image.size)
         metric = metrics.mine()
         unknown_before = int(metric.unknown_pixels)
         with naming(f"image {image.id} ({gt_file}, {pred_file})"):
-            metric.update(_to(pps, device), _to(uids, device))
+            maps = _to(pps, device), _to(uids, device)
+            records = record_segments(metric, *maps) if tables else []
+            if not tables:
+                metric.update(*maps)
         has_unknown = int(metric.unknown_pixels) > unknown_before
         of_sids = unknown_sids.examine(pps[0]) if has_unknown else None
-        return of_sids, unknown_pids.examine(pps[2])
+        return _Evaluated(of_sids, unknown_pids.examine(pps[2]), records)
 
-    for of_sids, of_pids in options.map_images(evaluate_image, images.images, "evaluating"):
-        if of_sids is not None:
-            unknown_sids.add(of_sids)
-        unknown_pids.add(of_pids)
-    result = metrics.merged().compute()
+    recorded = RecordedImages(len(spec.eval_sids))
+    for evaluated in options.map_images(evaluate_image, images.images, "evaluating"):
+        if evaluated.unknown_sids is not None:
+            unknown_sids.add(evaluated.unknown_sids)
+        unknown_pids.add(evaluated.unknown_pids)
+        recorded.add(evaluated.records)
+    result = options.processes.add_up(metrics.merged()).compute()
     result_file.save(_as_reference(result))
-    for warning in filter(None, (unknown_sids.warning(), unknown_pids.warning())):
-        options.warn(warning)
+    if table_files is not None:
+        inputs = {"eval_spec": eval_spec, "gt_dir": gt_dir, "pred_dir": pred_dir}
+        classes = ClassInfo.of_spec(spec)
+        table_files.save("PartPQ", inputs, classes, result, images.ids, recorded)
+    for unknown in (unknown_sids, unknown_pids):
+        unknown.collect(options.processes)
+        if warning := unknown.warning():
+            options.warn(warning)
     return result
+
+
+class _Evaluated(NamedTuple):
+    """What is known of an image; no records where no tables are wanted."""
+
+    unknown_sids: dict[str, Any] | None
+    unknown_pids: dict[str, Any]
+    records: list[ImageRecord]
 
 
 def _to(ids: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -11,7 +11,13 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_rgb_ids
-from pps_torch.metrics import PanopticQuality, PanopticQualityResult
+from pps_torch.metrics import (
+    ImageRecord,
+    PanopticQuality,
+    PanopticQualityResult,
+    record_segments,
+)
+from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
 
@@ -23,6 +29,7 @@ def eval_pq(
     gt_folder: Path | str | None = None,
     pred_folder: Path | str | None = None,
     save_dir: Path | str | None = None,
+    tables: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PanopticQualityResult:
     """Evaluates predictions by the rules of :class:`pps_torch.PanopticQuality`.
@@ -31,6 +38,10 @@ def eval_pq(
         gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
         gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
         save_dir: gets ``pq_results.json``.
+        tables: it also gets ``pq_segments.csv``, ``pq_images.csv`` and ``pq_tables.json``, which
+            ``report`` reads: what became of each segment, see
+            :class:`pps_torch.metrics.SegmentRecord`; ``index`` is the place of the segment in its
+            ``segments_info``, from 1 on.
 
     Raises:
         InputError: names the file and image, what was expected and what was found.
@@ -46,23 +57,38 @@ def eval_pq(
     for annotation in (*gt.annotations.values(), *predictions.values()):
         annotation.check_categories(known, str(gt.path))
     result_file = ResultFile.in_folder(save_dir, "pq_results.json", options)
+    table_files = TableFiles.in_folder(save_dir, "pq", options) if tables else None
     metrics = WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device))
 
-    def evaluate_image(image_id: str) -> None:
+    def evaluate_image(image_id: str) -> list[ImageRecord]:
         target_info, pred_info = gt.annotations[image_id], predictions[image_id]
         gt_ids = torch.from_numpy(read_rgb_ids(target_info.png, gt.sizes.get(image_id))).to(device)
-        pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, tuple(gt_ids.shape))).to(device)
+        height, width = gt_ids.shape
+        pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, (height, width))).to(device)
         with naming(f"{target_info.where}: {target_info.png}"):
             target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
         with naming(f"{pred_info.where}: {pred_info.png}"):
             pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
         with naming(f"image {image_id}"):
+            if tables:
+                return record_segments(metrics.mine(), pred, target)
             metrics.mine().update(pred, target)
+            return []
 
-    for _ in options.map_images(evaluate_image, list(gt.annotations), "evaluating"):
-        pass
-    result = metrics.merged().compute()
+    image_ids, recorded = list(gt.annotations), RecordedImages(len(gt.categories))
+    for of_image in options.map_images(evaluate_image, image_ids, "evaluating"):
+        recorded.add(of_image)
+    result = options.processes.add_up(metrics.merged()).compute()
     result_file.save(_as_reference(result))
+    if table_files is not None:
+        inputs = {
+            "gt_json_file": gt_json_file,
+            "pred_json_file": pred_json_file,
+            "gt_folder": gt.annotations[image_ids[0]].png.parent,
+            "pred_folder": predictions[image_ids[0]].png.parent,
+        }
+        classes = ClassInfo.of_categories(gt.categories)
+        table_files.save("PQ", inputs, classes, result, image_ids, recorded)
     return result
 
 

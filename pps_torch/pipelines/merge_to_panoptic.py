@@ -60,7 +60,7 @@ def merge_to_panoptic(
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device = options.torch_device()
     rules = InstanceRules(spec.name, spec.scene_labels, spec.things, score_threshold)
-    thresholds = {
+    thresholds: dict[str, Any] = {
         "score_threshold": score_threshold,
         "overlap_threshold": overlap_threshold,
         "stuff_area_limit": stuff_area_limit,
@@ -83,12 +83,16 @@ def merge_to_panoptic(
         unknown_ids=UnknownIds.of_scene_classes("the semantic maps", spec),
         device=device,
     )
-    path = job.output.path / "panoptic.json"
-    job.output.open([path.name, *map(_png_name, images)], options.overwrite)
-    path.unlink(missing_ok=True)  # it would not fit the PNGs of a run that is stopped
+    path, processes = job.panoptic_json, options.processes
+    names = [path.name, *map(_png_name, images)]
+    job.output.open(names, options.overwrite, processes.rank, processes.wait_for_all)
 
+    records = list(options.map_images(job.merge, images.images, "merging"))
+    records = processes.collect(records)
+    if not processes.is_first:
+        return path
     annotations = []
-    for record, image in zip(options.map_images(job.merge, images.images, "merging"), images):
+    for record, image in zip(records, images):
         job.unknown_ids.add(record["semantic_ids"])
         annotations.append(
             {
@@ -122,6 +126,11 @@ class _Job:
     unknown_ids: UnknownIds
     device: torch.device
 
+    @property
+    def panoptic_json(self) -> Path:
+        """The file of all segments; it appears when all PNGs are there."""
+        return self.output.path / "panoptic.json"
+
     def merge(self, image: Image) -> dict[str, Any]:
         """Writes the PNG of an image -> its segments and the ids in its semantic map."""
         png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
@@ -135,7 +144,8 @@ class _Job:
         panoptic_seg, segments = merged
         for segment, segment_id in zip(segments, self.segment_ids.ids(segments)):
             segment["id"] = segment_id
-        write_rgb_ids(png, renumber(panoptic_seg, [segment["id"] for segment in segments]))
+        ids = renumber(panoptic_seg, [segment["id"] for segment in segments])
+        write_rgb_ids(png, ids, outdated=[self.panoptic_json])
         record = {
             "segments_info": [_as_coco(segment) for segment in segments],
             "semantic_ids": self.unknown_ids.examine(semantic),

@@ -79,9 +79,11 @@ def merge_to_pps(
         device=device,
     )
     job.output.refuse_inputs(panoptic_dir, part_pred_dir)
-    job.output.open([image.png_name for image in images], options.overwrite)
+    names, processes = [image.png_name for image in images], options.processes
+    job.output.open(names, options.overwrite, processes.rank, processes.wait_for_all)
     for record in options.map_images(job.merge, images.images, "merging"):
         job.unknown_ids.add(record["part_ids"])
+    job.unknown_ids.collect(processes)
     if warning := job.unknown_ids.warning():
         options.warn(warning)
     options.note(f"{len(images)} images merged to {job.output.path}")

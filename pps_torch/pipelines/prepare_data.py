@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pps_torch.io.atomic import make_folder
+from pps_torch.io.atomic import make_folder, remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
@@ -55,6 +55,7 @@ def prepare_data(
     if path.exists() and not options.overwrite and load_json(path) != content:
         raise InputError(f"{path}: already exists with other content; --overwrite replaces it")
     make_folder(path.parent)
+    remove_temporary_files(path.parent, path.name)
     save_json(path, content)
     options.note(f"{len(images)} images in {path}")
     return path

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pps_torch.io.atomic import make_folder
+from pps_torch.io.atomic import make_folder, remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.json_files import save_json
+from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.pipelines.run_options import RunOptions
 
-Metric = TypeVar("Metric")
+Metric = TypeVar("Metric", bound=SegmentMetric)
 
 
 class WorkerMetrics(Generic[Metric]):
@@ -50,14 +51,20 @@ class ResultFile:
 
     @classmethod
     def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> ResultFile:
-        """Raises InputError, before any work, if the file is there and may not be replaced."""
-        if folder is None:
+        """The file, or none in all processes but the first.
+
+        Raises:
+            InputError: before any work, if the file is there and may not be replaced.
+        """
+        if folder is None or not options.processes.is_first:
             return cls(None, options)
         path = Path(folder) / name
         if path.exists() and not options.overwrite:
             raise InputError(f"{path}: already exists; --overwrite replaces it")
         if path.parent.exists() and not path.parent.is_dir():
             raise InputError(f"{path.parent}: expected a folder for the result, found a file")
+        if path.parent.exists():
+            remove_temporary_files(path.parent, path.name)
         return cls(path, options)
 
     def save(self, content: Any) -> None:

@@ -1,4 +1,4 @@
-"""How a job runs, whatever it does: device, workers, overwriting, output to the terminal."""
+"""How a job runs, whatever it does: device, workers, processes, overwriting, the terminal."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.workers import default_workers, map_images
+from pps_torch.pipelines.processes import Processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -27,21 +28,27 @@ class RunOptions:
         workers: threads that decode, compute and encode; default: one a core, at most eight.
         overwrite: replace output of an earlier run.
         quiet: no progress bar and no notes; results, warnings and errors are always shown.
+        processes: who shares the images, and which of them this process is. Only the first one
+            says anything.
     """
 
     device: str = "auto"
     workers: int | None = None
     overwrite: bool = False
     quiet: bool = False
+    processes: Processes = Processes()
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers: expected at least 1, found {self.workers}")
 
     def torch_device(self) -> torch.device:
-        """The device; InputError where there is no such one."""
+        """The device; InputError where there is no such one.
+
+        The processes of a machine share its CUDA devices, unless one is named.
+        """
         if self.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            return self._own_cuda() if torch.cuda.is_available() else torch.device("cpu")
         try:
             device = torch.device(self.device)
         except RuntimeError as error:
@@ -53,28 +60,47 @@ class RunOptions:
         count = torch.cuda.device_count() if device.type == "cuda" else 1
         if (device.index or 0) >= count:
             raise InputError(f"--device: expected one of {count} CUDA devices, found {device}")
-        return device
+        return self._own_cuda() if device == torch.device("cuda") else device
+
+    def _own_cuda(self) -> torch.device:
+        if self.processes.world_size == 1:
+            return torch.device("cuda")
+        return torch.device("cuda", self.processes.local_rank % torch.cuda.device_count())
 
     def map_images(
         self, function: Callable[[Item], Result], items: Sequence[Item], description: str
     ) -> Iterator[Result]:
-        """``function`` of each item, in order; see :func:`pps_torch.io.workers.map_images`."""
-        return map_images(
+        """``function`` of each item of this process's share, in order.
+
+        See :func:`pps_torch.io.workers.map_images`. The progress bar is that of the first process.
+        """
+        processes = self.processes
+        if processes.world_size > 1:
+            description += f", rank 0 of {processes.world_size}"
+        yield from map_images(
             function,
-            items,
-            workers=self.workers or default_workers(),
+            processes.share(items),
+            workers=self.workers or default_workers(processes.local_world_size),
             description=description,
-            quiet=self.quiet,
+            quiet=self.quiet or not processes.is_first,
         )
+        if processes.world_size > 1:
+            self.note(f"{len(processes.share(items))} images done, waiting for the other processes")
 
     def note(self, text: str) -> None:
         """Tells what was done."""
-        if not self.quiet:
+        if not self.quiet and self.processes.is_first:
             print(text)
 
     def warn(self, text: str) -> None:
         """Tells what looks wrong and is no error."""
-        print(f"warning: {text}", file=sys.stderr)
+        if self.processes.is_first:
+            print(f"warning: {text}", file=sys.stderr)
+
+    def show(self, result: str) -> None:
+        """Prints what the job was run for."""
+        if self.processes.is_first:
+            print(result)
 
 
 def spec_file(eval_spec: Path | str) -> tuple[Path, ...]:

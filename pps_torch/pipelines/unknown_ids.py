@@ -10,6 +10,7 @@ import numpy as np
 
 from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.images import count_ids
+from pps_torch.pipelines.processes import Processes
 from pps_torch.specs import EvalSpec
 
 _HIGHEST_TRAIN_ID = 18
@@ -62,11 +63,20 @@ class UnknownIds:
         self._pixels.update(dict(map(tuple, examined["unknown"])))
         self._highest = max(self._highest, examined["highest"])
 
+    def collect(self, processes: Processes) -> None:
+        """Brings the counts of all processes to the first one."""
+        counted = {"unknown": list(self._pixels.items()), "highest": self._highest}
+        of_all = processes.gather(counted)
+        self._pixels.clear()
+        for of_one in of_all:
+            self.add(of_one)
+
     def warning(self) -> str | None:
         """The warning about all maps; None where all ids are known."""
         if not self._pixels:
             return None
-        listed = [f"{value} ({count} pixels)" for value, count in self._pixels.most_common()]
+        by_number = sorted(self._pixels.items(), key=lambda entry: (-entry[1], entry[0]))
+        listed = [f"{value} ({count} pixels)" for value, count in by_number]
         shown = ", ".join(listed[:_MOST_LISTED])
         more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
         text = (

@@ -150,7 +150,8 @@ class _Job:
             return record
         with naming(str(path)):
             drawing = self.draw(path, self.device)
-        size = tuple(drawing.void.shape)
+        height, width = drawing.void.shape
+        size = (height, width)
         # Void is black in the map; over a photo it is the photo.
         void_entry = [VOID_ENTRY] if drawing.void.any() else []
         pages = [with_legend(drawing.colored, legend([*drawing.entries, *void_entry], size))]
@@ -186,7 +187,7 @@ def _pps_artist(
         if count_channels(path) == 3:
             pps = read_pps(path)
             examined = unknown_ids.examine(pps[0])
-            pps = torch.from_numpy(_without_unknown(pps, spec)).to(device)
+            pps = torch.from_numpy(without_unknown(pps, spec)).to(device)
         else:
             pps = ground_truth_pps(torch.from_numpy(read_id_map(path)).to(device), spec)
             examined = {"unknown": [], "highest": 0}
@@ -198,13 +199,14 @@ def _pps_artist(
     return draw
 
 
-def _without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
+def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
     """The map with void for classes, and for parts, that the spec does not have."""
     sids, iids, pids = pps
     known = np.zeros((256, 256), bool)
     for sid in spec.eval_sids:
         known[sid, [0, spec.ignore_label, *spec.part_pids.get(sid, (1,))]] = True
-    sids = np.where(known.any(1)[sids], sids, spec.ignore_label)
+    has_class = np.asarray(known.any(1))
+    sids = np.where(has_class[sids], sids, spec.ignore_label)
     pids = np.where(known[sids, pids], pids, spec.ignore_label)
     return np.stack([sids, iids, pids]).astype(np.uint8)
 

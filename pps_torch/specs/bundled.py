@@ -33,7 +33,7 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
     """
     bundled = bundled_files(kind)
     path = bundled.get(os.fspath(name_or_path), Path(name_or_path))
-    if not path.is_file():
+    if not os.path.isfile(path):
         expected = f"a file or a bundled {kind} ({', '.join(bundled)})"
         raise SpecError(f"{path}: expected {expected}, found neither")
     return path
@@ -55,7 +55,7 @@ def find_dataset_spec_of(eval_spec: Path, dataset_spec_path: str) -> Path:
     else:
         candidates = [given, eval_spec.parent / given, eval_spec.parent / given.name, bundled]
     for candidate in candidates:
-        if candidate.is_file():
+        if os.path.isfile(candidate):
             return candidate
     raise SpecError(
         f"{eval_spec}: dataset_spec_path: expected a datasetspec file, found none at "

@@ -138,7 +138,7 @@ class Fields:
         def read_target_or_ignored(where: str, raw: Any) -> V | None:
             return None if raw == IGNORED else read_target(where, raw)
 
-        table = self.table(key, read_key_or_default, read_target_or_ignored)
+        table: dict[Any, V | None] = self.table(key, read_key_or_default, read_target_or_ignored)
         if table.pop(DEFAULT, None) is not None:
             found = reprlib.repr(self.mapping(key)[DEFAULT])
             raise self.error(f"{key}[{DEFAULT}]", IGNORED, found)

@@ -74,7 +74,8 @@ def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> Datas
     key = ("dataset", torch.device(device))
     if key not in spec.lookups:
         spec.lookups[key] = _dataset_lookups(spec, torch.device(device))
-    return spec.lookups[key]
+    lookups: DatasetLookups = spec.lookups[key]
+    return lookups
 
 
 def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLookups:
@@ -90,7 +91,8 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
     key = ("part", torch.device(device))
     if key not in spec.lookups:
         spec.lookups[key] = _part_lookups(spec, torch.device(device))
-    return spec.lookups[key]
+    lookups: PartLookups = spec.lookups[key]
+    return lookups
 
 
 @torch.inference_mode(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import yaml
 
 from pps_torch.specs.fields import SpecError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 250_000
+MAX_DEPTH = 20
+MAX_NODES = 200_000
 
 
 class _TextLoader(yaml.BaseLoader):
@@ -19,7 +22,7 @@ class _TextLoader(yaml.BaseLoader):
     is no octal number and a class may be called `no`. Only dict, list and str are ever built.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -34,14 +37,34 @@ def _error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
     return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
 
+def _count_nodes(node: yaml.Node, parents: tuple[int, ...], counted: dict[int, int]) -> int:
+    """How many nodes a node stands for, aliases written out."""
+    if id(node) in parents:
+        raise _error("an alias is recursive", node)
+    if len(parents) > MAX_DEPTH:
+        raise _error(f"nested more than {MAX_DEPTH} deep", node)
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        children = node.value
+        if isinstance(node, yaml.MappingNode):
+            children = [child for pair in node.value for child in pair]
+        inside = (*parents, id(node))
+        counted[id(node)] = 1 + sum(_count_nodes(child, inside, counted) for child in children)
+        if counted[id(node)] > MAX_NODES:
+            raise _error(f"aliases stand for more than {MAX_NODES} values", node)
+    return counted[id(node)]
+
+
 def read_yaml(path: Path) -> Any:
     """The content of a YAML file, every scalar as text.
 
     Args:
-        path: the file, at most 1 MB.
+        path: the file, at most 250 kB.
 
     Raises:
-        SpecError: the file is too large, cannot be read, is no valid YAML, or has a key twice.
+        SpecError: the file is too large, also by what its aliases stand for, cannot be read, is
+            no valid YAML, is nested too deeply, or has a key twice.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -53,9 +76,15 @@ def read_yaml(path: Path) -> Any:
         raise SpecError(f"{path}: expected UTF-8 text, found {error.reason}") from error
 
     try:
-        return yaml.load(text, Loader=_TextLoader)
+        loader = _TextLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _count_nodes(node, (), {})
+        return loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise SpecError(f"{path}: {line}not a valid spec in YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(f"{path}: not a valid spec in YAML: {error}") from error
+        reason = " ".join(str(error).split())
+        raise SpecError(f"{path}: not a valid spec in YAML: {reason}") from error

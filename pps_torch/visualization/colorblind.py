@@ -104,4 +104,5 @@ def _looks(rgb: Tensor) -> Tensor:
 
 def _worst_distance(looks: Tensor, look: Tensor) -> Tensor:
     """``(N,)`` distance of ``(4, N, 3)`` colours to one ``(4, 3)``, to whom it is smallest."""
-    return (looks - look.unsqueeze(1)).norm(dim=-1).amin(0)
+    distances: Tensor = (looks - look.unsqueeze(1)).norm(dim=-1)
+    return distances.amin(0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -71,7 +73,7 @@ def colorize_pps(
 
 def colorize_panoptic(
     panoptic: PanopticSegmentation | PanopticTarget,
-    categories: list[dict],
+    categories: list[dict[str, Any]],
     *,
     boundaries: bool = True,
     palette: str = "class",
@@ -142,7 +144,7 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
 
 
 def segment_category_index(
-    panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict]
+    panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict[str, Any]]
 ) -> Tensor:
     """``(*B, S)`` int64: the place of each segment's category in the list; 0 in unused rows."""
     category_ids, ids = panoptic.category_ids, panoptic.panoptic_seg

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
     return Paints(paint_of_sid_pid.to(device), shades.to(device), tuple(members))
 
 
-def category_colors(categories: list[dict], palette: str = "class") -> list[Color]:
+def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:
     """The colour of each COCO category in a palette.
 
     ``"class"``: its ``color``, or else the default of its place in the list.

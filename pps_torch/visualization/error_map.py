@@ -94,7 +94,7 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
         joint.view(1, num_gt, num_pred), gt.sids[None], pred.sids[None], is_crowd[None]
     )
 
-    errors = _errors_of_pairs(matches, gt.sids, pred.sids, is_crowd).flatten()
+    errors = errors_of_pairs(matches, gt.sids, pred.sids, is_crowd).flatten()
     errors, has_parts = take(errors, pair), take(has_parts, gt.index)
     is_wrong = has_parts & (gt_parts != UNDEFINED_PART) & (gt_parts != parts)
     return errors.masked_fill(is_wrong & (errors == PixelError.AGREED), PixelError.WRONG_PART)
@@ -118,7 +118,7 @@ class _Segments(NamedTuple):
     ``index`` is ``(*B, H, W)`` int32, ``sids`` (-1 for void) and ``numbers`` are ``(S + 1,)``.
     """
 
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # the name hides tuple.index
     sids: Tensor
     numbers: Tensor
 
@@ -133,7 +133,7 @@ def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
     return _Segments(take(index_of_row, table.rows), sids, numbers)
 
 
-def _errors_of_pairs(
+def errors_of_pairs(
     matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
 ) -> Tensor:
     """``(G, P)`` uint8: what a pixel of a ground-truth and a predicted segment is."""

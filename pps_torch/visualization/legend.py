@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
 
 def panoptic_legend_entries(
     panoptic: PanopticSegmentation | PanopticTarget,
-    categories: list[dict],
+    categories: list[dict[str, Any]],
     *,
     palette: str = "class",
 ) -> list[LegendEntry]:
@@ -156,7 +156,7 @@ class _Layout:
     def text_left(self, line: _Line) -> int:
         return (self.swatch if line.is_part else 0) + self.swatch + self.gap
 
-    def draw(self, draw, columns: list[list[_Line]]) -> None:
+    def draw(self, draw: Any, columns: list[list[_Line]]) -> None:
         left = self.margin
         for column in columns:
             for row, line in enumerate(column):

@@ -74,7 +74,8 @@ def cartesian(lightness: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
 
 def _oklab_to_linear(lab: Tensor) -> Tensor:
     lms = lab @ torch.linalg.inv(_matrix(_OKLAB_FROM_LMS, lab.device)).T
-    return lms**3 @ torch.linalg.inv(_matrix(_LMS_FROM_RGB, lab.device)).T
+    linear: Tensor = lms**3 @ torch.linalg.inv(_matrix(_LMS_FROM_RGB, lab.device)).T
+    return linear
 
 
 def _is_shown(lab: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from small_dataset import SmallDataset
 
+import pps_torch
 from pps_torch.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def test_help_needs_no_torch():
     code = f"""
 import sys, types
 sys.modules["pps_torch"] = types.ModuleType("pps_torch")
-sys.modules["pps_torch"].__path__ = [{str(ROOT / "pps_torch")!r}]
+sys.modules["pps_torch"].__path__ = [{str(Path(pps_torch.__file__).parent)!r}]
 from pps_torch.cli.main import main
 try:
     main(["eval_partpq", "-h"])

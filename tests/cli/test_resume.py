@@ -77,6 +77,65 @@ def test_changed_input_is_done_again(dataset):
     assert first.stat().st_mtime_ns != times[0] and second.stat().st_mtime_ns == times[1]
 
 
+def test_image_that_is_redone_and_not_noted_is_done_again(dataset, tmp_path, monkeypatch):
+    """Its PNG is new then and its record old: the two must not be taken for one another."""
+    tool = "merge_to_panoptic"
+    assert dataset.run(tool) == 0
+
+    def remove_instances(each):
+        edit_json(each.instances_json, lambda entries: entries.__delitem__(slice(1, None)))
+
+    remove_instances(dataset)
+    later = time.time_ns() + 10**9
+    os.utime(dataset.instances_json, ns=(later, later))
+
+    def stop(*_):
+        raise Stopped
+
+    with monkeypatch.context() as patch:
+        patch.setattr(output_folder.OutputFolder, "finish", stop)
+        with pytest.raises(Stopped):
+            dataset.run(tool, "--workers", "1")
+    for path in dataset.output.rglob("*.png"):
+        os.utime(path, ns=(later + 1, later + 1))  # as if the run had been a little later
+
+    assert dataset.run(tool) == 0
+    expected = SmallDataset(tmp_path / "expected")
+    remove_instances(expected)
+    assert expected.run(tool) == 0
+    assert dataset.written() == expected.written()
+
+
+def test_journals_of_more_processes_than_now(dataset):
+    """Their records count, and other arguments in one of them are found."""
+    assert dataset.run("merge_to_pps") == 0
+    journal = next(dataset.output.glob(".*jsonl"))
+    header, *lines = journal.read_text().splitlines()
+    journal.with_name(journal.name.replace(".jsonl", ".5.jsonl")).write_text(
+        "\n".join([header, *lines[1:]])
+    )
+    journal.write_text("\n".join([header, lines[0]]))
+    times = {path: path.stat().st_mtime_ns for path in dataset.output.rglob("*.png")}
+    assert dataset.run("merge_to_pps") == 0
+    assert times == {path: path.stat().st_mtime_ns for path in dataset.output.rglob("*.png")}
+
+    journal.with_name(journal.name.replace(".jsonl", ".5.jsonl")).write_text(
+        header.replace("cpp_default", "ppp_default")
+    )
+    assert dataset.run("merge_to_pps") == 2
+    assert dataset.run("merge_to_pps", "--overwrite") == 0
+    assert [path.name for path in dataset.output.glob(".*jsonl")] == [journal.name]
+
+
+@pytest.mark.parametrize("line", ["null", "[]", "{}", '{"image": 1}', "\0", '{"image": "a", "fil'])
+def test_lines_of_a_journal_that_mean_nothing_are_passed_over(dataset, line):
+    assert dataset.run("merge_to_pps") == 0
+    written, journal = dataset.written(), next(dataset.output.glob(".*jsonl"))
+    journal.write_text(f"{journal.read_text()}\n{line}\n{line}")
+    assert dataset.run("merge_to_pps") == 0
+    assert dataset.written() == written
+
+
 def test_missing_output_is_done_again(dataset):
     assert dataset.run("merge_to_pps") == 0
     written = dataset.written()
@@ -145,6 +204,17 @@ def test_temporary_files_of_a_killed_run_are_removed(dataset):
     stale.write_bytes(b"half")
     assert dataset.run("merge_to_pps") == 0
     assert not stale.exists()
+
+
+@pytest.mark.parametrize("tool", ["eval_partpq", "eval_pq"])
+def test_temporary_file_of_a_killed_evaluation_is_removed(dataset, tool):
+    assert dataset.run(tool) == 0
+    (result,) = dataset.written()
+    stale, other = (dataset.output / f".{n}.1.2.pps_torch_tmp" for n in (result, "other.json"))
+    stale.touch()
+    other.touch()
+    assert dataset.run(tool, "--overwrite") == 0
+    assert not stale.exists() and other.exists(), "another evaluation may be writing"
 
 
 def many_images(dataset, count=300):

@@ -15,7 +15,7 @@ from PIL import Image
 from small_dataset import IDS, SmallDataset
 
 from fuzz.mutations import MUTATIONS
-from fuzz.readings import Damaged, differences, expected_outputs, found_outputs
+from fuzz.readings import Damaged, Unclear, differences, expected_outputs, found_outputs
 from pps_torch.cli.main import main
 from pps_torch.specs.bundled import FOLDERS
 
@@ -136,8 +136,10 @@ class Cases:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 expected = expected_outputs(tool, self.folder)
-        except Damaged as error:
+        except Unclear as error:
             return Verdict("not judged", f"{tool} {name}: {error}")
+        except Damaged as error:
+            return Verdict("BAD", f"{tool} {name}: is read, though it is damaged: {error}")
         different = differences(expected, found_outputs(tool, self.dataset.output))
         if different:
             return Verdict("BAD", f"{tool} {name}: wrong: {different}")

@@ -29,11 +29,16 @@ class Damaged(Exception):
     """The plain reading finds no meaning in a file."""
 
 
+class Unclear(Exception):
+    """The plain reading cannot tell which file belongs to an image."""
+
+
 def expected_outputs(tool: str, folder: Path) -> dict[str, Any]:
     """What a tool must write, by file name: arrays for PNGs, plain values for JSON.
 
     Raises:
         Damaged: a file means nothing, so a run on it should have failed.
+        Unclear: no answer.
     """
     try:
         return _EXPECTED[tool](folder)
@@ -143,7 +148,7 @@ def _file(folder: Path, image_id: str) -> Path:
     if folder.name == "instances":
         paths = [p for p in paths if p.suffix == ".txt"]
     if len(paths) != 1:
-        raise LookupError(f"{image_id}: {paths}")
+        raise Unclear(f"{image_id}: {paths}")
     return paths[0]
 
 
@@ -224,6 +229,8 @@ def _coco_instances(folder: Path, image_id: str, size: tuple[int, int]) -> list[
     instances = []
     for entry in entries:
         if _id(entry["image_id"]) != image_id:
+            continue
+        if entry["score"] < 0.5:  # is left out, and never decoded
             continue
         rle = entry["segmentation"]
         if isinstance(rle, list):

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
 from fuzz import case as fuzz_case
 from fuzz.case import TARGETS, Cases, Verdict
 from fuzz.mutations import MUTATIONS
 from fuzz.runner import main
 
+ROOT = Path(__file__).parents[2]
 TOOLS = sorted({tool for targets in TARGETS.values() for tool, _ in targets})
 
 

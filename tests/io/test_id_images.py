@@ -206,3 +206,38 @@ def test_count_ids(factor):
     ids = IDS if factor == 1 else IDS.astype(np.int32) * factor
     values, counts = np.unique(ids, return_counts=True)
     assert count_ids(ids) == dict(zip(values.tolist(), counts.tolist()))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "raw"])
+def test_lossless_tiff_is_read(tmp_path, compression):
+    PIL.Image.fromarray(IDS).save(tmp_path / "map.tif", compression=compression)
+    assert np.array_equal(read_id_map(tmp_path / "map.tif"), IDS)
+
+
+def test_lossy_tiff_is_refused(tmp_path):
+    PIL.Image.fromarray(IDS).save(tmp_path / "map.tif", compression="jpeg")
+    with pytest.raises(InputError, match="map.tif: expected a lossless compression, found jpeg"):
+        read_id_map(tmp_path / "map.tif")
+
+
+def test_format_that_does_not_keep_ids_is_refused_whatever_its_name(tmp_path):
+    PIL.Image.fromarray(IDS).save(tmp_path / "map.png", "JPEG")
+    with pytest.raises(InputError, match=r"map.png: .* no image format .*\(PNG, TIFF, BMP\)"):
+        read_id_map(tmp_path / "map.png")
+    assert read_photo(tmp_path / "map.png", IDS.shape).shape == (3, *IDS.shape)
+
+
+@pytest.mark.parametrize("place", ["length", "content", "checksum", "end"])
+def test_png_with_a_wrong_checksum_is_refused(tmp_path, place):
+    ids = np.random.default_rng(0).integers(0, 256, (64, 64)).astype(np.uint8)
+    path = tmp_path / "map.png"
+    write_id_map(path, ids)
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"IDAT")
+    end = content.index(b"IEND")
+    content[
+        {"length": begin - 1, "content": begin + 900, "checksum": end - 5, "end": end}[place]
+    ] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="map.png: expected a"):
+        read_id_map(path)

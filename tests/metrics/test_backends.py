@@ -11,10 +11,14 @@ from factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair, remap
 from ops.twins import DEVICE, on_device
 
 from pps_torch import (
+    BoundaryPanopticQuality,
     EvalSpec,
+    MeanIoU,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
+    PartIoU,
     PartPanopticQuality,
 )
 
@@ -72,6 +76,28 @@ def test_part_panoptic_quality(spec, size):
     rng = np.random.default_rng(size)
     images = [part_batch(rng, size, count, SPECS[spec]) for count in BATCHES]
     expect_same_bits(functools.partial(PartPanopticQuality, SPECS[spec], capacity=20), images)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        functools.partial(ModifiedPanopticQuality, CATEGORIES, rules="torchmetrics"),
+        functools.partial(PanopticQuality, CATEGORIES, rules="deeplab2"),
+        functools.partial(BoundaryPanopticQuality, CATEGORIES, dilation_ratio=0.1),
+    ],
+)
+def test_other_rules_and_boundaries(make):
+    rng = np.random.default_rng(0)
+    expect_same_bits(make, [panoptic_batch(rng, (13, 7), count) for count in BATCHES])
+
+
+def test_mean_iou_and_part_iou():
+    rng, ids = np.random.default_rng(0), [c["id"] for c in CATEGORIES]
+    maps = [torch.from_numpy(rng.choice([*ids, 255, 4], (2, n, 13, 7))).unbind() for n in BATCHES]
+    expect_same_bits(functools.partial(MeanIoU, CATEGORIES), maps)
+    for spec in SPECS.values():
+        images = [part_batch(rng, (13, 7), count, spec) for count in BATCHES]
+        expect_same_bits(functools.partial(PartIoU, spec), images)
 
 
 def test_strided_maps():

@@ -1,4 +1,4 @@
-"""Both metrics keep the contract of a metric class."""
+"""Every metric keeps the contract of a metric class."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
 from metrics.class_contract import ClassContract
 from pps_torch import (
+    BoundaryPanopticQuality,
     EvalSpec,
+    MeanIoU,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
+    PartIoU,
     PartPanopticQuality,
 )
 
 
-def contract_of_pq() -> ClassContract:
+def contract_of_pq(kind=PanopticQuality, **options) -> ClassContract:
     rng, images = np.random.default_rng(0), []
     for _ in range(5):
         pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
@@ -28,19 +32,30 @@ def contract_of_pq() -> ClassContract:
         )
         target = PanopticTarget.from_segments(torch.from_numpy(gt_ids), gt_segments, capacity=14)
         images.append((pred, target))
-    return ClassContract(functools.partial(PanopticQuality, CATEGORIES), images)
+    return ClassContract(functools.partial(kind, CATEGORIES, **options), images)
 
 
-def contract_of_part_pq(spec) -> ClassContract:
+def contract_of_part_pq(spec, kind=PartPanopticQuality) -> ClassContract:
     rng = np.random.default_rng(0)
     images = [tuple(torch.from_numpy(a) for a in pps_pair(rng, (9, 14), spec)) for _ in range(5)]
-    return ClassContract(functools.partial(PartPanopticQuality, spec), images)
+    return ClassContract(functools.partial(kind, spec), images)
+
+
+def contract_of_mean_iou() -> ClassContract:
+    rng, ids = np.random.default_rng(0), [c["id"] for c in CATEGORIES]
+    images = [torch.from_numpy(rng.choice([*ids, 255], (2, 9, 14))).unbind() for _ in range(5)]
+    return ClassContract(functools.partial(MeanIoU, CATEGORIES), images)
 
 
 CONTRACTS = {
     "PanopticQuality": contract_of_pq,
     "PartPanopticQuality": lambda: contract_of_part_pq(EvalSpec.load("ppp_default")),
     "PartPanopticQuality, remapped": lambda: contract_of_part_pq(remapped_spec()),
+    "PanopticQuality, torchmetrics": lambda: contract_of_pq(rules="torchmetrics"),
+    "ModifiedPanopticQuality": lambda: contract_of_pq(ModifiedPanopticQuality),
+    "BoundaryPanopticQuality": lambda: contract_of_pq(BoundaryPanopticQuality),
+    "MeanIoU": contract_of_mean_iou,
+    "PartIoU": lambda: contract_of_part_pq(remapped_spec(), PartIoU),
 }
 
 
@@ -57,7 +72,7 @@ def test_devices(contract, device):
     contract.check_device(device)
 
 
-@pytest.mark.parametrize("name", ["PanopticQuality", "PartPanopticQuality"])
+@pytest.mark.parametrize("name", ["PanopticQuality", "PartPanopticQuality", "PartIoU"])
 def test_two_processes_of_which_one_saw_no_image(name):
     CONTRACTS[name]().check_sync()
 

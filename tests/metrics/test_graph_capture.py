@@ -12,7 +12,16 @@ import pytest
 import torch
 from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
-from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget, PartPanopticQuality
+from pps_torch import (
+    BoundaryPanopticQuality,
+    MeanIoU,
+    ModifiedPanopticQuality,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartIoU,
+    PartPanopticQuality,
+)
 
 SIZE = (9, 14)
 SPEC = remapped_spec()
@@ -37,9 +46,32 @@ def part_images(rng: np.random.Generator, device):
     return [torch.from_numpy(np.stack(column)).to(device) for column in zip(*pairs)]
 
 
+def semantic_images(rng: np.random.Generator, device):
+    """A batch of two images as the arguments of MeanIoU.update."""
+    ids = [c["id"] for c in CATEGORIES]
+    return torch.from_numpy(rng.choice([*ids, 255], (2, 2, *SIZE))).to(device).unbind()
+
+
 METRICS = {
     "PanopticQuality": (functools.partial(PanopticQuality, CATEGORIES), panoptic_images),
     "PartPanopticQuality": (functools.partial(PartPanopticQuality, SPEC), part_images),
+    "ModifiedPanopticQuality": (
+        functools.partial(ModifiedPanopticQuality, CATEGORIES),
+        panoptic_images,
+    ),
+    "BoundaryPanopticQuality": (
+        functools.partial(BoundaryPanopticQuality, CATEGORIES, dilation_ratio=0.1),
+        panoptic_images,
+    ),
+    "MeanIoU": (functools.partial(MeanIoU, CATEGORIES), semantic_images),
+    "PartIoU": (functools.partial(PartIoU, SPEC), part_images),
+    **{
+        f"PanopticQuality, {rules}": (
+            functools.partial(PanopticQuality, CATEGORIES, rules=rules),
+            panoptic_images,
+        )
+        for rules in ("panoptic_parts", "torchmetrics", "deeplab2")
+    },
 }
 
 

@@ -14,33 +14,23 @@ from pps_torch import (
     PanopticTarget,
     PartPanopticQuality,
 )
-from pps_torch.metrics.segment_records import record_segments, segment_maps
-from pps_torch.ops.class_sums import LIMB_BITS
+from pps_torch.metrics import counts_by_class, record_segments, segment_maps
+from pps_torch.metrics.segment_records import VERDICTS
 
 SPECS = specs()
 CPP = EvalSpec.load("cpp_default")
 
 
-def sums_of(records, class_ids) -> dict[int, tuple[float, int, int, int]]:
-    """(IoU sum, TP, FP, FN) of each class, by the rule that the records' docstring gives."""
-    sums = {class_id: [0, 0, 0, 0] for class_id in class_ids}
-    for segment in (s for record in records for s in record.segments):
-        of_class = sums[segment.class_id]
-        if segment.is_gt and segment.verdict == "tp":
-            score = segment.iou if segment.part_iou is None else segment.part_iou
-            of_class[0] += int(score * 2 ** (2 * LIMB_BITS))
-            of_class[1] += 1
-        of_class[2] += not segment.is_gt and segment.verdict == "fp"
-        of_class[3] += segment.is_gt and segment.verdict == "fn"
-    return {key: (iou / 2 ** (2 * LIMB_BITS), *counts) for key, (iou, *counts) in sums.items()}
-
-
 def expect_sums(metric, records):
-    computed = {
+    """The sums of the records equal what the metric computes, the IoU sums to the last bit."""
+    segments = [segment for record in records for segment in record.segments]
+    part_aware = isinstance(metric, PartPanopticQuality)
+    expected = {
         class_id: (row["iou"], row["tp"], row["fp"], row["fn"])
         for class_id, row in metric.compute().per_class.items()
+        if row["tp"] + row["fp"] + row["fn"]
     }
-    assert sums_of(records, metric.class_ids) == computed
+    assert counts_by_class(segments, part_aware=part_aware) == expected
 
 
 def expect_consistent(record, gt_map, pred_map):
@@ -97,7 +87,7 @@ def test_sums_of_panoptic_records_are_those_of_the_metric(device):
         assert all(s.part_iou is None and not s.part_ious for s in record.segments)
         records.append(record)
     expect_sums(metric, records)
-    assert {s.verdict for r in records for s in r.segments} == {"tp", "fp", "fn", "crowd", "ignored"}
+    assert {s.verdict for r in records for s in r.segments} == set(VERDICTS)
 
 
 def test_each_record_says_what_happened():
@@ -124,7 +114,7 @@ def test_each_record_says_what_happened():
         (False, 26, 4, 2, "tp"),
     ]
     car = record.segments[1]
-    # Part 2 is right; 5 is missed; 1 is invented; no pixel is background in both.
+    # Part 2 is right; 5 is missed; 1 is invented; the other pixels are background in both maps.
     assert car.part_ious == {0: 1.0, 1: 0.0, 2: 1.0, 5: 0.0} and car.part_iou == 0.5
     assert (car.iou, car.taken_for, record.segments[2].taken_for) == (1.0, 26, 24)
     confused = {
@@ -140,3 +130,5 @@ def test_records_are_as_strict_as_the_metric():
         record_segments(metric, torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
     with pytest.raises(ValueError, match="gt_uids"):
         record_segments(metric, torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
+    with pytest.raises(TypeError, match="metric: expected a PanopticQuality .* got a Linear"):
+        record_segments(torch.nn.Linear(1, 1), torch.zeros(3, 1, 1), torch.zeros(1, 1))

@@ -18,7 +18,7 @@ METRIC = PartPanopticQuality(SPEC, capacity=30).to(DEVICE)
 
 def three_passes(uids, pps, rng, backend: str):
     """All counts, with arbitrary matches and crowds."""
-    pixels = part_pixels(uids, pps, METRIC._pixel_rules(), backend=backend)
+    pixels = part_pixels(uids, pps, METRIC.pixel_rules(), backend=backend)
     marks = pixels.mark()
     gt, pred = (
         dense_indices(marked, METRIC.capacity, backend=backend) for marked in (marks.gt, marks.pred)

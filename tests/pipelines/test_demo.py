@@ -32,12 +32,20 @@ def written(folder):
 def test_demo_runs_everything_and_again(tmp_path, capsys):
     demo(tmp_path / "demo", options=OPTIONS)
     text = capsys.readouterr().out
-    for command in ("prepare_data", "merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq"):
+    for command in (
+        "prepare_data",
+        "merge_to_panoptic",
+        "merge_to_pps",
+        "eval_partpq",
+        "eval_pq",
+        "report",
+    ):
         assert f"pps-torch {command} " in text
     assert "PartPQ" in text and "both instance formats give the same" in text
     assert str(tmp_path / "demo" / "pictures") in text
 
     first = written(tmp_path / "demo")
+    assert first["report.html"].startswith(b"<!doctype html>")
     pictures = [name for name in first if name.startswith("pictures/")]
     assert len(pictures) == 4
     for name in pictures:

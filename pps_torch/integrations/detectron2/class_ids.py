@@ -86,6 +86,9 @@ class ContiguousPPSMerger(nn.Module):
         [26, 1, 2]
     """
 
+    thing_sids: Tensor
+    stuff_sids: Tensor
+
     def __init__(self, spec: EvalSpec) -> None:
         super().__init__()
         self.merge_pps = PPSMerger(spec)

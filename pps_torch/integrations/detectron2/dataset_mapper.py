@@ -102,7 +102,7 @@ class PPSDatasetMapper:
             transforms = self.augmentations(inputs)
             pixels = np.ascontiguousarray(inputs.image.transpose(2, 0, 1))
             sample["image"] = torch.from_numpy(pixels)
-            if self.is_train:
+            if self.is_train and uids is not None:
                 uids = transform_uids(uids, transforms.apply_segmentation)
                 sample.update(_training_entries(self.make_targets(torch.from_numpy(uids))))
             if uids is not None:

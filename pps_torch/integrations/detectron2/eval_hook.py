@@ -169,7 +169,8 @@ def subset_loader(loader: DataLoader, count: int) -> DataLoader:
     """
     if count == 0:
         return loader
-    indices = fixed_subset(len(loader.dataset), count)
+    dataset: Any = loader.dataset
+    indices = fixed_subset(len(dataset), count)
     return build_detection_test_loader(
         Subset(loader.dataset, indices),
         mapper=None,

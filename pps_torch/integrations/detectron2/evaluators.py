@@ -170,7 +170,8 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
     def _update(self, index: int, of_image: dict[str, Any], output: dict[str, Any]) -> None:
         if "panoptic_seg" not in output:
             raise ValueError(f"outputs: expected panoptic_seg, found {sorted(output)}")
-        pred = read_panoptic_output(*output["panoptic_seg"], self._category_ids)
+        panoptic_seg, segments_info = output["panoptic_seg"]
+        pred = read_panoptic_output(panoptic_seg, segments_info, self._category_ids)
         device = pred.panoptic_seg.device
         self._move_metrics(device)
         target = PanopticTarget(*(field.to(device) for field in self._targets[index]))

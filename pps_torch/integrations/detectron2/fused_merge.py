@@ -52,6 +52,8 @@ class FusedMerge(nn.Module):
         [{'id': 1, 'isthing': True, 'score': 0.89..., 'category_id': 2, 'instance_id': 0}]
     """
 
+    label_of_channel: Tensor | None
+
     def __init__(
         self,
         spec: EvalSpec | None = None,
@@ -90,7 +92,8 @@ class FusedMerge(nn.Module):
             with a spec also ``pps`` ``(3, H, W)`` int32.
         """
         self._check_channels(len(sem_seg))
-        instances, box_masks = _postprocess_boxes(detections, sem_seg.shape[-2:])
+        height, width = sem_seg.shape[-2:]
+        instances, box_masks = _postprocess_boxes(detections, (height, width))
         panoptic = self._merge(instances, box_masks, sem_seg)
         instances.pred_masks = self._masks(instances, box_masks)
         segments_info = detectron2_segments_info(panoptic)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -36,7 +37,7 @@ class ImageCounts:
 
     def __init__(self, num_images: int, metrics: Sequence[SegmentMetric]) -> None:
         self.num_images = num_images
-        self.metrics = list(metrics)
+        self.metrics: list[Any] = list(metrics)
         self._rows: dict[int, Tensor] = {}
         self._is_total = False
 

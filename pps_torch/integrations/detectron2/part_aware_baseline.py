@@ -90,6 +90,7 @@ class PartAwareBaseline(nn.Module):
             _check_role(role, models[name_of_role[role]], eval_spec)
         self.models = nn.ModuleDict(models)
         self.name_of_role = dict(name_of_role)
+        self.spec = eval_spec
         self.fused_merge = FusedMerge(
             eval_spec,
             label_of_channel=semantic_labels(eval_spec) if semantic_classes == "all" else None,
@@ -133,7 +134,7 @@ class PartAwareBaseline(nn.Module):
             self.fused_merge(
                 instance[image].detections,
                 semantic[image].sem_seg,
-                _part_ids(part[image], self.fused_merge.spec),
+                _part_ids(part[image], self.spec),
             )
             for image in range(len(batched_inputs))
         ]
@@ -190,7 +191,7 @@ def _build_model(config_file: str, weights: str, device: str) -> nn.Module:
     return model
 
 
-def _check_role(role: str, model: nn.Module, spec: EvalSpec) -> None:
+def _check_role(role: str, model: Any, spec: EvalSpec) -> None:
     """Raises ValueError if a model cannot fill a role."""
     fills = {
         "instance": isinstance(model, GeneralizedRCNN),
@@ -207,6 +208,8 @@ def _check_role(role: str, model: nn.Module, spec: EvalSpec) -> None:
 def _part_ids(raw: RawOutputs, spec: EvalSpec) -> Tensor:
     """``(H, W)`` flat part ids of part logits, of which a SemanticSegmentor's are its sem_seg."""
     logits = raw.sem_seg if raw.part_seg is None else raw.part_seg
+    if logits is None:
+        raise ValueError("part model: expected part logits, got none")
     expected = num_part_classes(spec)
     if len(logits) != expected:
         raise ValueError(f"part model: expected {expected} channels, got {len(logits)}")

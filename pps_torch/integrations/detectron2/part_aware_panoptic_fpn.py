@@ -59,7 +59,7 @@ class PartAwarePanopticFPN(PanopticFPN):
     ) -> None:
         super().__init__(**panoptic_fpn_options)
         check_num_things(self.roi_heads.num_classes, eval_spec)
-        self.part_head = part_head
+        self.part_head: Any = part_head
         self.fused_merge = FusedMerge(
             eval_spec,
             overlap_threshold=self.combine_overlap_thresh,

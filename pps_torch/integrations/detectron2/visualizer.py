@@ -158,7 +158,7 @@ class PPSVisualizer(Visualizer):
 
     def _categories(self) -> list[dict[str, Any]]:
         """The metadata's things, then its stuff, as COCO categories with numbers of their own."""
-        categories = []
+        categories: list[dict[str, Any]] = []
         for kind in ("thing", "stuff"):
             colors = self.metadata.get(f"{kind}_colors", None)
             for category_id in self._contiguous_ids(kind):

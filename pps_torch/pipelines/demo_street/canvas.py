@@ -86,9 +86,12 @@ Drawable = tuple[float, Callable[[Canvas], None]]  # nearest z, how to draw it
 
 def mix(color: Color, other: Color, weight: float) -> Color:
     """The first colour at weight 0, the other one at weight 1."""
-    return tuple(round((1 - weight) * a + weight * b) for a, b in zip(color, other, strict=True))
+    pairs = zip(color, other, strict=True)
+    red, green, blue = (round((1 - weight) * a + weight * b) for a, b in pairs)
+    return red, green, blue
 
 
 def lighten(color: Color, factor: float) -> Color:
     """The colour, brighter for a factor above 1 and darker below."""
-    return tuple(min(255, round(factor * value)) for value in color)
+    red, green, blue = (min(255, round(factor * value)) for value in color)
+    return red, green, blue

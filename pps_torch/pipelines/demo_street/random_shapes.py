@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
     """One of the options."""
-    return options[rng.integers(len(options))]
+    return options[int(rng.integers(len(options)))]
 
 
 def smooth_noise(

@@ -46,7 +46,7 @@ def draw_ground(canvas: Canvas) -> None:
         for z0, z1 in zip(depths, depths[1:], strict=False):
             strip(x0, x1, z0, z1, color, uid)
 
-    depths = np.geomspace(2.5, 400, 40)
+    depths = np.geomspace(2.5, 400, 40).tolist()
     ground(-80, -ROAD_EDGE, (158, 152, 146), SIDEWALK)
     ground(ROAD_EDGE, 80, (166, 160, 152), SIDEWALK)
     ground(-ROAD_EDGE - 2.0, -ROAD_EDGE - 0.3, (112, 142, 74), TERRAIN)
@@ -54,11 +54,11 @@ def draw_ground(canvas: Canvas) -> None:
     for side in (-1, 1):
         ground(side * ROAD_EDGE - 0.12, side * ROAD_EDGE + 0.12, (196, 194, 188), SIDEWALK)
         ground(side * PARKING_EDGE - 0.06, side * PARKING_EDGE + 0.06, (205, 205, 202), ROAD)
-    for z in np.arange(18.5, 130, 6):
+    for z in np.arange(18.5, 130, 6).tolist():
         strip(-0.08, 0.08, z, z + 3, (226, 226, 222), ROAD)
     for z in (4.0, 7.5):
         strip(-0.08, 0.08, z, z + 2, (226, 226, 222), ROAD)
-    for x in np.arange(-ROAD_EDGE + 0.5, ROAD_EDGE - 0.6, 1.1):
+    for x in np.arange(-ROAD_EDGE + 0.5, ROAD_EDGE - 0.6, 1.1).tolist():
         strip(x, x + 0.55, 12.5, 16.0, (228, 228, 224), ROAD)
 
 
@@ -143,7 +143,7 @@ def _draw_tree(
 def street_furniture(rng: np.random.Generator) -> Iterator[Drawable]:
     """Lamps, traffic lights, signs, and an advertising column."""
     for side in (-1, 1):
-        for z in np.arange(13 if side < 0 else 29, 110, 27):
+        for z in range(13 if side < 0 else 29, 110, 27):
             yield z, partial(_draw_street_lamp, side, z)
         yield 17.0, partial(_draw_traffic_light, side * (ROAD_EDGE + 0.5), 17.0)
     for kind, x, z in (("round", 6.5, 11.5), ("square", -6.5, 20.0), ("triangle", 6.6, 33.0)):

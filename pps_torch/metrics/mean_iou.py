@@ -1,0 +1,189 @@
+"""Mean IoU of scene classes (mIoU): from semantic maps, or from what PQ or PartPQ has counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
+from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
+from pps_torch.metrics.report import percent, text_table, without_nan
+from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics.sum_metric import SumMetric
+from pps_torch.ops.class_confusion import class_confusion
+from pps_torch.ops.label_pairs import LabelPairs
+from pps_torch.specs import EvalSpec
+
+_FAULTS = (
+    "ground-truth pixels with an unknown category",
+    "predicted pixels with an unknown category",
+    "faults in the segments of a comparison",
+)
+
+#: Category ids are below this: a table has one row for each.
+MAX_CATEGORY_ID = 1 << 20
+
+
+@dataclass(frozen=True)
+class MeanIoUResult:
+    """Semantic segmentation quality of a data set; all numbers are fractions 0..1.
+
+    Attributes:
+        summary: ``mIoU``; ``mAcc``, the mean recall; and ``n``, the number of classes in the means:
+            those that the ground truth has. An n of 0 comes with nan.
+        per_class: category id -> ``name, IoU, precision, recall, tp, gt_pixels, pred_pixels``; nan
+            where a denominator is 0.
+    """
+
+    summary: dict[str, float]
+    per_class: dict[int, dict[str, Any]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: keys are strings, nan is None."""
+        return without_nan(asdict(self))
+
+    def table(self) -> str:
+        """Aligned text, in per cent: the means, then each class that is present."""
+        means = [("All", percent(self.summary["mIoU"]), percent(self.summary["mAcc"]))]
+        means = [(*row, self.summary["n"]) for row in means]
+        classes = confusion_table("class", list(self.per_class.values()))
+        return f"{text_table(('', 'mIoU', 'mAcc', 'n'), means)}\n\n{classes}"
+
+
+class MeanIoU(SumMetric):
+    """Accumulates the confusion matrix of scene classes, on the device of its state.
+
+    :meth:`update` reads semantic maps. With panoptic maps there is no need to: :meth:`add` takes
+    what a :class:`PanopticQuality` or :class:`PartPanopticQuality` of the same classes has
+    compared, and the maps are read once for both. Crowds have a class, so they count.
+
+    Args:
+        categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
+        ignore_label: the value of void pixels in semantic maps.
+        validate: raise at the update that meets an unknown category; by default such pixels are
+            counted, and :meth:`compute` raises.
+        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+
+    Raises:
+        ValueError: for bad categories, an ``ignore_label`` that is one, or another backend.
+        RuntimeError: at an update that ``"triton"`` cannot run.
+
+    Example:
+        >>> import torch
+        >>> metric = MeanIoU([{"id": 7, "name": "road", "isthing": 0},
+        ...                   {"id": 26, "name": "car", "isthing": 1}])
+        >>> pred, gt = torch.tensor([[7, 7, 7, 26]]), torch.tensor([[7, 7, 26, 26]])
+        >>> result = metric.update(pred, gt).compute()
+        >>> round(result.summary["mIoU"], 3), result.per_class[26]["recall"]
+        (0.583, 0.5)
+    """
+
+    confusion: Tensor
+    class_of_id: Tensor
+
+    def __init__(
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        ignore_label: int = PPS_VOID,
+        validate: bool = False,
+        backend: str = "auto",
+    ) -> None:
+        categories = checked_categories(categories)
+        ids = [int(category["id"]) for category in categories]
+        if max(ids, default=0) >= MAX_CATEGORY_ID:
+            raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, got {max(ids)}")
+        if ignore_label in ids:
+            raise ValueError(f"ignore_label: expected an id of no category, got {ignore_label}")
+        super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)
+        self.categories, self.ignore_label = categories, ignore_label
+        self._add_state("confusion", len(ids), len(ids) + 1)
+        class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids))
+        class_of_id[ids] = torch.arange(len(ids))
+        self.register_buffer("class_of_id", class_of_id, persistent=False)
+
+    def update(self, pred: Tensor, gt: Tensor) -> MeanIoU:
+        """Counts a batch of images.
+
+        Args:
+            pred: ``(*B, H, W)`` category ids, any integer dtype.
+            gt: the same, of the ground truth. ``ignore_label`` is void in both: such pixels of the
+                ground truth are not evaluated, those of the prediction are missed.
+
+        Returns:
+            self.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+        """
+        self._refuse_after_sync("update")
+        for name, value in (("pred", pred), ("gt", gt)):
+            check_integer(name, value)
+            check_ndim(name, value, 2, "(*B, H, W)")
+            check_device(name, value, self.confusion)
+        check_shape("gt", gt, tuple(pred.shape))
+        num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
+        maps = (values.reshape(num_images, num_pixels) for values in (gt, pred))
+        pairs = LabelPairs(*maps, backend=self.backend)
+        gt_class, pred_class = (self._classes(ids) for ids in pairs.maps)
+        size = len(self.class_ids) + 1
+        self.confusion += pairs.count(gt_class, pred_class, size, size)[:-1]
+        unknown = [
+            pairs.num_pixels_of((classes == size - 1) & (ids != self.ignore_label))
+            for classes, ids in zip((gt_class, pred_class), pairs.maps)
+        ]
+        self._add_faults(torch.stack([*unknown, torch.zeros_like(unknown[0])]))
+        return self
+
+    def add(self, comparison: SegmentComparison) -> None:
+        """Counts a batch from the joint counts of its segments, without reading maps.
+
+        Args:
+            comparison: what the ``compare`` of a metric of the same classes returned.
+
+        Raises:
+            ValueError: for bad ids, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
+
+        Example:
+            >>> import torch
+            >>> from pps_torch import PartPanopticQuality
+            >>> spec = EvalSpec.load("cpp_default")
+            >>> part_pq, mean_iou = PartPanopticQuality(spec), MeanIoU(spec)
+            >>> pps = torch.tensor([[[7, 26, 26]], [[1, 1, 1]], [[1, 2, 5]]])
+            >>> comparison = part_pq.compare(pps, torch.tensor([[7, 26_001_02, 26_001_05]]))
+            >>> part_pq.add(comparison)
+            >>> mean_iou.add(comparison)
+            >>> mean_iou.compute().summary
+            {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
+        """
+        self._refuse_after_sync("update")
+        classes = comparison.gt_class, comparison.pred_class
+        self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
+        faults = comparison.faults.sum()
+        self._add_faults(torch.stack([torch.zeros_like(faults)] * 2 + [faults]))
+
+    def compute(self) -> MeanIoUResult:
+        """The numbers of everything counted so far.
+
+        Raises:
+            ValueError: if updates had unknown categories, with numbers.
+        """
+        self._raise_faults()
+        rows = confusion_rows(self.confusion, [category["name"] for category in self.categories])
+        mean_iou, n = mean_over_ground_truth(rows, "IoU")
+        mean_recall, _ = mean_over_ground_truth(rows, "recall")
+        summary = {"mIoU": mean_iou, "mAcc": mean_recall, "n": n}
+        return MeanIoUResult(summary, dict(zip(self.class_ids, rows)))
+
+    def _classes(self, ids: Tensor) -> Tensor:
+        """Class index of each id, C for ids of no class."""
+        last = len(self.class_of_id) - 1
+        ids = ids.long()
+        return self.class_of_id[torch.where(ids < 0, last, ids).clamp(max=last)]

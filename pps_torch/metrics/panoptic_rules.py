@@ -1,0 +1,143 @@
+"""The points in which implementations of PQ differ, as rules with a name.
+
+All match a prediction and a ground-truth segment of the same class when their IoU is strictly
+above one half. They part ways over predicted void, crowds, and stuff in several pieces. A rule
+changes the table of joint counts before the segments are matched; matching itself is one operation
+for all, so every rule runs in Triton where the default does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.match_segments import SegmentMatches, match_segments
+
+#: What a crowd of the ground truth can be.
+CROWDS = ("last_of_class", "all_of_class", "void", "instance")
+
+
+@dataclass(frozen=True)
+class PanopticRules:
+    """What differs between implementations of PQ.
+
+    Attributes:
+        crowds: what crowds are. ``"last_of_class"``: never matched nor missed, they stay in the
+            union, and the last one of a class can excuse an unmatched prediction of that class;
+            ``"all_of_class"``: the same, but all crowds of the class together excuse;
+            ``"void"``: they are void for every class; ``"instance"``: segments like all others.
+        forgives_predicted_void: pixels without prediction leave the union, and a ground-truth
+            segment of which more than half has no prediction is not missed.
+        merges_stuff: all segments of a stuff class in a map are one segment.
+
+    Raises:
+        ValueError: for another kind of crowds.
+    """
+
+    crowds: str = "last_of_class"
+    forgives_predicted_void: bool = False
+    merges_stuff: bool = False
+
+    def __post_init__(self) -> None:
+        if self.crowds not in CROWDS:
+            raise ValueError(f"crowds: expected one of {CROWDS}, got {self.crowds!r}")
+
+    @property
+    def changes_table(self) -> bool:
+        """Whether some pixels are not evaluated where they lie."""
+        return self.crowds == "void" or self.forgives_predicted_void
+
+
+#: The rules of each implementation: panopticapi's ``pq_compute`` and the Cityscapes script, whose
+#: matching is the same; what panoptic_parts 2.0 does under PartPQ; ``PanopticQuality`` of
+#: torchmetrics 1.9; and that of deeplab2, whose data reader turns crowds into void.
+RULES = {
+    "coco": PanopticRules(),
+    "cityscapes": PanopticRules(),
+    "panoptic_parts": PanopticRules(crowds="all_of_class"),
+    "torchmetrics": PanopticRules(
+        crowds="instance", forgives_predicted_void=True, merges_stuff=True
+    ),
+    "deeplab2": PanopticRules(crowds="void"),
+}
+
+
+def find_rules(rules: str | PanopticRules) -> PanopticRules:
+    """The rules of a name in :data:`RULES`; raises ValueError for another."""
+    if isinstance(rules, PanopticRules):
+        return rules
+    if rules not in RULES:
+        raise ValueError(f"rules: expected one of {tuple(RULES)} or PanopticRules, got {rules!r}")
+    return RULES[rules]
+
+
+def match_by_rules(
+    joint: Tensor,
+    gt_class: Tensor,
+    pred_class: Tensor,
+    is_crowd: Tensor,
+    rules: PanopticRules,
+    *,
+    backend: str = "auto",
+) -> SegmentMatches:
+    """Matches segments; arguments as for :func:`~pps_torch.ops.match_segments.match_segments`.
+
+    ``joint`` is as :func:`merge_stuff` returns it where stuff merges, and ``is_crowd`` false where
+    crowds are instances.
+    """
+    table = evaluated_table(joint, is_crowd, rules)
+    last_crowd_only = rules.crowds == "last_of_class"
+    matches = match_segments(
+        table, gt_class, pred_class, is_crowd, last_crowd_only=last_crowd_only, backend=backend
+    )
+    if not rules.changes_table:
+        return matches
+    gt_area = joint.sum(2)
+    if rules.forgives_predicted_void:
+        is_fn = matches.is_fn & (2 * joint[:, :, 0] <= gt_area)
+        matches = matches._replace(is_fn=is_fn)
+    return matches._replace(gt_area=gt_area)
+
+
+def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
+    """The joint counts ``(B, G, P)`` of the pixels that the rules evaluate.
+
+    Crowds that are void move to row 0; pixels without prediction leave the rows of segments. Where
+    nothing changes this is ``joint`` itself.
+    """
+    if rules.crowds == "void":
+        is_void = is_crowd[:, :, None].to(joint.dtype)
+        on_crowds = (joint * is_void).sum(1, keepdim=True, dtype=joint.dtype)
+        joint = joint * (1 - is_void)
+        joint = torch.cat([joint[:, :1] + on_crowds, joint[:, 1:]], 1)
+    if rules.forgives_predicted_void:
+        joint = torch.cat([torch.zeros_like(joint[:, :, :1]), joint[:, :, 1:]], 2)
+    return joint
+
+
+def merge_stuff(
+    joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_stuff_class: Tensor
+) -> Tensor:
+    """Joint counts in which the first segment of a stuff class has the pixels of them all.
+
+    Args:
+        joint: ``(B, G, P)`` int32.
+        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64, negative for none.
+        is_stuff_class: ``(C,)`` bool.
+    """
+    rows = _first_of_stuff(gt_class, is_stuff_class)[:, :, None].expand_as(joint)
+    joint = torch.zeros_like(joint).scatter_add_(1, rows, joint)
+    columns = _first_of_stuff(pred_class, is_stuff_class)[:, None, :].expand_as(joint)
+    return torch.zeros_like(joint).scatter_add_(2, columns, joint)
+
+
+def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:
+    """``(B, S)`` int64: for a stuff segment the first of its class, for all others itself."""
+    own = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
+    if len(is_stuff_class) == 0:
+        return own
+    is_stuff = (classes >= 0) & is_stuff_class[classes.clamp(min=0)]
+    first = (classes[:, :, None] == classes[:, None, :]).to(torch.uint8).argmax(2)
+    return torch.where(is_stuff, first, own)

@@ -1,0 +1,253 @@
+"""Part segmentation quality: IoU over flat part labels (PartIoU), and mIoU of the scene classes.
+
+PartIoU asks of each pixel which part it shows, whatever segment it belongs to. The labels are the
+flat part ids of the evaluation spec, in which classes may share a part, and background, 0, which is
+every class without parts. The rule of panoptic_parts' experimental evaluation, where its
+specification file (not published with it) leaves no doubt:
+
+- Not evaluated is ground-truth void, and a pixel whose class has parts while its part is not
+  labelled, or not evaluated by the spec. Its class still counts in mIoU.
+- A predicted pixel of a class with parts that has a part of that class counts for this part, with
+  part 0 for background, and with any other part, 255 included, for nothing: the part of the ground
+  truth is missed there, and no other is falsely predicted. So does predicted void.
+- The confusion matrix is summed over the data set; see :mod:`pps_torch.metrics.confusion`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
+from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.formats.uids import decode_uids, is_legal_uid
+from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
+from pps_torch.metrics.report import percent, text_table, without_nan
+from pps_torch.metrics.sum_metric import SumMetric
+from pps_torch.ops.label_pairs import LabelPairs
+from pps_torch.ops.part_pixels import NUM_PART_LABELS
+from pps_torch.specs import EvalSpec
+from pps_torch.specs.lookups import dataset_lookups
+
+_FAULTS = (
+    "ground-truth pixels with a negative or three-digit uid",
+    "predicted pixels with a part outside 0..255",
+)
+
+
+@dataclass(frozen=True)
+class PartIoUResult:
+    """Part and scene segmentation quality of a data set; all numbers are fractions 0..1.
+
+    Attributes:
+        summary: ``PartIoU`` over the ``n_parts`` part labels, background among them, and ``mIoU``
+            over the ``n`` scene classes that the ground truth has. An n of 0 comes with nan.
+        per_part: flat part id, 0 for background -> ``name, IoU, precision, recall, tp, gt_pixels,
+            pred_pixels``; nan where a denominator is 0.
+        per_class: the same by scene id.
+        unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
+            a void label (0, 255, the spec's ignore_label); they were taken as void.
+    """
+
+    summary: dict[str, float]
+    per_part: dict[int, dict[str, Any]]
+    per_class: dict[int, dict[str, Any]]
+    unknown_pixels: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON: keys are strings, nan is None."""
+        return without_nan(asdict(self))
+
+    def table(self) -> str:
+        """Aligned text, in per cent: the means, the part labels, the classes."""
+        means = [
+            ("PartIoU", percent(self.summary["PartIoU"]), self.summary["n_parts"]),
+            ("mIoU", percent(self.summary["mIoU"]), self.summary["n"]),
+        ]
+        tables = [
+            text_table(("", "mean", "n"), means),
+            confusion_table("part", list(self.per_part.values())),
+            confusion_table("class", list(self.per_class.values())),
+        ]
+        if self.unknown_pixels:
+            tables.append(f"{self.unknown_pixels} predicted pixels have an unknown scene id")
+        return "\n\n".join(tables)
+
+
+class PartIoU(SumMetric):
+    """Accumulates confusion matrices of parts and scene classes, on the device of its state.
+
+    Args:
+        spec: the :class:`EvalSpec` that maps the ground truth's ids and names classes and parts.
+        validate: raise at the update that meets a bad id; by default such pixels are counted, and
+            :meth:`compute` raises. Either way the state is spoilt until :meth:`reset`.
+        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+
+    Raises:
+        ValueError: for another backend.
+        RuntimeError: at an update that ``"triton"`` cannot run.
+
+    Example:
+        >>> import torch
+        >>> metric = PartIoU(EvalSpec.load("cpp_default"))
+        >>> gt_uids = torch.tensor([[7, 26_001_02, 26_001_05, 26_001]])  # the last: part unknown
+        >>> pps = torch.tensor([[[7, 26, 26, 26]], [[1, 1, 1, 1]], [[1, 2, 2, 1]]])
+        >>> result = metric.update(pps, gt_uids).compute()
+        >>> result.summary["PartIoU"], result.summary["mIoU"]  # background 1, wheels 1/2, chassis 0
+        (0.5, 1.0)
+        >>> row = result.per_part[10]
+        >>> row["name"], row["precision"], row["recall"]
+        ('car-wheels', 0.5, 1.0)
+    """
+
+    part_confusion: Tensor
+    class_confusion: Tensor
+    unknown_pixels: Tensor
+    class_of_sid: Tensor
+    label_of_sid_pid: Tensor
+    class_of_eval_sid: Tensor
+    label_of_pred: Tensor
+    has_parts: Tensor
+
+    def __init__(self, spec: EvalSpec, *, validate: bool = False, backend: str = "auto") -> None:
+        super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
+        self.spec = spec
+        self.part_ids = (0, *sorted({flat for flat in _flat_ids(spec).values() if flat != 0}))
+        num_parts, num_classes = len(self.part_ids), len(spec.eval_sids)
+        self._add_state("part_confusion", num_parts, num_parts + 1)
+        self._add_state("class_confusion", num_classes, num_classes + 1)
+        self._add_state("unknown_pixels")
+        for name, table in _tables(spec, self.part_ids).items():
+            self.register_buffer(name, table, persistent=False)
+
+    def update(self, pps: Tensor, gt_uids: Tensor) -> PartIoU:
+        """Counts a batch of images.
+
+        Args:
+            pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
+                evaluation ids. Instances do not matter. Scene ids that the spec does not know are
+                void; the result says how many pixels have one.
+            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids.
+
+        Returns:
+            self.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+        """
+        self._refuse_after_sync("update")
+        check_integer("pps", pps)
+        check_integer("gt_uids", gt_uids)
+        check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
+        *batch, height, width = gt_uids.shape
+        check_shape("pps", pps, (*batch, 3, height, width))
+        check_device("pps", pps, self.faults)
+        check_device("gt_uids", gt_uids, self.faults)
+        num_images, num_pixels = gt_uids.shape[:-2].numel(), height * width
+        pps = pps.reshape(num_images, 3, num_pixels)
+        maps = gt_uids.reshape(num_images, num_pixels), pps[:, 0], pps[:, 2]
+        self._count(LabelPairs(*maps, backend=self.backend))
+        return self
+
+    def compute(self) -> PartIoUResult:
+        """The numbers of everything counted so far.
+
+        Raises:
+            ValueError: if updates had illegal uids or parts, with numbers.
+        """
+        self._raise_faults()
+        labels = {0: "background", **self.spec.part_labels}
+        names = [labels.get(flat, str(flat)) for flat in self.part_ids]
+        parts = confusion_rows(self.part_confusion, names)
+        scene_names = [self.spec.scene_labels[sid] for sid in self.class_ids]
+        classes = confusion_rows(self.class_confusion, scene_names)
+        part_iou, n_parts = mean_over_ground_truth(parts, "IoU")
+        mean_iou, n = mean_over_ground_truth(classes, "IoU")
+        return PartIoUResult(
+            {"PartIoU": part_iou, "n_parts": n_parts, "mIoU": mean_iou, "n": n},
+            dict(zip(self.part_ids, parts)),
+            dict(zip(self.class_ids, classes)),
+            int(self.unknown_pixels),
+        )
+
+    def _count(self, pairs: LabelPairs) -> None:
+        uids, sids, parts = (values.long() for values in pairs.maps)
+        num_parts, num_classes = len(self.part_ids), len(self.class_ids)
+        is_legal = is_legal_uid(uids)
+        gt_sids, _, gt_pids = decode_uids(torch.where(is_legal, uids, 0), validate=False)
+        gt_sids = gt_sids.clamp(max=len(self.class_of_sid) - 1)
+        gt_class = self.class_of_sid[gt_sids]
+        gt_part = self.label_of_sid_pid[gt_sids, gt_pids + 1]
+
+        last = len(self.class_of_eval_sid) - 1
+        pred_sids = torch.where(sids < 0, last, sids).clamp(max=last)
+        pred_class = self.class_of_eval_sid[pred_sids]
+        other = self.label_of_pred.shape[1] - 1
+        pred_pids = torch.where(parts < 0, other, parts).clamp(max=other)
+        pred_part = self.label_of_pred[pred_sids, pred_pids]
+
+        sizes = num_parts + 1, num_classes + 1
+        self.part_confusion += pairs.count(gt_part, pred_part, sizes[0], sizes[0])[:-1]
+        self.class_confusion += pairs.count(gt_class, pred_class, sizes[1], sizes[1])[:-1]
+        is_void = (sids == 0) | (sids == PPS_VOID) | (sids == self.spec.ignore_label)
+        is_unknown = (pred_class == num_classes) & ~is_void
+        self.unknown_pixels += pairs.num_pixels_of(is_unknown)
+        is_byte = (parts >= 0) & (parts < NUM_PART_LABELS)
+        is_bad_part = ~is_byte & (parts != self.spec.ignore_label) & self.has_parts[pred_class]
+        faults = (~is_legal, is_bad_part)
+        self._add_faults(torch.stack([pairs.num_pixels_of(fault) for fault in faults]))
+
+
+def _flat_ids(spec: EvalSpec) -> dict[tuple[int, int], int]:
+    """(sid, pid) -> flat id, for classes with parts."""
+    flat_ids = spec.eval_sid_pid_to_flat.items()
+    return {(sid, pid): flat for (sid, pid), flat in flat_ids if sid in spec.parts}
+
+
+def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
+    """From ids to class indices and part labels; the last label, C or F, is none.
+
+    ``class_of_sid (S + 1,)`` and ``label_of_sid_pid (S + 1, 101)`` are for the ground truth, with
+    rows and columns as in ``DatasetLookups``; ``class_of_eval_sid (E + 1,)`` and ``label_of_pred
+    (E + 1, P + 2)``, by sid and pid, for the prediction: last rows and columns stand for ids
+    outside. ``has_parts (C + 1,)`` is by class.
+    """
+    lookups = dataset_lookups(spec, torch.device("cpu"))
+    num_classes, none = len(spec.eval_sids), len(part_ids)
+    flat_ids = _flat_ids(spec)
+    highest_pid = max((pid for _, pid in flat_ids), default=0)
+    label_of_pid = torch.full((num_classes + 1, highest_pid + 2), none)
+    for class_index, sid in enumerate(spec.eval_sids):
+        if sid in spec.no_parts:
+            label_of_pid[class_index] = 0
+    label_of_gt = label_of_pid.clone()
+    label_of_pid[:num_classes, 0] = 0
+    for (sid, pid), flat in flat_ids.items():
+        label = part_ids.index(flat)
+        class_index = spec.eval_sids.index(sid)
+        label_of_pid[class_index, pid] = label_of_gt[class_index, pid] = label
+
+    class_of_sid = lookups.class_of_sid % (num_classes + 1)  # -1 becomes C
+    class_of_eval_sid = lookups.class_of_eval_sid % (num_classes + 1)
+    has_parts = torch.cat([lookups.has_parts_class, torch.tensor([False])])
+    return {
+        "class_of_sid": class_of_sid,
+        "label_of_sid_pid": label_of_gt[class_of_sid[:, None], lookups.part_of_sid_pid],
+        "class_of_eval_sid": class_of_eval_sid,
+        "label_of_pred": label_of_pid[class_of_eval_sid],
+        "has_parts": has_parts,
+    }
+
+
+def _rules(spec: EvalSpec) -> tuple[Any, ...]:
+    """What the counts depend on besides the classes: how the spec maps ids."""
+    return (
+        spec.parts,
+        spec.ignore_label,
+        sorted(spec.dataset_sid_to_eval_sid.items()),
+        sorted(spec.dataset_sid_pid_to_eval_sid_pid.items()),
+        sorted(spec.eval_sid_pid_to_flat.items()),
+    )

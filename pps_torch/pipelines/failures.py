@@ -1,0 +1,197 @@
+"""One process of a job that fails or dies ends all, with one message that names it.
+
+Each process holds a connection to the first one (rank 0). When a process dies, its kernel closes
+the connection, so the others know at once, whatever they are busy with: it needs no heartbeat. A
+machine that falls silent is noticed by keep-alive probes after 30 seconds. The first process
+prints the message and tells the others to stop; if it is the first that died, rank 1 and the first
+process on each machine print it. Stopping is abrupt: files are whole at any moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from pps_torch.io.errors import printable
+
+#: Seconds after which a machine that does not answer counts as lost.
+LOST_AFTER = 30
+
+_DIED = "ended before its work was done (killed, out of memory, or its machine was lost)"
+_HELLO_SECONDS = 10
+
+
+def _tell(text: str) -> None:
+    below_the_progress_bar = "\n" if sys.stderr.isatty() else ""
+    print(f"{below_the_progress_bar}error: {printable(text)}", file=sys.stderr, flush=True)
+
+
+def _end(code: int) -> NoReturn:
+    """Ends this process from any thread, whatever the others do."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def first_of_all(world_size: int, publish: Any, join_timeout: float) -> FirstProcess:
+    """Waits for the other processes to connect.
+
+    Args:
+        world_size: how many processes there are.
+        publish: called with the port and the password that the others need, as JSON.
+        join_timeout: seconds, after which the job ends with a message that names the missing.
+    """
+    password = secrets.token_hex()
+    server = socket.create_server(("", 0), backlog=world_size)
+    publish(json.dumps({"port": server.getsockname()[1], "password": password}))
+    others: dict[int, _Connection] = {}
+    deadline = time.monotonic() + join_timeout
+    while len(others) < world_size - 1:
+        server.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            connection = _Connection(server.accept()[0])
+        except TimeoutError:
+            missing = ", ".join(str(rank) for rank in range(1, world_size) if rank not in others)
+            text = f"rank {missing}: did not join within {join_timeout:g} seconds"
+            FirstProcess(others).fail(text, 1)
+        hello = connection.hello()
+        if hello.get("password") == password:
+            others[hello["rank"]] = connection
+            connection.peer = hello["name"]
+    server.close()
+    return FirstProcess(others)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the first process listens."""
+
+    host: str
+    port: int
+    password: str
+
+
+class FirstProcess:
+    """Rank 0: hears of every end, and passes it on."""
+
+    def __init__(self, others: dict[int, _Connection]) -> None:
+        self._others = others
+        self._ending = threading.Lock()
+        self._done = threading.Semaphore(0)
+        for connection in others.values():
+            threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+
+    def fail(self, text: str, code: int) -> NoReturn:
+        """Ends all processes; whoever comes first is named."""
+        with self._ending:
+            _tell(text)
+            for connection in self._others.values():
+                connection.send(stop=code)
+            _end(code)
+
+    def leave(self) -> None:
+        """Returns when all processes have done their work, and lets them go."""
+        for _ in self._others:
+            self._done.acquire()
+        for connection in self._others.values():
+            connection.send(stop=0)
+
+    def _listen(self, connection: _Connection) -> None:
+        message = connection.receive()
+        if message is None:
+            self.fail(f"{connection.peer}: {_DIED}", 1)
+        if "error" in message:
+            self.fail(message["error"], message["code"])
+        self._done.release()
+
+
+class OtherProcess:
+    """Rank 1 and above: tells the first process of its own end, and stops when told to."""
+
+    def __init__(self, rank: int, name: str, address: Address, first: str, prints: bool) -> None:
+        """
+        Args:
+            rank, name: this process, the name for messages.
+            address: where the first process listens.
+            first: name of the first process, for the message when it dies.
+            prints: whether this process prints that message.
+        """
+        self._connection = _Connection(
+            socket.create_connection((address.host, address.port), timeout=_HELLO_SECONDS)
+        )
+        self._connection.send(password=address.password, rank=rank, name=name)
+        self._first, self._prints = first, prints
+        self._left = threading.Event()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def fail(self, text: str, code: int) -> NoReturn:
+        """Hands the message to the first process, which ends all."""
+        self._connection.send(error=text, code=code)
+        time.sleep(LOST_AFTER)
+        _tell(text)
+        _end(code)
+
+    def leave(self) -> None:
+        """Returns when all processes have done their work."""
+        self._connection.send(done=True)
+        self._left.wait()
+
+    def _listen(self) -> None:
+        message = self._connection.receive()
+        if message is None:
+            if self._prints:
+                _tell(f"{self._first}: {_DIED}")
+            _end(1)
+        if message["stop"] != 0:
+            _end(message["stop"])
+        self._left.set()
+
+
+class _Connection:
+    """Lines of JSON over TCP; a lost machine ends it after ``LOST_AFTER`` seconds."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.peer = ""
+        connection.settimeout(None)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        third = LOST_AFTER // 3
+        for option, value in (
+            ("TCP_KEEPIDLE", third),
+            ("TCP_KEEPALIVE", third),  # what macOS calls it
+            ("TCP_KEEPINTVL", third),
+            ("TCP_KEEPCNT", 2),
+            ("TCP_USER_TIMEOUT", 1000 * LOST_AFTER),
+        ):
+            if hasattr(socket, option):
+                connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+        self._socket = connection
+        self._lines = connection.makefile("rb")
+
+    def send(self, **message: Any) -> None:
+        """Sends a message, unless the other side is gone: who reads will notice."""
+        try:
+            self._socket.sendall(json.dumps(message).encode() + b"\n")
+        except OSError:
+            pass
+
+    def receive(self) -> dict[str, Any] | None:
+        """The next message, or None when the other side is gone."""
+        try:
+            line = self._lines.readline()
+            return json.loads(line) if line else None
+        except (OSError, ValueError):
+            return None
+
+    def hello(self) -> dict[str, Any]:
+        """The first message; an empty one from a stranger, who may say nothing or anything."""
+        self._socket.settimeout(_HELLO_SECONDS)
+        message = self.receive()
+        self._socket.settimeout(None)
+        return message if isinstance(message, dict) else {}

@@ -1,0 +1,1 @@
+"""An evaluation as something to look at: tables of its segments, and one HTML file."""

@@ -1,0 +1,116 @@
+"""The tables of an evaluation, and the images behind them -> one HTML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
+from pps_torch.io.errors import InputError
+from pps_torch.io.pairing import find_photos
+from pps_torch.pipelines.report.page import PageImage, render_page
+from pps_torch.pipelines.report.pictures import draw_pictures
+from pps_torch.pipelines.report.scenes import PanopticScenes, PartScenes
+from pps_torch.pipelines.report.summary import worst_images
+from pps_torch.pipelines.report.tables import Tables
+from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.visualization import PALETTES
+
+
+def report(
+    evaluation: Path | str,
+    output: Path | str,
+    *,
+    photos: Path | str | None = None,
+    gt: Path | str | None = None,
+    pred: Path | str | None = None,
+    num_images: int = 24,
+    side: int = 768,
+    max_size: float = 16,
+    palette: str = "class",
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Path:
+    """Writes one HTML file that needs nothing else: no network, no folder beside it.
+
+    How large it gets: an image of 2 : 1 with photo takes some 150 KB at the default ``side``, and
+    the page without images some 100 KB, whatever the size of the data set. Images are left out,
+    from the end, until the file is at most ``max_size``.
+
+    Args:
+        evaluation: the ``save_dir`` of :func:`eval_partpq` or :func:`eval_pq` with ``tables``, or
+            the ``*_tables.json`` in it.
+        output: the file.
+        photos: folder of photos; without it the page has none.
+        gt, pred: folders of the maps, in place of those that were evaluated.
+        num_images: images to show, the lowest quality first.
+        side: their longer side at most, in pixels.
+        max_size: megabytes (10**6 bytes) that the file may take.
+        palette: see :func:`pps_torch.visualization.colorize_pps`.
+
+    Returns:
+        the file.
+
+    Raises:
+        InputError, SpecError: names the file, what was expected and what was found; among others
+            where maps changed since the evaluation.
+    """
+    _check_arguments(num_images, side, max_size, palette)
+    output = Path(output)
+    _check_output(output, options)
+    tables = Tables.load(evaluation)
+    image_ids = worst_images(tables)[:num_images]
+    scenes_of = PartScenes if tables.part_aware else PanopticScenes
+    scenes = scenes_of(tables, image_ids, gt, pred, palette)
+    photo_of = {} if photos is None else find_photos(photos, list(scenes.gt_files.values()))
+
+    def draw(image_id: str) -> PageImage:
+        photo = photo_of.get(scenes.gt_files[image_id])
+        return PageImage(image_id, draw_pictures(scenes.read(image_id), photo, side))
+
+    images = list(options.map_images(draw, image_ids, "drawing"))
+    page, num_shown = _largest_page(tables, images, palette, max_size)
+    if num_shown < len(images):
+        options.note(f"{num_shown} of {len(images)} images fit in {max_size} MB")
+    make_folder(output.parent)
+    write_file(output, page)
+    options.note(f"report saved in {output}, {output.stat().st_size / 1e6:.1f} MB")
+    return output
+
+
+def _largest_page(
+    tables: Tables, images: list[PageImage], palette: str, max_size: float
+) -> tuple[bytes, int]:
+    """A page that is not too large, and how many images it has."""
+    shown = len(images)
+    while True:
+        page = render_page(tables, images[:shown], palette).encode()
+        excess = len(page) - max_size * 1e6
+        if excess <= 0:
+            return page, shown
+        if not shown:
+            raise InputError(
+                f"--max_size: expected room for the page without images, {len(page) / 1e6:.2f} MB, "
+                f"found {max_size} MB"
+            )
+        while shown and excess > 0:
+            shown -= 1
+            excess -= images[shown].pictures.num_bytes
+
+
+def _check_arguments(num_images: int, side: int, max_size: float, palette: str) -> None:
+    if num_images < 0:
+        raise InputError(f"--num_images: expected 0 or more, found {num_images}")
+    if not 16 <= side <= 8192:
+        raise InputError(f"--side: expected 16..8192 pixels, found {side}")
+    if not max_size > 0:
+        raise InputError(f"--max_size: expected megabytes above 0, found {max_size}")
+    if palette not in PALETTES:
+        raise InputError(f"--palette: expected one of {PALETTES}, found {palette!r}")
+
+
+def _check_output(output: Path, options: RunOptions) -> None:
+    if output.is_dir():
+        raise InputError(f"{output}: expected the name of a file, found a folder")
+    if output.exists() and not options.overwrite:
+        raise InputError(f"{output}: already exists; --overwrite replaces it")
+    if output.parent.is_dir():
+        remove_temporary_files(output.parent, output.name)

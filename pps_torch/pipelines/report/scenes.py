@@ -1,0 +1,171 @@
+"""The images of an evaluation, read again: which segment and which error each pixel is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
+from pps_torch.metrics import PanopticQuality, PartPanopticQuality, segment_maps
+from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics.segment_records import image_records
+from pps_torch.pipelines.report.tables import Tables
+from pps_torch.pipelines.run_options import naming
+from pps_torch.pipelines.visualize import without_unknown
+from pps_torch.specs import EvalSpec
+from pps_torch.visualization import PixelError, colorize_panoptic, colorize_pps, ground_truth_pps
+from pps_torch.visualization.error_map import errors_of_pairs
+
+
+class Scene(NamedTuple):
+    """One image. Maps are ``(H, W)`` integers.
+
+    Attributes:
+        gt, pred: segment of each pixel, by ``SegmentRecord.index``, 0 is void.
+        errors: :class:`~pps_torch.visualization.PixelError`.
+        gt_parts, pred_parts: part of each pixel, 0 where the class has no parts; None for PQ.
+        draw: rows and columns ``(h, 1)``, ``(w,)`` -> ground truth and prediction in colour there,
+            ``(3, h, w)`` uint8 each.
+    """
+
+    gt: Tensor
+    pred: Tensor
+    errors: Tensor
+    gt_parts: Tensor | None
+    pred_parts: Tensor | None
+    draw: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+class PartScenes:
+    """Scenes of an ``eval_partpq``.
+
+    Args:
+        tables: what it wrote.
+        image_ids: those that will be read.
+        gt, pred: folders, in place of those that the tables name.
+        palette: of :func:`~pps_torch.visualization.colorize_pps`.
+
+    Raises:
+        InputError, SpecError: files are missing.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        image_ids: list[str],
+        gt: Path | str | None,
+        pred: Path | str | None,
+        palette: str,
+    ) -> None:
+        self.tables, self.palette = tables, palette
+        self.spec = EvalSpec.load(tables.inputs["eval_spec"])
+        self.metric = PartPanopticQuality(self.spec, validate=True)
+        gt, pred = gt or tables.inputs["gt_dir"], pred or tables.inputs["pred_dir"]
+        self.gt_files = find_files(gt, image_ids, GROUND_TRUTH_SUFFIXES, "ground truth")
+        self.pred_files = find_files(pred, image_ids, (".png",), "PPS prediction")
+
+    def read(self, image_id: str) -> Scene:
+        """Reads an image; InputError where its files are not those of the evaluation."""
+        gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
+        uids = torch.from_numpy(read_id_map(gt_file))
+        height, width = uids.shape
+        predicted = read_pps(pred_file, (height, width))
+        pps = torch.from_numpy(predicted)
+        with naming(f"image {image_id} ({gt_file}, {pred_file})"):
+            comparison = self.metric.compare(pps, uids)
+        _check_unchanged(comparison, self.metric, self.tables, image_id)
+        gt_map, pred_map = segment_maps(self.metric, pps, uids)
+        gt_pps = ground_truth_pps(uids, self.spec)
+        pps = torch.from_numpy(without_unknown(predicted, self.spec))
+        has_parts = torch.tensor([*self.spec.parts])
+        gt_parts, pred_parts = (
+            torch.where(torch.isin(sids, has_parts), pids, 0)
+            for sids, _, pids in (gt_pps, pps.long())
+        )
+        errors = _errors(comparison, gt_map, pred_map)
+        is_wrong = (errors == PixelError.AGREED) & (gt_parts != 0) & (gt_parts != pred_parts)
+        errors[is_wrong] = PixelError.WRONG_PART
+
+        def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+            maps = (m[:, rows, columns].contiguous() for m in (gt_pps, pps.long()))
+            gt, pred = (colorize_pps(m, self.spec, palette=self.palette) for m in maps)
+            return gt, pred
+
+        return Scene(gt_map, pred_map, errors, gt_parts, pred_parts, draw)
+
+
+class PanopticScenes:
+    """Scenes of an ``eval_pq``; arguments as for :class:`PartScenes`."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        image_ids: list[str],
+        gt: Path | str | None,
+        pred: Path | str | None,
+        palette: str,
+    ) -> None:
+        self.tables, self.palette = tables, palette
+        inputs = tables.inputs
+        gt_file = PanopticFile.load(inputs["gt_json_file"], gt or inputs["gt_folder"])
+        pred_file = PanopticFile.load(inputs["pred_json_file"], pred or inputs["pred_folder"])
+        self.gt = gt_file.of_images(image_ids, Path(tables.name))
+        self.pred = pred_file.of_images(image_ids, gt_file.path)
+        self.categories = gt_file.categories
+        self.metric = PanopticQuality(self.categories, validate=True)
+        self.gt_files = {image_id: annotation.png for image_id, annotation in self.gt.items()}
+
+    def read(self, image_id: str) -> Scene:
+        """Reads an image; InputError where its files are not those of the evaluation."""
+        of_gt, of_pred = self.gt[image_id], self.pred[image_id]
+        gt_ids = torch.from_numpy(read_rgb_ids(of_gt.png))
+        height, width = gt_ids.shape
+        pred_ids = torch.from_numpy(read_rgb_ids(of_pred.png, (height, width)))
+        with naming(f"image {image_id} ({of_gt.png}, {of_pred.png})"):
+            gt = PanopticTarget.from_segments(gt_ids, of_gt.segments_info)
+            pred = PanopticSegmentation.from_segments(pred_ids, of_pred.segments_info)
+            comparison = self.metric.compare(pred, gt)
+        _check_unchanged(comparison, self.metric, self.tables, image_id)
+        gt_map, pred_map = segment_maps(self.metric, pred, gt)
+        errors = _errors(comparison, gt_map, pred_map)
+
+        def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+            gt_picture, pred_picture = (
+                colorize_panoptic(
+                    panoptic._replace(panoptic_seg=panoptic.panoptic_seg[rows, columns]),
+                    self.categories,
+                    palette=self.palette,
+                )
+                for panoptic in (gt, pred)
+            )
+            return gt_picture, pred_picture
+
+        return Scene(gt_map, pred_map, errors, None, None, draw)
+
+
+def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> Tensor:
+    of_pairs = errors_of_pairs(
+        comparison.matches, comparison.gt_class[0], comparison.pred_class[0], comparison.is_crowd[0]
+    )
+    return of_pairs[gt_map.long(), pred_map.long()]
+
+
+def _check_unchanged(
+    comparison: SegmentComparison,
+    metric: PanopticQuality | PartPanopticQuality,
+    tables: Tables,
+    image_id: str,
+) -> None:
+    if image_records(comparison, metric)[0].segments != tables.images[image_id]:
+        raise InputError(
+            f"image {image_id}: expected the files of the evaluation, found that they have other "
+            f"segments than {tables.name}_tables.json says; evaluate again"
+        )

@@ -1,0 +1,374 @@
+// Sorting, filtering, and what lies under the pointer. Text is only ever set as text.
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+for (const image of data.images) {
+  const named = (row) => Object.fromEntries(data.segmentFields.map((name, i) => [name, row[i]]));
+  image.segments = image.segments.map(named);
+}
+const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+const byId = (id) => document.getElementById(id);
+const element = (tag, text = "", className = "") => {
+  const node = document.createElement(tag);
+  node.textContent = text;
+  node.className = className;
+  return node;
+};
+const percent = (fraction) => (100 * fraction).toFixed(1) + " %";
+
+// Theme: as the system has it, light, dark.
+const themes = [["Auto", "light dark", "as the system has them"], ["Light", "light", "light"], ["Dark", "dark", "dark"]];
+let theme = 0;
+byId("theme").addEventListener("click", () => {
+  theme = (theme + 1) % themes.length;
+  const [label, scheme, description] = themes[theme];
+  document.documentElement.style.colorScheme = scheme;
+  byId("theme").textContent = label;
+  byId("theme").setAttribute("aria-label", "Colours: " + description);
+});
+
+// Sortable tables: numbers first from high to low, texts from A to Z; what has no value stays last.
+const sortBy = (table, header) => {
+  const column = header.cellIndex;
+  const isText = header.classList.contains("text");
+  const before = header.getAttribute("aria-sort");
+  const descending = before ? before === "ascending" : !isText;
+  for (const other of all("th[aria-sort]", table)) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const key = (row) => row.cells[column].dataset.value;
+  const compare = (a, b) => {
+    if (isText) return key(a).localeCompare(key(b));
+    const [x, y] = [parseFloat(key(a)), parseFloat(key(b))];
+    if (isNaN(x) || isNaN(y)) return (isNaN(x) - isNaN(y)) * (descending ? -1 : 1);
+    return x - y;
+  };
+  const rows = [...table.tBodies[0].rows].sort((a, b) => (descending ? compare(b, a) : compare(a, b)));
+  table.tBodies[0].append(...rows);
+};
+for (const table of all(".sortable")) {
+  for (const button of all("thead button", table)) {
+    button.addEventListener("click", () => sortBy(table, button.closest("th")));
+  }
+}
+
+// Confusion: by pixels or by segments.
+for (const button of all(".choice button")) {
+  button.addEventListener("click", () => {
+    for (const other of all(".choice button")) other.setAttribute("aria-pressed", other === button);
+    for (const view of all(".confusion")) view.hidden = view.dataset.unit !== button.dataset.unit;
+  });
+}
+
+// The maps of an image, unpacked when they are first needed.
+const readMaps = async (image) => {
+  const packed = Uint8Array.from(atob(image.maps), (c) => c.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = await new Response(stream).arrayBuffer();
+  const size = image.width * image.height;
+  const plane = (Kind, offset) => {
+    const values = new Kind(bytes.slice(offset, offset + size * Kind.BYTES_PER_ELEMENT));
+    for (let i = 0; i < size; i++) if (i % image.width) values[i] += values[i - 1];
+    return values;
+  };
+  const maps = { gt: plane(Uint16Array, 0), pred: plane(Uint16Array, 2 * size) };
+  if (data.partAware) {
+    maps.gtParts = plane(Uint8Array, 4 * size);
+    maps.predParts = plane(Uint8Array, 5 * size);
+  }
+  return maps;
+};
+const maps = data.images.map(() => null);
+const mapsOf = (number) => (maps[number] ??= readMaps(data.images[number]));
+const find = (number, isGt, index) =>
+  data.images[number].segments.find((s) => s.is_gt === isGt && s.index === index) ?? null;
+const className = (id) => (id === null ? "void" : data.classes[id].name);
+const label = (segment) =>
+  className(segment.class_id) + (segment.instance !== null && data.classes[segment.class_id].isThing ? " " + segment.instance : "");
+
+// Spotlight: what does not belong to a segment is darkened, its outline is drawn.
+const DARK = 120;
+const OUTLINE = [255, 214, 10, 255];
+const shadeAround = (image, isIn) => {
+  const { width, height } = image;
+  const shade = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++) {
+    if (isIn(i)) continue;
+    const column = i % width;
+    const touches =
+      (column > 0 && isIn(i - 1)) || (column < width - 1 && isIn(i + 1)) || isIn(i - width) || isIn(i + width);
+    if (touches) shade.data.set(OUTLINE, 4 * i);
+    else shade.data[4 * i + 3] = DARK;
+  }
+  return shade;
+};
+const spotlight = (article, unpacked, gt, pred) => {
+  const image = data.images[article.dataset.image];
+  for (const figure of all("figure", article)) {
+    const canvas = figure.querySelector("canvas");
+    const context = canvas.getContext("2d");
+    if (!gt && !pred) {
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      continue;
+    }
+    canvas.width = image.width;
+    canvas.height = image.height;
+    const panel = figure.dataset.panel;
+    const [ownGt, ownPred] = [panel !== "pred" && gt, panel !== "gt" && pred];
+    const isIn = (i) => (ownGt && unpacked.gt[i] === ownGt) || (ownPred && unpacked.pred[i] === ownPred);
+    context.putImageData(shadeAround(image, isIn), 0, 0);
+  }
+};
+let lit = null;
+const light = async (number, gt, pred) => {
+  const key = [number, gt, pred].join();
+  if (key === lit) return;
+  const before = lit === null ? null : document.querySelector(`.image[data-image="${lit.split(",")[0]}"]`);
+  lit = key;
+  const unpacked = await mapsOf(number);
+  if (lit !== key) return;
+  const article = document.querySelector(`.image[data-image="${number}"]`);
+  if (before && before !== article) spotlight(before, null, 0, 0);
+  spotlight(article, unpacked, gt, pred);
+};
+const unlight = () => {
+  if (lit !== null) spotlight(document.querySelector(`.image[data-image="${lit.split(",")[0]}"]`), null, 0, 0);
+  lit = null;
+};
+const lightSegment = (number, segment) =>
+  segment.is_gt
+    ? light(number, segment.index, segment.match ?? 0)
+    : light(number, segment.match ?? 0, segment.index);
+
+// Tip: the two segments under the pointer.
+const tip = byId("tip");
+const partName = (segment, part) => {
+  const names = data.classes[segment.class_id].parts;
+  if (!Object.keys(names).length) return "";
+  return names[part] ?? (part === 0 ? (segment.is_gt ? "no part label" : "background") : "no part");
+};
+const describe = (segment, part) => {
+  if (!segment) return "void";
+  const name = part === undefined ? "" : partName(segment, part);
+  return label(segment) + (name ? " · " + name : "") + " · " + data.verdicts[segment.verdict];
+};
+const scores = (segment, part) => {
+  const lines = [];
+  if (segment?.iou == null) return lines;
+  lines.push(["IoU", percent(segment.iou)]);
+  if (Object.keys(segment.part_ious).length) {
+    lines.push(["Part IoU", percent(segment.part_iou)]);
+    if (part in segment.part_ious) lines.push(["… of " + (partName(segment, part) || "this part"), percent(segment.part_ious[part])]);
+  }
+  return lines;
+};
+const showTip = (event, lines) => {
+  const list = element("dl");
+  for (const [name, value] of lines) list.append(element("dt", name), element("dd", value));
+  tip.replaceChildren(list);
+  tip.hidden = false;
+  const box = tip.getBoundingClientRect();
+  const x = event.clientX + 16 + box.width > innerWidth ? event.clientX - 16 - box.width : event.clientX + 16;
+  const y = event.clientY + 16 + box.height > innerHeight ? event.clientY - 16 - box.height : event.clientY + 16;
+  tip.style.transform = `translate(${Math.max(4, x)}px, ${Math.max(4, y)}px)`;
+};
+let asked = 0;
+const point = async (event, article, frame) => {
+  const number = Number(article.dataset.image);
+  const image = data.images[number];
+  const box = frame.getBoundingClientRect();
+  const column = Math.floor(((event.clientX - box.left) / box.width) * image.width);
+  const row = Math.floor(((event.clientY - box.top) / box.height) * image.height);
+  if (column < 0 || row < 0 || column >= image.width || row >= image.height) return;
+  const mine = ++asked;
+  const unpacked = await mapsOf(number);
+  if (mine !== asked) return;
+  const i = row * image.width + column;
+  const gt = find(number, true, unpacked.gt[i]);
+  const pred = find(number, false, unpacked.pred[i]);
+  const gtPart = unpacked.gtParts?.[i];
+  const scored = frame.parentElement.dataset.panel === "pred" ? (pred && pred.match ? find(number, true, pred.match) : null) : gt;
+  showTip(event, [
+    ["Truth", describe(gt, gtPart)],
+    ["Predicted", describe(pred, unpacked.predParts?.[i])],
+    ...scores(scored, scored === gt ? gtPart : unpacked.predParts?.[i]),
+  ]);
+  const own = frame.parentElement.dataset.panel === "pred" ? pred ?? gt : gt ?? pred;
+  if (own) lightSegment(number, own);
+  else unlight();
+};
+const leave = () => {
+  asked++;
+  tip.hidden = true;
+  unlight();
+};
+for (const article of all(".image")) {
+  for (const frame of all(".frame", article)) {
+    frame.addEventListener("pointermove", (event) => point(event, article, frame));
+    frame.addEventListener("pointerdown", (event) => point(event, article, frame));
+    frame.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && leave());
+  }
+}
+addEventListener("keydown", (event) => event.key === "Escape" && leave());
+document.addEventListener("pointerdown", (event) => event.target.closest(".frame, .worst button, details") || leave());
+
+// The segments of an image as a table, made when it is first opened.
+const cell = (text, className = "") => element("td", text, className);
+const segmentRow = (number, segment) => {
+  const row = element("tr");
+  const head = element("th");
+  head.scope = "row";
+  head.dataset.value = label(segment);
+  const button = element("button", label(segment), "link");
+  button.type = "button";
+  button.setAttribute("aria-label", "Show " + label(segment));
+  head.append(button);
+  const columns = [
+    [segment.is_gt ? "truth" : "prediction", "", segment.is_gt ? "truth" : "prediction"],
+    [data.verdicts[segment.verdict], "verdict " + segment.verdict, data.verdicts[segment.verdict]],
+    [segment.area.toLocaleString("en").replaceAll(",", "\u202f"), "number", segment.area],
+    [segment.iou === null ? "–" : percent(segment.iou), "number", segment.iou ?? ""],
+  ];
+  if (data.partAware) columns.push([segment.part_iou === null ? "–" : percent(segment.part_iou), "number", segment.part_iou ?? ""]);
+  columns.push([className(segment.taken_for) + ", " + percent(segment.taken_share), "", className(segment.taken_for)]);
+  row.append(head);
+  for (const [text, kind, value] of columns) {
+    const td = cell(text, kind);
+    td.dataset.value = value;
+    row.append(td);
+  }
+  const show = () => {
+    for (const other of all("tr[aria-current]")) other.removeAttribute("aria-current");
+    row.setAttribute("aria-current", "true");
+    lightSegment(number, segment);
+  };
+  button.addEventListener("focus", show);
+  button.addEventListener("click", show);
+  row.addEventListener("pointerenter", show);
+  return row;
+};
+const segmentTable = (number) => {
+  const table = element("table", "", "sortable");
+  const header = table.createTHead().insertRow();
+  const names = [["Segment", "text"], ["Map", "text"], ["Outcome", "text"], ["Pixels", "number"], ["IoU", "number"]];
+  if (data.partAware) names.push(["Part IoU", "number"]);
+  names.push(["Mostly covered by", "text"]);
+  for (const [name, kind] of names) {
+    const th = element("th", "", kind);
+    th.scope = "col";
+    const button = element("button", name);
+    button.type = "button";
+    button.append(element("span", "", "arrow"));
+    button.addEventListener("click", () => sortBy(table, th));
+    th.append(button);
+    header.append(th);
+  }
+  table.createTBody().append(...data.images[number].segments.map((s) => segmentRow(number, s)));
+  return table;
+};
+for (const article of all(".image")) {
+  article.querySelector("details").addEventListener("toggle", (event) => {
+    const box = event.target.querySelector(".scroll");
+    if (event.target.open && !box.firstChild) box.append(segmentTable(Number(article.dataset.image)));
+  });
+}
+
+// Worst segments: a look at each, cut out of its image when it comes into view.
+const boxOf = (unpacked, image, gt, pred) => {
+  let [left, top, right, bottom] = [image.width, image.height, 0, 0];
+  for (let i = 0; i < unpacked.gt.length; i++) {
+    if ((gt && unpacked.gt[i] === gt) || (pred && unpacked.pred[i] === pred)) {
+      const [x, y] = [i % image.width, Math.floor(i / image.width)];
+      [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
+    }
+  }
+  return [left, top, right, bottom];
+};
+const drawCutting = async (button) => {
+  const number = Number(button.dataset.image);
+  const image = data.images[number];
+  const segment = find(number, button.dataset.gt === "true", Number(button.dataset.segment));
+  const unpacked = await mapsOf(number);
+  const [gt, pred] = segment.is_gt ? [segment.index, segment.match] : [segment.match, segment.index];
+  const [left, top, right, bottom] = boxOf(unpacked, image, gt, pred);
+  const canvas = button.querySelector("canvas");
+  const ratio = canvas.width / canvas.height;
+  const wanted = 1.3 * Math.max(right - left, (bottom - top) * ratio, 48);
+  const width = Math.min(image.width, image.height * ratio, wanted);
+  const height = width / ratio;
+  const x = Math.max(0, Math.min((left + right - width) / 2, image.width - width));
+  const y = Math.max(0, Math.min((top + bottom - height) / 2, image.height - height));
+  const source = document.querySelector(`.image[data-image="${number}"] img`);
+  const picture = new Image();
+  picture.src = source.src;
+  await picture.decode();
+  const shade = new OffscreenCanvas(image.width, image.height);
+  const own = segment.is_gt ? unpacked.gt : unpacked.pred;
+  shade.getContext("2d").putImageData(shadeAround(image, (i) => own[i] === segment.index), 0, 0);
+  const context = canvas.getContext("2d");
+  for (const layer of [picture, shade]) {
+    context.drawImage(layer, x, y, width, height, 0, 0, canvas.width, canvas.height);
+  }
+};
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (!entry.isIntersecting) continue;
+    watcher.unobserve(entry.target);
+    drawCutting(entry.target);
+  }
+}, { rootMargin: "200px" });
+for (const button of all(".worst button")) {
+  watcher.observe(button);
+  button.addEventListener("click", () => {
+    const number = Number(button.dataset.image);
+    const article = document.querySelector(`.image[data-image="${number}"]`);
+    article.scrollIntoView();
+    article.querySelector("summary").focus({ preventScroll: true });
+    lightSegment(number, find(number, button.dataset.gt === "true", Number(button.dataset.segment)));
+  });
+}
+
+// Filter: by class and by what became of a segment; an image stays if it has one such segment.
+const FEW = 12;
+const filter = () => {
+  const [wantedClass, verdict] = [byId("class-filter").value, byId("verdict-filter").value];
+  const fits = (id, outcome) => (!wantedClass || String(id) === wantedClass) && (!verdict || outcome === verdict);
+  const cards = all(".worst li");
+  let numCards = 0;
+  for (const group of all(".group")) {
+    const fitting = all("li", group).filter((card) => fits(card.dataset.class, group.dataset.verdict));
+    const more = group.querySelector("[aria-expanded]");
+    const most = more.getAttribute("aria-expanded") === "true" ? fitting.length : FEW;
+    for (const card of all("li", group)) card.hidden = !fitting.slice(0, most).includes(card);
+    group.hidden = !fitting.length;
+    more.hidden = fitting.length <= FEW;
+    more.textContent = most > FEW ? "Show fewer" : `Show all ${fitting.length}`;
+    numCards += fitting.length;
+  }
+  const images = all(".image");
+  for (const article of images) {
+    const { segments } = data.images[article.dataset.image];
+    article.hidden = !segments.some((s) => fits(s.class_id, s.verdict)) && Boolean(wantedClass || verdict);
+  }
+  const numImages = images.filter((article) => !article.hidden).length;
+  all(".none")[0].hidden = numCards > 0;
+  all(".none")[1].hidden = numImages > 0;
+  byId("shown").textContent = `${numCards} of ${cards.length} segments, ${numImages} of ${images.length} images`;
+};
+if (data.images.length) {
+  byId("class-filter").addEventListener("change", filter);
+  byId("verdict-filter").addEventListener("change", filter);
+  for (const button of all("#class-table .link")) {
+    button.addEventListener("click", () => {
+      byId("class-filter").value = button.dataset.class;
+      filter();
+      document.querySelector(".filter").scrollIntoView();
+      byId("class-filter").focus({ preventScroll: true });
+    });
+  }
+  for (const more of all(".group > button")) {
+    more.addEventListener("click", () => {
+      more.setAttribute("aria-expanded", more.getAttribute("aria-expanded") === "false");
+      filter();
+    });
+  }
+  filter();
+}

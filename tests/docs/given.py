@@ -1,0 +1,91 @@
+"""What the reader of a page already has: the names that its Python blocks use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from torch import Tensor
+
+from pps_torch import EvalSpec
+from pps_torch.pipelines.demo_street import make_street, predict_imperfectly
+from pps_torch.visualization import ground_truth_pps
+
+SIZE = (64, 128)
+
+
+def given(page: str) -> dict[str, object]:
+    """The names of a page; most need none."""
+    return _GIVEN.get(page, dict)()
+
+
+def _training_and_inference() -> dict[str, object]:
+    """A model that repeats its ground truth, two batches of two streets, random raw heads."""
+    spec = EvalSpec.load("cpp_default")
+    batches = [torch.stack([make_street(SIZE, 2 * i + j).uids for j in (0, 1)]) for i in (0, 1)]
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator)
+
+    corner = random(2, 5, 2) * torch.tensor([900.0, 400])
+    return {
+        "device": torch.device("cpu"),
+        "loader": [(uids, uids) for uids in batches],
+        "model": lambda image: ground_truth_pps(image, spec),
+        "scheduler": SimpleNamespace(step=lambda quality: None),
+        "sem_seg_logits": random(2, 19, 128, 256),
+        "mask_probs": random(2, 5, 28, 28),
+        "boxes": torch.cat([corner, corner + 100], -1),
+        "scores": random(2, 5),
+        "classes": torch.randint(0, 8, (2, 5), generator=generator),
+        "part_logits": random(2, 24, 64, 128),
+    }
+
+
+def _a_street() -> dict[str, object]:
+    """A demo street, its photo, and an imperfect prediction of it."""
+    spec = EvalSpec.load("cpp_default")
+    street = make_street(SIZE, 0)
+    prediction = predict_imperfectly(street, spec, 0)
+    return {
+        "photo": street.photo,
+        "uids": street.uids,
+        "spec": spec,
+        "semantic": prediction.semantic,
+        "part_seg": prediction.part_seg,
+        "detections": prediction.detections,
+    }
+
+
+def _a_detectron2_project() -> dict[str, object]:
+    """The configuration of a small Panoptic FPN, and a registered data set of panoptic files."""
+    from detectron2.data import MetadataCatalog
+    from golden import cases
+    from integrations.detectron2.models import small_config
+
+    name = "pps_torch_page"
+    categories = cases.pq_categories()
+    things = [c["id"] for c in categories if c["isthing"]]
+    stuff = [c["id"] for c in categories if not c["isthing"]]
+    folder = Path(cases.ROOT) / "pq"
+    MetadataCatalog.pop(name, None)
+    MetadataCatalog.get(name).set(
+        panoptic_json=str(folder / "gt.json"),
+        panoptic_root=str(folder / "gt"),
+        thing_dataset_id_to_contiguous_id={id: index for index, id in enumerate(things)},
+        stuff_dataset_id_to_contiguous_id={id: index for index, id in enumerate(stuff)},
+    )
+    cfg = small_config("PanopticFPN")
+    for keys in (cfg.MODEL, cfg.TEST):
+        keys.pop("PPS", None)
+    return {"cfg": cfg, "name": name}
+
+
+_GIVEN = {
+    "README.md": _training_and_inference,
+    "docs/guide.md": _a_street,
+    "docs/api/visualization.md": _a_street,
+    "docs/integrations/detectron2.md": _a_detectron2_project,
+}

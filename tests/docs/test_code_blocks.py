@@ -1,0 +1,200 @@
+"""Every code block of the README and of docs/ runs.
+
+The Python blocks of a page run one after the other, with the names of ``given.py``; the shell
+blocks in a folder that holds what ``pps-torch demo`` writes. What does not run says why.
+"""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from given import given
+from pages import PAGES, ROOT, Block, blocks, name_of
+
+from pps_torch.cli.main import main
+
+#: Programs that are not run here -> why.
+NOT_RUN = {
+    "python3": "an installation; .ci/run begins with that of the tests",
+    "pip": "an installation",
+    "git": "a clone of another project",
+    "export": "a setting for what follows",
+    "pytest": "the tests themselves",
+}
+
+#: Scripts that take long -> where they are run small.
+RUN_ELSEWHERE = {
+    "benchmark.py": "tests/tools/test_benchmark.py",
+    "train_net.py": "tests/integrations/detectron2/test_tools.py",
+    "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
+    "fuzz.py": "tests/fuzz/test_fuzz.py",
+}
+
+#: The libraries behind our integrations.
+NEEDED_BY = {
+    "pps_torch.integrations.huggingface": "transformers",
+    "pps_torch.integrations.torchvision": "torchvision",
+    "pps_torch.integrations.mmdetection": "mmdet",
+    "pps_torch.integrations.torchmetrics": "torchmetrics",
+    "pps_torch.integrations.detectron2": "detectron2",
+}
+
+
+def pages_with(language: str):
+    found = [page for page in PAGES if blocks(page, language)]
+    return pytest.mark.parametrize("page", found, ids=name_of)
+
+
+@pytest.fixture(scope="module")
+def demo_folder(tmp_path_factory) -> Path:
+    """What ``pps-torch demo`` writes."""
+    folder = tmp_path_factory.mktemp("demo") / "pps_torch_demo"
+    assert main(["demo", "--output_dir", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def working_folder(demo_folder, tmp_path, monkeypatch) -> Path:
+    """The current folder of a reader who has run the demo."""
+    shutil.copytree(demo_folder, tmp_path / demo_folder.name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pages_with("python")
+def test_python_blocks(page, working_folder):
+    of_page = blocks(page, "python")
+    for library in sorted(set().union(*map(libraries, of_page))):
+        if importlib.util.find_spec(library) is None:
+            pytest.skip(f"needs {library}")
+    names = given(name_of(page))
+    for block in of_page:
+        run_python(page, block, names)
+
+
+@pages_with("shell")
+def test_shell_blocks(page, working_folder):
+    words = [words for block in blocks(page, "shell") for words in commands(block)]
+    reasons = [run_command(*each) for each in words]
+    if all(reasons):
+        pytest.skip("; ".join(dict.fromkeys(reasons)))
+
+
+def test_all_blocks_have_a_language_that_is_run():
+    assert {block.language for page in PAGES for block in blocks(page)} <= {"python", "shell"}
+
+
+def test_a_wrong_output_fails():
+    block = Block("python", 1, ">>> 1 + 1\n3\n")
+    with pytest.raises(AssertionError, match="Expected"):
+        run_python(PAGES[0], block, {})
+
+
+def test_a_wrong_argument_fails(working_folder):
+    with pytest.raises(AssertionError):
+        run_command("python", "tools/benchmark.py", "--no_such_option")
+    with pytest.raises(KeyError):
+        run_command("a_program_that_nobody_explained")
+
+
+def run_python(page: Path, block: Block, names: dict[str, object]) -> None:
+    """A block with prompts is a doctest, another one is executed as it stands."""
+    if ">>> " not in block.text:
+        lines = "\n" * (block.line - 1) + block.text  # so that a traceback has the page's lines
+        exec(compile(lines, str(page), "exec"), names)
+        return
+    parser = doctest.DocTestParser()
+    test = parser.get_doctest(block.text, names, name_of(page), str(page), block.line - 1)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    report: list[str] = []
+    runner.run(test, out=report.append, clear_globs=False)
+    assert not runner.failures, "".join(report)
+    names.update(test.globs)
+
+
+def libraries(block: Block) -> set[str]:
+    """The libraries that a block imports, and those behind our integrations."""
+    code = block.text
+    if ">>> " in code:
+        code = "".join(e.source for e in doctest.DocTestParser().get_examples(code))
+    modules = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules.add(node.module)
+        elif isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+    behind = {NEEDED_BY[module] for module in modules if module in NEEDED_BY}
+    return {module.split(".")[0] for module in modules} | behind
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The commands of a shell block, one list of words each."""
+    found = []
+    for line in block.text.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words:
+            end = words.index("&&") if "&&" in words else len(words)
+            found.append(words[:end])
+            words = words[end + 1 :]
+    return found
+
+
+def run_command(program: str, *arguments: str) -> str | None:
+    """Runs a command as its reader would -> None, or why it was not run."""
+    program = program.removeprefix(".venv/bin/")
+    if program == "pps-torch":
+        assert main(list(arguments)) == 0
+        return None
+    if program == "torchrun":
+        run_torchrun(*arguments)
+        return None
+    if program == "python" and arguments[0] == "-m":
+        return NOT_RUN[arguments[1]]
+    if program == "python":
+        return run_script(*arguments)
+    return NOT_RUN["export" if "=" in program else program]
+
+
+def run_torchrun(*arguments: str) -> None:
+    arguments = tuple(str(ROOT / a) if a.startswith("tools/") else a for a in arguments)
+    run = run_python_process("-m", "torch.distributed.run", *arguments)
+    assert run.returncode == 0, run.stderr
+
+
+def run_script(path: str, *arguments: str) -> str | None:
+    """A command's script; of one that takes long only the files and options are looked at."""
+    script = ROOT / path
+    assert script.is_file(), path
+    for argument in arguments:
+        if argument.startswith("configs/"):
+            assert (ROOT / argument).is_file(), argument
+    if script.name not in RUN_ELSEWHERE:
+        assert main([script.stem, *arguments]) == 0
+        return None
+    assert (ROOT / RUN_ELSEWHERE[script.name]).is_file()
+    if script.name == "benchmark.py":
+        code = "import benchmark; benchmark.parse_arguments()"
+        run = run_python_process("-c", code, *arguments, folder=script.parent)
+        assert run.returncode == 0, run.stderr
+    return f"takes long; {RUN_ELSEWHERE[script.name]} runs {script.name} small"
+
+
+def run_python_process(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
+    """A new Python that finds this package where this one does."""
+    places = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env={**environment, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )

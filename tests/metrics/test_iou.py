@@ -1,0 +1,236 @@
+"""mIoU and PartIoU: by hand, against the oracle and torchmetrics; what they refuse."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from factories import BATCH_SHAPES, CATEGORIES, SIZES, pps_pair, specs
+from oracles.part_iou import label_pixels, mean_iou, quality_of_labels
+
+from metrics.drawings import pps, uids
+from metrics.test_panoptic_quality import as_tensors
+from metrics.test_rules_f1_f8 import pair_with_voids
+from pps_torch import EvalSpec, MeanIoU, PanopticQuality, PartIoU, PartPanopticQuality
+
+SPECS = specs()
+CPP = SPECS["cpp_default"]
+IDS = [c["id"] for c in CATEGORIES]
+GT = {"r": 7, "w": 26_001_02, "c": 26_001_05, "u": 26_001, "p": 24_002_01}
+PRED = {"r": (7, 0, 1), "w": (26, 1, 2), "c": (26, 1, 5), "v": (26, 1, 255), "b": (26, 1, 0)}
+PRED |= {"p": (24, 1, 1), "x": (26, 1, 7), "?": (98, 0, 1)}
+WHEELS, CHASSIS, TORSO = 10, 13, 1
+
+
+def score(*, gt: str, pred: str):
+    return PartIoU(CPP).update(pps(PRED, pred), uids(GT, gt)).compute()
+
+
+def found(row) -> tuple[float, float, float]:
+    return row["IoU"], row["precision"], row["recall"]
+
+
+def expect_as_oracle(rows, pairs) -> None:
+    expected = quality_of_labels(pairs)
+    for label, row in rows.items():
+        if label in expected:
+            assert found(row) == pytest.approx(expected[label], abs=1e-12, nan_ok=True), label
+        else:
+            assert row["gt_pixels"] == row["pred_pixels"] == 0 and math.isnan(row["IoU"])
+
+
+# PartIoU
+
+
+def test_iou_precision_and_recall_of_parts():
+    result = score(gt="rrrwwcccpp", pred="rrrwccccpr")
+    assert found(result.per_part[WHEELS]) == (0.5, 1.0, 0.5)
+    assert found(result.per_part[CHASSIS]) == (0.75, 0.75, 1.0)
+    assert found(result.per_part[TORSO]) == (0.5, 1.0, 0.5)
+    assert found(result.per_part[0]) == (0.75, 0.75, 1.0)
+    assert result.per_part[0]["name"] == "background"
+    assert result.summary["PartIoU"] == (0.5 + 0.75 + 0.5 + 0.75) / 4
+    assert result.summary["n_parts"] == 4 and result.summary["n"] == 3
+
+
+def test_a_part_that_is_not_labelled_is_ignored_and_its_class_is_not():
+    result = score(gt="wwwwwuuuuu", pred="wwwwwcrwvp")
+    assert found(result.per_part[WHEELS]) == (1.0, 1.0, 1.0)
+    assert result.per_part[CHASSIS]["pred_pixels"] == 0
+    assert result.summary["PartIoU"] == 1.0
+    assert result.per_class[26]["recall"] == 0.8
+
+
+@pytest.mark.parametrize("letter", "vx.?")
+def test_a_void_part_is_a_miss_and_no_false_prediction(letter):
+    result = score(gt="wwwwwccccc", pred=f"wwwww{letter * 5}")
+    assert found(result.per_part[WHEELS]) == (1.0, 1.0, 1.0)
+    assert result.per_part[CHASSIS]["recall"] == 0.0
+    assert result.summary["PartIoU"] == 0.5
+    assert result.unknown_pixels == (50 if letter == "?" else 0)
+
+
+def test_predicted_part_0_is_background():
+    result = score(gt="rrrrrwwwww", pred="rrrrrbbbbb")
+    assert found(result.per_part[0]) == (0.5, 0.5, 1.0)
+    assert result.per_class[26]["IoU"] == 1.0
+
+
+def test_a_part_that_is_only_predicted_costs_the_others():
+    result = score(gt="rrrrrwwwww", pred="rrrccwwwww")
+    assert found(result.per_part[CHASSIS])[0] == 0.0
+    assert result.summary["PartIoU"] == (3 / 5 + 1) / 2 and result.summary["n_parts"] == 2
+    assert result.summary["mIoU"] == pytest.approx((3 / 5 + 5 / 7) / 2, abs=1e-12)
+
+
+def test_ground_truth_void_is_not_evaluated():
+    result = score(gt=".....wwwww", pred="cprwvwwwww")
+    assert result.summary == {"PartIoU": 1.0, "n_parts": 1, "mIoU": 1.0, "n": 1}
+
+
+def test_nothing_at_all_is_nan():
+    result = PartIoU(CPP).compute()
+    assert math.isnan(result.summary["PartIoU"]) and result.summary["n_parts"] == 0
+    assert result.as_dict()["summary"] == {"PartIoU": None, "n_parts": 0, "mIoU": None, "n": 0}
+    assert "n/a" in result.table()
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_random_scenes_as_the_oracle(name, device):
+    spec, rng = SPECS[name], np.random.default_rng(0)
+    for batch in BATCH_SHAPES:
+        for size in SIZES:
+            images = [pps_pair(rng, size, spec) for _ in range(np.prod(batch, dtype=int))]
+            maps = (torch.from_numpy(np.stack(column)) for column in zip(*images))
+            maps = [m.reshape(*batch, *m.shape[1:]).to(device) for m in maps]
+            result = PartIoU(spec).to(device).update(*maps).compute()
+            labels = zip(*(label_pixels(*image, spec) for image in images))
+            scenes, parts = (sum(lists, []) for lists in labels)
+            expect_as_oracle(result.per_class, scenes)
+            expect_as_oracle(result.per_part, parts)
+            found = [result.summary[key] for key in ("mIoU", "n", "PartIoU", "n_parts")]
+            expected = [*mean_iou(scenes), *mean_iou(parts)]
+            assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_bad_ids_are_counted_and_raised():
+    gt_uids, maps = uids(GT, "rwcurwcurw"), pps(PRED, "rwcvrwcvrw")
+    bad = gt_uids.clone()
+    bad[0, 0] = 255
+    with pytest.raises(ValueError, match="PartIoU: the updates had 1 ground-truth pixels .* uid"):
+        PartIoU(CPP).update(maps, bad).compute()
+    bad = maps.clone()
+    bad[2, 0, 1] = 300
+    with pytest.raises(ValueError, match="1 predicted pixels with a part outside"):
+        PartIoU(CPP, validate=True).update(bad, gt_uids)
+    with pytest.raises(ValueError, match="^pps: expected shape"):
+        PartIoU(CPP).update(maps[:2], gt_uids)
+    with pytest.raises(TypeError, match="^gt_uids: expected uint8"):
+        PartIoU(CPP).update(maps, gt_uids.float())
+
+
+def test_the_table_names_parts_and_classes():
+    table = score(gt="rrrwwcccpp", pred="rrrwccccp?").table()
+    assert "car-wheels" in table and "road" in table and "10 predicted pixels" in table
+
+
+# mIoU
+
+
+def test_mean_iou_by_hand():
+    pred, gt = torch.tensor([[3, 3, 7, 255]]), torch.tensor([[3, 7, 7, 7]])
+    result = MeanIoU(CATEGORIES).update(pred, gt).compute()
+    assert found(result.per_class[3]) == (0.5, 0.5, 1.0)
+    assert found(result.per_class[7]) == (1 / 3, 1.0, 1 / 3)
+    assert result.summary == {"mIoU": (0.5 + 1 / 3) / 2, "mAcc": (1 + 1 / 3) / 2, "n": 2}
+    assert "n/a" not in result.table() and "41.7" in result.table()
+
+
+def test_mean_iou_of_random_maps_as_the_oracle(device):
+    rng = np.random.default_rng(0)
+    for size in SIZES * 3:
+        pred, gt = rng.choice([*IDS, 255], (2, 3, *size))
+        metric = MeanIoU(CATEGORIES).to(device)
+        result = metric.update(*(torch.from_numpy(m).to(device) for m in (pred, gt))).compute()
+        pairs = [
+            (g, None if p == 255 else p)
+            for g, p in zip(gt.ravel().tolist(), pred.ravel().tolist())
+            if g != 255
+        ]
+        expect_as_oracle(result.per_class, pairs)
+        expected = mean_iou(pairs)
+        assert (result.summary["mIoU"], result.summary["n"]) == pytest.approx(expected, nan_ok=True)
+
+
+def test_mean_iou_as_torchmetrics():
+    classification = pytest.importorskip("torchmetrics.classification")
+    rng, num_classes = np.random.default_rng(0), 6
+    categories = [{"id": i, "name": str(i), "isthing": 0} for i in range(num_classes)]
+    pred, gt = (torch.from_numpy(rng.integers(0, num_classes, (2, 40, 30))) for _ in range(2))
+    gt[0, :3] = 255
+    options = {"num_classes": num_classes, "ignore_index": 255, "average": None}
+    rows = MeanIoU(categories).update(pred, gt).compute().per_class.values()
+    for kind, key in (("JaccardIndex", "IoU"), ("Precision", "precision"), ("Recall", "recall")):
+        expected = getattr(classification, f"Multiclass{kind}")(**options)(pred, gt).tolist()
+        assert [row[key] for row in rows] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("rules", ["coco", "torchmetrics", "deeplab2"])
+def test_mean_iou_from_the_joint_counts_of_pq(rules):
+    rng, pq = np.random.default_rng(0), PanopticQuality(CATEGORIES, rules=rules)
+    from_segments, from_maps = MeanIoU(CATEGORIES), MeanIoU(CATEGORIES)
+    for _ in range(20):
+        pred, target = as_tensors(pair_with_voids(rng, (9, 14)))
+        from_segments.add(pq.compare(pred, target))
+        from_maps.update(*(semantic(s) for s in (pred, target)))
+    assert torch.equal(from_segments.confusion, from_maps.confusion)
+    assert from_maps.confusion.sum() > 0
+
+
+def semantic(segments) -> torch.Tensor:
+    """Category ids of a panoptic map, void is 255."""
+    categories = torch.cat([torch.tensor([255]), segments.category_ids])
+    return categories[segments.panoptic_seg.long()]
+
+
+@pytest.mark.parametrize("name", ["cpp_default", "ppp_default", "remapped"])
+def test_mean_iou_from_the_joint_counts_of_part_pq(name):
+    spec, rng = SPECS[name], np.random.default_rng(0)
+    part_pq, part_iou, miou = PartPanopticQuality(spec), PartIoU(spec), MeanIoU(spec)
+    for _ in range(20):
+        maps = [torch.from_numpy(m) for m in pps_pair(rng, (9, 14), spec)]
+        part_iou.update(*maps)
+        miou.add(part_pq.compare(*maps))
+    assert torch.equal(miou.confusion, part_iou.class_confusion)
+    assert miou.compute().summary["mIoU"] == part_iou.compute().summary["mIoU"]
+
+
+def test_unknown_categories_are_counted_and_raised():
+    gt, pred = torch.tensor([[3, 4, 255]]), torch.tensor([[3, -1, 5000]])
+    metric = MeanIoU(CATEGORIES).update(pred, gt)
+    with pytest.raises(
+        ValueError, match="MeanIoU: .* 1 ground-truth pixels .*; 2 predicted pixels"
+    ):
+        metric.compute()
+    with pytest.raises(ValueError, match="1 ground-truth pixels"):
+        MeanIoU(CATEGORIES, validate=True).update(gt, gt)
+    MeanIoU(CATEGORIES, ignore_label=-1).update(pred[:, :2], gt[:, [0, 0]]).compute()
+    segments = [{"id": 1, "category_id": 3, "iscrowd": 0}]
+    images = as_tensors((*[np.ones((2, 2), int), segments] * 2,), None)
+    comparison = PanopticQuality(CATEGORIES[1:]).compare(*images)
+    broken = MeanIoU(CATEGORIES[1:])
+    broken.add(comparison)
+    with pytest.raises(ValueError, match="2 faults in the segments of a comparison"):
+        broken.compute()
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="^ignore_label: .*3"):
+        MeanIoU(CATEGORIES, ignore_label=3)
+    with pytest.raises(ValueError, match="^categories: expected ids below"):
+        MeanIoU([{"id": 1 << 30, "name": "far", "isthing": 0}])
+    with pytest.raises(ValueError, match="^gt: expected shape"):
+        MeanIoU(CATEGORIES).update(torch.zeros(2, 2).long(), torch.zeros(2, 3).long())
+    assert MeanIoU(EvalSpec.load("cpp_default")).class_ids == CPP.eval_sids

@@ -1,0 +1,129 @@
+"""The wheel and the sdist: what is in them, where it comes from, and that the wheel works."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaged import ROOT, build, setup_arguments
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+#: Every file of the wheel that is not Python -> where it comes from; all may be redistributed.
+ORIGIN = {
+    r"pps_torch/py\.typed": "made here, empty",
+    r"pps_torch/specs/(dataset|eval)_specs/(cpp|ppp)_\w+\.yaml": (
+        "class lists and ids of panoptic_parts and TAPPS (Apache-2.0), see the README's credits"
+    ),
+    r"pps_torch/pipelines/report/templates/\w+\.(html|css|js)": "made here",
+    r"pps_torch-[\d.]+\.dist-info/.*": "made by the build, with this project's LICENSE",
+}
+
+
+def has_wheel_builder() -> bool:
+    version = Version(importlib.metadata.version("setuptools"))
+    return version >= Version("70.1") or importlib.util.find_spec("wheel") is not None
+
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "pps_torch").is_dir(), reason="needs the sources of the package"
+)
+needs_wheel_builder = pytest.mark.skipif(
+    not has_wheel_builder(), reason="needs setuptools >= 70.1, or wheel"
+)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    return build("wheel", tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    return build("sdist", tmp_path_factory.mktemp("sdist"))
+
+
+def sources() -> set[str]:
+    """The files of the package that belong into every distribution."""
+    paths = (path.relative_to(ROOT) for path in (ROOT / "pps_torch").rglob("*.*") if path.is_file())
+    return {
+        str(path)
+        for path in paths
+        if path.suffix != ".pyc" and not any(part.startswith(".") for part in path.parts)
+    }
+
+
+@needs_wheel_builder
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    package = {name for name in names if ".dist-info/" not in name}
+    assert package == sources()
+
+
+@needs_wheel_builder
+def test_the_origin_of_all_data_in_the_wheel_is_known(wheel):
+    data = [name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".py")]
+    unknown = [name for name in data if not any(re.fullmatch(known, name) for known in ORIGIN)]
+    assert not unknown
+    unused = [known for known in ORIGIN if not any(re.fullmatch(known, name) for name in data)]
+    assert not unused
+
+
+def test_the_sdist_holds_the_sources_and_no_tests(sdist):
+    with tarfile.open(sdist) as archive:
+        files = [member.name.split("/", 1)[1] for member in archive if member.isfile()]
+    assert sources() | {"setup.py", "README.md", "LICENSE", "docs/index.md"} <= set(files)
+    assert not [name for name in files if name.startswith(("tests/", "tools/"))]
+
+
+@needs_wheel_builder
+def test_the_wheel_works_where_only_it_is(wheel, tmp_path):
+    """Its specs load and its command runs, and nothing comes from the checkout."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = (
+        "import pps_torch; from pps_torch import EvalSpec; print(pps_torch.__file__);"
+        "[EvalSpec.load(n) for n in ('cpp_default', 'cpp_grouped', 'ppp_default', 'ppp_107')];"
+        "from pps_torch.cli.main import main; main(['env'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(tmp_path / "site"))
+
+
+def test_no_tests_are_installed():
+    assert all(name.split(".")[0] == "pps_torch" for name in setup_arguments()["packages"])
+
+
+def test_all_is_every_extra_but_that_of_the_tests():
+    extras = setup_arguments()["extras_require"]
+    together = {
+        word for name, words in extras.items() if name not in ("all", "test") for word in words
+    }
+    assert set(extras["all"]) == together
+    for words in extras.values():
+        assert [Requirement(word) for word in words]
+
+
+def test_the_pages_name_extras_that_exist():
+    extras = setup_arguments()["extras_require"].keys()
+    texts = [
+        ROOT / "README.md",
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "pps_torch").rglob("*.py"),
+    ]
+    named = {
+        extra
+        for path in texts
+        for extra in re.findall(r"(?:pps_torch|\.)\[(\w+)\]\"", path.read_text(encoding="utf-8"))
+    }
+    assert named and named <= extras

@@ -1,0 +1,52 @@
+"""What users write: mypy checks it in strict mode (.ci/run), so the public names have types."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from typing_extensions import assert_type
+
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticQualityResult,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartPanopticQuality,
+    PPSMerger,
+    PPSPostProcessor,
+    decode_uids,
+    merge_panoptic,
+    merge_pps,
+)
+from pps_torch.visualization import colorize_pps
+
+
+def merge(sem_seg: Tensor, masks: Tensor, scores: Tensor, classes: Tensor) -> Tensor:
+    """Functions and tables."""
+    spec = assert_type(EvalSpec.load("cpp_default"), EvalSpec)
+    panoptic = merge_panoptic(sem_seg, masks, scores, classes, stuff_ids=spec.stuff)
+    assert_type(panoptic, PanopticSegmentation)
+    assert_type(panoptic.panoptic_seg, Tensor)
+    for info in panoptic.segments_info():
+        print(info["id"])
+    pps = assert_type(merge_pps(panoptic, sem_seg, spec), Tensor)
+    return assert_type(colorize_pps(pps, spec), Tensor)
+
+
+def modules(spec: EvalSpec, logits: Tensor) -> PPSMerger:
+    """Modules keep their own type."""
+    post_process = assert_type(PPSPostProcessor(spec).eval(), PPSPostProcessor)
+    print(post_process.semantic_ids.shape)
+    return PPSMerger(spec).to(logits.device)
+
+
+def evaluate(pred: PanopticSegmentation, target: PanopticTarget, uids: Tensor) -> float:
+    """Metrics and results."""
+    metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1}])
+    result = assert_type(metric.update(pred, target).sync().compute(), PanopticQualityResult)
+    print(result.table(), result.per_class[1]["tp"], result.as_dict()["summary"])
+    sids, _, _ = assert_type(decode_uids(uids), tuple[Tensor, Tensor, Tensor])
+    parts = PartPanopticQuality(EvalSpec.load("cpp_default"), capacity=64)
+    parts.update(torch.stack([sids, sids, sids]), uids).merge_state(parts)
+    return assert_type(parts.compute().summary["PartPQ"], float)

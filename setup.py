@@ -10,7 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pps_torch/version.py").rea
 
 REPORT = ["jinja2>=3.1"]
 HUGGINGFACE = ["transformers>=4.50", "scipy"]  # its Mask2Former and MaskFormer need scipy
-TORCHVISION = ["torchvision>=0.19"]
+TORCHVISION = ["torchvision>=0.21"]
 TORCHMETRICS = ["torchmetrics>=1.4"]
 # What Detectron2 itself needs; it is in no package index, the docs say how to install it.
 DETECTRON2 = [
@@ -43,7 +43,7 @@ setup(
     },
     python_requires=">=3.10",
     install_requires=[
-        "torch>=2.4",
+        "torch>=2.6",
         "numpy>=1.26",
         "pillow>=10.1",
         "pycocotools>=2.0.7",

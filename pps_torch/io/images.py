@@ -181,7 +181,7 @@ def _opened(
 ) -> Iterator[PIL.Image.Image]:
     """An image file; its mode and size are checked before its pixels are decoded."""
     try:
-        image = PIL.Image.open(path, formats=formats)
+        image = PIL.Image.open(str(path), formats=formats)  # Pillow 10 resolves a Path, and loops
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected an image, found no such file") from error
     except PIL.UnidentifiedImageError as error:

@@ -238,6 +238,11 @@ def many_images(dataset, count=300):
     edit_json(dataset.images_json, edit)
 
 
+def _hear_interrupts():
+    """A job in the background of a shell ignores them, and its children do, unless told so."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
@@ -250,7 +255,13 @@ def test_stopped_process_can_be_resumed(tmp_path, stop, exit_code):
 
     command = [sys.executable, "-m", "pps_torch.cli.main", *dataset.arguments(tool)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_interrupts,
+    )
     deadline = time.monotonic() + 60
     while len(list(dataset.output.rglob("*.png"))) < 5 and time.monotonic() < deadline:
         time.sleep(0.005)

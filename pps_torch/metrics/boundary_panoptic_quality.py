@@ -116,10 +116,15 @@ class BoundaryPanopticQuality(PanopticQuality):
 
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
-        self._refuse_after_sync("update")
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
-        matches, scores = comparison.boundaries
+        self._refuse_foreign(comparison)
+        matches, scores, dilation_ratio = comparison.boundaries
+        if dilation_ratio != self.dilation_ratio:
+            raise ValueError(
+                f"comparison: expected one with dilation_ratio {self.dilation_ratio}, "
+                f"got {dilation_ratio}"
+            )
         classes = comparison.gt_class, comparison.pred_class
         add_to_class_sums(self.boundary_sums, matches, scores, *classes, backend=self.backend)
         super().add(comparison)
@@ -168,7 +173,7 @@ class BoundaryPanopticQuality(PanopticQuality):
             masks.is_crowd,
             backend=self.backend,
         )
-        return masks._replace(boundaries=BoundaryComparison(matches, scores))
+        return masks._replace(boundaries=BoundaryComparison(matches, scores, self.dilation_ratio))
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

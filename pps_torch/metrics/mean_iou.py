@@ -14,7 +14,7 @@ from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.metrics.categories import checked_categories
 from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
 from pps_torch.metrics.report import percent, text_table, without_nan
-from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics.segment_metric import SegmentComparison, refuse_other_classes
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.ops.class_confusion import class_confusion
 from pps_torch.ops.label_pairs import LabelPairs
@@ -148,7 +148,7 @@ class MeanIoU(SumMetric):
             comparison: what the ``compare`` of a metric of the same classes returned.
 
         Raises:
-            ValueError: for bad ids, if ``validate`` is on.
+            ValueError: for a comparison of other classes; for bad ids, if ``validate`` is on.
             RuntimeError: if the state already holds all processes.
 
         Example:
@@ -164,6 +164,7 @@ class MeanIoU(SumMetric):
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
         self._refuse_after_sync("update")
+        refuse_other_classes(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
         faults = comparison.faults.sum()

@@ -84,7 +84,7 @@ class ModifiedPanopticQuality(PanopticQuality):
 
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
-        self._refuse_after_sync("update")
+        self._refuse_foreign(comparison)
         joint, matches, _, gt_class, pred_class, is_crowd = comparison[:6]
         add_overlap_ious(
             self.overlap_sums,

@@ -226,7 +226,15 @@ class PanopticQuality(SegmentMetric):
             1,
         )
         return SegmentComparison(
-            joint, matches, matches.iou, gt_class, pred_class, is_crowd, faults.flatten()
+            joint,
+            matches,
+            matches.iou,
+            gt_class,
+            pred_class,
+            is_crowd,
+            faults.flatten(),
+            self.class_ids,
+            self._fingerprint,
         )
 
 

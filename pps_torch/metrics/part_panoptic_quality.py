@@ -190,9 +190,9 @@ class PartPanopticQuality(SegmentMetric):
 
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
-        super().add(comparison)
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
+        super().add(comparison)
         self.unknown_pixels += comparison.parts.unknown_pixels
 
     def compute(self) -> PartPanopticQualityResult:
@@ -253,6 +253,8 @@ class PartPanopticQuality(SegmentMetric):
             pred_class,
             is_crowd,
             torch.cat([marks.faults, dropped]),
+            self.class_ids,
+            self._fingerprint,
             PartComparison(
                 gt_parts, pred_parts, gt_has_parts, gt.keys, pred.keys, marks.num_unknown
             ),

@@ -73,10 +73,12 @@ class BoundaryComparison(NamedTuple):
     Attributes:
         matches: what became of each segment by the rule of Boundary PQ.
         scores: ``(B, G)`` float64, the IoU that a match counts with.
+        dilation_ratio: width of the boundaries, a fraction of the image's diagonal.
     """
 
     matches: SegmentMatches
     scores: Tensor
+    dilation_ratio: float
 
 
 class SegmentComparison(NamedTuple):
@@ -89,6 +91,8 @@ class SegmentComparison(NamedTuple):
         gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64 class index, negative for none.
         is_crowd: ``(B, G)`` bool.
         faults: ``(F,)`` int64, what the rules do not cover, by the metric's ``fault_names``.
+        class_ids: what the class indices mean.
+        rules: by which rules the segments were compared, as a text.
         parts: what only PartPQ counts.
         boundaries: what only Boundary PQ counts.
     """
@@ -100,6 +104,8 @@ class SegmentComparison(NamedTuple):
     pred_class: Tensor
     is_crowd: Tensor
     faults: Tensor
+    class_ids: tuple[int, ...]
+    rules: str
     parts: PartComparison | None = None
     boundaries: BoundaryComparison | None = None
 
@@ -131,13 +137,23 @@ class SegmentMetric(SumMetric):
         """Counts a batch that the metric's own ``compare`` has compared.
 
         Raises:
-            ValueError: for bad ids, if ``validate`` is on.
+            ValueError: for a comparison of other classes or by other rules; for bad ids, if
+                ``validate`` is on.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._refuse_foreign(comparison)
         _, matches, scores, *classes = comparison[:5]
         add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
         self._add_faults(comparison.faults)
+
+    def _refuse_foreign(self, comparison: SegmentComparison) -> None:
+        self._refuse_after_sync("update")
+        refuse_other_classes(comparison, self.class_ids)
+        if comparison.rules != self._fingerprint:
+            raise ValueError(
+                f"comparison: expected one by the rules {self._fingerprint}, "
+                f"got one by {comparison.rules}"
+            )
 
     def class_counts(self) -> list[ClassCounts]:
         """The sums of each class, in class order; leaves the device.
@@ -147,6 +163,14 @@ class SegmentMetric(SumMetric):
         """
         self._raise_faults()
         return counts_of_sums(self.class_sums)
+
+
+def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
+    """Raises ValueError unless the class indices of a comparison mean ``class_ids``."""
+    if comparison.class_ids != class_ids:
+        raise ValueError(
+            f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
+        )
 
 
 def counts_of_sums(class_sums: Tensor) -> list[ClassCounts]:

@@ -47,6 +47,7 @@ class SumMetric(nn.Module):
         self.class_ids = tuple(class_ids)
         self.fault_names = tuple(fault_names)
         self._rules = rules
+        self._fingerprint = repr(rules)
         self._state_names: list[str] = []
         self._is_synced = False
         self._add_state("faults", len(self.fault_names))
@@ -62,9 +63,13 @@ class SumMetric(nn.Module):
         """Adds what another metric has counted for the same classes by the same rules.
 
         Raises:
-            ValueError: if it counts other classes, or maps ids otherwise.
+            ValueError: if it counts other classes, or maps ids otherwise, or is this one.
             RuntimeError: if one of the two already holds all processes.
         """
+        if other is self:
+            raise ValueError(
+                "other: expected another metric, got this one, which would count twice"
+            )
         if (
             type(self) is not type(other)
             or self.class_ids != other.class_ids

@@ -10,6 +10,7 @@ import shutil
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from triton_support import needs_triton
 
 import pps_torch
 from pps_torch import EvalSpec, PanopticTarget
@@ -25,7 +26,7 @@ class CountParts(torch.nn.Module):
 
     def __init__(self, backend="auto"):
         super().__init__()
-        self.metric = pps_torch.PartPanopticQuality(SPEC, backend=backend)
+        self.metric = pps_torch.PartPanopticQuality(SPEC, capacity=64, backend=backend)
 
     def forward(self, pps, gt_uids):
         self.metric.reset()
@@ -310,6 +311,7 @@ def test_compiles_to_code_with_the_same_result(case):
     assert_same(torch.compile(module, fullgraph=True)(*inputs), expected)
 
 
+@needs_triton
 @pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run on CUDA, not in the interpreter")
 @pytest.mark.parametrize(
     "case",

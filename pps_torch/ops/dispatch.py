@@ -14,8 +14,8 @@ BACKENDS = ("auto", "torch", "triton")
 ENVIRONMENT_VARIABLE = "PPS_TORCH_BACKEND"
 
 _DEFAULT = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
-# Triton 3.2, on which the kernels run, came with torch 2.6.
-_HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.__version__ >= (2, 6)
+# With older releases the kernels have not been tested.
+_HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.__version__ >= "2.11"
 _IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
@@ -55,7 +55,7 @@ def check_backend(backend: str) -> None:
 def _obstacle(reference: Tensor) -> str | None:
     """Why Triton cannot run where ``reference`` is."""
     if not _HAS_TRITON:
-        return "triton is not installed, or torch is older than 2.6"
+        return "triton is not installed, or torch is older than 2.11"
     if not reference.is_cuda and not _IS_INTERPRETED:
         return (
             f"the tensors are on {reference.device}, and Triton's interpreter is off "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import random
 import signal
 import subprocess
@@ -256,7 +257,9 @@ def test_torchrun(tmp_path, alone, kill):
     wait_for_files(dataset)
     os.kill(pid_of_rank(1, process.pid), signal.SIGKILL)
     _, messages = process.communicate(timeout=60)
-    assert process.returncode != 0 and messages.count("error: rank 1 (host ") == 1, messages
+    assert process.returncode != 0 and messages.count("error: rank 1 (host ") <= 1, messages
+    # The launcher names it too, and may end the other process before that one has said it.
+    assert re.search(r"error: rank 1 \(host |rank +: 1 ", messages), messages
 
 
 def pid_of_rank(rank: int, launcher: int) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from factories import BATCH_SHAPES, boxed_instances, draw, instances, queries
+from triton_support import needs_triton
 
 from merging.test_merge_pps import stack_segmentations
 from merging.test_modules import SPEC, heads
@@ -22,6 +23,7 @@ from pps_torch import (
 )
 from pps_torch.ops import dispatch
 
+pytestmark = needs_triton
 SIZE = (13, 11)
 SETTINGS = {"stuff_ids": [23, 7], "stuff_area_limit": 4, "overlap_threshold": 0.3}
 

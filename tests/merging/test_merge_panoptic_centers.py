@@ -16,6 +16,7 @@ import pytest
 import torch
 from factories import BATCH_SHAPES, SIZES, random_box
 from oracles.merge_centers import merge_panoptic_centers as slow_merge
+from triton_support import needs_triton
 
 from merging.compare import expect_segmentation, images_of
 from pps_torch import CenterPanopticMerger, decode_labels, merge_panoptic_centers
@@ -219,8 +220,8 @@ def test_one_graph_equal_to_eager_and_many_tiles_equal_to_one(monkeypatch, devic
             assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@needs_triton
 def test_both_backends_agree(device):
-    pytest.importorskip("triton")
     rng = np.random.default_rng(4)
     for _ in range(3):
         heads = [torch.from_numpy(a).to(device) for a in scene(rng, (9, 14), 4)]

@@ -14,8 +14,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
+from triton_support import REASON
 
 from pps_torch import BoxPanopticMerger, EvalSpec, PPSPostProcessor
+from pps_torch.ops import dispatch
 
 SPEC = EvalSpec.load("cpp_default")
 NUM, HEIGHT, WIDTH = 200, 2160, 3840
@@ -61,7 +63,8 @@ class NoKernel:
 @pytest.fixture
 def launchers_without_kernels(monkeypatch):
     """Launchers run as plain functions, so that what they allocate is seen."""
-    pytest.importorskip("triton", reason="needs triton")
+    if not dispatch._HAS_TRITON:
+        pytest.skip(REASON)
     from pps_torch.ops import (
         fill_stuff_triton,
         greedy_boxes_triton,

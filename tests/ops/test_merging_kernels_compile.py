@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from triton_support import needs_triton
 
 TESTS = Path(__file__).resolve().parents[1]
 FLOATS = ("*fp16", "*bf16", "*fp32", "*fp64")
@@ -130,9 +131,9 @@ OPERATIONS = [
 ]
 
 
+@needs_triton
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 def test_compiles(operation):
-    pytest.importorskip("triton", reason="needs triton")
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
     command = [sys.executable, __file__, operation.__name__]

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from triton_support import REASON
 
-# Triton 3.0's interpreter reads no annotations that are strings, and knows no 1-bit integers.
-pytest.importorskip("triton", minversion="3.2")
+from pps_torch.ops import dispatch
+
+if not dispatch._HAS_TRITON:
+    pytest.skip(REASON, allow_module_level=True)
 
 #: Kernels run on CUDA if there is any, else on the CPU in Triton's interpreter.
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,8 @@
+"""Where the Triton kernels can be tested: the same releases on which the package uses them."""
+
+import pytest
+
+from pps_torch.ops import dispatch
+
+REASON = "needs Triton and torch 2.11, the oldest on which the kernels are tested"
+needs_triton = pytest.mark.skipif(not dispatch._HAS_TRITON, reason=REASON)

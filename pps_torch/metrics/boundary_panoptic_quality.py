@@ -20,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.report import percent, text_table
 from pps_torch.metrics.segment_metric import (
@@ -137,9 +138,8 @@ class BoundaryPanopticQuality(PanopticQuality):
         """
         result = super().compute()
         counts = dict(zip(result.per_class, counts_of_sums(self.boundary_sums)))
-        groups = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
         summary = {}
-        for name, kinds in groups.items():
+        for name, kinds in GROUPS.items():
             members = [
                 counts[category_id]
                 for category_id, row in result.per_class.items()

@@ -7,6 +7,9 @@ from typing import Any
 
 from pps_torch.specs import EvalSpec
 
+#: The groups of classes that have a mean, by the values of ``isthing`` in them.
+GROUPS = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
+
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
     """Category dicts with ``id``, ``name`` and ``isthing``, each id once.

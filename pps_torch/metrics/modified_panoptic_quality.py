@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_table
 from pps_torch.metrics.report import mean_of_present, percent, text_table
@@ -108,9 +109,8 @@ class ModifiedPanopticQuality(PanopticQuality):
                 result.per_class.items(), self.overlap_sums.tolist()
             )
         }
-        groups = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
         summary = {}
-        for name, kinds in groups.items():
+        for name, kinds in GROUPS.items():
             members = [row for row in per_class.values() if row["isthing"] in kinds]
             mean, n = mean_of_present((row["PQ_dagger"], _is_present(row)) for row in members)
             summary[name] = {**result.summary[name], "PQ_dagger": mean, "n_dagger": n}

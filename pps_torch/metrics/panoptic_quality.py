@@ -28,7 +28,7 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_shape,
 )
-from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.categories import GROUPS, checked_categories
 from pps_torch.metrics.panoptic_rules import (
     PanopticRules,
     find_rules,
@@ -181,9 +181,8 @@ class PanopticQuality(SegmentMetric):
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
         """
         counts = self.class_counts()
-        groups = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
         summary = {}
-        for name, kinds in groups.items():
+        for name, kinds in GROUPS.items():
             members = [
                 c for c, category in zip(counts, self.categories) if category["isthing"] in kinds
             ]

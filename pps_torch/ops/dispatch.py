@@ -37,8 +37,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
     """
     if backend == "auto":
         backend = _DEFAULT
-    if backend not in BACKENDS:
-        raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+    check_backend(backend)
     if backend == "auto":
         return reference.is_cuda and _HAS_TRITON and not _is_exporting()
     if backend == "triton" and (obstacle := _obstacle(reference)) is not None:

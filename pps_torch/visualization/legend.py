@@ -47,7 +47,7 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
             spec.scene_labels[sid],
             class_colors[sid],
             tuple(
-                LegendEntry(_part_name(spec, sid, pid), color)
+                LegendEntry(part_name(spec, sid, pid), color)
                 for part_sid, pid, color in present
                 if part_sid == sid and pid
             ),
@@ -176,7 +176,7 @@ def _pad(page: Tensor, height: int) -> Tensor:
     return padded
 
 
-def _part_name(spec: EvalSpec, sid: int, pid: int) -> str:
+def part_name(spec: EvalSpec, sid: int, pid: int) -> str:
     """The label of a part without its class: "car-license_plate" is "license plate"."""
     label = spec.part_labels.get(spec.eval_sid_pid_to_flat[sid, pid], f"part {pid}")
     return label.removeprefix(f"{spec.scene_labels[sid]}-").replace("_", " ")

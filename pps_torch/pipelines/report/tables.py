@@ -25,6 +25,7 @@ from pps_torch.metrics.segment_metric import mean_qualities
 from pps_torch.pipelines.results import ResultFile
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.specs import EvalSpec
+from pps_torch.visualization.legend import part_name
 
 _VERSION = 1
 _SUFFIX = "_tables.json"
@@ -64,7 +65,7 @@ class ClassInfo:
                 bool(category["isthing"]),
                 tuple(category["color"]),
                 {
-                    pid: _part_name(spec, category["id"], pid)
+                    pid: part_name(spec, category["id"], pid)
                     for pid in spec.part_pids.get(category["id"], ())
                 },
             )
@@ -270,12 +271,6 @@ def _absolute(value: Path | str | None) -> str | None:
     if not value:
         return None
     return str(Path(value).resolve()) if Path(value).exists() else str(value)
-
-
-def _part_name(spec: EvalSpec, sid: int, pid: int) -> str:
-    """The label of a part without its class: "car-license_plate" is "license plate"."""
-    label = spec.part_labels.get(spec.eval_sid_pid_to_flat[sid, pid], f"part {pid}")
-    return label.removeprefix(f"{spec.scene_labels[sid]}-").replace("_", " ")
 
 
 def _color(color: Sequence[int] | None) -> tuple[int, int, int] | None:

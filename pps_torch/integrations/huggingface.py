@@ -59,6 +59,7 @@ def merge_outputs(
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> PanopticSegmentation:
     """Merges a batch of images of one size, without padding; runs in the graph.
 
@@ -66,7 +67,7 @@ def merge_outputs(
         outputs: what the model returned.
         thing_ids: the model's label ids of things.
         out_size: ``(H, W)`` of the maps. Default: the size of the mask logits.
-        object_mask_threshold, min_kept_fraction, validate: as in
+        object_mask_threshold, min_kept_fraction, validate, backend: as in
             :func:`pps_torch.merge_panoptic_queries`.
 
     Returns:
@@ -92,6 +93,7 @@ def merge_outputs(
         min_kept_fraction=min_kept_fraction,
         out_size=out_size,
         validate=validate,
+        backend=backend,
     )
 
 
@@ -105,11 +107,12 @@ def merge_outputs_per_image(
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
     validate: bool | None = None,
+    backend: str = "auto",
 ) -> list[PanopticSegmentation]:
     """Merges a batch of images of different sizes, one after the other.
 
     Args:
-        outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate: as in
+        outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate, backend: as in
             :func:`merge_outputs`.
         target_sizes: ``(H, W)`` of each image's map. Default: the size of the mask logits, or of
             the image in the batch.
@@ -143,6 +146,7 @@ def merge_outputs_per_image(
                 min_kept_fraction=min_kept_fraction,
                 out_size=None if target_sizes is None else target_sizes[index],
                 validate=validate,
+                backend=backend,
             )
         )
     return merged
@@ -156,6 +160,8 @@ def post_process_panoptic_segmentation(
     target_sizes: Sequence[tuple[int, int]] | None = None,
     image_sizes: Sequence[tuple[int, int]] | None = None,
     padded_size: tuple[int, int] | None = None,
+    *,
+    backend: str = "auto",
 ) -> list[dict[str, Any]]:
     """In place of an image processor's method of this name: its arguments, its result, unique ids.
 
@@ -164,7 +170,7 @@ def post_process_panoptic_segmentation(
         threshold: class probability that a query must exceed.
         overlap_mask_area_threshold: fraction of its mask that a query must win.
         label_ids_to_fuse: label ids of stuff.
-        target_sizes, image_sizes, padded_size: as in :func:`merge_outputs_per_image`.
+        target_sizes, image_sizes, padded_size, backend: as in :func:`merge_outputs_per_image`.
 
     Returns:
         for each image ``{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
@@ -196,6 +202,7 @@ def post_process_panoptic_segmentation(
         padded_size=padded_size,
         object_mask_threshold=threshold,
         min_kept_fraction=overlap_mask_area_threshold,
+        backend=backend,
     )
     return [as_transformers_result(segmentation) for segmentation in segmentations]
 

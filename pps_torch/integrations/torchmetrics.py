@@ -23,6 +23,7 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics import (
     PanopticQuality,
     PanopticQualityResult,
+    PanopticRules,
     PartPanopticQuality,
     PartPanopticQualityResult,
 )
@@ -49,16 +50,14 @@ class _SegmentMetric(Metric):
         super().__init__(**kwargs)
         self.key = key
         self.result = None
-        self._sums = tuple(metric.state_dict())
+        self._sums = tuple(metric._state_names)
         for name in self._sums:
             buffer = getattr(metric, name)
             self.add_state(name, torch.zeros_like(buffer), dist_reduce_fx="sum")
             # The states of this metric are saved, or not, as torchmetrics has it; not these.
             metric.register_buffer(name, buffer, persistent=False)
         # A MetricCollection updates only one of the metrics whose states are equal.
-        rules = repr((type(metric).__name__, metric.class_ids, metric._rules))
-        rules = list(hashlib.sha256(rules.encode()).digest())
-        self.add_state("rules", torch.tensor(rules), dist_reduce_fx="max")
+        self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
         self.metric = metric
         if key is not None and key not in self._values():
             raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
@@ -79,9 +78,11 @@ class _SegmentMetric(Metric):
 
     def _count(self, *inputs: Any) -> None:
         self._lend_sums()
-        self.metric.update(*inputs)
-        for name in self._sums:
-            setattr(self, name, getattr(self.metric, name))
+        try:
+            self.metric.update(*inputs)
+        finally:  # what ``validate`` raises for is counted
+            for name in self._sums:
+                setattr(self, name, getattr(self.metric, name))
 
     def _lend_sums(self) -> None:
         """Gives copies of the states to the metric, which counts in place."""
@@ -93,6 +94,17 @@ class _SegmentMetric(Metric):
         raise NotImplementedError
 
 
+def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
+    """``(32,)`` int64 that tells metrics apart which count otherwise, or raise where others don't.
+
+    The backend does not matter: all give the same bits.
+    """
+    capacity = metric.capacity if isinstance(metric, PartPanopticQuality) else None
+    settings = (metric.class_ids, metric._rules, capacity, metric.validate)
+    text = repr((type(metric).__name__, settings))
+    return torch.tensor(list(hashlib.sha256(text.encode()).digest()))
+
+
 class PanopticQualityMetric(_SegmentMetric):
     """:class:`pps_torch.PanopticQuality` as a torchmetrics metric.
 
@@ -101,12 +113,13 @@ class PanopticQualityMetric(_SegmentMetric):
 
     Args:
         categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
+        rules, validate, backend: as in :class:`pps_torch.PanopticQuality`.
         key: one of the names, where ``compute()`` shall give one scalar, as Lightning's
             ``self.log`` needs it.
         kwargs: torchmetrics' own, such as ``sync_on_compute``.
 
     Raises:
-        ValueError: for bad categories or another key.
+        ValueError: for bad categories, other rules, another backend or another key.
 
     Example:
         >>> import torch
@@ -128,10 +141,14 @@ class PanopticQualityMetric(_SegmentMetric):
         self,
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
+        rules: str | PanopticRules = "coco",
+        validate: bool = False,
+        backend: str = "auto",
         key: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(PanopticQuality(categories), key, **kwargs)
+        metric = PanopticQuality(categories, rules=rules, validate=validate, backend=backend)
+        super().__init__(metric, key, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
         """Counts a batch of images, see :meth:`pps_torch.PanopticQuality.update`."""
@@ -155,11 +172,11 @@ class PartPanopticQualityMetric(_SegmentMetric):
 
     Args:
         spec: the :class:`EvalSpec`.
-        capacity: highest instance id, and the most segments of an image.
+        capacity, validate, backend: as in :class:`pps_torch.PartPanopticQuality`.
         key, kwargs: as in :class:`PanopticQualityMetric`.
 
     Raises:
-        ValueError: for another key.
+        ValueError: for a bad capacity, another backend or another key.
 
     Example:
         >>> import torch
@@ -175,9 +192,17 @@ class PartPanopticQualityMetric(_SegmentMetric):
     metric: PartPanopticQuality
 
     def __init__(
-        self, spec: EvalSpec, *, capacity: int = 1024, key: str | None = None, **kwargs: Any
+        self,
+        spec: EvalSpec,
+        *,
+        capacity: int = 1024,
+        validate: bool = False,
+        backend: str = "auto",
+        key: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(PartPanopticQuality(spec, capacity=capacity), key, **kwargs)
+        metric = PartPanopticQuality(spec, capacity=capacity, validate=validate, backend=backend)
+        super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
         """Counts a batch of images, see :meth:`pps_torch.PartPanopticQuality.update`."""

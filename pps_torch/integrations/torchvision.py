@@ -34,11 +34,12 @@ class MaskRCNNPostProcessor(nn.Module):
             Default: ``spec.eval_sids``.
         part_ids: flat part id that each part channel means. Default: 0 (background), then the
             spec's flat ids in rising order.
-        mask_threshold, score_threshold, overlap_threshold, stuff_area_limit: as in
+        mask_threshold, score_threshold, overlap_threshold, stuff_area_limit, backend: as in
             :func:`pps_torch.merge_panoptic_boxes`.
 
     Raises:
-        ValueError: for an id that the spec does not have.
+        ValueError: for an id that the spec does not have, or another backend.
+        RuntimeError: at a call that the backend ``"triton"`` cannot run.
 
     Example:
         >>> from torchvision.models.detection import maskrcnn_resnet50_fpn
@@ -69,6 +70,7 @@ class MaskRCNNPostProcessor(nn.Module):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         flat_ids = {0, *spec.eval_sid_pid_to_flat.values()}
@@ -92,13 +94,14 @@ class MaskRCNNPostProcessor(nn.Module):
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,
             "stuff_area_limit": stuff_area_limit,
+            "validate": False,
+            "backend": backend,
         }
-        self.merge_masks = PanopticMerger(spec.stuff, validate=False, **settings)
-        self.merge_boxes = BoxPanopticMerger(
-            spec.stuff, mask_threshold=mask_threshold, validate=False, **settings
-        )
-        self.merge_pps = PPSMerger(spec)
+        self.merge_masks = PanopticMerger(spec.stuff, **settings)
+        self.merge_boxes = BoxPanopticMerger(spec.stuff, mask_threshold=mask_threshold, **settings)
+        self.merge_pps = PPSMerger(spec, backend=backend)
         self.mask_threshold = mask_threshold
+        self.backend = backend
 
     def forward(
         self,
@@ -137,8 +140,8 @@ class MaskRCNNPostProcessor(nn.Module):
             check_floating(name, logits)
             channels = len(self.semantic_ids if name == "sem_seg_logits" else self.part_ids)
             check_shape(name, logits, (len(masks), channels, *logits.shape[-2:]))
-        sem_seg = upsampled_ids(sem_seg_logits, self.semantic_ids, size)
-        part_seg = upsampled_ids(part_logits, self.part_ids, size)
+        sem_seg = upsampled_ids(sem_seg_logits, self.semantic_ids, size, self.backend)
+        part_seg = upsampled_ids(part_logits, self.part_ids, size, self.backend)
         classes = self._classes(labels)
         if tuple(masks.shape[-2:]) == size:
             masks = masks >= self.mask_threshold

@@ -25,8 +25,9 @@ VERDICTS = ("tp", "fp", "fn", "crowd", "ignored")
 class SegmentRecord(NamedTuple):
     """One segment of one image.
 
-    A match is two records, one of each map, with the same IoUs. So sums of a class run over the
-    ground truth for TP and FN, and over the predictions for FP.
+    A match is two records, one of each map, with the same ``iou`` and ``part_iou``; only that of
+    the ground truth has ``part_ious``. So sums of a class run over the ground truth for TP, FN and
+    the parts, and over the predictions for FP.
 
     Attributes:
         is_gt: whether it is of the ground truth.
@@ -39,8 +40,9 @@ class SegmentRecord(NamedTuple):
         iou: mask IoU with the match, void and all by the metric's rule; None without a match.
         part_iou: what the match counts with in PartPQ: the mean of ``part_ious``, or ``iou`` for
             a class without parts; None without a match, and for PQ.
-        part_ious: IoU of each part label that is present in the match or in the segment, 0 is
-            background; empty without a match, for classes without parts, and for PQ.
+        part_ious: of a ground-truth segment, the IoU of each part label that is present in it or
+            in its match, 0 is background; empty for predictions, without a match, for classes
+            without parts, and for PQ.
         taken_for: class of the segment of the other map that covers most of its pixels (the
             first one of several); None where most of them, or none at all, lie on void.
         taken_share: fraction of the segment's pixels that this segment, or void, covers.

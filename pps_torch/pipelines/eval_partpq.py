@@ -18,6 +18,7 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
     record_segments,
 )
+from pps_torch.metrics.whole_segments import whole_segments
 from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
@@ -47,7 +48,7 @@ def eval_partpq(
         save_dir: gets ``<spec name>_results.json``.
         tables: it also gets ``<spec name>_segments.csv``, ``<spec name>_images.csv`` and
             ``<spec name>_tables.json``, which ``report`` reads: what became of each segment, see
-            :class:`pps_torch.metrics.SegmentRecord`.
+            :class:`pps_torch.metrics.SegmentRecord`, and the counts of PQ of the same maps.
 
     Raises:
         InputError, SpecError: names the file and image, what was expected and what was found.
@@ -59,6 +60,7 @@ def eval_partpq(
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
     metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
+    whole = WorkerMetrics(lambda: PartPanopticQuality(whole_segments(spec)).to(device))
     unknown_sids = UnknownIds.of_scene_classes("the predicted scene classes", spec)
     known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
     unknown_pids = UnknownIds(
@@ -76,8 +78,11 @@ def eval_partpq(
         unknown_before = int(metric.unknown_pixels)
         with naming(f"image {image.id} ({gt_file}, {pred_file})"):
             maps = _to(pps, device), _to(uids, device)
-            records = record_segments(metric, *maps) if tables else []
-            if not tables:
+            if tables:
+                records = record_segments(metric, *maps)
+                whole.mine().update(*maps)
+            else:
+                records = []
                 metric.update(*maps)
         has_unknown = int(metric.unknown_pixels) > unknown_before
         of_sids = unknown_sids.examine(pps[0]) if has_unknown else None
@@ -90,11 +95,12 @@ def eval_partpq(
         unknown_pids.add(evaluated.unknown_pids)
         recorded.add(evaluated.records)
     result = options.processes.add_up(metrics.merged()).compute()
-    result_file.save(_as_reference(result))
+    result_file.save(as_reference(result))
     if table_files is not None:
         inputs = {"eval_spec": eval_spec, "gt_dir": gt_dir, "pred_dir": pred_dir}
         classes = ClassInfo.of_spec(spec)
-        table_files.save("PartPQ", inputs, classes, result, images.ids, recorded)
+        pq = options.processes.add_up(whole.merged()).compute()
+        table_files.save("PartPQ", inputs, classes, result, images.ids, recorded, pq)
     for unknown in (unknown_sids, unknown_pids):
         unknown.collect(options.processes)
         if warning := unknown.warning():
@@ -114,7 +120,7 @@ def _to(ids: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(ids).to(device)
 
 
-def _as_reference(result: PartPanopticQualityResult) -> list[Any]:
+def as_reference(result: PartPanopticQualityResult) -> list[Any]:
     """panoptic_parts' structure: averages, then classes, here each under its id and its name."""
     content = result.as_dict()
     summary = content["summary"]

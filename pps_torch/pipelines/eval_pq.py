@@ -79,20 +79,20 @@ def eval_pq(
     for of_image in options.map_images(evaluate_image, image_ids, "evaluating"):
         recorded.add(of_image)
     result = options.processes.add_up(metrics.merged()).compute()
-    result_file.save(_as_reference(result))
+    result_file.save(as_reference(result))
     if table_files is not None:
         inputs = {
             "gt_json_file": gt_json_file,
             "pred_json_file": pred_json_file,
-            "gt_folder": gt.annotations[image_ids[0]].png.parent,
-            "pred_folder": predictions[image_ids[0]].png.parent,
+            "gt_folder": gt_folder or gt.path.with_suffix(""),
+            "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
         }
         classes = ClassInfo.of_categories(gt.categories)
         table_files.save("PQ", inputs, classes, result, image_ids, recorded)
     return result
 
 
-def _as_reference(result: PanopticQualityResult) -> dict[str, Any]:
+def as_reference(result: PanopticQualityResult) -> dict[str, Any]:
     """panopticapi's structure and names."""
     content = result.as_dict()
     averages = {

@@ -60,7 +60,7 @@ def _a_street() -> dict[str, object]:
 
 
 def _a_detectron2_project() -> dict[str, object]:
-    """The configuration of a small Panoptic FPN, and a registered data set of panoptic files."""
+    """A configuration of Panoptic FPN, a registered data set, its images and a model's outputs."""
     from detectron2.data import MetadataCatalog
     from golden import cases
     from integrations.detectron2.models import small_config
@@ -80,7 +80,13 @@ def _a_detectron2_project() -> dict[str, object]:
     cfg = small_config("PanopticFPN")
     for keys in (cfg.MODEL, cfg.TEST):
         keys.pop("PPS", None)
-    return {"cfg": cfg, "name": name}
+    annotations = cases.read_json(folder / "gt.json")["annotations"]
+    outputs = [
+        {"panoptic_seg": (torch.from_numpy(ids).int(), segments_info)}
+        for ids, segments_info, _, _ in cases.pq_images()
+    ]
+    inputs = [{"image_id": annotation["image_id"]} for annotation in annotations]
+    return {"cfg": cfg, "name": name, "inputs": inputs, "outputs": outputs}
 
 
 _GIVEN = {

@@ -47,6 +47,7 @@ def expect_consistent(record, gt_map, pred_map):
             assert (partner.iou, partner.part_iou) == (segment.iou, segment.part_iou)
             assert segment.taken_for == segment.class_id or not segment.is_gt
         if segment.part_ious:
+            assert segment.is_gt, "sums over parts count a match once"
             mean = sum(segment.part_ious.values()) / len(segment.part_ious)
             assert segment.part_iou == pytest.approx(mean, abs=1e-15)
         assert 0 < segment.taken_share <= 1

@@ -193,7 +193,7 @@ def test_confusion_shows_the_most_confused_classes():
     counts = np.zeros((num_classes, num_classes + 1), np.int64)
     np.fill_diagonal(counts, 100)
     counts[39, 38], counts[2, num_classes] = 25, 50
-    tables = Tables("PQ", "pq", {}, classes, {}, counts, {})
+    tables = Tables("PQ", "pq", {}, classes, {}, counts, {}, {})
     confusion = summary.pixel_confusion(tables)
     assert len(confusion.rows) == summary.MOST_CONFUSED_CLASSES and confusion.num_hidden == 8
     assert [(m.gt.id, m.pred and m.pred.id, m.count) for m in confusion.mix_ups] == [
@@ -213,7 +213,7 @@ def test_segment_confusion_counts_what_covers_most():
         base._replace(taken_for=None),
         base._replace(class_id=7),
     ]
-    tables = Tables("PQ", "pq", {}, classes, {}, np.zeros((2, 3), np.int64), {"a": segments})
+    tables = Tables("PQ", "pq", {}, classes, {}, np.zeros((2, 3), np.int64), {"a": segments}, {})
     rows = summary.segment_confusion(tables).rows
     assert [[cell.count for cell in row.cells] for row in rows] == [[0, 1, 1], [0, 1, 0]]
 

@@ -7,14 +7,19 @@ import json
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from report_scene import CAR, OPTIONS, PERSON, ReportScene
+import torch
+from PIL import Image
+from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
-from pps_torch.metrics import counts_by_class
+from pps_torch.metrics import PartPanopticQuality, counts_by_class
+from pps_torch.metrics.whole_segments import whole_segments
 from pps_torch.pipelines.demo_dataset import DemoFolders, write_dataset
 from pps_torch.pipelines.eval_pq import eval_pq
+from pps_torch.pipelines.report.summary import class_rows, group_rows
 from pps_torch.pipelines.report.tables import Tables
 from pps_torch.specs import EvalSpec
 
@@ -89,6 +94,40 @@ def test_tables_come_back_as_they_were(scene):
     assert tables.confused_pixels[place[CAR], place[PERSON]] == 200
     # Rows hold all ground truth but the crowd (150) and void (4 columns of 40).
     assert tables.confused_pixels.sum() == 2 * 40 * 80 - 150 - 4 * 40
+
+
+def test_pq_of_a_part_aware_evaluation_is_pq(scene):
+    """Car 3 has no part labels: crowd for PartPQ, found for PQ."""
+    uids, pps = scene.wrong()
+    uids[5:15, 10:30] = CAR * 1000 + 3
+    pps[:, 5:15, 10:30] = np.array([CAR, 9, 1])[:, None, None]
+    Image.fromarray(uids.astype(np.int32)).save(scene.gt / "b_2_gt.tif")
+    Image.fromarray(pps.transpose(1, 2, 0).astype(np.uint8)).save(scene.pred / "b_2.png")
+    scene.evaluate()
+    tables = Tables.load(scene.save_dir)
+    # Of PartPQ car 1 is found, with an IoU of its parts of 1 / 2, and car 2 is missed.
+    part_pq, pq = (counts[CAR] for counts in tables.class_counts().values())
+    assert (tuple(part_pq), tuple(pq)) == ((0.5, 1, 0, 1), (2.0, 2, 0, 1))
+    cars = next(row for row in class_rows(tables) if row.info.id == CAR)
+    assert (cars.qualities["PartRQ"], cars.qualities["RQ"]) == (1 / 1.5, 2 / 2.5)
+    assert (cars.tp, cars.fp, cars.fn) == (1, 0, 1)
+    whole = PartPanopticQuality(whole_segments(EvalSpec.load("cpp_default")))
+    for gt, pred in (scene.right(), (uids, pps)):
+        whole.update(torch.from_numpy(pred), torch.from_numpy(gt))
+    found = {row["label"]: row for row in group_rows(tables)}["All classes"]
+    assert found["PQ"] == whole.compute().summary["PartPQ"]
+
+
+def test_a_class_that_only_pq_counts_has_no_part_pq(scene):
+    uids, pps = scene.right()
+    uids[5:15, 10:30] = CAR * 1000 + 3
+    Image.fromarray(uids.astype(np.int32)).save(scene.gt / "a_1_gt.tif")
+    images = json.loads(scene.images_json.read_text())["images"]
+    scene.images_json.write_text(json.dumps({"images": images[:1]}))
+    scene.evaluate()
+    rows = {row.info.id: row for row in class_rows(Tables.load(scene.save_dir))}
+    assert rows[CAR].qualities == {"PQ": 0, "SQ": 0, "RQ": 0} and rows[CAR].fn == 0
+    assert list(rows[ROAD].qualities) == ["PartPQ", "PartSQ", "PartRQ", "PQ", "SQ", "RQ"]
 
 
 def test_any_number_of_workers_writes_the_same(scene):

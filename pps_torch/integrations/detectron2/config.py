@@ -68,8 +68,11 @@ def add_pps_config(cfg: CfgNode) -> None:
     cfg.MODEL.PPS.BASELINE.PART_CONFIG = ""
     cfg.MODEL.PPS.BASELINE.PART_WEIGHTS = ""
 
-    # Evaluation by PPSEvalHook while training runs.
+    # Evaluation, after training and by PPSEvalHook while it runs.
     cfg.TEST.PPS = CfgNode()
+    # Whether an evaluation leaves its tables and predicted maps beside its result, which
+    # `pps-torch report` makes a page of. It then takes some time longer.
+    cfg.TEST.PPS.TABLES = False
     # Iterations from one evaluation to the next; 0: none.
     cfg.TEST.PPS.PERIOD = 0
     # How many images of each test set, the same ones each time; 0: all.

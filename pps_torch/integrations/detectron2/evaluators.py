@@ -1,8 +1,12 @@
-"""Evaluators for Detectron2: PQ as ``COCOPanopticEvaluator`` reports it, and PartPQ."""
+"""Evaluators for Detectron2: PQ as ``COCOPanopticEvaluator`` reports it, and PartPQ.
+
+Both can leave what ``eval_pq`` and ``eval_partpq --tables`` leave, and the evaluated maps.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,23 +23,38 @@ from pps_torch.formats import PanopticTarget
 from pps_torch.integrations.detectron2.image_counts import ImageCounts
 from pps_torch.integrations.detectron2.panoptic_outputs import CategoryIds, read_panoptic_output
 from pps_torch.integrations.detectron2.read_ahead import ReadAhead
-from pps_torch.integrations.detectron2.scores import panoptic_scores, part_scores, whole_segments
-from pps_torch.io.atomic import make_folder
+from pps_torch.integrations.detectron2.recorded_images import (
+    RecordedImage,
+    RecordedShare,
+    check_fits_png,
+    coco_id,
+    without_empty_segments,
+)
+from pps_torch.integrations.detectron2.scores import panoptic_scores, part_scores
+from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
-from pps_torch.metrics import PanopticQuality, PartPanopticQuality
+from pps_torch.metrics import PanopticQuality, PartPanopticQuality, record_segments
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.pipelines.run_options import naming
+from pps_torch.metrics.whole_segments import whole_segments
+from pps_torch.pipelines import eval_partpq, eval_pq
+from pps_torch.pipelines.report.tables import ClassInfo, TableFiles
+from pps_torch.pipelines.results import ResultFile
+from pps_torch.pipelines.run_options import RunOptions, naming
 from pps_torch.specs import EvalSpec
 
 logger = logging.getLogger(__name__)
 
+_OPTIONS = RunOptions(overwrite=True, quiet=True)  # of the files; Detectron2's replace theirs too
+
 
 class _ImageByImageEvaluator(DatasetEvaluator):
     """What both evaluators share: images by id, each counted once; one all_reduce at the end."""
+
+    _map_folder: str
 
     def __init__(
         self,
@@ -43,9 +62,14 @@ class _ImageByImageEvaluator(DatasetEvaluator):
         image_ids: Sequence[Any],
         metrics: Sequence[SegmentMetric],
         output_dir: str | None,
+        tables: bool,
     ) -> None:
+        if tables and output_dir is None:
+            raise InputError("tables: expected output_dir, the folder that they go to, found None")
         self._name = dataset_name
+        self._has_tables = tables
         self._output_dir = output_dir
+        self._maps = Path(output_dir or "", self._map_folder)
         self._metrics = list(metrics)
         self._image_ids = [normalise_id(image_id) for image_id in image_ids]
         self._index = {image_id: index for index, image_id in enumerate(self._image_ids)}
@@ -59,6 +83,7 @@ class _ImageByImageEvaluator(DatasetEvaluator):
         for metric in self._metrics:
             metric.reset()
         self._counts = ImageCounts(len(self._image_ids), self._metrics)
+        self._recorded: dict[int, RecordedImage] = {}
         self._targets.close()
 
     def process(self, inputs: Sequence[dict[str, Any]], outputs: Sequence[dict[str, Any]]) -> None:
@@ -92,6 +117,8 @@ class _ImageByImageEvaluator(DatasetEvaluator):
             raise InputError(f"{self._name}: {where}{of_image}") from error
         if comm.is_main_process():
             logger.info(f"{self._name}: {num_seen} of {len(self._image_ids)} images\n{table}")
+        if self._has_tables:
+            self._save_tables()
         return results
 
     def _find(self, image_id: Any) -> int:
@@ -109,6 +136,28 @@ class _ImageByImageEvaluator(DatasetEvaluator):
         if self._output_dir is not None and comm.is_main_process():
             make_folder(Path(self._output_dir))
             save_json(Path(self._output_dir) / file_name, content, indent=1)
+
+    def _save_tables(self) -> None:
+        """Each process writes the maps of the images that it counted, the first one the rest."""
+        here = self._counts.counted_here()
+        images = {index: image for index, image in self._recorded.items() if index in here}
+        shares = comm.gather(RecordedShare.of_images(images, len(self._metrics[0].class_ids)))
+        make_folder(self._maps)
+        for index, image in images.items():
+            path = self._map_file(index)
+            make_folder(path.parent)
+            write_file(path, image.png)
+        if comm.is_main_process():
+            self._write_tables(RecordedShare.added_up(shares))
+
+    def _map_file(self, index: int) -> Path:
+        return self._maps / f"{self._image_ids[index]}.png"
+
+    def _ids(self, share: RecordedShare) -> list[str]:
+        return [self._image_ids[index] for index in share.segments]
+
+    def _write_tables(self, share: RecordedShare) -> None:
+        raise NotImplementedError
 
     def _read_target(self, index: int) -> Any:
         raise NotImplementedError
@@ -134,9 +183,13 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
     Args:
         dataset_name: a registered data set.
         output_dir: gets ``panoptic_quality.json``, the result with every class.
+        tables: ``output_dir`` also gets the maps that were evaluated, as ``panoptic.json`` and
+            PNGs in ``panoptic``, and the files that ``eval_pq --save_dir --tables`` writes about
+            them; ``pps-torch report`` makes a page of it. Each process keeps the PNGs of its
+            images until then, and each image waits for the device.
 
     Raises:
-        InputError: the ground truth's JSON is not as expected.
+        InputError: the ground truth's JSON is not as expected; tables have no ``output_dir``.
 
     Example:
         .. code-block:: python
@@ -146,16 +199,20 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
             results["panoptic_seg"]["PQ"]    # per cent
     """
 
-    def __init__(self, dataset_name: str, output_dir: str | None = None) -> None:
+    _map_folder = "panoptic"
+
+    def __init__(
+        self, dataset_name: str, output_dir: str | None = None, *, tables: bool = False
+    ) -> None:
         metadata = MetadataCatalog.get(dataset_name)
-        panoptic = PanopticFile.load(
-            PathManager.get_local_path(metadata.panoptic_json),
-            PathManager.get_local_path(metadata.panoptic_root),
-        )
+        self._gt_json = Path(PathManager.get_local_path(metadata.panoptic_json))
+        self._gt_folder = Path(PathManager.get_local_path(metadata.panoptic_root))
+        panoptic = PanopticFile.load(self._gt_json, self._gt_folder)
         self._annotations: list[PanopticAnnotation] = list(panoptic.annotations.values())
         self._category_ids = CategoryIds.from_metadata(metadata)
         self._metric = PanopticQuality(panoptic.categories)
-        super().__init__(dataset_name, list(panoptic.annotations), [self._metric], output_dir)
+        image_ids = list(panoptic.annotations)
+        super().__init__(dataset_name, image_ids, [self._metric], output_dir, tables)
 
     def _read_target(self, index: int) -> PanopticTarget:
         """On the CPU, in a worker thread; few bytes a pixel, as they are copied to the device."""
@@ -175,12 +232,44 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
         device = pred.panoptic_seg.device
         self._move_metrics(device)
         target = PanopticTarget(*(field.to(device) for field in self._targets[index]))
-        self._metric.update(pred, target)
+        if not self._has_tables:
+            self._metric.update(pred, target)
+            return
+        pred = without_empty_segments(pred)
+        (record,) = record_segments(self._metric, pred, target)
+        self._recorded[index] = RecordedImage.of_panoptic(record, pred)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         result = self._metric.compute()
         self._save("panoptic_quality.json", result.as_dict())
         return OrderedDict(panoptic_seg=panoptic_scores(result.summary)), result.table()
+
+    def _map_file(self, index: int) -> Path:
+        return self._maps / self._annotations[index].png.relative_to(self._gt_folder)
+
+    def _write_tables(self, share: RecordedShare) -> None:
+        annotations = [
+            {
+                "image_id": coco_id(self._image_ids[index]),
+                "file_name": self._map_file(index).relative_to(self._maps).as_posix(),
+                "segments_info": infos,
+            }
+            for index, infos in share.segments_info.items()
+        ]
+        categories, pred_json = self._metric.categories, self._maps.with_suffix(".json")
+        save_json(pred_json, {"annotations": annotations, "categories": categories})
+        inputs = {
+            "gt_json_file": self._gt_json,
+            "pred_json_file": pred_json,
+            "gt_folder": self._gt_folder,
+            "pred_folder": self._maps,
+        }
+        folder, result = self._maps.parent, self._metric.compute()
+        classes = ClassInfo.of_categories(categories)
+        result_file = ResultFile.in_folder(folder, "pq_results.json", _OPTIONS)
+        result_file.save(eval_pq.as_reference(result))
+        files = TableFiles.in_folder(folder, "pq", _OPTIONS)
+        files.save("PQ", inputs, classes, result, self._ids(share), share.recorded())
 
 
 class PartPanopticEvaluator(_ImageByImageEvaluator):
@@ -197,6 +286,13 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         dataset_name: a registered data set.
         output_dir: gets ``part_panoptic_quality.json``, both results with every class.
         eval_spec: a spec, or the name or path of one. Default: the data set's ``eval_spec``.
+        tables: ``output_dir`` also gets the maps that were evaluated, as PNGs in ``pps``, and the
+            files that ``eval_partpq --save_dir --tables`` writes about them; ``pps-torch report``
+            makes a page of it, with pictures where the ground truth has files. Each process keeps
+            the PNGs of its images until then, and each image waits for the device.
+
+    Raises:
+        InputError: tables have no ``output_dir``, or image ids are no names of files.
 
     Example:
         .. code-block:: python
@@ -206,23 +302,30 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
             results["part_panoptic_seg"]["PartPQ"]    # per cent; also PQ, PQ_th, PartPQ_parts, ...
     """
 
+    _map_folder = "pps"
+
     def __init__(
         self,
         dataset_name: str,
         output_dir: str | None = None,
         *,
         eval_spec: EvalSpec | str | None = None,
+        tables: bool = False,
     ) -> None:
         if eval_spec is None:
             eval_spec = MetadataCatalog.get(dataset_name).eval_spec
         spec = eval_spec if isinstance(eval_spec, EvalSpec) else EvalSpec.load(eval_spec)
         images = DatasetCatalog.get(dataset_name)
         self._spec = spec
+        self._eval_spec = spec.name if isinstance(eval_spec, EvalSpec) else eval_spec
         self._files = [image.get("pps_file_name") for image in images]
         self._part_metric = PartPanopticQuality(spec)
         self._metric = PartPanopticQuality(whole_segments(spec))
         metrics = [self._part_metric, self._metric]
-        super().__init__(dataset_name, [i["image_id"] for i in images], metrics, output_dir)
+        image_ids = [image["image_id"] for image in images]
+        if tables:
+            _check_can_name_files(dataset_name, image_ids)
+        super().__init__(dataset_name, image_ids, metrics, output_dir, tables)
 
     def _read_target(self, index: int) -> Tensor:
         return torch.from_numpy(read_id_map(Path(PathManager.get_local_path(self._files[index]))))
@@ -235,8 +338,14 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
             raise ValueError("inputs: expected pps_gt, or pps_file_name in the data set")
         uids = (self._targets[index] if uids is None else uids).to(pps.device)
         self._move_metrics(pps.device)
-        self._part_metric.update(pps, uids)
+        if self._has_tables:
+            check_fits_png(pps)
         self._metric.update(pps, uids)
+        if not self._has_tables:
+            self._part_metric.update(pps, uids)
+            return
+        (record,) = record_segments(self._part_metric, pps, uids)
+        self._recorded[index] = RecordedImage.of_pps(record, pps)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         parts, whole = self._part_metric.compute(), self._metric.compute()
@@ -246,3 +355,28 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         scores = part_scores(parts, whole, self._spec)
         pq = ", ".join(f"{key} {scores[key]:.1f}" for key in ("PQ", "PQ_th", "PQ_st"))
         return OrderedDict(part_panoptic_seg=scores), f"{parts.table()}\n\n{pq}"
+
+    def _gt_folder(self) -> Path | None:
+        """The folder of all ground truth; None where images have no file, or lie everywhere."""
+        if None in self._files:
+            return None
+        files = [Path(PathManager.get_local_path(file)).absolute() for file in self._files]
+        folder = Path(os.path.commonpath([file.parent for file in files]))
+        return None if folder == Path(folder.anchor) else folder
+
+    def _write_tables(self, share: RecordedShare) -> None:
+        inputs = {"eval_spec": self._eval_spec, "gt_dir": self._gt_folder(), "pred_dir": self._maps}
+        folder, spec, whole = self._maps.parent, self._spec, self._metric.compute()
+        result, classes = self._part_metric.compute(), ClassInfo.of_spec(spec)
+        result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", _OPTIONS)
+        result_file.save(eval_partpq.as_reference(result))
+        files = TableFiles.in_folder(folder, spec.name, _OPTIONS)
+        files.save("PartPQ", inputs, classes, result, self._ids(share), share.recorded(), whole)
+
+
+def _check_can_name_files(dataset_name: str, image_ids: Sequence[Any]) -> None:
+    for image_id in map(str, image_ids):
+        if image_id in (".", "..") or Path(image_id).name != image_id:
+            raise InputError(
+                f"{dataset_name}: image_id: tables need names of files, found {image_id!r}"
+            )

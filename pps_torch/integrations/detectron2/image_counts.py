@@ -40,6 +40,7 @@ class ImageCounts:
         self.metrics: list[Any] = list(metrics)
         self._rows: dict[int, Tensor] = {}
         self._is_total = False
+        self._counted_here: frozenset[int] = frozenset()
 
     def __contains__(self, index: int) -> bool:
         return index in self._rows
@@ -66,11 +67,17 @@ class ImageCounts:
         """
         table = _owned_by_first(self._table())
         self._is_total = True
+        is_own = table[:, 0] >> _VALUE_BITS == _priority()
+        self._counted_here = frozenset(is_own.nonzero().flatten().tolist())
         is_seen = table[:, 0] > 0
         rows = table & ((1 << _VALUE_BITS) - 1)
         self._rows = {index: rows[index] for index in is_seen.nonzero().flatten().tolist()}
         self._load(rows.sum(0))
         return len(self._rows)
+
+    def counted_here(self) -> frozenset[int]:
+        """After :meth:`total`: the images whose counts are those of this process."""
+        return self._counted_here
 
     def first_bad_image(self) -> tuple[int, ValueError] | None:
         """After :meth:`total`: the first image by which ``compute`` fails; the state is lost."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pps_torch.metrics import PartPanopticQualityResult
@@ -35,7 +34,7 @@ def part_scores(
 
     Args:
         parts: by ``spec``.
-        whole: by ``whole_segments(spec)``.
+        whole: by :func:`~pps_torch.metrics.whole_segments.whole_segments` of ``spec``.
         spec: says which classes are things.
 
     Returns:
@@ -51,20 +50,6 @@ def part_scores(
         for group, sids in members.items()
     }
     return {**scores, **panoptic_scores(summary)}
-
-
-def whole_segments(spec: EvalSpec) -> EvalSpec:
-    """The same spec with no class that has parts: PartPQ by it is PQ.
-
-    A match then counts with its mask IoU, and a segment without part labels is no crowd. The
-    other rules of the two metrics are the same: see :class:`~pps_torch.PartPanopticQuality`.
-
-    Example:
-        >>> whole_segments(EvalSpec.load("cpp_default")).parts
-        ()
-    """
-    no_parts = tuple(sid for sid in spec.eval_sids if sid in spec.parts or sid in spec.no_parts)
-    return replace(spec, parts=(), no_parts=no_parts)
 
 
 def _mean(rows: Any) -> dict[str, float]:

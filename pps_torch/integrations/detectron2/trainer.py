@@ -74,18 +74,22 @@ class PPSTrainer(DefaultTrainer):
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
         """The evaluator of a test set; its files go to ``OUTPUT_DIR/inference``.
 
+        Where there are several test sets, each has a folder in it, called by its name.
+
         Raises:
             ValueError: for a data set without part labels and without panoptic_json.
         """
-        output_dir = str(Path(cfg.OUTPUT_DIR) / "inference")
+        folder = Path(cfg.OUTPUT_DIR) / "inference"
+        output_dir = str(folder / dataset_name if len(cfg.DATASETS.TEST) > 1 else folder)
+        tables = cfg.TEST.PPS.TABLES
         if _has_parts(dataset_name):
             spec = cfg.MODEL.PPS.EVAL_SPEC
-            return PartPanopticEvaluator(dataset_name, output_dir, eval_spec=spec)
+            return PartPanopticEvaluator(dataset_name, output_dir, eval_spec=spec, tables=tables)
         if MetadataCatalog.get(dataset_name).get("panoptic_json") is None:
             raise ValueError(
                 f"{dataset_name}: expected evaluator_type {EVALUATOR_TYPE!r} or a panoptic_json"
             )
-        return PanopticQualityEvaluator(dataset_name, output_dir)
+        return PanopticQualityEvaluator(dataset_name, output_dir, tables=tables)
 
     def build_hooks(self) -> list[HookBase]:
         """Detectron2's hooks, PPSEvalHook and a BestCheckpointer on its PartPQ (else PQ)."""

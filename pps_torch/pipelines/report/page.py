@@ -69,7 +69,7 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
         title=_title(tables),
         groups=summary.group_rows(tables),
         classes=summary.class_rows(tables),
-        qualities=_qualities(tables),
+        qualities=[name for metric in tables.metrics for name in summary.quality_names(metric)],
         parts=summary.part_rows(tables),
         confusions={
             "pixels": summary.pixel_confusion(tables),
@@ -91,11 +91,6 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
 def _title(tables: Tables) -> str:
     """What was evaluated: the spec, or the ground truth's file."""
     return tables.name if tables.part_aware else Path(tables.inputs["gt_json_file"]).stem
-
-
-def _qualities(tables: Tables) -> list[str]:
-    prefixes = ("Part", "") if tables.part_aware else ("",)
-    return [prefix + name for prefix in prefixes for name in ("PQ", "SQ", "RQ")]
 
 
 def _error_colors(tables: Tables) -> list[tuple[str, str]]:

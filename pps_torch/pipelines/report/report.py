@@ -9,7 +9,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.pairing import find_photos
 from pps_torch.pipelines.report.page import PageImage, render_page
 from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.scenes import PanopticScenes, PartScenes
+from pps_torch.pipelines.report.scenes import PanopticScenes, PartScenes, has_ground_truth
 from pps_torch.pipelines.report.summary import worst_images
 from pps_torch.pipelines.report.tables import Tables
 from pps_torch.pipelines.run_options import RunOptions
@@ -36,11 +36,12 @@ def report(
     from the end, until the file is at most ``max_size``.
 
     Args:
-        evaluation: the ``save_dir`` of :func:`eval_partpq` or :func:`eval_pq` with ``tables``, or
-            the ``*_tables.json`` in it.
+        evaluation: the ``save_dir`` of :func:`eval_partpq` or :func:`eval_pq` with ``tables``, the
+            ``output_dir`` of Detectron2 evaluators with ``tables``, or the ``*_tables.json`` in it.
         output: the file.
         photos: folder of photos; without it the page has none.
-        gt, pred: folders of the maps, in place of those that were evaluated.
+        gt, pred: folders of the maps, in place of those that were evaluated. Ground truth that
+            had no files needs ``gt``; without it the page has no pictures, and a warning says so.
         num_images: images to show, the lowest quality first.
         side: their longer side at most, in pixels.
         max_size: megabytes (10**6 bytes) that the file may take.
@@ -58,15 +59,14 @@ def report(
     _check_output(output, options)
     tables = Tables.load(evaluation)
     image_ids = worst_images(tables)[:num_images]
-    scenes_of = PartScenes if tables.part_aware else PanopticScenes
-    scenes = scenes_of(tables, image_ids, gt, pred, palette)
-    photo_of = {} if photos is None else find_photos(photos, list(scenes.gt_files.values()))
-
-    def draw(image_id: str) -> PageImage:
-        photo = photo_of.get(scenes.gt_files[image_id])
-        return PageImage(image_id, draw_pictures(scenes.read(image_id), photo, side))
-
-    images = list(options.map_images(draw, image_ids, "drawing"))
+    if image_ids and gt is None and not has_ground_truth(tables):
+        options.warn("no pictures: the ground truth was evaluated without files; --gt names some")
+        image_ids = []
+    images: list[PageImage] = []
+    if image_ids:
+        scenes_of = PartScenes if tables.part_aware else PanopticScenes
+        scenes = scenes_of(tables, image_ids, gt, pred, palette)
+        images = _draw(scenes, image_ids, photos, side, options)
     page, num_shown = _largest_page(tables, images, palette, max_size)
     if num_shown < len(images):
         options.note(f"{num_shown} of {len(images)} images fit in {max_size} MB")
@@ -74,6 +74,22 @@ def report(
     write_file(output, page)
     options.note(f"report saved in {output}, {output.stat().st_size / 1e6:.1f} MB")
     return output
+
+
+def _draw(
+    scenes: PartScenes | PanopticScenes,
+    image_ids: list[str],
+    photos: Path | str | None,
+    side: int,
+    options: RunOptions,
+) -> list[PageImage]:
+    photo_of = {} if photos is None else find_photos(photos, list(scenes.gt_files.values()))
+
+    def draw(image_id: str) -> PageImage:
+        photo = photo_of.get(scenes.gt_files[image_id])
+        return PageImage(image_id, draw_pictures(scenes.read(image_id), photo, side))
+
+    return list(options.map_images(draw, image_ids, "drawing"))
 
 
 def _largest_page(

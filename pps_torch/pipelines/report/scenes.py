@@ -151,6 +151,11 @@ class PanopticScenes:
         return Scene(gt_map, pred_map, errors, None, None, draw)
 
 
+def has_ground_truth(tables: Tables) -> bool:
+    """Whether the ground truth was read from files; an evaluator may get it as tensors."""
+    return not tables.part_aware or tables.inputs["gt_dir"] is not None
+
+
 def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> Tensor:
     of_pairs = errors_of_pairs(
         comparison.matches, comparison.gt_class[0], comparison.pred_class[0], comparison.is_crowd[0]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pps_torch.metrics import SegmentRecord, counts_by_class
+from pps_torch.metrics import SegmentRecord
 from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
 from pps_torch.pipelines.report.tables import ClassInfo, Tables
 from pps_torch.visualization.colors import category_colors
@@ -21,7 +21,13 @@ _EMPTY = ClassCounts(0.0, 0, 0, 0)
 
 
 class ClassRow(NamedTuple):
-    """A class of the table: qualities by their names, and counts."""
+    """A class of the table.
+
+    Attributes:
+        info: the class.
+        qualities: by their names; those are left out by whose rules the class has no segment.
+        tp, fp, fn: of PartPQ, where it was evaluated.
+    """
 
     info: ClassInfo
     qualities: dict[str, float]
@@ -73,26 +79,22 @@ class Confusion(NamedTuple):
 
 def class_rows(tables: Tables) -> list[ClassRow]:
     """The classes that have any segment that counts."""
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
-    prefixes = {"Part": True, "": False} if tables.part_aware else {"": False}
-    counts = {
-        prefix: counts_by_class(segments, part_aware=aware) for prefix, aware in prefixes.items()
-    }
+    counts = tables.class_counts()
     rows = []
     for info in tables.classes:
-        if info.id not in counts[""]:
-            continue
         qualities = {
-            prefix + name: value
-            for prefix in prefixes
-            for name, value in zip(("PQ", "SQ", "RQ"), counts[prefix][info.id].qualities())
+            quality: value
+            for metric, of_metric in counts.items()
+            if info.id in of_metric
+            for quality, value in zip(quality_names(metric), of_metric[info.id].qualities())
         }
-        rows.append(ClassRow(info, qualities, *counts[""][info.id][1:]))
+        if qualities:
+            rows.append(ClassRow(info, qualities, *counts[tables.metric].get(info.id, _EMPTY)[1:]))
     return rows
 
 
 def group_rows(tables: Tables) -> list[dict[str, Any]]:
-    """Means over groups of classes: ``label``, ``n`` and the qualities by name."""
+    """Means over groups of classes: ``label``, the qualities by name, and ``n`` of the metric."""
     members = {
         "All classes": tables.classes,
         "Things": [info for info in tables.classes if info.is_thing],
@@ -101,15 +103,22 @@ def group_rows(tables: Tables) -> list[dict[str, Any]]:
     if tables.part_aware:
         members["With parts"] = [info for info in tables.classes if info.parts]
         members["Without parts"] = [info for info in tables.classes if not info.parts]
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
-    prefixes = {"Part": True, "": False} if tables.part_aware else {"": False}
-    rows: list[dict[str, Any]] = [{"label": label} for label in members]
-    for prefix, aware in prefixes.items():
-        counts = counts_by_class(segments, part_aware=aware)
-        for row, classes in zip(rows, members.values()):
-            means = mean_qualities(counts.get(info.id, _EMPTY) for info in classes)
-            row.update(zip((f"{prefix}PQ", f"{prefix}SQ", f"{prefix}RQ", "n"), means))
+    counts = tables.class_counts()
+    rows = []
+    for label, classes in members.items():
+        row: dict[str, Any] = {"label": label}
+        for metric, of_metric in counts.items():
+            means = mean_qualities(of_metric.get(info.id, _EMPTY) for info in classes)
+            row.update(zip(quality_names(metric), means))
+            if metric == tables.metric:
+                row["n"] = means[-1]
+        rows.append(row)
     return rows
+
+
+def quality_names(metric: str) -> list[str]:
+    """``PQ, SQ, RQ``, or the same with Part."""
+    return [metric.removesuffix("PQ") + name for name in ("PQ", "SQ", "RQ")]
 
 
 def part_rows(tables: Tables) -> list[tuple[ClassInfo, list[PartRow]]]:

@@ -21,13 +21,13 @@ from pps_torch.metrics import (
     SegmentRecord,
     counts_by_class,
 )
-from pps_torch.metrics.segment_metric import mean_qualities
+from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
 from pps_torch.pipelines.results import ResultFile
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.legend import part_name
 
-_VERSION = 1
+_VERSION = 2
 _SUFFIX = "_tables.json"
 
 _SEGMENT_COLUMNS = (
@@ -94,6 +94,9 @@ class Tables:
         confused_pixels: ``(C, C + 1)`` int64, the sum over the images; see
             :class:`~pps_torch.metrics.ImageRecord`.
         images: the segments by image id, in the order of the evaluation.
+        whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
+            :func:`~pps_torch.metrics.whole_segments.whole_segments`; for PQ they are the counts
+            of the segments, and this is empty.
     """
 
     metric: str
@@ -103,11 +106,23 @@ class Tables:
     result: dict[str, Any]
     confused_pixels: np.ndarray
     images: dict[str, list[SegmentRecord]]
+    whole_counts: dict[int, ClassCounts]
 
     @property
     def part_aware(self) -> bool:
         """Whether matches count with the IoU of their parts."""
         return self.metric == "PartPQ"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the classes have, the one that was evaluated first."""
+        return ("PartPQ", "PQ") if self.part_aware else ("PQ",)
+
+    def class_counts(self) -> dict[str, dict[int, ClassCounts]]:
+        """By metric, the counts by class id of the classes that have any segment."""
+        segments = [segment for of_image in self.images.values() for segment in of_image]
+        counts = counts_by_class(segments, part_aware=self.part_aware)
+        return dict(zip(self.metrics, (counts, self.whole_counts)))
 
     def image_quality(self, image_id: str) -> tuple[float, float, float, int]:
         """The metric, its SQ and RQ, and the number of classes, of one image alone."""
@@ -138,10 +153,14 @@ class Tables:
                     image["image_id"]: [_segment_of_json(row) for row in image["segments"]]
                     for image in content["images"]
                 },
+                whole_counts={
+                    int(class_id): ClassCounts(*counts)
+                    for class_id, counts in content["whole_counts"].items()
+                },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"{path}: expected what eval_partpq or eval_pq --tables wrote, found it changed: "
+                f"{path}: expected what an evaluation with tables wrote, found it changed: "
                 f"{type(error).__name__} {error}"
             ) from error
 
@@ -154,6 +173,7 @@ class Tables:
             "inputs": self.inputs,
             "classes": [vars(info) for info in self.classes],
             "result": self.result,
+            "whole_counts": self.whole_counts,
             "confused_pixels": self.confused_pixels.tolist(),
             "segment_columns": SegmentRecord._fields,
             "images": [
@@ -235,6 +255,7 @@ class TableFiles:
         result: PanopticQualityResult | PartPanopticQualityResult,
         image_ids: Sequence[str],
         recorded: RecordedImages,
+        whole: PartPanopticQualityResult | None = None,
     ) -> None:
         """Writes the tables; every process has to call it.
 
@@ -245,6 +266,7 @@ class TableFiles:
             result: of all processes.
             image_ids: all images, in order.
             recorded: this process's images, in their order.
+            whole: for PartPQ, the result by ``whole_segments``, of all processes.
         """
         segments = self.options.processes.collect(recorded.segments)
         confused_pixels = self.options.processes.gather(recorded.confused_pixels)
@@ -258,12 +280,19 @@ class TableFiles:
             result.as_dict(),
             sum(confused_pixels[1:], confused_pixels[0]),
             dict(zip(image_ids, segments, strict=True)),
+            {} if whole is None else _present(whole),
         )
         make_folder(self.json.path.parent)
         write_file(self.segments.path, tables.segments_csv().encode())
         write_file(self.images.path, tables.images_csv().encode())
         save_json(self.json.path, tables.as_json())
         self.options.note(f"tables saved in {self.json.path.parent}")
+
+
+def _present(result: PartPanopticQualityResult) -> dict[int, ClassCounts]:
+    rows = result.per_class.items()
+    counts = {sid: ClassCounts(*(row[key] for key in ClassCounts._fields)) for sid, row in rows}
+    return {sid: of_class for sid, of_class in counts.items() if of_class.is_present}
 
 
 def _absolute(value: Path | str | None) -> str | None:
@@ -293,7 +322,7 @@ def _the_tables_of(path: Path) -> Path:
     found = sorted(path.glob(f"*{_SUFFIX}"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
-        hint = "name one of them" if found else "eval_partpq and eval_pq --tables write one"
+        hint = "name one of them" if found else "an evaluation with tables writes one"
         raise InputError(f"{path}: expected one file *{_SUFFIX}, found {names}; {hint}")
     return found[0]
 

@@ -24,7 +24,8 @@ def cfg():
 def test_defaults(cfg):
     assert EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC).name == "cpp_default"
     assert cfg.MODEL.PPS.FUSED_MERGE is True and cfg.MODEL.PPS.PASTE_MASKS is True
-    assert cfg.TEST.PPS == {"PERIOD": 0, "SUBSET": 0, "CONTINUE_ON_ERROR": False}
+    expected = {"TABLES": False, "PERIOD": 0, "SUBSET": 0, "CONTINUE_ON_ERROR": False}
+    assert cfg.TEST.PPS == expected
 
 
 def test_nothing_of_detectron2_is_changed(cfg):

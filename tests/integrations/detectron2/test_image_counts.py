@@ -14,7 +14,7 @@ from integrations.detectron2.processes import in_processes
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.integrations.detectron2 import image_counts
 from pps_torch.integrations.detectron2.image_counts import ImageCounts
-from pps_torch.integrations.detectron2.scores import whole_segments
+from pps_torch.metrics.whole_segments import whole_segments
 
 NUM_IMAGES = 7
 SPEC = EvalSpec.load("cpp_default")
@@ -65,7 +65,7 @@ def test_the_sum_is_that_of_the_metrics():
 
 def test_images_may_be_missing():
     counts, both = counted([0, 1])
-    assert counts.total() == 2
+    assert counts.total() == 2 and counts.counted_here() == {0, 1}
     assert results(both) == expected(range(2))
     assert counted([])[0].total() == 0
 
@@ -79,7 +79,7 @@ SHARES = {
 }
 
 
-def run_shares(rank: int) -> list[tuple[int, str, int]]:
+def run_shares(rank: int) -> list[tuple[int, str, int, set[int]]]:
     reduces = []
     all_reduce = dist.all_reduce
     dist.all_reduce = lambda *args, **options: reduces.append(1) or all_reduce(*args, **options)
@@ -95,16 +95,17 @@ def run_shares(rank: int) -> list[tuple[int, str, int]]:
             counts.take(index)
         before = len(reduces)
         total = counts.total()
-        found.append((total, results(both), len(reduces) - before))
+        found.append((total, results(both), len(reduces) - before, counts.counted_here()))
     return found
 
 
 def test_two_processes_are_bit_identical_to_one():
-    for found in in_processes(2, run_shares):
-        for name, (total, result, num_reduces) in zip(SHARES, found):
+    for rank, found in enumerate(in_processes(2, run_shares)):
+        for (name, shares), (total, result, num_reduces, own) in zip(SHARES.items(), found):
             images = range(0 if name == "no images" else NUM_IMAGES)
             assert (total, result) == (len(images), expected(images)), name
             assert num_reduces == 1, name
+            assert own == set(shares[rank]) - set(shares[0] if rank else []), name
 
 
 def test_the_bad_image_is_found():

@@ -9,7 +9,8 @@ from factories import pps_pair, specs
 
 from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget, PartPanopticQuality
 from pps_torch.formats import decode_uids
-from pps_torch.integrations.detectron2.scores import panoptic_scores, part_scores, whole_segments
+from pps_torch.integrations.detectron2.scores import panoptic_scores, part_scores
+from pps_torch.metrics.whole_segments import whole_segments
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 PART_KEYS = [f"Part{q}{s}" for s in ("", "_parts", "_noparts") for q in ("PQ", "SQ", "RQ")]

@@ -13,6 +13,7 @@ pytest.importorskip("detectron2", reason="needs Detectron2")
 from pps_torch.integrations.detectron2 import dataset_files
 from pps_torch.io.images import read_photo, read_size, write_rgb
 from pps_torch.pipelines.demo_street import make_street
+from pps_torch.pipelines.report.tables import Tables
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "configs" / "quick_schedules" / "part_aware_panoptic_fpn_R_18_synthetic_cpu.yaml"
@@ -39,8 +40,15 @@ def test_train_then_evaluate_then_draw(tmp_path, monkeypatch, capsys):
     assert "PartPQ" in capsys.readouterr().out and "bicycle" in log  # the table of all classes
 
     opts += ["MODEL.WEIGHTS", weights]
-    run(monkeypatch, "train_net", "--config-file", CONFIG, "--num-gpus", 0, "--eval-only", *opts)
+    assert [path.suffix for path in (tmp_path / "run" / "inference").iterdir()] == [".json"]
+
+    evaluate = [*opts, "TEST.PPS.TABLES", True]
+    run(
+        monkeypatch, "train_net", "--config-file", CONFIG, "--num-gpus", 0, "--eval-only", *evaluate
+    )
     assert "PartPQ" in capsys.readouterr().out
+    tables = Tables.load(tmp_path / "run" / "inference")
+    assert list(tables.images) == ["street_1000000", "street_1000001", "street_1000002"]
 
     photo = tmp_path / "street.png"
     write_rgb(photo, make_street((96, 160), 7).photo.numpy())

@@ -71,6 +71,21 @@ def test_nothing_is_evaluated_twice(tmp_path):
     assert not evaluates_all_twice(cfg)
 
 
+def test_each_of_several_test_sets_has_its_own_files(tmp_path):
+    cfg = synthetic_config(tmp_path)
+    cfg.TEST.PPS.TABLES = True
+    names = ("pps_synthetic_val", "pps_synthetic_train")
+    for cfg.DATASETS.TEST in (names[:1], names):
+        evaluator = PPSTrainer.build_evaluator(cfg, names[0])
+        uids = torch.full((2, 2), 7)
+        of_image = {"image_id": "street_1000000", "pps_gt": uids}
+        evaluator.process([of_image], [{"pps": torch.stack([uids, 0 * uids, 0 * uids + 1])}])
+        evaluator.evaluate()
+    folder = tmp_path / "inference"
+    assert (folder / "cpp_default_tables.json").is_file()
+    assert (folder / names[0] / "pps" / "street_1000000.png").is_file()
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_panoptic_fpn_merges_as_configured(tmp_path, fused):
     cfg = synthetic_config(tmp_path, "PanopticFPN")

@@ -50,8 +50,8 @@ class MeanIoUResult:
 
     def table(self) -> str:
         """Aligned text, in per cent: the means, then each class that is present."""
-        means = [("All", percent(self.summary["mIoU"]), percent(self.summary["mAcc"]))]
-        means = [(*row, self.summary["n"]) for row in means]
+        mean_iou, mean_recall = percent(self.summary["mIoU"]), percent(self.summary["mAcc"])
+        means = [("All", mean_iou, mean_recall, self.summary["n"])]
         classes = confusion_table("class", list(self.per_class.values()))
         return f"{text_table(('', 'mIoU', 'mAcc', 'n'), means)}\n\n{classes}"
 

@@ -21,8 +21,7 @@ from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_table
 from pps_torch.metrics.report import mean_of_present, percent, text_table
-from pps_torch.metrics.segment_metric import SegmentComparison
-from pps_torch.ops.class_sums import LIMB_BITS
+from pps_torch.metrics.segment_metric import SegmentComparison, iou_of_limbs
 from pps_torch.ops.overlap_ious import add_overlap_ious
 from pps_torch.specs import EvalSpec
 
@@ -122,7 +121,7 @@ def _with_dagger(row: dict[str, Any], sums: list[int]) -> dict[str, Any]:
     if row["isthing"]:
         return {**row, "PQ_dagger": row["PQ"]}
     upper, lower, gt_segments = sums
-    iou = ((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS)
+    iou = iou_of_limbs(upper, lower, gt_segments)
     quality = iou / gt_segments if gt_segments else 0.0
     return {**row, "PQ_dagger": quality, "overlap_iou": iou, "gt_segments": gt_segments}
 

@@ -115,7 +115,7 @@ class PartIoU(SumMetric):
     def __init__(self, spec: EvalSpec, *, validate: bool = False, backend: str = "auto") -> None:
         super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
         self.spec = spec
-        self.part_ids = (0, *sorted({flat for flat in _flat_ids(spec).values() if flat != 0}))
+        self.part_ids = (0, *sorted(set(_flat_of_sid_pid(spec).values()) - {0}))
         num_parts, num_classes = len(self.part_ids), len(spec.eval_sids)
         self._add_state("part_confusion", num_parts, num_parts + 1)
         self._add_state("class_confusion", num_classes, num_classes + 1)
@@ -201,10 +201,13 @@ class PartIoU(SumMetric):
         self._add_faults(torch.stack([pairs.num_pixels_of(fault) for fault in faults]))
 
 
-def _flat_ids(spec: EvalSpec) -> dict[tuple[int, int], int]:
+def _flat_of_sid_pid(spec: EvalSpec) -> dict[tuple[int, int], int]:
     """(sid, pid) -> flat id, for classes with parts."""
-    flat_ids = spec.eval_sid_pid_to_flat.items()
-    return {(sid, pid): flat for (sid, pid), flat in flat_ids if sid in spec.parts}
+    return {
+        (sid, pid): flat
+        for (sid, pid), flat in spec.eval_sid_pid_to_flat.items()
+        if sid in spec.parts
+    }
 
 
 def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
@@ -217,15 +220,15 @@ def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)
-    flat_ids = _flat_ids(spec)
-    highest_pid = max((pid for _, pid in flat_ids), default=0)
+    flat_of_sid_pid = _flat_of_sid_pid(spec)
+    highest_pid = max((pid for _, pid in flat_of_sid_pid), default=0)
     label_of_pid = torch.full((num_classes + 1, highest_pid + 2), none)
     for class_index, sid in enumerate(spec.eval_sids):
         if sid in spec.no_parts:
             label_of_pid[class_index] = 0
     label_of_gt = label_of_pid.clone()
     label_of_pid[:num_classes, 0] = 0
-    for (sid, pid), flat in flat_ids.items():
+    for (sid, pid), flat in flat_of_sid_pid.items():
         label = part_ids.index(flat)
         class_index = spec.eval_sids.index(sid)
         label_of_pid[class_index, pid] = label_of_gt[class_index, pid] = label

@@ -11,6 +11,9 @@ from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.ops.class_sums import LIMB_BITS, add_to_class_sums
 from pps_torch.ops.match_segments import SegmentMatches
 
+#: IoUs of fewer segments than this can be summed, see :func:`iou_of_limbs`.
+MAX_MATCHES = 1 << (63 - LIMB_BITS)
+
 
 class ClassCounts(NamedTuple):
     """Sums of one class: IoU over the matches, and how many segments."""
@@ -117,7 +120,8 @@ class SegmentMetric(SumMetric):
     two int64 sums, so that batches, processes and devices may be added in any order.
 
     To the states of :class:`SumMetric`, whose arguments it takes, it adds ``class_sums``
-    ``(C, 5)``: IoU in two limbs, TP, FP, FN.
+    ``(C, 5)``: IoU in two limbs, TP, FP, FN. Two limbs hold the IoUs of 2**33 - 1 matches of a
+    class, some eight billion; ``compute`` raises ValueError beyond.
     """
 
     class_sums: Tensor
@@ -176,6 +180,23 @@ def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ..
 def counts_of_sums(class_sums: Tensor) -> list[ClassCounts]:
     """The sums of each class as Python numbers, from ``(C, 5)``; leaves the device."""
     return [
-        ClassCounts(((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS), tp, fp, fn)
+        ClassCounts(iou_of_limbs(upper, lower, tp), tp, fp, fn)
         for upper, lower, tp, fp, fn in class_sums.tolist()
     ]
+
+
+def iou_of_limbs(upper: int, lower: int, number: int) -> float:
+    """A sum of IoUs from its two limbs, rounded once.
+
+    Args:
+        number: of segments whose IoUs are summed; each adds 2**30 at most to each limb.
+
+    Raises:
+        ValueError: if the limbs may have passed 2**63.
+    """
+    if number >= MAX_MATCHES or min(upper, lower) < 0:
+        raise ValueError(
+            f"IoUs: expected those of fewer than 2**{63 - LIMB_BITS} segments of a class, "
+            f"got {number}: their sum is not exact"
+        )
+    return ((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS)

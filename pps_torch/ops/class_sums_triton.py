@@ -32,20 +32,23 @@ def add_to_class_sums_triton(
     """See :func:`pps_torch.ops.class_sums.add_to_class_sums`."""
     num_gt, num_pred = gt_class.numel(), pred_class.numel()
     if num_gt + num_pred:
+        sums = class_sums.contiguous()
         with torch.cuda.device_of(class_sums):
             class_sums_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
-                class_sums,
-                pred_of_gt,
-                is_fn,
+                sums,
+                pred_of_gt.contiguous(),
+                is_fn.contiguous(),
                 scores.contiguous(),
                 gt_class.contiguous(),
-                is_fp,
+                is_fp.contiguous(),
                 pred_class.contiguous(),
                 num_gt,
                 num_pred,
                 LIMB_BITS,
                 BLOCK,
             )
+        if not class_sums.is_contiguous():
+            class_sums.copy_(sums)
 
 
 @add_to_class_sums_triton.register_fake

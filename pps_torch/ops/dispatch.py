@@ -32,12 +32,12 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
             (``TRITON_INTERPRET=1``, set before the first import).
 
     Raises:
-        ValueError: for another backend.
+        ValueError: for another backend, also in the environment variable.
         RuntimeError: if ``"triton"`` cannot run, with the reason.
     """
+    check_backend(backend)
     if backend == "auto":
         backend = _DEFAULT
-    check_backend(backend)
     if backend == "auto":
         return reference.is_cuda and _HAS_TRITON and not _is_exporting()
     if backend == "triton" and (obstacle := _obstacle(reference)) is not None:
@@ -46,9 +46,14 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
 
 
 def check_backend(backend: str) -> None:
-    """Raises ValueError unless ``backend`` is one of :data:`BACKENDS`."""
+    """Raises ValueError unless ``backend``, or what "auto" stands for, is in :data:`BACKENDS`."""
     if backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+    if backend == "auto" and _DEFAULT not in BACKENDS:
+        raise ValueError(
+            f"environment variable {ENVIRONMENT_VARIABLE}: expected one of {BACKENDS}, "
+            f"got {_DEFAULT!r}"
+        )
 
 
 def _obstacle(reference: Tensor) -> str | None:

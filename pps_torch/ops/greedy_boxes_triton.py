@@ -51,6 +51,7 @@ def greedy_boxes(
     if owner.numel() == 0 or num_masks == 0:
         return owner.zero_(), keep.zero_()
     areas = owner.new_zeros(num_images, num_masks)
+    eligible = eligible.contiguous()
     allowed = eligible.to(torch.int32) - 1  # before areas are known: all eligible masks are kept
     counts = areas.new_zeros(ROUNDS + 2, num_images, num_masks)
     masks = (mask_probs.contiguous(), boxes.contiguous(), order.contiguous())
@@ -61,7 +62,7 @@ def greedy_boxes(
         tiles, state = (num_tiles, num_images), (allowed, areas, counts)
         _count_round[tiles](*masks, *state, 0, *sizes, IS_FIRST=True, **options)
         allow_overlap[(triton.cdiv(areas.numel(), 128),)](
-            areas, eligible.contiguous(), allowed, areas.numel(), overlap_threshold, BLOCK=128
+            areas, eligible, allowed, areas.numel(), overlap_threshold, BLOCK=128
         )
         for last in range(1, ROUNDS + 1):
             _count_round[tiles](*masks, *state, last, *sizes, IS_FIRST=False, **options)

@@ -27,7 +27,7 @@ def match_segments_triton(
     if joint.numel():
         with torch.cuda.device_of(joint):
             pred_of_gt, gt_of_pred, iou, is_fn, is_fp, gt_area, pred_area = outputs
-            inputs = (joint, gt_class.contiguous(), pred_class.contiguous(), is_crowd.contiguous())
+            inputs = [t.contiguous() for t in (joint, gt_class, pred_class, is_crowd)]
             judge_predictions_kernel[(triton.cdiv(num_pred, TILE), num_images)](
                 *inputs, gt_of_pred, is_fp, pred_area, num_gt, num_pred, last_crowd_only, TILE
             )

@@ -33,16 +33,16 @@ def part_iou_triton(
     has_parts: Tensor,
 ) -> Tensor:
     """See :func:`pps_torch.ops.part_iou.part_iou`."""
-    scores = torch.empty_like(mask_iou)
+    scores = torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
     num_images, num_gt = gt_class.shape
     if gt_class.numel():
         with torch.cuda.device_of(gt_parts):
             part_iou_kernel[(num_gt, num_images)](
-                gt_parts,
-                pred_parts,
-                pred_of_gt,
-                mask_iou,
-                gt_area,
+                gt_parts.contiguous(),
+                pred_parts.contiguous(),
+                pred_of_gt.contiguous(),
+                mask_iou.contiguous(),
+                gt_area.contiguous(),
                 gt_class.contiguous(),
                 is_crowd.contiguous(),
                 has_parts.contiguous(),
@@ -71,7 +71,7 @@ def _(
     is_crowd: Tensor,
     has_parts: Tensor,
 ) -> Tensor:
-    return torch.empty_like(mask_iou)
+    return torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
 
 
 @triton.jit

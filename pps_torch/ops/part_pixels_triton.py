@@ -127,7 +127,7 @@ def count_overlaps_triton(
                 num_gt,
                 num_pred,
                 *rules.num_keys,
-                rules.part_of_sid_pid,
+                rules.part_of_sid_pid.contiguous(),
                 *_decoding(rules),
                 rules.part_of_sid_pid.shape[1],
                 NUM_PART_LABELS,
@@ -186,8 +186,8 @@ def count_parts_triton(
                 crowd_class.shape[1],
                 gt_of_pred.shape[1],
                 *rules.num_keys,
-                rules.part_of_sid_pid,
-                rules.has_parts_class,
+                rules.part_of_sid_pid.contiguous(),
+                rules.has_parts_class.contiguous(),
                 rules.ignore_label,
                 *_decoding(rules),
                 rules.part_of_sid_pid.shape[1],
@@ -223,9 +223,9 @@ def _grid(uids: Tensor) -> tuple[int, int]:
 def _decoding(rules: PixelRules) -> tuple[Tensor | int, ...]:
     """The last arguments of each kernel: what gives a pixel its two segment keys."""
     return (
-        rules.group_of_sid,
-        rules.is_thing_group,
-        rules.class_of_eval_sid,
+        rules.group_of_sid.contiguous(),
+        rules.is_thing_group.contiguous(),
+        rules.class_of_eval_sid.contiguous(),
         len(rules.group_of_sid) - 1,
         len(rules.class_of_eval_sid) - 1,
         rules.capacity,

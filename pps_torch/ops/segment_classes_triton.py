@@ -25,7 +25,7 @@ def segment_classes_triton(category_ids: Tensor, class_ids: Tensor) -> Tensor:
         with torch.cuda.device_of(class_ids):
             segment_classes_kernel[(triton.cdiv(num_rows + 2, BLOCK), num_images)](
                 category_ids.contiguous(),
-                class_ids,
+                class_ids.contiguous(),
                 classes,
                 num_rows,
                 len(class_ids),
@@ -54,7 +54,13 @@ def count_unclassed_triton(classes: Tensor, areas: Tensor) -> Tensor:
     if classes.numel():
         with torch.cuda.device_of(classes):
             count_unclassed_kernel[(triton.cdiv(classes.numel(), BLOCK),)](
-                classes, areas.contiguous(), counts, classes.numel(), UNKNOWN, UNUSED, BLOCK
+                classes.contiguous(),
+                areas.contiguous(),
+                counts,
+                classes.numel(),
+                UNKNOWN,
+                UNUSED,
+                BLOCK,
             )
     return counts
 

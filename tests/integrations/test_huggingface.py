@@ -22,6 +22,7 @@ from pps_torch.integrations.huggingface import (  # noqa: E402
     query_logits,
     target_from_example,
 )
+from pps_torch.ops import dispatch  # noqa: E402
 
 NUM_LABELS, NUM_QUERIES = 4, 7
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -151,6 +152,19 @@ def test_the_result_has_transformers_shape():
     assert ours["segments_info"] == theirs["segments_info"]
     nothing = post_process_panoptic_segmentation(outputs_of([2, 2]), target_sizes=[(2, 3)])[0]
     assert nothing["segments_info"] == [] and nothing["segmentation"].tolist() == [[0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    "merge", [merge_outputs, merge_outputs_per_image, post_process_panoptic_segmentation]
+)
+def test_every_step_asks_for_the_backend(merge, monkeypatch):
+    settings = {} if merge is post_process_panoptic_segmentation else {"thing_ids": [CAR]}
+    with pytest.raises(ValueError, match="^backend: expected one of"):
+        merge(outputs_of([SKY, CAR]), backend="numpy", **settings)
+    asked = []
+    monkeypatch.setattr(dispatch, "check_backend", asked.append)
+    merge(outputs_of([SKY, CAR]), backend="torch", **settings)
+    assert len(asked) >= 2 and set(asked) == {"torch"}
 
 
 def test_padding_is_cut_off_before_the_masks_are_resized():

@@ -33,6 +33,7 @@ from pps_torch.integrations.torchmetrics import (  # noqa: E402
     PanopticQualityMetric,
     PartPanopticQualityMetric,
 )
+from pps_torch.ops import dispatch  # noqa: E402
 
 SPEC = EvalSpec.load("cpp_default")
 SUMS = ("class_sums", "faults")
@@ -214,12 +215,68 @@ def test_a_collection_joins_metrics_of_the_same_rules_only():
     assert groups == [["again", "ppp_default"], ["ppp_107"]]
 
 
-def test_bad_ids_are_raised_at_compute():
-    metric = make_panoptic()
-    (pred, target), *_ = panoptic_images()
-    metric.update(pred._replace(panoptic_seg=pred.panoptic_seg + 99), target)
+def test_a_collection_joins_metrics_that_raise_alike_only():
+    """The first image has no bad ids; after it, metrics with equal states would be one."""
+    settings = {"wide": {}, "again": {}, "narrow": {"capacity": 1}, "strict": {"validate": True}}
+    collection = torchmetrics.MetricCollection({n: make_part(**s) for n, s in settings.items()})
+    collection.update(torch.zeros(3, 4, 4).long(), torch.zeros(4, 4).long())
+    groups = sorted(sorted(group) for group in collection.compute_groups.values())
+    assert groups == [["again", "wide"], ["narrow"], ["strict"]]
+    second_car = torch.tensor([[26]]), torch.tensor([[2]]), torch.tensor([[2]])
+    collection.update(torch.stack(second_car), torch.tensor([[26_002_02]]))
+    assert collection["wide"].compute()["PartPQ"] == 1
+    with pytest.raises(ValueError, match="above the capacity"):
+        collection["narrow"].compute()
+
+
+@pytest.mark.parametrize("rules", ["coco", "torchmetrics", "deeplab2"])
+def test_the_rules_of_the_plain_metric(rules):
+    metric, expected = make_panoptic(rules=rules), PanopticQuality(CATEGORIES, rules=rules)
+    for copy in (metric, metric.clone(), pickle.loads(pickle.dumps(metric))):
+        copy.reset()
+        expected.reset()
+        for image in panoptic_images():
+            copy.update(*image)
+            expected.update(*image)
+        assert same_sums(copy, expected)
+    assert not same_sums(metric, PanopticQuality(CATEGORIES)), "a test of nothing says nothing"
+    with pytest.raises(ValueError, match="^rules: expected one of"):
+        make_panoptic(rules="voc")
+
+
+def bad_image(part: bool) -> tuple:
+    """An image with ids that no rules cover."""
+    if part:
+        pps, gt_uids = part_images(1)[0]
+        return pps, torch.full_like(gt_uids, 123)
+    pred, target = panoptic_images(1)[0]
+    return pred._replace(panoptic_seg=pred.panoptic_seg + 99), target
+
+
+@pytest.mark.parametrize("make", [make_panoptic, make_part])
+def test_bad_ids_are_raised_at_compute_or_at_once(make):
+    image = bad_image(make is make_part)
+    metric, strict = make(), make(validate=True)
+    metric.update(*image)
     with pytest.raises(ValueError, match="PanopticQuality: the updates had .* pixels"):
         metric.compute()
+    with pytest.raises(ValueError, match="PanopticQuality: the updates had .* pixels"):
+        strict.update(*image)
+    assert same_sums(strict, metric), "spoilt until reset, as the plain metric is"
+    strict.reset()
+    strict.update(*(panoptic_images if make is make_panoptic else part_images)(1)[0])
+    assert strict.compute()
+
+
+@pytest.mark.parametrize("make", [make_panoptic, make_part])
+def test_the_backend_is_that_of_the_plain_metric(make, monkeypatch):
+    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
+    image = (panoptic_images if make is make_panoptic else part_images)(1)[0]
+    make(backend="torch").update(*image)
+    with pytest.raises(RuntimeError, match='^backend="triton" cannot run'):
+        make(backend="triton").update(*image)
+    with pytest.raises(ValueError, match="^backend: expected one of"):
+        make(backend="numpy")
 
 
 def _run_process(rank: int, world_size: int, folder: Path) -> None:

@@ -23,6 +23,7 @@ from pps_torch.integrations.torchvision import (  # noqa: E402
     MaskRCNNPostProcessor,
     stack_detections,
 )
+from pps_torch.ops import dispatch  # noqa: E402
 
 SPEC = EvalSpec.load("cpp_default")
 SIZE = (64, 96)
@@ -101,6 +102,20 @@ def test_masks_in_their_boxes(detector, masks_are_logits):
     found = post_process(detections, *logits(), SIZE, masks_are_logits=masks_are_logits)
     assert torch.equal(found[0].panoptic_seg, expected[0].panoptic_seg)
     assert torch.equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("mask_size", [SIZE, (28, 28)])
+def test_every_step_asks_for_the_backend(mask_size, monkeypatch):
+    post_process = MaskRCNNPostProcessor(SPEC, backend="torch")
+    asked = []
+    monkeypatch.setattr(dispatch, "check_backend", asked.append)
+    post_process([detection(masks=torch.ones(2, 1, *mask_size))] * 2, *logits(), SIZE)
+    assert len(asked) >= 5 and set(asked) == {"torch"}
+
+
+def test_another_backend_is_refused():
+    with pytest.raises(ValueError, match="^backend: expected one of"):
+        MaskRCNNPostProcessor(SPEC, backend="numpy")
 
 
 def detection(count: int = 2, **change) -> dict:

@@ -47,16 +47,32 @@ def test_a_merge_passes_the_refusal_on(monkeypatch):
 
 @pytest.mark.parametrize(
     ("variable", "outcome"),
-    [("torch", "False"), ("triton", "RuntimeError"), ("both", "ValueError")],
+    [("torch", "False"), ("triton", "RuntimeError: backend")],
 )
 def test_the_environment_variable_stands_for_auto(variable, outcome):
-    code = (
-        "import torch\nfrom pps_torch.ops.dispatch import uses_triton\n"
-        "try:\n    print(uses_triton('auto', torch.zeros(1)))\n"
-        "except Exception as error:\n    print(type(error).__name__)"
+    code = "import torch; print(dispatch.uses_triton('auto', torch.zeros(1)))"
+    assert said_with_variable(variable, code).startswith(outcome)
+
+
+def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen():
+    expected = (
+        "ValueError: environment variable PPS_TORCH_BACKEND: expected one of "
+        "('auto', 'torch', 'triton'), got 'both'"
     )
-    environment = {**os.environ, "PPS_TORCH_BACKEND": variable, "TRITON_INTERPRET": "0"}
+    code = "pps_torch.MeanIoU([], backend='torch'); print('torch'); pps_torch.MeanIoU([])"
+    assert said_with_variable("both", code).splitlines() == ["torch", expected]
+
+
+def said_with_variable(value: str, code: str) -> str:
+    """What a process says in which the variable is set: its output, or its error."""
+    code = (
+        "import pps_torch\nfrom pps_torch.ops import dispatch\n"
+        f"try:\n    {code}\n"
+        "except Exception as error:\n    print(f'{type(error).__name__}: {error}')"
+    )
+    environment = {**os.environ, "PPS_TORCH_BACKEND": value, "TRITON_INTERPRET": "0"}
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
-    assert run.stdout.strip() == outcome, run.stderr
+    assert run.returncode == 0, run.stderr
+    return run.stdout.strip()

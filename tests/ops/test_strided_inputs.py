@@ -1,0 +1,166 @@
+"""Sliced, transposed and expanded inputs: both versions of each operation read them as they are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from factories import pps_pair
+
+import pps_torch.ops
+from ops.twins import expect_equal, on_device
+from pps_torch import EvalSpec, PartPanopticQuality
+from pps_torch.ops.class_sums import add_to_class_sums
+from pps_torch.ops.dense_indices import dense_indices
+from pps_torch.ops.fill_stuff import fill_stuff
+from pps_torch.ops.greedy_boxes import greedy_boxes
+from pps_torch.ops.greedy_masks import greedy_masks
+from pps_torch.ops.joint_counts import joint_counts
+from pps_torch.ops.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.paint_ids import paint_ids
+from pps_torch.ops.part_iou import part_iou
+from pps_torch.ops.part_pixels import PixelRules, part_pixels
+from pps_torch.ops.pps_channels import pps_channels
+from pps_torch.ops.query_competition import query_competition
+from pps_torch.ops.segment_classes import count_unclassed, segment_classes
+from pps_torch.ops.upsampled_argmax import upsampled_ids
+
+BACKENDS = ("torch", "triton")
+LAYOUTS = {
+    "sliced": lambda t: torch.stack([t, t], -1)[..., 0],
+    "transposed": lambda t: t.mT.contiguous().mT if t.ndim > 1 else t,
+    "expanded": lambda t: t[:1].expand_as(t) if t.ndim > 1 else t,
+}
+RNG = np.random.default_rng(0)
+SPEC = EvalSpec.load("cpp_default")
+RULES = PartPanopticQuality(SPEC).pixel_rules()
+PAIRS = [pps_pair(np.random.default_rng(seed), (5, 7), SPEC) for seed in (0, 1)]
+PPS, UIDS = (torch.from_numpy(np.stack(maps)).flatten(-2) for maps in zip(*PAIRS))
+
+
+def integers(low, high, *shape):
+    return torch.from_numpy(RNG.integers(low, high, shape))
+
+
+def fractions(*shape):
+    return torch.from_numpy(RNG.random(shape))
+
+
+def flags(*shape):
+    return fractions(*shape) < 0.7
+
+
+def ranks(num_images, num_masks):
+    return fractions(num_images, num_masks).argsort(1)
+
+
+def matches_of(pred_of_gt, iou, is_fn, is_fp, gt_area):
+    return SegmentMatches(pred_of_gt, pred_of_gt, iou, is_fn, is_fp, gt_area, gt_area)
+
+
+def class_sums(pred_of_gt, iou, is_fn, is_fp, gt_class, pred_class, *, backend):
+    sums = gt_class.new_zeros(3, 5)
+    matches = matches_of(pred_of_gt, iou, is_fn, is_fp, gt_class)
+    add_to_class_sums(sums, matches, iou, gt_class, pred_class, backend=backend)
+    return sums
+
+
+def mean_part_iou(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *of_gt, backend):
+    matches = matches_of(pred_of_gt, iou, pred_of_gt, pred_of_gt, gt_area)
+    return part_iou(gt_parts, pred_parts, matches, *of_gt, backend=backend)
+
+
+def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *rules, backend):
+    pixels = part_pixels(uids, pps, PixelRules(*rules), backend=backend)
+    overlaps = *pixels.mark(), *pixels.count_overlaps(gt_index, pred_index, 7, 7)
+    return *overlaps, *pixels.count_parts(gt_of_pred, crowd_class)
+
+
+#: Each operation with a Triton version -> how it is called, and small inputs.
+CASES = {
+    "class_sums": (
+        class_sums,
+        (integers(0, 2, 2, 6), fractions(2, 6), flags(2, 6), flags(2, 4))
+        + (integers(0, 3, 2, 6), integers(0, 3, 2, 4)),
+    ),
+    "dense_indices": (dense_indices, (flags(3, 9), 5)),
+    "fill_stuff": (
+        fill_stuff,
+        (integers(0, 3, 2, 4, 5).int(), torch.ones(2, 2).bool(), integers(6, 9, 2, 4, 5))
+        + (torch.tensor([8, 6]), 2),
+    ),
+    "greedy_boxes": (
+        greedy_boxes,
+        (fractions(2, 4, 5, 5).float(), torch.tensor([[1.0, 2, 9, 8]]).repeat(2, 4, 1))
+        + (ranks(2, 4), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool(), (10, 12), 0.5, 0.6),
+    ),
+    "greedy_masks": (greedy_masks, (flags(2, 4, 30), ranks(2, 4), flags(2, 4), 0.6)),
+    "joint_counts": (joint_counts, (integers(0, 4, 2, 30), integers(0, 3, 2, 30), 4, 3)),
+    "match_segments": (
+        match_segments,
+        (integers(0, 2, 2, 5, 5) + 90 * torch.eye(5).long(), integers(0, 2, 2, 5))
+        + (integers(0, 2, 2, 5), flags(2, 5)),
+    ),
+    "paint_ids": (paint_ids, (integers(0, 4, 2, 4, 5).int(), integers(1, 99, 2, 3))),
+    "part_iou": (
+        mean_part_iou,
+        (integers(0, 9, 2, 4, 256).int(), integers(0, 3, 2, 5, 3, 256).int())
+        + (integers(0, 5, 2, 4), fractions(2, 4), integers(9000, 9999, 2, 4))
+        + (integers(0, 2, 2, 4), ~flags(2, 4), flags(2, 4)),
+    ),
+    "part_pixels": (
+        part_passes,
+        (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys))
+        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES),
+    ),
+    "pps_channels": (
+        pps_channels,
+        (integers(0, 4, 2, 4, 5), integers(0, 6, 2, 4, 5), integers(0, 4, 2, 4))
+        + (integers(0, 3, 2, 4), integers(0, 99, 5, 7)),
+    ),
+    "query_competition": (
+        query_competition,
+        (9 * fractions(2, 4, 5, 6).float() - 4, fractions(2, 4).float(), flags(2, 4), (5, 6)),
+    ),
+    "segment_classes": (segment_classes, (integers(-1, 9, 2, 6), torch.tensor([3, 5, 7]))),
+    "count_unclassed": (count_unclassed, (integers(-3, 3, 2, 6), integers(0, 9, 2, 6))),
+    "upsampled_argmax": (
+        upsampled_ids,
+        (fractions(2, 4, 3, 4).float(), torch.tensor([7, 8, 9, 3]), (6, 7)),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("case", CASES)
+def test_the_layout_does_not_matter(case, backend, layout):
+    operation, arguments = CASES[case]
+    laid_out, packed = [], []
+    for value in on_device(arguments):
+        is_tensor = isinstance(value, torch.Tensor)
+        laid_out.append(LAYOUTS[layout](value) if is_tensor else value)
+        packed.append(laid_out[-1].contiguous() if is_tensor else value)
+    found = operation(*laid_out, backend=backend)
+    expect_equal(found, operation(*packed, backend=backend))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sums_are_added_where_they_are(backend):
+    _, (pred_of_gt, iou, is_fn, is_fp, *classes) = CASES["class_sums"]
+    inputs = (matches_of(pred_of_gt, iou, is_fn, is_fp, classes[0]), iou, *classes)
+    expected = torch.ones(3, 5, dtype=torch.int64)
+    add_to_class_sums(expected, *inputs, backend="torch")
+    for layout in ("sliced", "transposed"):
+        sums = LAYOUTS[layout](on_device(torch.ones(3, 5, dtype=torch.int64)))
+        add_to_class_sums(sums, *on_device(inputs), backend=backend)
+        assert not sums.is_contiguous() and torch.equal(sums.cpu(), expected)
+
+
+def test_no_operation_is_missing():
+    files = Path(pps_torch.ops.__file__).parent.glob("*_triton.py")
+    registered = {f.stem for f in files if re.search(r"custom_op\(", f.read_text())}
+    assert registered == {f"{case}_triton" for case in CASES} - {"count_unclassed_triton"}

@@ -119,16 +119,15 @@ class BoundaryPanopticQuality(PanopticQuality):
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
-        self._refuse_foreign(comparison)
         matches, scores, dilation_ratio = comparison.boundaries
         if dilation_ratio != self.dilation_ratio:
             raise ValueError(
                 f"comparison: expected one with dilation_ratio {self.dilation_ratio}, "
                 f"got {dilation_ratio}"
             )
+        super().add(comparison)
         classes = comparison.gt_class, comparison.pred_class
         add_to_class_sums(self.boundary_sums, matches, scores, *classes, backend=self.backend)
-        super().add(comparison)
 
     def compute(self) -> BoundaryPanopticQualityResult:
         """The qualities of everything counted so far.

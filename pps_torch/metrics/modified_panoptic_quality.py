@@ -84,7 +84,7 @@ class ModifiedPanopticQuality(PanopticQuality):
 
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
-        self._refuse_foreign(comparison)
+        super().add(comparison)
         joint, matches, _, gt_class, pred_class, is_crowd = comparison[:6]
         add_overlap_ious(
             self.overlap_sums,
@@ -93,7 +93,6 @@ class ModifiedPanopticQuality(PanopticQuality):
             pred_class,
             (gt_class >= 0) & (matches.gt_area > 0) & ~is_crowd,
         )
-        super().add(comparison)
 
     def compute(self) -> ModifiedPanopticQualityResult:
         """The qualities of everything counted so far.

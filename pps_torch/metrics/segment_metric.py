@@ -145,12 +145,6 @@ class SegmentMetric(SumMetric):
                 ``validate`` is on.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_foreign(comparison)
-        _, matches, scores, *classes = comparison[:5]
-        add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
-        self._add_faults(comparison.faults)
-
-    def _refuse_foreign(self, comparison: SegmentComparison) -> None:
         self._refuse_after_sync("update")
         refuse_other_classes(comparison, self.class_ids)
         if comparison.rules != self._fingerprint:
@@ -158,6 +152,9 @@ class SegmentMetric(SumMetric):
                 f"comparison: expected one by the rules {self._fingerprint}, "
                 f"got one by {comparison.rules}"
             )
+        _, matches, scores, *classes = comparison[:5]
+        add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
+        self._add_faults(comparison.faults)
 
     def class_counts(self) -> list[ClassCounts]:
         """The sums of each class, in class order; leaves the device.

@@ -9,6 +9,9 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pps_torch.cli.interrupts import Interrupts
+from pps_torch.io.progress import Progress
+
 if TYPE_CHECKING:
     from pps_torch.pipelines.processes import Processes
     from pps_torch.pipelines.run_options import RunOptions
@@ -16,15 +19,27 @@ if TYPE_CHECKING:
 #: The commands that share their images among the processes of torchrun.
 _IN_PROCESSES = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
 
-# Importing the pipelines loads torch, which takes a second: each command does so when it runs,
-# so that -h and a mistyped argument answer at once.
+_RESUMED = "the files written so far are complete, and the same command does the rest"
+_AT_THE_END = "the result is written at the end, whole or not at all"
+
+#: What is left of a command that was stopped.
+_LEFT = {
+    "merge_to_panoptic": _RESUMED,
+    "merge_to_pps": _RESUMED,
+    "visualize": _RESUMED,
+    "eval_partpq": _AT_THE_END,
+    "eval_pq": _AT_THE_END,
+}
+
+# Each command imports its pipeline when it runs, so that -h and a mistyped argument answer sooner.
 
 
 def main(arguments: Sequence[str] | None = None, command: str | None = None) -> int:
     """Runs a command.
 
     Args:
-        arguments: the words of the command line; default: those of this process.
+        arguments: the words of the command line; default: those of this process, which then ends
+            within a second of Ctrl-C.
         command: the command, where the words do not begin with it.
 
     Returns:
@@ -32,14 +47,25 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     parsed = _parser().parse_args([command, *words] if command else words)
+    progress = Progress()
+    interrupts = Interrupts(lambda: _stopped(parsed.name, progress))
+    if arguments is None:
+        interrupts.hear()
     try:
-        return _run(parsed)
+        code = _run(parsed, progress)
+        interrupts.ignore()
+        return code
     except KeyboardInterrupt:
-        print("stopped; the files written so far are complete", file=sys.stderr)
-        return 130
+        pass  # the progress bar closes as this is left
+    return interrupts.end()
 
 
-def _run(parsed: argparse.Namespace) -> int:
+def _stopped(command: str, progress: Progress) -> str:
+    after = f" after {progress}" if progress.total else ""
+    return f"stopped{after}; {_LEFT.get(command, 'the files written so far are complete')}"
+
+
+def _run(parsed: argparse.Namespace, progress: Progress) -> int:
     from pps_torch.io.errors import InputError, printable
     from pps_torch.pipelines.processes import joined_processes, processes_of_environment
     from pps_torch.specs import SpecError
@@ -53,8 +79,8 @@ def _run(parsed: argparse.Namespace) -> int:
                 raise InputError(
                     f"{parsed.name}: runs in one process, found WORLD_SIZE {processes.world_size}"
                 )
-            with joined_processes(processes):
-                options = _options(parsed, processes)
+            with joined_processes(processes, lambda: _stopped(parsed.name, progress)):
+                options = _options(parsed, processes, progress)
                 warnings.showwarning = lambda message, *_: options.warn(str(message))
                 parsed.run(parsed, options)
         except (InputError, SpecError) as error:
@@ -97,10 +123,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     common.add_argument("--quiet", action="store_true", help="no progress bar and no notes")
 
 
-def _options(parsed: argparse.Namespace, processes: Processes) -> RunOptions:
+def _options(parsed: argparse.Namespace, processes: Processes, progress: Progress) -> RunOptions:
     from pps_torch.pipelines.run_options import RunOptions
 
-    return RunOptions(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet, processes)
+    return RunOptions(
+        *(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet), processes, progress
+    )
 
 
 def _add_spec(parser: argparse.ArgumentParser) -> None:

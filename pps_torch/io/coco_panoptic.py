@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from pps_torch.formats.rgb_ids import pack_rgb
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import can_name_a_file, is_inside
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import describe, is_finite, load_json
 
 _LARGEST_ID = 256**3 - 1
+_NUMBER_OF_GROUPS = re.compile("[0-9]+(_[0-9]+)+")
 _LARGEST_CATEGORY_ID = 2**31 - 1
 
 
@@ -94,9 +97,7 @@ class PanopticFile:
         found, missing = {}, []
         owners: dict[str, str] = {}
         for image_id in image_ids:
-            # panopticapi writes the id 2008_000123 as the number 2008000123, as Python reads it.
-            as_number = image_id.replace("_", "")
-            annotation = self.annotations.get(image_id) or self.annotations.get(as_number)
+            annotation = self.annotations.get(image_id) or self._of_number(image_id)
             if annotation is None:
                 missing.append(image_id)
                 continue
@@ -114,6 +115,12 @@ class PanopticFile:
                 f"none for {len(missing)}: {', '.join(missing[:20])}{more}"
             )
         return found
+
+    def _of_number(self, image_id: str) -> PanopticAnnotation | None:
+        """panopticapi writes the id 2008_000123 as the number 2008000123, as Python reads it."""
+        if not _NUMBER_OF_GROUPS.fullmatch(image_id):
+            return None
+        return self.annotations.get(normalise_id(image_id.replace("_", "")))
 
 
 def load_categories(path: Path) -> list[dict[str, Any]]:
@@ -159,7 +166,7 @@ class SegmentIdGenerator:
 def rgb_to_id(color: Sequence[int]) -> int:
     """The id of a colour, ``R + 256 G + 65536 B``."""
     red, green, blue = color
-    return red + 256 * green + 65536 * blue
+    return pack_rgb(red, green, blue)
 
 
 def renumber(panoptic_seg: np.ndarray, segment_ids: Sequence[int]) -> np.ndarray:

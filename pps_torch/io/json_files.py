@@ -24,7 +24,8 @@ def load_json(path: Path, expected: type = object) -> Any:
         InputError: the file is missing, is no JSON (with line and column), or holds another type.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        text = Path(path).read_text(encoding="utf-8-sig")
+        value = json.loads(text, object_hook=_itself)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(
@@ -43,13 +44,29 @@ def load_json(path: Path, expected: type = object) -> Any:
     return value
 
 
+def _itself(value: dict[str, Any]) -> dict[str, Any]:
+    """Called at each object, so that Ctrl-C is not only heard at the end of a long file."""
+    return value
+
+
 def save_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Writes a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
     try:
-        text = json.dumps(value, indent=indent, allow_nan=False)
+        text = json.dumps(value, indent=indent, allow_nan=False) if indent else _encoded(value)
     except RecursionError as error:
         raise InputError(f"{path}: expected content for it, found too deep a nesting") from error
     write_file(Path(path), text.encode() + b"\n")
+
+
+def _encoded(value: Any) -> str:
+    """As json.dumps; Ctrl-C is heard at each entry of a list, not only at the end."""
+    encode = json.JSONEncoder(allow_nan=False).encode
+    if isinstance(value, list):
+        return f"[{', '.join(map(encode, value))}]"
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        pairs = (f"{encode(key)}: {_encoded(entry)}" for key, entry in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return encode(value)
 
 
 def is_finite(value: Any) -> bool:

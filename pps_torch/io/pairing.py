@@ -126,8 +126,9 @@ def _named(
     """Each file with each of the names that it contains."""
     most_parts = max((len(_split(name)[::2]) for name in names), default=0)
     for path in list_files(folder, suffixes):
-        for name in sorted(_name_parts(path.stem, most_parts).intersection(names)):
-            yield name, path
+        for name in sorted(_name_parts(path.stem, most_parts)):
+            if name in names:
+                yield name, path
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:

@@ -12,6 +12,8 @@ from typing import TypeVar
 import torch
 from tqdm import tqdm
 
+from pps_torch.io.progress import Progress
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,11 +43,13 @@ def map_images(
     workers: int,
     description: str,
     quiet: bool = False,
+    progress: Progress | None = None,
 ) -> Iterator[Result]:
     """Yields ``function(item)`` for each item, in order.
 
     At most ``workers + 2`` items are in work or wait to be taken, so memory does not grow with
-    the number of items. After an error, or Ctrl-C, no further item is begun; those begun end.
+    the number of items. After an error no further item is begun, and those begun end. After Ctrl-C
+    it does not wait for them, so that whoever is told of it can say so at once.
 
     Args:
         function: called in worker threads.
@@ -53,27 +57,34 @@ def map_images(
         workers: threads; decoding, encoding and tensor operations run beside each other in them.
         description: of the progress bar, which shows rate and time left.
         quiet: no progress bar.
+        progress: told of each item that is done.
     """
+    progress = progress or Progress()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
     waiting: deque[Future[Result]] = deque()
     remaining = iter(items)
-    progress = tqdm(total=len(items), desc=description, unit="image", disable=quiet)
-    with _shared_cores(workers), progress:
+    bar = tqdm(total=len(items), desc=description, unit="image", disable=quiet)
+    wait = True
+
+    def next_result() -> Result:
+        result = waiting.popleft().result()
+        progress.done += 1
+        bar.update()
+        return result
+
+    with _shared_cores(workers), bar:
         try:
             for item in remaining:
                 waiting.append(pool.submit(function, item))
                 if len(waiting) >= workers + 2:
-                    yield _next_result(waiting, progress)
+                    yield next_result()
             while waiting:
-                yield _next_result(waiting, progress)
+                yield next_result()
+        except KeyboardInterrupt:
+            wait = False
+            raise
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _next_result(waiting: deque[Future[Result]], progress: tqdm) -> Result:
-    result = waiting.popleft().result()
-    progress.update()
-    return result
+            pool.shutdown(wait, cancel_futures=True)
 
 
 @contextmanager

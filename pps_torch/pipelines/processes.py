@@ -17,7 +17,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -115,37 +115,65 @@ def processes_of_environment(environment: Mapping[str, str] = os.environ) -> Pro
     """The processes that torchrun, or whoever sets the same variables, has started.
 
     Raises:
-        InputError: a variable is missing or no number.
+        InputError: names the variable that is missing, no integer or out of range, what was
+            expected and what was found.
     """
-    try:
-        world_size = int(environment.get("WORLD_SIZE", "1"))
-        if world_size == 1:
-            return Processes()
-        for name in _NEEDED:
-            if name not in environment:
-                raise InputError(
-                    f"WORLD_SIZE is {world_size}: expected {', '.join(_NEEDED)} too, as torchrun "
-                    f"sets them, found no {name}"
-                )
-        rank = int(environment["RANK"])
-        local_rank = int(environment.get("LOCAL_RANK", rank))
-        local_world_size = int(environment.get("LOCAL_WORLD_SIZE", world_size))
-        int(environment["MASTER_PORT"])
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"RANK, WORLD_SIZE and MASTER_PORT: expected numbers: {error}") from error
+    world_size = _variable(environment, "WORLD_SIZE", 1, None, default=1)
+    if world_size == 1:
+        if "WORLD_SIZE" in environment:
+            _variable(environment, "RANK", 0, 0, default=0)
+        return Processes()
+    for name in _NEEDED:
+        if name not in environment:
+            raise InputError(
+                f"WORLD_SIZE is {world_size}: expected {', '.join(_NEEDED)} too, as torchrun "
+                f"sets them, found no {name}"
+            )
+    _variable(environment, "MASTER_PORT", 0, 65535)
+    rank = _variable(environment, "RANK", 0, world_size - 1)
+    local_world_size = _variable(environment, "LOCAL_WORLD_SIZE", 1, world_size, world_size)
+    local_rank = _variable(
+        environment, "LOCAL_RANK", 0, local_world_size - 1, default=rank % local_world_size
+    )
     return Processes(rank, world_size, local_rank, local_world_size)
+
+
+def _variable(
+    environment: Mapping[str, str],
+    name: str,
+    lowest: int,
+    highest: int | None,
+    default: int | None = None,
+) -> int:
+    """An integer in the environment; one without a default is there."""
+    if default is not None and name not in environment:
+        return default
+    text = environment[name]
+    try:
+        value = int(text)
+    except ValueError:
+        value = lowest - 1
+    if value < lowest or (highest is not None and value > highest):
+        upward = f"from {lowest}" + ("" if highest is None else f" to {highest}")
+        raise InputError(f"{name}: expected an integer {upward}, found {text!r}")
+    return value
 
 
 @contextmanager
 def joined_processes(
-    processes: Processes, join_timeout: float = JOIN_TIMEOUT
+    processes: Processes,
+    stopped: Callable[[], str] = lambda: "stopped",
+    join_timeout: float = JOIN_TIMEOUT,
 ) -> Iterator[Processes]:
     """Within it, the processes work together, on ``torch.distributed`` (gloo).
 
     If one of them fails or dies, all end, with one message and one exit code: 2 for wrong input,
     130 after Ctrl-C, 1 for anything else. It is left by all together.
+
+    Args:
+        processes: all of them, seen from this one.
+        stopped: says what was done, for the message after Ctrl-C.
+        join_timeout: seconds that they may take to start.
     """
     if processes.world_size == 1:
         yield processes
@@ -168,8 +196,10 @@ def joined_processes(
     except (InputError, SpecError) as error:
         watch.fail(f"{processes.name}: {error}", 2)
     except KeyboardInterrupt:
-        watch.fail(f"{processes.name}: stopped; the files written so far are complete", 130)
-    except BaseException as error:
+        watch.fail(f"{processes.name}: {stopped()}", 130)
+    except SystemExit as error:
+        watch.fail(f"{processes.name}: ended before its work was done, by {error!r}", 1)
+    except Exception as error:
         traceback.print_exc()
         watch.fail(f"{processes.name}: {type(error).__name__}: {error}", 1)
     watch.leave()

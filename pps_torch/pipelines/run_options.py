@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from pps_torch.io.errors import InputError
+from pps_torch.io.progress import Progress
 from pps_torch.io.workers import default_workers, map_images
 from pps_torch.pipelines.processes import Processes
 
@@ -30,6 +31,7 @@ class RunOptions:
         quiet: no progress bar and no notes; results, warnings and errors are always shown.
         processes: who shares the images, and which of them this process is. Only the first one
             says anything.
+        progress: how far this process is with its images; the job keeps it up to date.
     """
 
     device: str = "auto"
@@ -37,6 +39,7 @@ class RunOptions:
     overwrite: bool = False
     quiet: bool = False
     processes: Processes = Processes()
+    progress: Progress = field(default_factory=Progress, compare=False)
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -74,18 +77,20 @@ class RunOptions:
 
         See :func:`pps_torch.io.workers.map_images`. The progress bar is that of the first process.
         """
-        processes = self.processes
+        processes, share = self.processes, self.processes.share(items)
+        self.progress.begin(description, len(share))
         if processes.world_size > 1:
             description += f", rank 0 of {processes.world_size}"
         yield from map_images(
             function,
-            processes.share(items),
+            share,
             workers=self.workers or default_workers(processes.local_world_size),
             description=description,
             quiet=self.quiet or not processes.is_first,
+            progress=self.progress,
         )
         if processes.world_size > 1:
-            self.note(f"{len(processes.share(items))} images done, waiting for the other processes")
+            self.note(f"{len(share)} images done, waiting for the other processes")
 
     def note(self, text: str) -> None:
         """Tells what was done."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +144,38 @@ class Scene:
             score = 0.9 - 0.5 * place
             entries.append({"category_id": CAR, "score": score, "segmentation": segmentation})
         return entries
+
+
+@contextmanager
+def never_read(paths: Sequence[Path]) -> Iterator[Callable[[], bool]]:
+    """Within it, reading one of these files does not end.
+
+    Yields:
+        whether all of them are being read; afterwards they are as before.
+    """
+    contents = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+        os.mkfifo(path)
+    writers: dict[Path, int] = {}
+
+    def are_being_read() -> bool:
+        for path in paths:
+            try:
+                if path not in writers:
+                    writers[path] = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # no reader yet
+                return False
+        return True
+
+    try:
+        yield are_being_read
+    finally:
+        for writer in writers.values():
+            os.close(writer)
+        for path, content in zip(paths, contents):
+            path.unlink()
+            path.write_bytes(content)
 
 
 def save(path: Path, array: np.ndarray) -> None:

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from small_dataset import CAR, HEIGHT, IDS, ROAD, WIDTH, SmallDataset, edit_json, save
+from small_dataset import CAR, HEIGHT, IDS, PERSON, ROAD, WIDTH, SmallDataset, edit_json, save
 
 FIRST, LAST = IDS[0], IDS[-1]
 
@@ -400,7 +400,24 @@ def test_unknown_parts_and_classes_of_a_pps_map(dataset, capsys):
     save(path, pps)
     assert dataset.run(PARTPQ) == 0
     messages = capsys.readouterr().err
-    assert "98 (3 pixels)" in messages and "77 (2 pixels)" in messages
+    assert "98 (3 pixels)" in messages and "26_77 (2 pixels)" in messages
+
+
+@pytest.mark.parametrize(
+    ("sid", "pid", "warns"),
+    [(CAR, 5, False), (CAR, 0, False), (CAR, 255, False), (CAR, 6, True), (PERSON, 5, True)]
+    + [(ROAD, 9, False), (98, 9, False)],
+)
+def test_parts_are_known_or_not_to_the_class_of_their_pixel(dataset, capsys, sid, pid, warns):
+    """Those of classes without parts do not count, so there is nothing to warn of."""
+    path = dataset.pps / f"{FIRST}_photo.png"
+    pps = np.array(Image.open(path))
+    pps[15, 6:8] = (sid, 1, pid)
+    save(path, pps)
+    assert dataset.run(PARTPQ) == 0
+    messages = capsys.readouterr().err
+    assert ("of the predicted parts" in messages) == warns
+    assert (f"wrong label: {sid}_{pid:02d} (2 pixels)" in messages) == warns
 
 
 def test_unknown_parts_of_a_part_map(dataset, capsys):

@@ -76,12 +76,14 @@ def test_random_kills(tmp_path, tool):
 def test_random_kills_while_other_files_are_replaced(tmp_path):
     """The old JSON is gone when the first PNG is new; no JSON without all of its PNGs."""
     tool, rng = "merge_to_panoptic", random.Random(SEED)
-    dataset = SmallDataset(tmp_path / "dataset", COUNT)
+    dataset = SmallDataset(tmp_path / "dataset", 12)
+    messages = tmp_path / "messages.txt"
     threshold = ["--score_threshold", "0.95"]  # without any car
     trees = []
     for more in ([], threshold):
         begun = time.monotonic()
-        assert dataset.run(tool, *more, "--overwrite") == 0
+        words = [*dataset.arguments(tool), *more, "--overwrite"]
+        assert WarmProcess(words, messages).wait() == 0
         seconds = time.monotonic() - begun
         trees.append(dataset.written())
     old, new = trees
@@ -89,9 +91,8 @@ def test_random_kills_while_other_files_are_replaced(tmp_path):
 
     for kill in range(KILLS):
         assert dataset.run(tool, "--overwrite") == 0
-        words = [*dataset.arguments(tool), *threshold]
-        process = WarmProcess([*words, "--overwrite"], tmp_path / "messages.txt")
-        process.process.join(rng.uniform(0, 1.5 * seconds))
+        process = WarmProcess(words, messages)
+        process.process.join(rng.uniform(0, seconds))
         process.kill()
         written = dataset.written()
         kinds = {name: (old[name] == content) for name, content in written.items()}

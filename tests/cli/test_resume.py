@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
 from small_dataset import IDS, SmallDataset, edit_json
+from warm_processes import WarmProcess, wait_until
 
 from pps_torch.io import output_folder
 from pps_torch.version import __version__
 
-ROOT = Path(__file__).parents[2]
 RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
 
 
@@ -217,7 +215,7 @@ def test_temporary_file_of_a_killed_evaluation_is_removed(dataset, tool):
     assert not stale.exists() and other.exists(), "another evaluation may be writing"
 
 
-def many_images(dataset, count=300):
+def many_images(dataset, count=100):
     """The first image under many ids, so that there is time to stop the run."""
     first = IDS[0]
     for number in range(count):
@@ -238,11 +236,6 @@ def many_images(dataset, count=300):
     edit_json(dataset.images_json, edit)
 
 
-def _hear_interrupts():
-    """A job in the background of a shell ignores them, and its children do, unless told so."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.mark.parametrize(
     ("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )
@@ -253,25 +246,18 @@ def test_stopped_process_can_be_resumed(tmp_path, stop, exit_code):
         many_images(each)
     assert whole.run(tool) == 0
 
-    command = [sys.executable, "-m", "pps_torch.cli.main", *dataset.arguments(tool)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=_hear_interrupts,
-    )
-    deadline = time.monotonic() + 60
-    while len(list(dataset.output.rglob("*.png"))) < 5 and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(stop)
-    _, messages = process.communicate(timeout=60)
-    assert process.returncode == exit_code, messages
+    process = WarmProcess(dataset.arguments(tool), tmp_path / "messages.txt")
+    wait_until(lambda: len(list(dataset.output.rglob("*.png"))) >= 5)
+    os.kill(process.process.pid, stop)
+    messages = process.messages
+    assert process.wait() == exit_code, messages.read_text()
     if stop is signal.SIGINT:
-        assert messages == "stopped; the files written so far are complete\n"
+        line = (
+            r"stopped after merging \d+ of 100 images; the files written so far are complete, .*\n"
+        )
+        assert re.fullmatch(line, messages.read_text())
     partial = dataset.written()
-    assert "panoptic.json" not in partial and 5 <= len(partial) < 300
+    assert "panoptic.json" not in partial and 5 <= len(partial) < 100
     assert partial.items() <= whole.written().items()
 
     assert dataset.run(tool) == 0

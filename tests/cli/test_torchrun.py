@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_dataset import SmallDataset, edit_json
-from warm_processes import Job
+from small_dataset import SmallDataset, edit_json, never_read
+from warm_processes import TIMEOUT, Job, WarmProcess, wait_until
+
+from pps_torch.pipelines import processes
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (
@@ -118,91 +121,80 @@ def test_bad_input_of_all_processes_is_told_once(tmp_path):
     assert "images.json: cannot be read" in job.messages()[0]
 
 
-def slow_dataset(folder) -> SmallDataset:
-    """Enough images that there is time to kill a process."""
-    return SmallDataset(folder, 300)
-
-
-def wait_for_files(dataset, count=5):
-    deadline = time.monotonic() + 30
-    while len(list(dataset.output.rglob("*.png"))) < count:
-        assert time.monotonic() < deadline, "no files"
-        time.sleep(0.002)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """What an uninterrupted run writes."""
+    dataset = SmallDataset(tmp_path_factory.mktemp("whole"), 30)
+    assert dataset.run("merge_to_panoptic") == 0
+    return dataset.written()
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
-def test_a_killed_process_ends_the_others_and_is_named(tmp_path, victim):
-    dataset = slow_dataset(tmp_path / "killed")
+def test_a_killed_process_ends_the_others_and_is_named(tmp_path, whole, victim):
+    dataset = SmallDataset(tmp_path, 30)
     tool = "merge_to_panoptic"
-    job = Job(dataset.arguments(tool), 3, tmp_path / "messages")
-    wait_for_files(dataset)
-    pid = job.processes[victim].process.pid
-    killed_at = time.monotonic()
-    os.kill(pid, signal.SIGKILL)
-    codes = job.exit_codes(20)
+    with never_read([sorted(dataset.semantic.iterdir())[-1]]) as is_reading:
+        job = Job(dataset.arguments(tool), 3, tmp_path / "messages")
+        wait_until(lambda: is_reading() and len(dataset.written()) >= 5)
+        pid = job.processes[victim].process.pid
+        killed_at = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        codes = job.exit_codes(20)
     assert time.monotonic() - killed_at < 5
     assert codes == [-signal.SIGKILL if rank == victim else 1 for rank in range(3)]
     messages = "".join(job.messages())
     assert messages.startswith(f"error: rank {victim} (host ") and f"pid {pid}" in messages
     assert messages.count("\n") == 1 and "killed" in messages
 
-    whole = SmallDataset(tmp_path / "whole", 300)
-    assert whole.run(tool) == 0
     partial = dataset.written()
-    assert "panoptic.json" not in partial and partial.items() <= whole.written().items()
+    assert "panoptic.json" not in partial and partial.items() <= whole.items()
     times = {name: (dataset.output / name).stat().st_mtime_ns for name in partial}
 
     job = Job(dataset.arguments(tool), 2, tmp_path / "messages")
     assert job.exit_codes() == [0, 0], job.messages()
-    assert dataset.written() == whole.written()
+    assert dataset.written() == whole
     redone = sum((dataset.output / name).stat().st_mtime_ns != times[name] for name in partial)
-    assert redone <= 9  # at most what the threads had in hand
+    assert redone <= 6  # at most what the threads had in hand
     assert not list(dataset.output.rglob("*_tmp"))
 
 
 def test_a_process_that_dies_in_an_evaluation_is_named(tmp_path):
     dataset = SmallDataset(tmp_path)
-    pipe = sorted(dataset.gt.iterdir())[1]  # the image of rank 1, which waits for it for ever
-    pipe.unlink()
-    os.mkfifo(pipe)
-    job = Job(dataset.arguments("eval_partpq"), 2, tmp_path / "messages")
-    wait_for_reader(pipe)
-    job.processes[1].process.kill()
-    assert job.exit_codes(20) == [1, -signal.SIGKILL]
+    with never_read([sorted(dataset.gt.iterdir())[1]]) as is_reading:  # the image of rank 1
+        job = Job(dataset.arguments("eval_partpq"), 2, tmp_path / "messages")
+        wait_until(is_reading)
+        job.processes[1].process.kill()
+        assert job.exit_codes(20) == [1, -signal.SIGKILL]
     assert job.messages()[0].startswith("error: rank 1") and dataset.written() == {}
 
 
-def wait_for_reader(pipe):
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
-            return
-        except OSError:  # no reader yet
-            time.sleep(0.01)
-    raise TimeoutError("nobody reads the pipe")
+def join_in_a_second() -> int:
+    with processes.joined_processes(processes.processes_of_environment(), join_timeout=1):
+        return 0
 
 
-def test_a_process_that_never_starts_is_named():
-    program = """
-import sys
-from pps_torch.pipelines import processes
-with processes.joined_processes(processes.processes_of_environment(), join_timeout=1):
-    pass
-"""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(ROOT),
-        "WORLD_SIZE": "3",
-        "RANK": "0",
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "0",
-    }
-    run = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert run.returncode == 1
-    assert run.stderr == "error: rank 1, 2: did not join within 1 seconds\n"
+def test_a_process_that_never_starts_is_named(tmp_path):
+    variables = {"WORLD_SIZE": "3", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+    alone = WarmProcess([], tmp_path / "messages.txt", variables, program=join_in_a_second)
+    assert alone.wait() == 1
+    assert alone.messages.read_text() == "error: rank 1, 2: did not join within 1 seconds\n"
+
+
+def leave_by_sys_exit() -> int:
+    found = processes.processes_of_environment()
+    with processes.joined_processes(found):
+        if found.rank == 1:
+            sys.exit(0)
+        time.sleep(TIMEOUT)
+    return 0
+
+
+def test_a_process_that_exits_in_the_middle_is_named(tmp_path):
+    job = Job([], 2, tmp_path, program=leave_by_sys_exit)
+    assert job.exit_codes(20) == [1, 1]
+    (line,) = "".join(job.messages()).splitlines()
+    assert line.startswith("error: rank 1 (host ")
+    assert line.endswith("ended before its work was done, by SystemExit(0)")
 
 
 def test_a_result_that_cannot_be_written_fails_all(tmp_path):
@@ -213,20 +205,11 @@ def test_a_result_that_cannot_be_written_fails_all(tmp_path):
     assert "".join(job.messages()).count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("variables", "message"),
-    [
-        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2: expected RANK, MASTER_ADDR, MASTER_PORT too"),
-        ({"WORLD_SIZE": "two"}, "expected numbers"),
-    ],
-)
-def test_incomplete_environment_is_one_clear_error(
-    tmp_path, monkeypatch, capsys, variables, message
-):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+def test_a_wrong_environment_is_one_clear_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "two")
     assert SmallDataset(tmp_path).run("eval_pq") == 2
-    assert message in capsys.readouterr().err
+    message = "error: WORLD_SIZE: expected an integer from 1, found 'two'\n"
+    assert capsys.readouterr().err == message
 
 
 def test_other_commands_run_in_one_process(tmp_path, monkeypatch, capsys):
@@ -240,23 +223,26 @@ def test_other_commands_run_in_one_process(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("kill", [False, True])
 def test_torchrun(tmp_path, alone, kill):
     """The real launcher, which ends the others of its machine itself."""
-    dataset = slow_dataset(tmp_path) if kill else imperfect_dataset(tmp_path)
+    dataset = imperfect_dataset(tmp_path)
     command, *words = dataset.arguments("merge_to_panoptic")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     script = [str(ROOT / "tools" / f"{command}.py"), *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    process = subprocess.Popen(
-        [*launch, *script], env=environment, stderr=subprocess.PIPE, text=True
+    launch_it = partial(
+        subprocess.Popen, [*launch, *script], env=environment, stderr=subprocess.PIPE, text=True
     )
     if not kill:
+        process = launch_it()
         assert process.wait(60) == 0, process.stderr.read()
         assert dataset.written() == alone["merge_to_panoptic"][0]
         return
-    wait_for_files(dataset)
-    os.kill(pid_of_rank(1, process.pid), signal.SIGKILL)
-    _, messages = process.communicate(timeout=60)
+    with never_read([sorted(dataset.semantic.iterdir())[1]]) as is_reading:  # an image of rank 1
+        process = launch_it()
+        wait_until(is_reading)
+        os.kill(pid_of_rank(1, process.pid), signal.SIGKILL)
+        _, messages = process.communicate(timeout=60)
     assert process.returncode != 0 and messages.count("error: rank 1 (host ") <= 1, messages
     # The launcher names it too, and may end the other process before that one has said it.
     assert re.search(r"error: rank 1 \(host |rank +: 1 ", messages), messages

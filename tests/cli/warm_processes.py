@@ -1,12 +1,14 @@
-"""Processes that run a command at once: forked from one that has imported everything."""
+"""Programs that run a command at once: forked from a process that has imported everything."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pps_torch.cli.main import main
@@ -20,21 +22,43 @@ CONTEXT.set_forkserver_preload(
         "pps_torch.pipelines.merge_to_pps",
         "pps_torch.pipelines.eval_partpq",
         "pps_torch.pipelines.eval_pq",
+        "pps_torch.pipelines.visualize",
     ]
 )
 TIMEOUT = 60
 
 
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Returns as soon as it is so; TimeoutError if that takes too long."""
+    deadline = time.monotonic() + TIMEOUT
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise TimeoutError("it did not come about")
+        time.sleep(0.002)
+
+
 class WarmProcess:
-    """One run of a command in a process of its own; what it prints goes to a file."""
+    """One run of a program, by default our command; what it prints goes to a file.
+
+    Args:
+        words: its arguments.
+        messages: the file.
+        environment: variables that it has.
+        prepare: is called in the process before the program.
+        program: returns the exit code.
+    """
 
     def __init__(
-        self, words: Sequence[str], messages: Path, environment: Mapping[str, str] | None = None
+        self,
+        words: Sequence[str],
+        messages: Path,
+        environment: Mapping[str, str] | None = None,
+        prepare: Callable[[], None] | None = None,
+        program: Callable[[], int] = main,
     ) -> None:
         self.messages = messages
-        self.process = CONTEXT.Process(
-            target=_run, args=(list(words), dict(environment or {}), messages), daemon=True
-        )
+        arguments = (list(words), dict(environment or {}), messages, prepare, program)
+        self.process = CONTEXT.Process(target=_run, args=arguments, daemon=True)
         self.process.start()
 
     def kill(self) -> None:
@@ -53,7 +77,13 @@ class WarmProcess:
 class Job:
     """The processes of a command as torchrun starts them."""
 
-    def __init__(self, words: Sequence[str], world_size: int, folder: Path, **more: str) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        world_size: int,
+        folder: Path,
+        program: Callable[[], int] = main,
+    ) -> None:
         folder.mkdir(exist_ok=True)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -62,7 +92,6 @@ class Job:
             "LOCAL_WORLD_SIZE": str(world_size),
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port),
-            **more,
         }
         if sys.platform == "linux":
             common["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
@@ -71,6 +100,7 @@ class Job:
                 words,
                 folder / f"messages_{rank}.txt",
                 {**common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                program=program,
             )
             for rank in range(world_size)
         ]
@@ -83,12 +113,22 @@ class Job:
         return [process.messages.read_text() for process in self.processes]
 
 
-def _run(words: list[str], environment: dict[str, str], messages: Path) -> None:
+def _run(
+    words: list[str],
+    environment: dict[str, str],
+    messages: Path,
+    prepare: Callable[[], None] | None,
+    program: Callable[[], int],
+) -> None:
     os.environ.update(environment)
     file = os.open(messages, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    code = main(words)
+    sys.argv = ["pps-torch", *words]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    if prepare:
+        prepare()
+    code = program()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

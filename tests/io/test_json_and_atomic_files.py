@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 
 import pytest
 
@@ -15,6 +17,36 @@ def test_round_trip(tmp_path):
     path = tmp_path / "a.json"
     save_json(path, {"a": [1, None, "ü"]})
     assert load_json(path, dict) == {"a": [1, None, "ü"]}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"images": [{"id": 1, "name": "ü"}, []], "n": {"x": [1.5, None], "y": {}}, "s": '"\\'},
+        [{"a": [True]}, [], "x"],
+        {1: [2], "x": {3.5: "y", None: [4]}},
+        [],
+        {},
+        "text",
+    ],
+)
+def test_written_as_json_writes_it(tmp_path, value):
+    save_json(tmp_path / "a.json", value)
+    assert (tmp_path / "a.json").read_text() == json.dumps(value) + "\n"
+
+
+@pytest.mark.parametrize("act", [load_json, lambda path: save_json(path, {"a": [{}] * 1000})])
+def test_ctrl_c_is_heard_in_the_middle_of_a_long_file(tmp_path, act):
+    """Where Python runs a function of ours, it looks for signals."""
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([{}] * 1000))
+    events = []
+    sys.setprofile(lambda frame, event, _: events.append(event))
+    try:
+        act(path)
+    finally:
+        sys.setprofile(None)
+    assert events.count("call") > 1000
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.pairing import find_files, find_photos, list_files
+from pps_torch.io.pairing import _named, find_files, find_photos, list_files
 
 
 def make(folder, *names):
@@ -118,6 +118,21 @@ def test_work_grows_with_the_files_not_with_files_times_images(tmp_path):
         folder = make(tmp_path / str(count), *(f"{i}_gtFine_leftImg8bit_a_b.png" for i in ids))
         calls.append(count_calls(find_files, folder, ids, (".png",), "maps"))
     assert calls[1] < 5 * calls[0]
+
+
+def test_the_names_are_not_gone_through_for_each_file(tmp_path):
+    class Names(dict):
+        walks = 0
+
+        def __iter__(self):
+            self.walks += 1
+            return super().__iter__()
+
+    names = Names.fromkeys(f"street_{number}" for number in range(20))
+    make(tmp_path, *(f"{name}_semantic.png" for name in names))
+    names.walks = 0
+    assert len(list(_named(tmp_path, (".png",), names))) == 20
+    assert names.walks == 1
 
 
 def test_list_files_is_sorted_and_visible(tmp_path):

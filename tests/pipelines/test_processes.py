@@ -55,8 +55,40 @@ def test_environment_of_torchrun():
         }
     )
     assert found == Processes(5, 8, 1, 4) and not found.is_first
-    with pytest.raises(InputError, match="WORLD_SIZE is 2: expected .* found no MASTER_ADDR"):
-        processes_of_environment({"WORLD_SIZE": "2", "RANK": "0"})
+    assert processes_of_environment({"RANK": "3"}) == Processes()
+    assert processes_of_environment({"WORLD_SIZE": "1", "RANK": "0"}) == Processes()
+    assert processes_of_environment({**FOUR, "RANK": "3", "LOCAL_WORLD_SIZE": "2"}).local_rank == 1
+
+
+FOUR = {"WORLD_SIZE": "4", "RANK": "3", "MASTER_ADDR": "a", "MASTER_PORT": "1"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is 2: .* found no MASTER_ADDR"),
+        ({"WORLD_SIZE": "two"}, "^WORLD_SIZE: expected an integer from 1, found 'two'"),
+        ({"WORLD_SIZE": ""}, "^WORLD_SIZE: expected an integer from 1, found ''"),
+        ({"WORLD_SIZE": "0"}, "^WORLD_SIZE: expected an integer from 1, found '0'"),
+        ({"WORLD_SIZE": "-2"}, "^WORLD_SIZE: expected an integer from 1, found '-2'"),
+        ({"WORLD_SIZE": "1", "RANK": "1"}, "^RANK: expected an integer from 0 to 0, found '1'"),
+        ({**FOUR, "RANK": "4"}, "^RANK: expected an integer from 0 to 3, found '4'"),
+        ({**FOUR, "RANK": "-1"}, "^RANK: expected an integer from 0 to 3, found '-1'"),
+        ({**FOUR, "RANK": "1.0"}, "^RANK: expected an integer from 0 to 3, found '1.0'"),
+        ({**FOUR, "LOCAL_RANK": "4"}, "^LOCAL_RANK: .* from 0 to 3, found '4'"),
+        (
+            {**FOUR, "LOCAL_RANK": "2", "LOCAL_WORLD_SIZE": "2"},
+            "^LOCAL_RANK: .* from 0 to 1, found '2'",
+        ),
+        ({**FOUR, "LOCAL_WORLD_SIZE": "5"}, "^LOCAL_WORLD_SIZE: .* from 1 to 4, found '5'"),
+        ({**FOUR, "LOCAL_WORLD_SIZE": "0"}, "^LOCAL_WORLD_SIZE: .* from 1 to 4, found '0'"),
+        ({**FOUR, "MASTER_PORT": "http"}, "^MASTER_PORT: .* from 0 to 65535, found 'http'"),
+        ({**FOUR, "MASTER_PORT": "65536"}, "^MASTER_PORT: .* from 0 to 65535, found '65536'"),
+    ],
+)
+def test_a_wrong_variable_is_named(variables, message):
+    with pytest.raises(InputError, match=message):
+        processes_of_environment(variables)
 
 
 def test_unknown_ids_are_listed_in_the_same_order_however_they_were_counted():

@@ -35,6 +35,13 @@ def draw(rng: np.random.Generator, canvas: np.ndarray, values, count: int) -> np
     return canvas
 
 
+def speckle(rng: np.random.Generator, canvas: np.ndarray, values, share: float) -> None:
+    """Gives that share of the pixels one of the values each, in place."""
+    if share:
+        is_hit = rng.random(canvas.shape) < share
+        canvas[is_hit] = rng.choice(values, int(is_hit.sum()))
+
+
 # Panoptic pairs
 
 
@@ -52,18 +59,26 @@ def segments_of(rng, ids: np.ndarray, categories: list[int], crowd_share: float)
     ]
 
 
-def panoptic_pair(rng: np.random.Generator, size: tuple[int, int]):
+def panoptic_pair(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    categories=CATEGORIES,
+    num_ids: int = 12,
+    speckled: float = 0,
+):
     """(pred ids, pred segments, gt ids, gt segments): the prediction is a damaged copy.
 
-    Among them: all void, one class, tiny segments, perfect predictions, several crowds.
+    Among them: all void, one class, tiny segments, perfect predictions, several crowds. A map has
+    fewer than ``num_ids`` segments; ``speckled`` is the share of pixels with an id of their own.
     """
     kind = rng.choice(["mixed", "mixed", "mixed", "one class", "perfect", "void gt", "void pred"])
-    categories = [c["id"] for c in CATEGORIES]
+    categories = [c["id"] for c in categories]
     if kind == "one class":
         categories = categories[:1]
-    pool = rng.choice(1 << 24, 12, replace=False)
+    pool = rng.choice(1 << 24, num_ids, replace=False)
     pool[:2] = 0, (1 << 24) - 1
     gt_ids = draw(rng, np.full(size, rng.choice(pool[:3]), np.int64), pool, rng.integers(1, 9))
+    speckle(rng, gt_ids, pool, speckled)
     gt_segments = segments_of(rng, gt_ids, categories, rng.choice([0, 0.3]))
     pred_ids = gt_ids.copy()
     if kind != "perfect":
@@ -130,19 +145,79 @@ def specs() -> dict[str, EvalSpec]:
     return {**{name: EvalSpec.load(name) for name in bundled}, "remapped": remapped_spec()}
 
 
-def uid_of(rng: np.random.Generator, sid: int, pids: list[int]) -> int:
-    """A random uid of a class: level absent, instance 0, instance 1..3 or 999, part 0, any part."""
+def random_spec(rng: np.random.Generator) -> EvalSpec:
+    """A spec of 1 to 6 evaluated classes with any ids, groups, parts and flat parts.
+
+    Several dataset classes may be one evaluated class, and one or two are ignored; some parts have
+    no evaluation part, and some of several classes share a flat id.
+    """
+    num_classes = int(rng.integers(1, 7))
+    num_sids = num_classes + int(rng.integers(1, 4))
+    eval_sids = rng.choice(np.arange(1, 99), num_classes, replace=False).tolist()
+    targets = [*eval_sids, *rng.choice([*eval_sids, 0], num_sids - num_classes - 1).tolist(), 0]
+    sids = {sid: targets[i] for i, sid in enumerate(rng.permutation(num_sids) + 1)}
+    with_parts = [sid for sid in eval_sids if rng.random() < 0.6]
+    things = [sid for sid in eval_sids if rng.random() < 0.5]
+    sid_pids, flats = {}, {}
+    for sid, eval_sid in sids.items():
+        if eval_sid in with_parts:
+            pids = rng.permutation(4)[:3].tolist()
+            sid_pids |= {100 * sid + 1 + k: 100 * eval_sid + 1 + pid for k, pid in enumerate(pids)}
+            if rng.random() < 0.3:
+                sid_pids[100 * sid + 4] = "IGNORED"
+            if rng.random() < 0.3:
+                sid_pids[sid] = 100 * eval_sid + 1 + pids[0]
+    for eval_sid in with_parts:
+        numbers = rng.permutation(np.arange(1, 9))[:4].tolist()
+        flats |= {100 * eval_sid + 1 + pid: number for pid, number in enumerate(numbers)}
+    names = [f"class {sid}" for sid in range(1, num_sids + 1)]
+    dataset = DatasetSpec.from_dict(
+        {
+            "name": "random",
+            "scene_class2part_classes": {name: [*"abcd"] for name in names},
+            "scene_classes_with_instances": names,
+            "scene_class2color": {name: [0, 0, 0] for name in names},
+        }
+    )
+    fields = {
+        "version": "2.0",
+        "ignore_label": 255,
+        "dataset_sid2eval_sid": {int(k): v or "IGNORED" for k, v in sids.items()},
+        "dataset_sid_pid2eval_sid_pid": {int(k): v for k, v in sid_pids.items()},
+        "eval_sid_things": things,
+        "eval_sid_stuff": [sid for sid in eval_sids if sid not in things],
+        "eval_sid_parts": with_parts,
+        "eval_sid_no_parts": [sid for sid in eval_sids if sid not in with_parts],
+        "eval_sid_pid2eval_pid_flat": flats,
+        "eval_sid2scene_label": {sid: f"evaluated {sid}" for sid in eval_sids},
+        "eval_pid_flat2scene_part_label": {number: f"part {number}" for number in range(1, 9)},
+    }
+    return EvalSpec.from_dict(fields, dataset)
+
+
+def uid_of(rng: np.random.Generator, sid: int, pids: list[int], highest: int = 999) -> int:
+    """A random uid of a class: level absent, instance 0, 1..3 or the highest, part 0, any part."""
     level = rng.choice(3, p=[0.25, 0.15, 0.6])
     if level == 0 or sid == 0:
         return sid
-    iid = int(rng.choice([0, 1, 1, 2, 3, 999]))
+    iid = int(rng.choice([0, 1, 1, 2, 3, highest]))
     if level == 1:
         return sid * 1000 + iid
     return (sid * 1000 + iid) * 100 + int(rng.choice(pids))
 
 
-def pps_pair(rng: np.random.Generator, size: tuple[int, int], spec):
+def pps_pair(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    spec,
+    highest: tuple[int, int] = (255, 999),
+    num_uids: int = 8,
+    speckled: float = 0,
+):
     """(pps (3, H, W), uids (H, W)), both int64; the prediction is a damaged copy.
+
+    ``highest`` are the highest instance ids of prediction and ground truth; ``speckled`` is the
+    share of pixels with one of the ``num_uids`` of their own.
 
     The ground truth has crowds, ignored classes, segments without parts, explicit part 0, parts
     that the spec does not list, instance 0 and stuff with instances; the prediction has void and
@@ -152,12 +227,14 @@ def pps_pair(rng: np.random.Generator, size: tuple[int, int], spec):
     with_parts = [s for s in evaluated if evaluated[s] in spec.parts]
     ignored = [s for s in range(len(spec.dataset.scene_classes)) if s not in evaluated]
     pools = (list(evaluated), with_parts, with_parts, ignored)
-    sids = [int(rng.choice(pool)) for pool in pools]
+    sids = [int(rng.choice(pool or list(evaluated))) for pool in pools]
     listed = {
         s: [p for d, p in spec.dataset_sid_pid_to_eval_sid_pid if d == s and p > 0] for s in sids
     }
-    uids = [uid_of(rng, s, [0, 0, *listed[s] * 2, 77]) for s in rng.choice(sids, 8)]
+    chosen = rng.choice(sids, num_uids)
+    uids = [uid_of(rng, s, [0, 0, *listed[s] * 2, 77], highest[1]) for s in chosen]
     gt = draw(rng, np.full(size, rng.choice(uids), np.int64), uids, rng.integers(1, 10))
+    speckle(rng, gt, uids, speckled)
     for _ in range(rng.integers(0, 6)):  # parts within a segment
         box = random_box(rng, *size)
         sid, pid = int(rng.choice(sids)), int(rng.choice([0, *listed[sids[1]], 1]))
@@ -169,10 +246,10 @@ def pps_pair(rng: np.random.Generator, size: tuple[int, int], spec):
         sid, iid, pid = decode_uid(uid)
         category = evaluated.get(sid, spec.ignore_label)
         part = eval_part(spec, sid, pid) or spec.ignore_label
-        pps[:, gt == uid] = np.array([category, np.clip(iid, 0, 255), part])[:, None]
+        pps[:, gt == uid] = np.array([category, np.clip(iid, 0, highest[0]), part])[:, None]
     categories = [evaluated[s] for s in sids if s in evaluated]
     draw(rng, pps[0], [*categories, 255, 98], rng.integers(0, 3))
-    draw(rng, pps[1], [0, 1, 2, 3, 255], rng.integers(0, 4))
+    draw(rng, pps[1], [0, 1, 2, 3, highest[0]], rng.integers(0, 4))
     draw(rng, pps[2], [0, 1, 2, 3, 4, 5, 254, 255], rng.integers(0, 5))
     return pps, gt
 

@@ -22,13 +22,13 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
-from pps_torch.metrics.report import percent, text_table
 from pps_torch.metrics.segment_metric import (
     BoundaryComparison,
     SegmentComparison,
     counts_of_sums,
     mean_qualities,
 )
+from pps_torch.metrics.text_tables import percent, text_table
 from pps_torch.ops.boundary_ids import boundary_ids
 from pps_torch.ops.class_sums import add_to_class_sums
 from pps_torch.ops.joint_counts import joint_counts
@@ -112,6 +112,7 @@ class BoundaryPanopticQuality(PanopticQuality):
             raise ValueError(f"dilation_ratio: expected a number above 0, got {dilation_ratio}")
         super().__init__(categories, validate=validate, backend=backend)
         self.dilation_ratio = dilation_ratio
+        # Not in the fingerprint, so that PQ, too, can add what this class has compared.
         self._rules = (*self._rules, dilation_ratio)
         self._add_state("boundary_sums", len(self.class_ids), 5)
 
@@ -172,7 +173,18 @@ class BoundaryPanopticQuality(PanopticQuality):
             masks.is_crowd,
             backend=self.backend,
         )
-        return masks._replace(boundaries=BoundaryComparison(matches, scores, self.dilation_ratio))
+        return SegmentComparison(
+            masks.joint,
+            masks.matches,
+            masks.scores,
+            masks.gt_class,
+            masks.pred_class,
+            masks.is_crowd,
+            masks.faults,
+            masks.class_ids,
+            masks.rules,
+            boundaries=BoundaryComparison(matches, scores, self.dilation_ratio),
+        )
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

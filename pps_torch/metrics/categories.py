@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,19 +13,27 @@ GROUPS = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
 
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
-    """Category dicts with ``id``, ``name`` and ``isthing``, each id once.
+    """Copies of the category dicts, with ``id`` and ``isthing`` as int, each id once.
 
     Raises:
-        ValueError: for a category without those keys, a negative id or one twice.
+        TypeError: for an id that is no integer.
+        ValueError: for a category without ``id``, ``name`` and ``isthing``, an ``isthing`` that is
+            not 0 or 1, a negative id or one twice.
     """
     if isinstance(categories, EvalSpec):
         categories = categories.categories
+    checked = []
     for category in categories:
         if {"id", "name", "isthing"} - set(category):
             raise ValueError(f"categories: expected keys id, name, isthing in {dict(category)}")
         if category["isthing"] not in (0, 1):
             raise ValueError(f"categories: expected isthing 0 or 1 in {dict(category)}")
-    ids = [int(category["id"]) for category in categories]
+        try:
+            category_id = operator.index(category["id"])
+        except TypeError as error:
+            raise TypeError(f"categories: expected an integer id in {dict(category)}") from error
+        checked.append({**category, "id": category_id, "isthing": int(category["isthing"])})
+    ids = [category["id"] for category in checked]
     if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
         raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
-    return [dict(category) for category in categories]
+    return checked

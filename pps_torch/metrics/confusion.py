@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pps_torch.metrics.report import mean_of_present, percent, text_table
+from pps_torch.metrics.text_tables import mean_of_present, percent, text_table
 
 
 def confusion_rows(confusion: Tensor, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -13,9 +13,9 @@ from pps_torch.formats.checks import check_device, check_integer, check_ndim, ch
 from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.metrics.categories import checked_categories
 from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
-from pps_torch.metrics.report import percent, text_table, without_nan
 from pps_torch.metrics.segment_metric import SegmentComparison, refuse_other_classes
 from pps_torch.metrics.sum_metric import SumMetric
+from pps_torch.metrics.text_tables import percent, text_table, without_nan
 from pps_torch.ops.class_confusion import class_confusion
 from pps_torch.ops.label_pairs import LabelPairs
 from pps_torch.specs import EvalSpec
@@ -65,12 +65,14 @@ class MeanIoU(SumMetric):
 
     Args:
         categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
-        ignore_label: the value of void pixels in semantic maps.
+        ignore_label: the value of void pixels in semantic maps; by default that of the spec, else
+            255.
         validate: raise at the update that meets an unknown category; by default such pixels are
             counted, and :meth:`compute` raises.
         backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
 
     Raises:
+        TypeError: for a category id that is no integer.
         ValueError: for bad categories, an ``ignore_label`` that is one, or another backend.
         RuntimeError: at an update that ``"triton"`` cannot run.
 
@@ -78,8 +80,8 @@ class MeanIoU(SumMetric):
         >>> import torch
         >>> metric = MeanIoU([{"id": 7, "name": "road", "isthing": 0},
         ...                   {"id": 26, "name": "car", "isthing": 1}])
-        >>> pred, gt = torch.tensor([[7, 7, 7, 26]]), torch.tensor([[7, 7, 26, 26]])
-        >>> result = metric.update(pred, gt).compute()
+        >>> pred, target = torch.tensor([[7, 7, 7, 26]]), torch.tensor([[7, 7, 26, 26]])
+        >>> result = metric.update(pred, target).compute()
         >>> round(result.summary["mIoU"], 3), result.per_class[26]["recall"]
         (0.583, 0.5)
     """
@@ -91,30 +93,32 @@ class MeanIoU(SumMetric):
         self,
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
-        ignore_label: int = PPS_VOID,
+        ignore_label: int | None = None,
         validate: bool = False,
         backend: str = "auto",
     ) -> None:
-        categories = checked_categories(categories)
-        ids = [int(category["id"]) for category in categories]
+        checked = checked_categories(categories)
+        if ignore_label is None:
+            ignore_label = categories.ignore_label if isinstance(categories, EvalSpec) else PPS_VOID
+        ids = [category["id"] for category in checked]
         if max(ids, default=0) >= MAX_CATEGORY_ID:
             raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, got {max(ids)}")
         if ignore_label in ids:
             raise ValueError(f"ignore_label: expected an id of no category, got {ignore_label}")
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)
-        self.categories, self.ignore_label = categories, ignore_label
+        self.categories, self.ignore_label = checked, ignore_label
         self._add_state("confusion", len(ids), len(ids) + 1)
         class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids))
         class_of_id[ids] = torch.arange(len(ids))
         self.register_buffer("class_of_id", class_of_id, persistent=False)
 
-    def update(self, pred: Tensor, gt: Tensor) -> MeanIoU:
+    def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
         """Counts a batch of images.
 
         Args:
             pred: ``(*B, H, W)`` category ids, any integer dtype.
-            gt: the same, of the ground truth. ``ignore_label`` is void in both: such pixels of the
-                ground truth are not evaluated, those of the prediction are missed.
+            target: the same, of the ground truth. ``ignore_label`` is void in both: such pixels of
+                the ground truth are not evaluated, those of the prediction are missed.
 
         Returns:
             self.
@@ -123,13 +127,13 @@ class MeanIoU(SumMetric):
             TypeError, ValueError: for a wrong dtype or shape, naming the argument.
         """
         self._refuse_after_sync("update")
-        for name, value in (("pred", pred), ("gt", gt)):
+        for name, value in (("pred", pred), ("target", target)):
             check_integer(name, value)
             check_ndim(name, value, 2, "(*B, H, W)")
             check_device(name, value, self.confusion)
-        check_shape("gt", gt, tuple(pred.shape))
-        num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
-        maps = (values.reshape(num_images, num_pixels) for values in (gt, pred))
+        check_shape("target", target, tuple(pred.shape))
+        num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
+        maps = (values.reshape(num_images, num_pixels) for values in (target, pred))
         pairs = LabelPairs(*maps, backend=self.backend)
         gt_class, pred_class = (self._classes(ids) for ids in pairs.maps)
         size = len(self.class_ids) + 1
@@ -163,7 +167,7 @@ class MeanIoU(SumMetric):
             >>> mean_iou.compute().summary
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
-        self._refuse_after_sync("update")
+        self._refuse_after_sync("add")
         refuse_other_classes(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))

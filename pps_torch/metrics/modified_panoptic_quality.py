@@ -20,8 +20,8 @@ from torch import Tensor
 from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_table
-from pps_torch.metrics.report import mean_of_present, percent, text_table
 from pps_torch.metrics.segment_metric import SegmentComparison, iou_of_limbs
+from pps_torch.metrics.text_tables import mean_of_present, percent, text_table
 from pps_torch.ops.overlap_ious import add_overlap_ious
 from pps_torch.specs import EvalSpec
 
@@ -85,7 +85,7 @@ class ModifiedPanopticQuality(PanopticQuality):
     def add(self, comparison: SegmentComparison) -> None:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         super().add(comparison)
-        joint, matches, _, gt_class, pred_class, is_crowd = comparison[:6]
+        joint, matches, _, gt_class, pred_class, is_crowd, *_ = comparison
         add_overlap_ious(
             self.overlap_sums,
             evaluated_table(joint, is_crowd, self.rules),

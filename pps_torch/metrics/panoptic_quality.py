@@ -35,13 +35,13 @@ from pps_torch.metrics.panoptic_rules import (
     match_by_rules,
     merge_stuff,
 )
-from pps_torch.metrics.report import percent, text_table, without_nan
 from pps_torch.metrics.segment_metric import (
     ClassCounts,
     SegmentComparison,
     SegmentMetric,
     mean_qualities,
 )
+from pps_torch.metrics.text_tables import percent, text_table, without_nan
 from pps_torch.ops.joint_counts import joint_counts
 from pps_torch.ops.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
@@ -108,6 +108,7 @@ class PanopticQuality(SegmentMetric):
         backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
 
     Raises:
+        TypeError: for a category id that is no integer.
         ValueError: for a category without those keys, a negative category id or one twice, or
             other rules or another backend.
         RuntimeError: at an update that ``"triton"`` cannot run.
@@ -134,7 +135,7 @@ class PanopticQuality(SegmentMetric):
         backend: str = "auto",
     ) -> None:
         rules, categories = find_rules(rules), checked_categories(categories)
-        ids = [int(category["id"]) for category in categories]
+        ids = [category["id"] for category in categories]
         is_thing = tuple(bool(category["isthing"]) for category in categories)
         super().__init__(ids, (is_thing, rules), _FAULTS, validate, backend)
         self.rules, self.categories = rules, categories
@@ -161,7 +162,15 @@ class PanopticQuality(SegmentMetric):
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         """What :meth:`update` counts, segment by segment; errors as there."""
-        for name, value in (("pred", pred), ("target", target)):
+        for name, value, kind in (
+            ("pred", pred, PanopticSegmentation),
+            ("target", target, PanopticTarget),
+        ):
+            if not isinstance(value, kind):
+                raise TypeError(
+                    f"{name}: expected a {kind.__name__} (its from_segments makes one), "
+                    f"got {type(value).__name__}"
+                )
             check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
             check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
             capacity = value.category_ids.shape[-1:]
@@ -169,9 +178,11 @@ class PanopticQuality(SegmentMetric):
             check_shape(f"{name}.category_ids", value.category_ids, (*batch, *capacity))
             check_integer(f"{name}.category_ids", value.category_ids)
             check_device(f"{name}.panoptic_seg", value.panoptic_seg, self.class_sums)
+            check_device(f"{name}.category_ids", value.category_ids, self.class_sums)
         check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
         check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
         check_bool("target.is_crowd", target.is_crowd)
+        check_device("target.is_crowd", target.is_crowd, self.class_sums)
         return self._compare(pred, target)
 
     def compute(self) -> PanopticQualityResult:
@@ -188,8 +199,7 @@ class PanopticQuality(SegmentMetric):
             ]
             summary[name] = dict(zip(("PQ", "SQ", "RQ", "n"), mean_qualities(members)))
         per_class = {
-            int(category["id"]): _class_row(category, c)
-            for category, c in zip(self.categories, counts)
+            category["id"]: _class_row(category, c) for category, c in zip(self.categories, counts)
         }
         return PanopticQualityResult(summary, per_class)
 

@@ -68,7 +68,7 @@ def find_rules(rules: str | PanopticRules) -> PanopticRules:
     """The rules of a name in :data:`RULES`; raises ValueError for another."""
     if isinstance(rules, PanopticRules):
         return rules
-    if rules not in RULES:
+    if not isinstance(rules, str) or rules not in RULES:
         raise ValueError(f"rules: expected one of {tuple(RULES)} or PanopticRules, got {rules!r}")
     return RULES[rules]
 
@@ -94,11 +94,11 @@ def match_by_rules(
     )
     if not rules.changes_table:
         return matches
+    pred_of_gt, gt_of_pred, iou, is_fn, is_fp, _, pred_area = matches
     gt_area = joint.sum(2)
     if rules.forgives_predicted_void:
-        is_fn = matches.is_fn & (2 * joint[:, :, 0] <= gt_area)
-        matches = matches._replace(is_fn=is_fn)
-    return matches._replace(gt_area=gt_area)
+        is_fn = is_fn & (2 * joint[:, :, 0] <= gt_area)
+    return SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn, is_fp, gt_area, pred_area)
 
 
 def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
@@ -139,5 +139,5 @@ def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:
     if len(is_stuff_class) == 0:
         return own
     is_stuff = (classes >= 0) & is_stuff_class[classes.clamp(min=0)]
-    first = (classes[:, :, None] == classes[:, None, :]).to(torch.uint8).argmax(2)
+    first = (classes[:, :, None] == classes[:, None, :]).int().argmax(2)
     return torch.where(is_stuff, first, own)

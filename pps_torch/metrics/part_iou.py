@@ -25,8 +25,8 @@ from pps_torch.formats.checks import check_device, check_integer, check_ndim, ch
 from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
-from pps_torch.metrics.report import percent, text_table, without_nan
 from pps_torch.metrics.sum_metric import SumMetric
+from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
 from pps_torch.ops.label_pairs import LabelPairs
 from pps_torch.ops.part_pixels import NUM_PART_LABELS
 from pps_torch.specs import EvalSpec
@@ -50,12 +50,15 @@ class PartIoUResult:
         per_class: the same by scene id.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
+        unknown_gt_pixels: ground-truth pixels with a scene id that the data set does not have; they
+            were taken as void, too.
     """
 
     summary: dict[str, float]
     per_part: dict[int, dict[str, Any]]
     per_class: dict[int, dict[str, Any]]
     unknown_pixels: int
+    unknown_gt_pixels: int
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: keys are strings, nan is None."""
@@ -72,8 +75,7 @@ class PartIoUResult:
             confusion_table("part", list(self.per_part.values())),
             confusion_table("class", list(self.per_class.values())),
         ]
-        if self.unknown_pixels:
-            tables.append(f"{self.unknown_pixels} predicted pixels have an unknown scene id")
+        tables += unknown_lines(self.unknown_gt_pixels, self.unknown_pixels)
         return "\n\n".join(tables)
 
 
@@ -106,6 +108,7 @@ class PartIoU(SumMetric):
     part_confusion: Tensor
     class_confusion: Tensor
     unknown_pixels: Tensor
+    unknown_gt_pixels: Tensor
     class_of_sid: Tensor
     label_of_sid_pid: Tensor
     class_of_eval_sid: Tensor
@@ -120,6 +123,7 @@ class PartIoU(SumMetric):
         self._add_state("part_confusion", num_parts, num_parts + 1)
         self._add_state("class_confusion", num_classes, num_classes + 1)
         self._add_state("unknown_pixels")
+        self._add_state("unknown_gt_pixels")
         for name, table in _tables(spec, self.part_ids).items():
             self.register_buffer(name, table, persistent=False)
 
@@ -130,7 +134,8 @@ class PartIoU(SumMetric):
             pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
                 evaluation ids. Instances do not matter. Scene ids that the spec does not know are
                 void; the result says how many pixels have one.
-            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids.
+            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids. Scene ids
+                that the data set does not have are void and counted likewise.
 
         Returns:
             self.
@@ -171,6 +176,7 @@ class PartIoU(SumMetric):
             dict(zip(self.part_ids, parts)),
             dict(zip(self.class_ids, classes)),
             int(self.unknown_pixels),
+            int(self.unknown_gt_pixels),
         )
 
     def _count(self, pairs: LabelPairs) -> None:
@@ -178,7 +184,8 @@ class PartIoU(SumMetric):
         num_parts, num_classes = len(self.part_ids), len(self.class_ids)
         is_legal = is_legal_uid(uids)
         gt_sids, _, gt_pids = decode_uids(torch.where(is_legal, uids, 0), validate=False)
-        gt_sids = gt_sids.clamp(max=len(self.class_of_sid) - 1)
+        unknown_sid = len(self.class_of_sid) - 1
+        gt_sids = gt_sids.clamp(max=unknown_sid)
         gt_class = self.class_of_sid[gt_sids]
         gt_part = self.label_of_sid_pid[gt_sids, gt_pids + 1]
 
@@ -195,6 +202,7 @@ class PartIoU(SumMetric):
         is_void = (sids == 0) | (sids == PPS_VOID) | (sids == self.spec.ignore_label)
         is_unknown = (pred_class == num_classes) & ~is_void
         self.unknown_pixels += pairs.num_pixels_of(is_unknown)
+        self.unknown_gt_pixels += pairs.num_pixels_of(is_legal & (gt_sids == unknown_sid))
         is_byte = (parts >= 0) & (parts < NUM_PART_LABELS)
         is_bad_part = ~is_byte & (parts != self.spec.ignore_label) & self.has_parts[pred_class]
         faults = (~is_legal, is_bad_part)

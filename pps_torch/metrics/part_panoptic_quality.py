@@ -25,13 +25,13 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
-from pps_torch.metrics.report import percent, text_table, without_nan
 from pps_torch.metrics.segment_metric import (
     PartComparison,
     SegmentComparison,
     SegmentMetric,
     mean_qualities,
 )
+from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
 from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.match_segments import match_segments
 from pps_torch.ops.part_iou import part_iou
@@ -59,11 +59,14 @@ class PartPanopticQualityResult:
             is a sum. A class without any segment has qualities 0 and is in no mean.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
+        unknown_gt_pixels: ground-truth pixels with a scene id that the data set does not have; they
+            were taken as void, too.
     """
 
     summary: dict[str, float]
     per_class: dict[int, dict[str, Any]]
     unknown_pixels: int
+    unknown_gt_pixels: int
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: keys are strings, nan is None."""
@@ -89,10 +92,9 @@ class PartPanopticQualityResult:
                 for c in present
             ],
         )
-        unknown = f"\n\n{self.unknown_pixels} predicted pixels have an unknown scene id"
-        return f"{text_table(('', *names, 'n'), rows)}\n\n{classes}" + (
-            unknown if self.unknown_pixels else ""
-        )
+        tables = [text_table(("", *names, "n"), rows), classes]
+        tables += unknown_lines(self.unknown_gt_pixels, self.unknown_pixels)
+        return "\n\n".join(tables)
 
 
 class PartPanopticQuality(SegmentMetric):
@@ -108,6 +110,7 @@ class PartPanopticQuality(SegmentMetric):
         backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
 
     Raises:
+        TypeError: for a capacity that is no int.
         ValueError: for a capacity below 1 or above what fits in 32 bits, or another backend.
         RuntimeError: at an update that ``"triton"`` cannot run.
 
@@ -127,6 +130,7 @@ class PartPanopticQuality(SegmentMetric):
     class_of_eval_sid: Tensor
     has_parts_class: Tensor
     unknown_pixels: Tensor
+    unknown_gt_pixels: Tensor
 
     def __init__(
         self,
@@ -138,10 +142,13 @@ class PartPanopticQuality(SegmentMetric):
     ) -> None:
         super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
         self._add_state("unknown_pixels")
+        self._add_state("unknown_gt_pixels")
         self.spec = spec
         self.capacity = capacity
         lookups = dataset_lookups(spec, torch.device("cpu"))
         class_of_group, num_classes = lookups.class_of_group, len(spec.eval_sids)
+        if not isinstance(capacity, int):
+            raise TypeError(f"capacity: expected an int, got {capacity!r}")
         highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
         if not 1 <= capacity <= highest:
             raise ValueError(f"capacity: expected 1..{highest}, got {capacity}")
@@ -163,7 +170,8 @@ class PartPanopticQuality(SegmentMetric):
             pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
                 evaluation ids. Scene ids that the spec does not know are void, as in
                 panoptic_parts; the result says how many pixels have one.
-            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids.
+            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids. Scene ids
+                that the data set does not have are void and counted likewise.
 
         Returns:
             self.
@@ -193,7 +201,9 @@ class PartPanopticQuality(SegmentMetric):
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
         super().add(comparison)
-        self.unknown_pixels += comparison.parts.unknown_pixels
+        in_gt, in_pred = comparison.parts.unknown_pixels.unbind()
+        self.unknown_gt_pixels += in_gt
+        self.unknown_pixels += in_pred
 
     def compute(self) -> PartPanopticQualityResult:
         """The qualities of everything counted so far.
@@ -218,7 +228,8 @@ class PartPanopticQuality(SegmentMetric):
             qualities = dict(zip(("PartPQ", "PartSQ", "PartRQ"), c.qualities()))
             row = {"name": self.spec.scene_labels[sid], "has_parts": parts, **qualities}
             per_class[sid] = {**row, **c._asdict()}
-        return PartPanopticQualityResult(summary, per_class, int(self.unknown_pixels))
+        unknown = int(self.unknown_pixels), int(self.unknown_gt_pixels)
+        return PartPanopticQualityResult(summary, per_class, *unknown)
 
     def _compare(self, pps: Tensor, gt_uids: Tensor) -> SegmentComparison:
         pixels = part_pixels(gt_uids, pps, self.pixel_rules(), backend=self.backend)

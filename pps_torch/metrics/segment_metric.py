@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -40,13 +41,14 @@ class ClassCounts(NamedTuple):
 def mean_qualities(counts: Iterable[ClassCounts]) -> tuple[float, float, float, int]:
     """Mean PQ, SQ and RQ over the classes that are present, and their number n.
 
-    nan where no class is present: an empty group has no quality.
+    nan where no class is present: an empty group has no quality. The sum is rounded once, so the
+    means are the same for any order of classes and on every Python.
     """
     qualities = [c.qualities() for c in counts if c.is_present]
     n = len(qualities)
     if n == 0:
         return float("nan"), float("nan"), float("nan"), 0
-    pq, sq, rq = (sum(values) / n for values in zip(*qualities))
+    pq, sq, rq = (math.fsum(values) / n for values in zip(*qualities))
     return pq, sq, rq, n
 
 
@@ -59,7 +61,8 @@ class PartComparison(NamedTuple):
         has_parts: ``(B, G)`` bool, whether a match counts with the IoU of its parts.
         gt_keys, pred_keys: ``(B, G)``, ``(B, P)`` int64, see
             :class:`~pps_torch.ops.part_pixels.PixelRules`.
-        unknown_pixels: scalar int64, predicted pixels that were taken as void.
+        unknown_pixels: ``(2,)`` int64, pixels of the ground truth and of the prediction whose scene
+            id is unknown; they were taken as void.
     """
 
     gt_parts: Tensor
@@ -145,15 +148,17 @@ class SegmentMetric(SumMetric):
                 ``validate`` is on.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._refuse_after_sync("add")
         refuse_other_classes(comparison, self.class_ids)
         if comparison.rules != self._fingerprint:
             raise ValueError(
                 f"comparison: expected one by the rules {self._fingerprint}, "
                 f"got one by {comparison.rules}"
             )
-        _, matches, scores, *classes = comparison[:5]
-        add_to_class_sums(self.class_sums, matches, scores, *classes, backend=self.backend)
+        _, matches, scores, gt_class, pred_class, *_ = comparison
+        add_to_class_sums(
+            self.class_sums, matches, scores, gt_class, pred_class, backend=self.backend
+        )
         self._add_faults(comparison.faults)
 
     def class_counts(self) -> list[ClassCounts]:

@@ -17,8 +17,9 @@ from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.part_iou import part_overlaps
 from pps_torch.ops.part_pixels import part_pixels
 
-#: What can become of a segment. A crowd is ground truth that is not evaluated; a prediction is
-#: ignored when more than half of it lies on void and crowds of its class.
+#: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is
+#: ignored when more than half of it lies on void and crowds of its class, and ground truth when the
+#: rules forgive a miss, see :class:`~pps_torch.metrics.panoptic_rules.PanopticRules`.
 VERDICTS = ("tp", "fp", "fn", "crowd", "ignored")
 
 
@@ -153,7 +154,8 @@ def segment_maps(
         pred, gt: the two arguments of its ``update``.
 
     Returns:
-        ground truth and prediction, ``(*B, H, W)`` integers, 0 is void.
+        ground truth and prediction, ``(*B, H, W)`` integers, 0 is void. Where the rules take all
+        stuff of a class as one segment, the maps still have them apart.
     """
     if isinstance(metric, PanopticQuality):
         return gt.panoptic_seg, pred.panoptic_seg
@@ -203,11 +205,11 @@ def _gt_rows(
     comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
 ) -> list[list[_Row]]:
     matches = comparison.matches
-    verdicts = _verdicts(matches.pred_of_gt, matches.is_fn, "fn", "crowd")
+    is_crowd = comparison.is_crowd
     columns = [
         _instances(comparison, metric)[0].tolist(),
         matches.gt_area.tolist(),
-        verdicts,
+        _verdicts(matches.pred_of_gt, matches.is_fn, "fn", is_crowd),
         matches.pred_of_gt.tolist(),
         matches.iou.tolist(),
         comparison.scores.tolist(),
@@ -225,7 +227,7 @@ def _pred_rows(
     columns = [
         _instances(comparison, metric)[1].tolist(),
         matches.pred_area.tolist(),
-        _verdicts(of_match, matches.is_fp, "fp", "ignored"),
+        _verdicts(of_match, matches.is_fp, "fp", torch.zeros_like(matches.is_fp)),
         of_match.tolist(),
         matches.iou.gather(1, of_match).tolist(),
         comparison.scores.gather(1, of_match).tolist(),
@@ -234,9 +236,9 @@ def _pred_rows(
     return [[_Row(*row) for row in zip(*of_image)] for of_image in zip(*columns)]
 
 
-def _verdicts(match: Tensor, is_wrong: Tensor, wrong: str, neither: str) -> list[list[str]]:
-    names = (neither, wrong, "tp")
-    kinds = torch.where(match > 0, 2, is_wrong.long())
+def _verdicts(match: Tensor, is_wrong: Tensor, wrong: str, is_crowd: Tensor) -> list[list[str]]:
+    names = ("ignored", "crowd", wrong, "tp")
+    kinds = torch.where(match > 0, 3, torch.where(is_wrong, 2, is_crowd.long()))
     return [[names[kind] for kind in of_image] for of_image in kinds.tolist()]
 
 

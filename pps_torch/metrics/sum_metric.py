@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -13,13 +14,31 @@ from pps_torch.ops.dispatch import check_backend
 
 SelfMetric = TypeVar("SelfMetric", bound="SumMetric")
 
+#: In the state dict of a metric that holds all processes; other state dicts lack it.
+_IS_SYNCED = "is_synced"
+
+#: States that layout 1 lacks, as they were not counted.
+_SINCE_LAYOUT_2 = ("unknown_gt_pixels",)
+
 
 class SumMetric(nn.Module):
     """Base of the metrics: its state is a few int64 buffers of sums.
 
     So batches, processes and devices may be added in any order. One of the states is ``faults``,
     the inputs that the rules do not cover, by the kinds in ``fault_names``; a subclass adds its own
-    with :meth:`_add_state`.
+    with :meth:`_add_state`. Sums of pixels and segments are exact up to 2**63, more than any data
+    set has.
+
+    ``state_dict`` holds the sums, and in its metadata, which ``torch.save`` keeps, what they
+    depend on. ``load_state_dict`` reads what this and older versions wrote. A state of other
+    classes, by other rules or of a newer version is a RuntimeError that names what differs, and
+    changes nothing; without the metadata (in a copy of the dict, say) only the shapes and dtypes
+    can tell.
+
+    A state that :meth:`sync` has added up stays one: the dict of such a metric says so
+    (``is_synced``), and where it is loaded ``compute`` works and an update is refused until
+    :meth:`reset`, as it would count all processes once for each. To go on counting later, let each
+    process save its own state before ``sync``.
 
     Args:
         class_ids: ids of the classes, in class order.
@@ -29,6 +48,9 @@ class SumMetric(nn.Module):
         backend: what counts: ``"torch"``, ``"triton"``, or ``"auto"``, which is Triton on CUDA
             where it is installed. All give the same bits.
     """
+
+    #: Layout of the state dict. One that changes it has to read the earlier ones.
+    _version = 2
 
     faults: Tensor
 
@@ -90,7 +112,11 @@ class SumMetric(nn.Module):
         """Adds up the states of all processes with one all_reduce; each then has the total.
 
         Does nothing without ``torch.distributed``. After it, only ``compute`` and ``reset`` make
-        sense: a further update would be counted once for every process.
+        sense: a further update would be counted once for every process. That holds where its
+        ``state_dict`` is loaded, too.
+
+        Raises:
+            RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("sync")
         if dist.is_available() and dist.is_initialized():
@@ -102,6 +128,55 @@ class SumMetric(nn.Module):
                 state.copy_(summed.view_as(state))
             self._is_synced = True
         return self
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self._is_synced:
+            destination[prefix + _IS_SYNCED] = self.faults.new_ones((), dtype=torch.bool)
+        metadata = getattr(destination, "_metadata", {}).get(prefix[:-1], {})
+        metadata.update(class_ids=self.class_ids, rules=repr(self._rules))
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        is_synced = bool(state_dict.pop(prefix + _IS_SYNCED, False))
+        if (local_metadata.get("version") or 1) < 2:
+            for name in set(_SINCE_LAYOUT_2).intersection(self._state_names):
+                state_dict[prefix + name] = torch.zeros_like(getattr(self, name))
+        if differences := self._differences(state_dict, prefix, local_metadata):
+            error_msgs += differences
+            return
+        lists = missing_keys, unexpected_keys, error_msgs
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
+        self._is_synced = is_synced
+
+    def _differences(
+        self, state_dict: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any]
+    ) -> list[str]:
+        """What keeps a state from being this metric's."""
+        version = metadata.get("version") or 1
+        if version > self._version:
+            return [f"{prefix}: expected layout {self._version} or older, got {version}"]
+        for name, own in (("class_ids", self.class_ids), ("rules", repr(self._rules))):
+            if metadata.get(name, own) != own:
+                expected, found = _around_difference(str(own), str(metadata[name]))
+                return [f"{prefix}{name}: expected {expected}, got {found}"]
+        differences = []
+        for name in self._state_names:
+            own, other = getattr(self, name), state_dict.get(prefix + name)
+            if other is not None and (own.dtype, own.shape) != (other.dtype, other.shape):
+                expected, found = (f"{t.dtype} {tuple(t.shape)}" for t in (own, other))
+                differences.append(f"{prefix}{name}: expected {expected}, got {found}")
+        return differences
 
     def _add_state(self, name: str, *shape: int) -> None:
         """A buffer of int64 sums that is reset, merged, synced and saved with the others."""
@@ -127,3 +202,13 @@ class SumMetric(nn.Module):
     def _refuse_after_sync(self, what: str) -> None:
         if self._is_synced:
             raise RuntimeError(f"{what}: the state already holds all processes; call reset() first")
+
+
+def _around_difference(one: str, other: str) -> tuple[str, str]:
+    """What two texts have where they first differ; short texts as they are."""
+    start = max(0, len(os.path.commonprefix([one, other])) - 30)
+
+    def cut(text: str) -> str:
+        return text if len(text) <= 90 else f"...{text[start : start + 60]}..."
+
+    return cut(one), cut(other)

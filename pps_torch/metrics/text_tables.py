@@ -24,6 +24,12 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
+def unknown_lines(num_gt: int, num_pred: int) -> list[str]:
+    """What to say of pixels with unknown scene ids, where there are any."""
+    kinds = (("ground-truth", num_gt), ("predicted", num_pred))
+    return [f"{number} {kind} pixels have an unknown scene id" for kind, number in kinds if number]
+
+
 def without_nan(values: Mapping[Any, Any]) -> dict[str, Any]:
     """A copy of nested dicts and lists with None for nan, which JSON cannot write."""
     return {str(key): _without_nan(value) for key, value in values.items()}
@@ -38,6 +44,6 @@ def _without_nan(value: object) -> object:
 
 
 def mean_of_present(values: Iterable[tuple[float, bool]]) -> tuple[float, int]:
-    """Mean of the values that are present, and their number; nan where none is."""
+    """Mean of the values that are present, its sum rounded once, and their number; nan for none."""
     present = [value for value, is_present in values if is_present]
-    return (sum(present) / len(present) if present else math.nan), len(present)
+    return (math.fsum(present) / len(present) if present else math.nan), len(present)

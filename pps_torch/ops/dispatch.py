@@ -22,12 +22,15 @@ _IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 def uses_triton(backend: str, reference: Tensor) -> bool:
     """Whether an operation on tensors where ``reference`` is runs as a Triton kernel.
 
-    Both versions of an operation have one contract and equal integers.
+    Both versions of an operation have one contract and give equal integers, with one exception:
+    where an operation interpolates (boxes, queries, centres, argmax of upsampled logits), values
+    that are equal up to rounding may compare differently.
 
     Args:
         backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: what the environment
-            variable ``PPS_TORCH_BACKEND`` says, else Triton on CUDA where it is installed, but
-            torch in ``torch.export``, so that an exported program needs no kernels of this package.
+            variable ``PPS_TORCH_BACKEND`` says, else Triton on CUDA where it is installed and
+            torch is 2.11 or newer, but torch in ``torch.export``, so that an exported program
+            needs no kernels of this package.
         reference: a tensor of the operation. On the CPU Triton runs in its interpreter only
             (``TRITON_INTERPRET=1``, set before the first import).
 
@@ -39,7 +42,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
     if backend == "auto":
         backend = _DEFAULT
     if backend == "auto":
-        return reference.is_cuda and _HAS_TRITON and not _is_exporting()
+        return reference.is_cuda and _HAS_TRITON and not torch.compiler.is_exporting()
     if backend == "triton" and (obstacle := _obstacle(reference)) is not None:
         raise RuntimeError(f'backend="triton" cannot run: {obstacle}')
     return backend == "triton"
@@ -66,9 +69,3 @@ def _obstacle(reference: Tensor) -> str | None:
             "(TRITON_INTERPRET=1 turns it on)"
         )
     return None
-
-
-def _is_exporting() -> bool:
-    """Whether ``torch.export`` is tracing; torch 2.5 and older cannot tell it from compiling."""
-    is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
-    return is_exporting()

@@ -1,4 +1,4 @@
-"""Joint counts of two maps of ids: on how many pixels id i of one meets id j of the other."""
+"""Joint counts of two whole maps of ids; ids that are out of range have a row and a column."""
 
 from __future__ import annotations
 

@@ -51,4 +51,5 @@ def match_boundaries(
     )
     iou = overlap.double() / union.clamp(min=1).double()
     scores = torch.where(is_match, torch.minimum(matches.iou, iou), 0.0)
-    return kept._replace(is_fn=kept.is_fn | is_dropped), scores
+    pred_of_gt, gt_of_pred, iou, is_fn, *others = kept
+    return SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn | is_dropped, *others), scores

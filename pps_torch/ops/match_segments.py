@@ -65,9 +65,9 @@ def match_segments(
     gt_area, pred_area, on_void = joint.sum(2), joint.sum(1), joint[:, 0]
     same_class = (gt_class[:, :, None] == pred_class[:, None, :]) & (gt_class >= 0)[:, :, None]
     union = gt_area[:, :, None] + (pred_area - on_void)[:, None, :] - joint
-    matches = same_class & ~is_crowd[:, :, None] & (2 * joint > union)
-    pred_of_gt = matches.to(torch.uint8).argmax(2)
-    gt_of_pred = matches.to(torch.uint8).argmax(1)
+    # As int32: of bytes, Inductor of torch 2.15 compiles a wrong argmax for the CPU.
+    matches = (same_class & ~is_crowd[:, :, None] & (2 * joint > union)).int()
+    pred_of_gt, gt_of_pred = matches.argmax(2), matches.argmax(1)
     is_tp = pred_of_gt > 0
     of_match = pred_of_gt[:, :, None]
     iou = joint.gather(2, of_match).double() / union.gather(2, of_match).double()

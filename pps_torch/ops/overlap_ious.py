@@ -7,6 +7,8 @@ from torch import Tensor
 
 from pps_torch.ops.class_sums import LIMB_BITS
 
+_LOWER_LIMB = (1 << LIMB_BITS) - 1
+
 
 def add_overlap_ious(
     sums: Tensor, joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_counted: Tensor
@@ -29,7 +31,8 @@ def add_overlap_ious(
     is_pair = (gt_class[:, :, None] == pred_class[:, None, :]) & is_counted[:, :, None]
     iou = torch.where(is_pair, joint, 0).double() / union.clamp(min=1).double()
     iou = (iou * 2.0 ** (2 * LIMB_BITS)).long()
-    upper, lower = (iou >> LIMB_BITS).sum(2), (iou & ((1 << LIMB_BITS) - 1)).sum(2)
+    upper, lower = (iou >> LIMB_BITS).sum(2), (iou & _LOWER_LIMB).sum(2)
+    upper, lower = upper + (lower >> LIMB_BITS), lower & _LOWER_LIMB
     added = torch.stack([upper, lower, is_counted.long()], 2).flatten(0, 1)
     rows = torch.where(gt_class < 0, num_classes, gt_class).flatten()
     sums += sums.new_zeros(num_classes + 1, 3).index_add_(0, rows, added)[:num_classes]

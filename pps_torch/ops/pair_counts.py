@@ -1,4 +1,4 @@
-"""Joint counts: how many pixels of each image have row i in one map and column j in the other."""
+"""Joint counts of two indices that each run of pixels has; both must be in range."""
 
 from __future__ import annotations
 

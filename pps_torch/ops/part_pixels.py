@@ -16,7 +16,7 @@ from pps_torch.formats.reserved import PPS_VOID, UNDEFINED_PART
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.ops.dispatch import uses_triton
 from pps_torch.ops.pair_counts import pair_counts
-from pps_torch.ops.pixel_runs import check_num_pixels, pixel_runs
+from pps_torch.ops.pixel_runs import PixelRuns, check_num_pixels, pixel_runs
 
 if TYPE_CHECKING:
     from pps_torch.ops.part_pixels_triton import PartMaps
@@ -51,7 +51,6 @@ class PixelRules(NamedTuple):
     capacity: int
     ignore_label: int
 
-    @property
     def num_keys(self) -> tuple[int, int]:
         """Keys of the ground truth and of the prediction, 0 included."""
         num_ids = self.capacity + 2
@@ -64,7 +63,8 @@ class SegmentMarks(NamedTuple):
     Attributes:
         gt, pred: ``(B, K)`` bool, by key.
         faults: ``(3,)`` int64 pixels, by :data:`FAULTS`.
-        num_unknown: scalar int64, predicted pixels with an unknown scene id.
+        num_unknown: ``(2,)`` int64, ground-truth pixels with a scene id that the data set does not
+            have, and predicted pixels with one that is neither a class nor void.
     """
 
     gt: Tensor
@@ -106,15 +106,19 @@ class PartRuns:
         gt_faults = self._decode_gt(uids)
         pred_fault = self._decode_pred(*pred_ids)
         self.faults = (*gt_faults, pred_fault)
+        self.is_unknown = (self.is_unknown_gt, self.is_unknown_pred)
 
     def mark(self) -> SegmentMarks:
         """Marks the segments that are present."""
         gt, pred = (
             self._marked(key, size)
-            for key, size in zip((self.gt_key, self.pred_key), self.rules.num_keys)
+            for key, size in zip((self.gt_key, self.pred_key), self.rules.num_keys())
         )
-        faults = torch.stack([self._num_pixels(fault) for fault in self.faults])
-        return SegmentMarks(gt, pred, faults, self._num_pixels(self.is_unknown))
+        faults, num_unknown = (
+            torch.stack([self._num_pixels(kind) for kind in kinds])
+            for kinds in (self.faults, self.is_unknown)
+        )
+        return SegmentMarks(gt, pred, faults, num_unknown)
 
     def count_overlaps(
         self, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
@@ -156,7 +160,8 @@ class PartRuns:
         place = torch.where(self.gt_part == self.pred_part, SAME_PART, OTHER_PART)
         place = torch.where(is_inside, place, OUTSIDE)
         part = place * NUM_PART_LABELS + self.pred_part
-        counted = self.runs._replace(lengths=self.runs.lengths * is_counted)
+        maps, image, lengths, is_collapsed = self.runs
+        counted = PixelRuns(maps, image, lengths * is_counted, is_collapsed)
         sizes = (self.num_pred, 3 * NUM_PART_LABELS, self.num_images)
         counts = pair_counts(counted, self.pred, part, *sizes).int()
         counts = counts.view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
@@ -167,7 +172,9 @@ class PartRuns:
         rules = self.rules
         is_legal = is_legal_uid(uids)
         sids, iids, pids = decode_uids(torch.where(is_legal, uids, 0), validate=False)
-        sids = sids.clamp(max=len(rules.group_of_sid) - 1)
+        unknown_sid = len(rules.group_of_sid) - 1
+        sids = sids.clamp(max=unknown_sid)
+        self.is_unknown_gt = is_legal & (sids == unknown_sid)
         group = rules.group_of_sid.index_select(0, sids)
         has_group = group >= 0
         is_thing = rules.is_thing_group.index_select(0, group.clamp(min=0))
@@ -188,7 +195,7 @@ class PartRuns:
         self.pred_class = pred_class = rules.class_of_eval_sid.index_select(0, row)
         has_class = pred_class >= 0
         is_void = (sids == 0) | (sids == PPS_VOID) | (sids == rules.ignore_label)
-        self.is_unknown = ~has_class & ~is_void
+        self.is_unknown_pred = ~has_class & ~is_void
         is_outside = has_class & ((iids < 0) | (iids > rules.capacity))
         key = 1 + pred_class * (rules.capacity + 2) + iids
         self.pred_key = key * (has_class & ~is_outside)

@@ -40,7 +40,7 @@ class PartMaps:
     def mark(self) -> SegmentMarks:
         """Marks the segments that are present."""
         gt, pred, faults = mark_segments_triton(*self.maps, *self.rules)
-        return SegmentMarks(gt, pred, faults[:-1], faults[-1])
+        return SegmentMarks(gt, pred, *faults.split([len(FAULTS), 2]))
 
     def count_overlaps(
         self, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
@@ -61,12 +61,12 @@ class PartMaps:
     schema=f"(Tensor uids, Tensor pps, {_RULES}) -> (Tensor, Tensor, Tensor)",
 )
 def mark_segments_triton(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Marks ``(B, K)`` of both maps; and the faults, the last of which is unknown scene ids."""
+    """Marks ``(B, K)`` of both maps; and the faults, then unknown scene ids of both."""
     rules = PixelRules(*rules)
     gt_marks, pred_marks = (
-        uids.new_zeros(len(uids), size, dtype=torch.bool) for size in rules.num_keys
+        uids.new_zeros(len(uids), size, dtype=torch.bool) for size in rules.num_keys()
     )
-    faults = uids.new_zeros(len(FAULTS) + 1, dtype=torch.int64)
+    faults = uids.new_zeros(len(FAULTS) + 2, dtype=torch.int64)
     if uids.numel():
         with torch.cuda.device_of(uids):
             mark_segments_kernel[_grid(uids)](
@@ -76,7 +76,7 @@ def mark_segments_triton(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor
                 pred_marks,
                 faults,
                 uids.shape[1],
-                *rules.num_keys,
+                *rules.num_keys(),
                 *_decoding(rules),
                 rules.ignore_label,
                 PPS_VOID,
@@ -88,9 +88,9 @@ def mark_segments_triton(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor
 @mark_segments_triton.register_fake
 def _(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
     gt_marks, pred_marks = (
-        uids.new_empty(len(uids), size, dtype=torch.bool) for size in PixelRules(*rules).num_keys
+        uids.new_empty(len(uids), size, dtype=torch.bool) for size in PixelRules(*rules).num_keys()
     )
-    return gt_marks, pred_marks, uids.new_empty(len(FAULTS) + 1, dtype=torch.int64)
+    return gt_marks, pred_marks, uids.new_empty(len(FAULTS) + 2, dtype=torch.int64)
 
 
 @torch.library.custom_op(
@@ -126,7 +126,7 @@ def count_overlaps_triton(
                 uids.shape[1],
                 num_gt,
                 num_pred,
-                *rules.num_keys,
+                *rules.num_keys(),
                 rules.part_of_sid_pid.contiguous(),
                 *_decoding(rules),
                 rules.part_of_sid_pid.shape[1],
@@ -185,7 +185,7 @@ def count_parts_triton(
                 uids.shape[1],
                 crowd_class.shape[1],
                 gt_of_pred.shape[1],
-                *rules.num_keys,
+                *rules.num_keys(),
                 rules.part_of_sid_pid.contiguous(),
                 rules.has_parts_class.contiguous(),
                 rules.ignore_label,
@@ -260,7 +260,7 @@ def mark_segments_kernel(
     uid = tl.load(uids_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     pred_sid = widened(tl.load(pps_ptr + pixel, mask=in_image, other=0))
     pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
-    gt_key, _, _, is_legal, is_too_high = gt_segment(
+    gt_key, gt_sid, _, is_legal, is_too_high = gt_segment(
         uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
     )
     pred_key, pred_class, is_outside = pred_segment(
@@ -275,12 +275,14 @@ def mark_segments_kernel(
 
     is_void = (pred_sid == 0) | (pred_sid == PPS_VOID) | (pred_sid == ignore_label)
     is_unknown = (pred_class < 0) & ~is_void
-    is_odd = in_image & (~is_legal | is_too_high | is_outside | is_unknown)
+    is_unknown_gt = is_legal & (gt_sid == last_sid)
+    is_odd = in_image & (~is_legal | is_too_high | is_outside | is_unknown_gt | is_unknown)
     if tl.sum(is_odd.to(tl.int32)) > 0:
         tl.atomic_add(faults_ptr, tl.sum((in_image & ~is_legal).to(tl.int64)))
         tl.atomic_add(faults_ptr + 1, tl.sum((in_image & is_too_high).to(tl.int64)))
         tl.atomic_add(faults_ptr + 2, tl.sum((in_image & is_outside).to(tl.int64)))
-        tl.atomic_add(faults_ptr + 3, tl.sum((in_image & is_unknown).to(tl.int64)))
+        tl.atomic_add(faults_ptr + 3, tl.sum((in_image & is_unknown_gt).to(tl.int64)))
+        tl.atomic_add(faults_ptr + 4, tl.sum((in_image & is_unknown).to(tl.int64)))
 
 
 @triton.jit

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pps_torch.formats.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
 from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
@@ -18,11 +17,10 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
     record_segments,
 )
-from pps_torch.metrics.whole_segments import whole_segments
 from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
-from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.pipelines.unknown_ids import UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
 
 _GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))
@@ -60,15 +58,9 @@ def eval_partpq(
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
     metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
-    whole = WorkerMetrics(lambda: PartPanopticQuality(whole_segments(spec)).to(device))
+    whole = WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device))
     unknown_sids = UnknownIds.of_scene_classes("the predicted scene classes", spec)
-    known_pids = {pid for pids in spec.part_pids.values() for pid in pids}
-    unknown_pids = UnknownIds(
-        "the predicted parts",
-        {*known_pids, spec.ignore_label, UNDEFINED_PART, NO_PART, PPS_VOID},
-        "count as a wrong label",
-        spec.name,
-    )
+    unknown_parts = UnknownParts(spec)
 
     def evaluate_image(image: Image) -> _Evaluated:
         gt_file, pred_file = gt_files[image.id], pred_files[image.id]
@@ -86,22 +78,32 @@ def eval_partpq(
                 metric.update(*maps)
         has_unknown = int(metric.unknown_pixels) > unknown_before
         of_sids = unknown_sids.examine(pps[0]) if has_unknown else None
-        return _Evaluated(of_sids, unknown_pids.examine(pps[2]), records)
+        return _Evaluated(of_sids, unknown_parts.examine(pps), records)
 
     recorded = RecordedImages(len(spec.eval_sids))
     for evaluated in options.map_images(evaluate_image, images.images, "evaluating"):
         if evaluated.unknown_sids is not None:
             unknown_sids.add(evaluated.unknown_sids)
-        unknown_pids.add(evaluated.unknown_pids)
+        unknown_parts.add(evaluated.unknown_parts)
         recorded.add(evaluated.records)
     result = options.processes.add_up(metrics.merged()).compute()
     result_file.save(as_reference(result))
     if table_files is not None:
-        inputs = {"eval_spec": eval_spec, "gt_dir": gt_dir, "pred_dir": pred_dir}
+        inputs = {
+            "eval_spec": eval_spec,
+            "gt_dir": gt_dir,
+            "pred_dir": pred_dir,
+            "images_json": images_json,
+        }
         classes = ClassInfo.of_spec(spec)
         pq = options.processes.add_up(whole.merged()).compute()
         table_files.save("PartPQ", inputs, classes, result, images.ids, recorded, pq)
-    for unknown in (unknown_sids, unknown_pids):
+    if result.unknown_gt_pixels:
+        options.warn(
+            f"{result.unknown_gt_pixels} pixels of the ground truth have a scene class that "
+            f"{spec.dataset.name} does not have, and are void; is {spec.name} the right spec?"
+        )
+    for unknown in (unknown_sids, unknown_parts):
         unknown.collect(options.processes)
         if warning := unknown.warning():
             options.warn(warning)
@@ -112,7 +114,7 @@ class _Evaluated(NamedTuple):
     """What is known of an image; no records where no tables are wanted."""
 
     unknown_sids: dict[str, Any] | None
-    unknown_pids: dict[str, Any]
+    unknown_parts: dict[str, Any]
     records: list[ImageRecord]
 
 

@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.formats.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.io.images import count_ids
 from pps_torch.pipelines.processes import Processes
 from pps_torch.specs import EvalSpec
 
 _HIGHEST_TRAIN_ID = 18
 _MOST_LISTED = 20
+
+
+def known_pids(spec: EvalSpec) -> dict[int, set[int]]:
+    """Scene class id -> the parts that a PPS map of ``spec`` has there, void included."""
+    void = {UNDEFINED_PART, spec.ignore_label}
+    return {sid: {*void, *spec.part_pids.get(sid, (NO_PART,))} for sid in spec.eval_sids}
 
 
 class UnknownIds:
@@ -41,7 +47,7 @@ class UnknownIds:
         self.outcome = outcome
         self.spec_name = spec_name
         self.train_ids = train_ids
-        self._pixels: Counter[int] = Counter()
+        self._pixels: Counter[Any] = Counter()
         self._highest = 0
 
     @classmethod
@@ -86,3 +92,26 @@ class UnknownIds:
         if self.train_ids and self._highest <= _HIGHEST_TRAIN_ID:
             text += "; these look like Cityscapes train ids 0..18, expected dataset ids"
         return text
+
+
+class UnknownParts(UnknownIds):
+    """Counts the pixels of PPS maps whose part is none of their class, as ``<sid>_<pid>``.
+
+    Classes without parts are left out, as PartPQ does not look at their parts.
+    """
+
+    def __init__(self, spec: EvalSpec) -> None:
+        super().__init__("the predicted parts", (), "count as a wrong label", spec.name)
+        pids = known_pids(spec)
+        self._known_pids = {sid: pids[sid] | {PPS_VOID} for sid in spec.parts}
+
+    def examine(self, ids: np.ndarray) -> dict[str, Any]:
+        """Counts one PPS map ``(3, H, W)``."""
+        sids, _, pids = ids
+        unknown = [
+            (f"{sid}_{pid:02d}", count)
+            for sid, known in self._known_pids.items()
+            for pid, count in count_ids(pids[sids == sid]).items()
+            if pid not in known
+        ]
+        return {"unknown": unknown, "highest": 0}

@@ -25,7 +25,7 @@ from pps_torch.io.images import (
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
 from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
-from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.pipelines.unknown_ids import UnknownIds, known_pids
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
     PALETTES,
@@ -200,15 +200,15 @@ def _pps_artist(
 
 
 def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
-    """The map with void for classes, and for parts, that the spec does not have."""
-    sids, iids, pids = pps
-    known = np.zeros((256, 256), bool)
-    for sid in spec.eval_sids:
-        known[sid, [0, spec.ignore_label, *spec.part_pids.get(sid, (1,))]] = True
-    has_class = np.asarray(known.any(1))
-    sids = np.where(has_class[sids], sids, spec.ignore_label)
+    """The map (3, H, W) int32 with void for classes, and for parts, that the spec does not have."""
+    sids, iids, pids = pps.astype(np.int32)
+    known = np.zeros((256, 256), bool)  # a PPS PNG has no higher ids
+    for sid, of_class in known_pids(spec).items():
+        if sid < 256:
+            known[sid, [pid for pid in of_class if pid < 256]] = True
     pids = np.where(known[sids, pids], pids, spec.ignore_label)
-    return np.stack([sids, iids, pids]).astype(np.uint8)
+    sids = np.where(np.isin(sids, spec.eval_sids), sids, spec.ignore_label)
+    return np.stack([sids, iids, pids], dtype=np.int32)
 
 
 def _categories(eval_spec: Path | str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pps_torch.specs.bundled import find_dataset_spec_of, find_spec, spec_name
@@ -152,6 +152,17 @@ class EvalSpec:
         _check_parts(fields, spec)
         _warn_of_unused_parts(fields, spec)
         return spec
+
+    def without_parts(self) -> EvalSpec:
+        """The same spec with no class that has parts: PartPQ by it is PQ of the same maps.
+
+        A match then counts with its mask IoU, and a segment without part labels is no crowd.
+
+        Example:
+            >>> EvalSpec.load("cpp_default").without_parts().parts
+            ()
+        """
+        return replace(self, parts=(), no_parts=self.eval_sids)
 
     @property
     def eval_sids(self) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,13 @@ def test_a_void_part_is_a_miss_and_no_false_prediction(letter):
     assert result.per_part[CHASSIS]["recall"] == 0.0
     assert result.summary["PartIoU"] == 0.5
     assert result.unknown_pixels == (50 if letter == "?" else 0)
+
+
+def test_scene_ids_that_the_data_set_does_not_have_are_void_and_counted():
+    pps = torch.tensor([[[7, 26, 26]], [[0, 1, 1]], [[1, 2, 2]]])
+    result = PartIoU(CPP).update(pps, torch.tensor([[7, 26_001_02, 99]])).compute()
+    assert result.unknown_gt_pixels == 1 and result.per_part[WHEELS]["pred_pixels"] == 1
+    assert PartIoU(CPP).update(pps, torch.tensor([[7, 7, 7]])).compute().unknown_gt_pixels == 0
 
 
 def test_predicted_part_0_is_background():
@@ -231,6 +239,14 @@ def test_bad_arguments_are_refused():
         MeanIoU(CATEGORIES, ignore_label=3)
     with pytest.raises(ValueError, match="^categories: expected ids below"):
         MeanIoU([{"id": 1 << 30, "name": "far", "isthing": 0}])
-    with pytest.raises(ValueError, match="^gt: expected shape"):
+    with pytest.raises(ValueError, match="^target: expected shape"):
         MeanIoU(CATEGORIES).update(torch.zeros(2, 2).long(), torch.zeros(2, 3).long())
     assert MeanIoU(EvalSpec.load("cpp_default")).class_ids == CPP.eval_sids
+
+
+def test_the_void_label_is_that_of_the_spec():
+    spec = replace(CPP, ignore_label=254)
+    road, void = torch.tensor([[7, 7]]), torch.tensor([[7, 254]])
+    assert MeanIoU(spec).update(road, void).compute().summary["mIoU"] == 1.0
+    with pytest.raises(ValueError, match="unknown category"):
+        MeanIoU(spec, ignore_label=255).update(road, void).compute()

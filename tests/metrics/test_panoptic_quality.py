@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -271,3 +272,34 @@ def test_tables_of_another_shape_are_named():
 def test_wrong_categories_are_refused(categories):
     with pytest.raises(ValueError, match="^categories: "):
         PanopticQuality(categories)
+
+
+@pytest.mark.parametrize("category_id", [1.7, "1", None])
+def test_category_ids_are_integers(category_id):
+    with pytest.raises(TypeError, match="^categories: expected an integer id in .*road"):
+        PanopticQuality([{"id": category_id, "name": "road", "isthing": 0}])
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    road = {"id": np.int64(7), "name": "road", "isthing": np.bool_(True)}
+    result = PanopticQuality([road]).compute().as_dict()
+    assert json.loads(json.dumps(result)) == result
+    assert result["per_class"]["7"]["isthing"] == 1
+
+
+def test_what_is_no_segmentation_is_named():
+    metric, ids = PanopticQuality(CATEGORIES), torch.zeros(2, 3, dtype=torch.int32)
+    pred, target = (
+        PanopticSegmentation.from_segments(ids, []),
+        PanopticTarget.from_segments(ids, []),
+    )
+    with pytest.raises(TypeError, match="^pred: expected a PanopticSegmentation .*got tuple"):
+        metric.update((ids, []), target)
+    with pytest.raises(TypeError, match="^target: expected a PanopticTarget .*got Panoptic"):
+        metric.update(pred, pred)
+    assert not metric.update(pred, target).class_sums.any()
+
+
+def test_rules_are_a_name():
+    with pytest.raises(ValueError, match=r"^rules: expected one of .*\['coco'\]"):
+        PanopticQuality(CATEGORIES, rules=["coco"])

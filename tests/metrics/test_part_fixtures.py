@@ -266,6 +266,18 @@ def test_an_empty_group_is_nan_with_n_0():
     assert "n/a" in result.table()
 
 
+def test_scene_ids_that_the_data_set_does_not_have_are_void_and_counted():
+    metric = PartPanopticQuality(CPP)
+    gt = torch.tensor([[7, 7, 99, 99_001_02], [7, 7, 0, 98_001]])
+    pred = torch.stack([torch.tensor([[7, 7, 7, 8], [7, 7, 0, 255]]), *torch.zeros(2, 2, 4).int()])
+    result = metric.update(pred, gt).compute()
+    assert result.unknown_gt_pixels == 3 and result.unknown_pixels == 0
+    assert "3 ground-truth pixels have an unknown scene id" in result.table()
+    assert result.per_class[7]["PartPQ"] == 1.0 and result.per_class[8]["fp"] == 0
+    known = PartPanopticQuality(CPP).update(pred, torch.full_like(gt, 7)).compute()
+    assert known.unknown_gt_pixels == 0 and "unknown" not in known.table()
+
+
 def test_more_than_255_instances_are_counted():
     # panoptic_parts' merge stops at 255 instances of a class, as they would not fit its PNG.
     instance = torch.arange(1, 301).reshape(10, 30)

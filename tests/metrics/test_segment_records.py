@@ -133,3 +133,18 @@ def test_records_are_as_strict_as_the_metric():
         record_segments(metric, torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
     with pytest.raises(TypeError, match="metric: expected a PanopticQuality .* got a Linear"):
         record_segments(torch.nn.Linear(1, 1), torch.zeros(3, 1, 1), torch.zeros(1, 1))
+
+
+def test_ground_truth_that_the_rules_forgive_is_no_crowd():
+    road = [{"id": 1, "category_id": 7}]
+    pred = PanopticSegmentation.from_segments(torch.zeros(1, 4, dtype=torch.int32), [])
+    target = PanopticTarget.from_segments(torch.ones(1, 4, dtype=torch.int32), road)
+    verdicts = {}
+    for rules in ("coco", "torchmetrics"):
+        metric = PanopticQuality(CPP, rules=rules)
+        (record,) = record_segments(metric, pred, target)
+        verdicts[rules] = record.segments[0].verdict
+        assert counts_by_class(record.segments, part_aware=False).get(7, (0,) * 4)[3] == (
+            rules == "coco"
+        )
+    assert verdicts == {"coco": "fn", "torchmetrics": "ignored"}

@@ -16,7 +16,6 @@ from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import PartPanopticQuality, counts_by_class
-from pps_torch.metrics.whole_segments import whole_segments
 from pps_torch.pipelines.demo_dataset import DemoFolders, write_dataset
 from pps_torch.pipelines.eval_pq import eval_pq
 from pps_torch.pipelines.report.summary import class_rows, group_rows
@@ -85,6 +84,12 @@ def test_tables_come_back_as_they_were(scene):
     result = scene.evaluate()
     tables = Tables.load(scene.save_dir)
     assert tables.metric == "PartPQ" and tables.result == result.as_dict()
+    assert tables.inputs == {
+        "eval_spec": "cpp_default",
+        "gt_dir": str(scene.gt),
+        "pred_dir": str(scene.pred),
+        "images_json": str(scene.images_json),
+    }
     segments = [segment for of_image in tables.images.values() for segment in of_image]
     counts = counts_by_class(segments, part_aware=True)
     for sid, expected in result.per_class.items():
@@ -111,7 +116,7 @@ def test_pq_of_a_part_aware_evaluation_is_pq(scene):
     cars = next(row for row in class_rows(tables) if row.info.id == CAR)
     assert (cars.qualities["PartRQ"], cars.qualities["RQ"]) == (1 / 1.5, 2 / 2.5)
     assert (cars.tp, cars.fp, cars.fn) == (1, 0, 1)
-    whole = PartPanopticQuality(whole_segments(EvalSpec.load("cpp_default")))
+    whole = PartPanopticQuality(EvalSpec.load("cpp_default").without_parts())
     for gt, pred in (scene.right(), (uids, pps)):
         whole.update(torch.from_numpy(pred), torch.from_numpy(gt))
     found = {row["label"]: row for row in group_rows(tables)}["All classes"]

@@ -14,6 +14,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
+from pps_torch.specs.bundled import find_spec
 from pps_torch.visualization import PALETTES, colorize_pps
 
 QUIET = RunOptions(device="cpu", quiet=True)
@@ -119,6 +120,26 @@ def test_unknown_ids_are_void_and_counted(tmp_path, capsys):
     visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
     assert color_at(tmp_path / "out" / "a_colored.png", 7, 9) == (0, 0, 0)
     assert color_at(tmp_path / "out" / "b_colored.png", 7, 9) == SPEC.colors[26]
+    assert "99 (120 pixels)" in capsys.readouterr().err
+
+
+def test_ids_above_255_are_drawn_where_a_map_can_hold_them(tmp_path, capsys):
+    """Not in a PPS PNG, whose 255 is then void or unknown, as it is not the label of void."""
+    text = find_spec("cpp_default", "evalspec").read_text()
+    text = text.replace("33: bicycle", "300: bicycle").replace("33: 33", "33: 300")
+    text = text.replace("33]", "300]").replace("ignore_label: 255", "ignore_label: 400")
+    spec_file = tmp_path / "high_evalspec.yaml"
+    spec_file.write_text(text)
+    uids = np.full(SIZE, 33, np.int32)
+    uids[:4] = 0
+    save(tmp_path / "maps" / "a.tif", uids)
+    save(tmp_path / "maps" / "b.png", pps_map(26, 255))
+    save(tmp_path / "maps" / "c.png", pps_map(99))
+    visualize(spec_file, tmp_path / "maps", tmp_path / "out", options=QUIET)
+    drawn = {name: tmp_path / "out" / f"{name}_colored.png" for name in "abc"}
+    assert color_at(drawn["a"], 7, 9) == SPEC.colors[33]
+    assert color_at(drawn["b"], 7, 9) == SPEC.colors[26]
+    assert color_at(drawn["c"], 7, 9) == color_at(drawn["a"], 1, 9) == (0, 0, 0)
     assert "99 (120 pixels)" in capsys.readouterr().err
 
 

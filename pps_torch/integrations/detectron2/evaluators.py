@@ -39,7 +39,6 @@ from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality, record_segments
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.metrics.whole_segments import whole_segments
 from pps_torch.pipelines import eval_partpq, eval_pq
 from pps_torch.pipelines.report.tables import ClassInfo, TableFiles
 from pps_torch.pipelines.results import ResultFile
@@ -320,7 +319,7 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         self._eval_spec = spec.name if isinstance(eval_spec, EvalSpec) else eval_spec
         self._files = [image.get("pps_file_name") for image in images]
         self._part_metric = PartPanopticQuality(spec)
-        self._metric = PartPanopticQuality(whole_segments(spec))
+        self._metric = PartPanopticQuality(spec.without_parts())
         metrics = [self._part_metric, self._metric]
         image_ids = [image["image_id"] for image in images]
         if tables:

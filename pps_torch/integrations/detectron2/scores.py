@@ -34,7 +34,7 @@ def part_scores(
 
     Args:
         parts: by ``spec``.
-        whole: by :func:`~pps_torch.metrics.whole_segments.whole_segments` of ``spec``.
+        whole: by ``spec.without_parts()``.
         spec: says which classes are things.
 
     Returns:

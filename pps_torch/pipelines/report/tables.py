@@ -88,14 +88,14 @@ class Tables:
     Attributes:
         metric: ``"PartPQ"`` or ``"PQ"``.
         name: what the files are called after: the spec, or ``pq``.
-        inputs: the evaluation's own arguments, by name.
+        inputs: the evaluation's own arguments, by name; evaluators have no ``images_json``.
         classes: in class order.
         result: the metric's result, as ``as_dict`` gives it.
         confused_pixels: ``(C, C + 1)`` int64, the sum over the images; see
             :class:`~pps_torch.metrics.ImageRecord`.
         images: the segments by image id, in the order of the evaluation.
         whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
-            :func:`~pps_torch.metrics.whole_segments.whole_segments`; for PQ they are the counts
+            :meth:`EvalSpec.without_parts`; for PQ they are the counts
             of the segments, and this is empty.
     """
 
@@ -266,7 +266,7 @@ class TableFiles:
             result: of all processes.
             image_ids: all images, in order.
             recorded: this process's images, in their order.
-            whole: for PartPQ, the result by ``whole_segments``, of all processes.
+            whole: for PartPQ, the result by ``EvalSpec.without_parts``, of all processes.
         """
         segments = self.options.processes.collect(recorded.segments)
         confused_pixels = self.options.processes.gather(recorded.confused_pixels)

@@ -14,7 +14,6 @@ from integrations.detectron2.processes import in_processes
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.integrations.detectron2 import image_counts
 from pps_torch.integrations.detectron2.image_counts import ImageCounts
-from pps_torch.metrics.whole_segments import whole_segments
 
 NUM_IMAGES = 7
 SPEC = EvalSpec.load("cpp_default")
@@ -28,7 +27,7 @@ def image(index: int, disturbed: bool = False) -> tuple[torch.Tensor, torch.Tens
 
 
 def metrics() -> list[PartPanopticQuality]:
-    return [PartPanopticQuality(SPEC), PartPanopticQuality(whole_segments(SPEC))]
+    return [PartPanopticQuality(SPEC), PartPanopticQuality(SPEC.without_parts())]
 
 
 def results(both: list[PartPanopticQuality]) -> str:

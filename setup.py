@@ -51,7 +51,7 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "test": ["pytest>=8", "hypothesis>=6.100", *REPORT, *TORCHVISION],
+        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", *REPORT, *TORCHVISION],
         "report": REPORT,
         "detectron2": DETECTRON2,
         "huggingface": HUGGINGFACE,

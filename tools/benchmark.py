@@ -9,13 +9,13 @@ On the CPU, PartPQ, PQ and the commands on copies of one real image, against pan
 
     python tools/benchmark.py --image_dir DIR --reference_python PYTHON --reference_dir REPO
 
-Both at once where both are given. DIR holds images.json (one image), gt/ or gtFinePanopticParts/
-(TIFF of uids) and predictions/ (semantic/, parts/, instances_coco.json), for the bundled spec
-cpp_default. PYTHON is an interpreter in which panoptic_parts and panopticapi can be imported
-(its merge_to_pps needs NumPy < 2, the rest does not); REPO is a clone of panoptic_parts, whose
-spec files are relative to it. torchmetrics and vernier take part where they are installed. What
-cannot run is listed as "not run", with the reason. `--device cpu --scale 0.1` runs the rows of the
-GPU small, without goals, to try them.
+Both at once where both are given. DIR holds images.json (one image), its TIFF of uids
+in any folder but expected/, and predictions/ (semantic/, parts/, instances_coco.json), for the
+bundled spec cpp_default. PYTHON is an interpreter in which panoptic_parts and panopticapi can be
+imported (its merge_to_pps needs NumPy < 2, the rest does not); REPO is a clone of panoptic_parts,
+whose spec files are relative to it. torchmetrics and vernier take part where they are installed.
+What cannot run is listed as "not run", with the reason. `--device cpu --scale 0.1` runs the rows of
+the GPU small, without goals, to try them.
 
 Outputs are compared before anything is timed; one that differs ends the run. Ratios and floors are
 those of one run, as machines differ: a floor is the bytes that an operation must read and write

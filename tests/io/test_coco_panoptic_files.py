@@ -49,6 +49,22 @@ def test_annotations_of_a_list_of_images(tmp_path):
         file.of_images(["b", "c", "d"], "images.json")
 
 
+def test_leading_zeros_of_a_number_of_groups_do_not_count(tmp_path):
+    file = load(tmp_path, annotations=[entry("0008_000123"), entry(8000124)])
+    image_ids = ["0008_000123", "0008_000124"]
+    found = file.of_images(image_ids, "images.json")
+    assert [found[image_id].image_id for image_id in image_ids] == ["0008_000123", "8000124"]
+
+
+@pytest.mark.parametrize(
+    ("image_id", "other"), [("a_b_1", "ab1"), ("1_b", "1b"), ("_12", 12), ("1__2", 12)]
+)
+def test_only_what_python_reads_as_a_number_takes_one(tmp_path, image_id, other):
+    file = load(tmp_path, annotations=[entry(other)])
+    with pytest.raises(InputError, match=f"none for 1: {image_id}"):
+        file.of_images([image_id], "images.json")
+
+
 @pytest.mark.parametrize("image_ids", [["1_23", "12_3"], ["123", "1_23"], ["1_23", "123"]])
 def test_two_images_cannot_take_one_annotation(tmp_path, image_ids):
     file = load(tmp_path, annotations=[entry(123)])

@@ -13,10 +13,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 
 import benchmark
 from benchmarks import growth, on_device, operations
+from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device, PeerRun, rows_on_device
 from benchmarks.peers import PPSBySegment
+from benchmarks.reference import Reference
 from benchmarks.scenes import Sizes, panoptic_pair, street_spec
-from benchmarks.table import Difference, Goal, GrowthPoint, Measurement, Report, Row, Spread
+from benchmarks.table import Difference, Goal, GrowthPoint, Measurement, NotRun, Report, Row, Spread
 
 CPU = torch.device("cpu")
 TINY = Sizes(48, 96, instances=12)
@@ -151,6 +153,24 @@ def test_without_gpu_and_images_every_row_is_listed_as_not_run(tmp_path, monkeyp
     assert notes["PQ of two maps"] == "not run: --image_dir is not given"
     assert notes["merge_panoptic"].startswith("not run: no GPU here")
     assert notes["merge_panoptic, growing pixels"].startswith("not run: no GPU here")
+
+
+def test_the_reference_runs_in_its_own_interpreter(tmp_path, capsys):
+    (tmp_path / "says.py").write_text("import sys; print(sys.argv)")
+    reference = Reference(Path(sys.executable), tmp_path)
+    assert reference.call("run", "says", "yes") == "['says', 'yes']\n"
+    with pytest.raises(NotRun, match="failed: ImportError: No module named says_nothing"):
+        reference.call("run", "says_nothing")
+
+
+@pytest.mark.parametrize("name", ["gt/a_1_labels.tif", "any/folder/a_1.TIFF"])
+def test_the_image_has_its_ground_truth_in_any_folder_but_expected(tmp_path, name):
+    image = {"id": "a_1", "height": 2, "width": 3}
+    (tmp_path / "images.json").write_text(json.dumps({"images": [image]}))
+    for file in (name, "expected/a_1.tif", "predictions/parts/a_1.png", "gt/b_2.tif"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    assert CopiedImages(tmp_path / "copies", tmp_path).gt_file == tmp_path / name
 
 
 # Scenes and comparison

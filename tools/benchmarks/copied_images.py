@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES
+
 TOOLS = Path(__file__).parent.parent
 
 
@@ -21,8 +23,8 @@ class CopiedImages:
         expected = self.source / "expected"
         self.gt_file = next(
             path
-            for path in self.source.rglob(f"*{self.image['id']}*.tif")
-            if expected not in path.parents
+            for path in self.source.rglob(f"*{self.image['id']}*")
+            if path.suffix.lower() in GROUND_TRUTH_SUFFIXES and expected not in path.parents
         )
         self.size = (self.image["height"], self.image["width"])
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.table import NotRun
 
-SCRIPT = Path(__file__).parent.parent / "benchmark_reference.py"
+SCRIPT = Path(__file__).parent / "in_reference_python.py"
 
 #: Relative to the clone of panoptic_parts, in which the references run.
 SPEC = "panoptic_parts/specs/eval_specs/ppq_cpp_19_23_cvpr21_default_evalspec.yaml"
@@ -32,7 +32,7 @@ class Reference:
         return self.python is not None and self.folder is not None
 
     def call(self, *arguments: object) -> str:
-        """Runs tools/benchmark_reference.py in the reference's interpreter -> what it prints.
+        """Runs in_reference_python.py in the reference's interpreter -> what it prints.
 
         Raises:
             NotRun: if it fails there; its own message goes to standard error.

@@ -1,0 +1,59 @@
+"""The lists of the pages leave nothing out: operations, modules of io, the commands' options."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+from pages import ROOT, prose
+
+import pps_torch
+from pps_torch.cli.main import _parser
+
+PACKAGE = Path(pps_torch.__file__).parent
+DOCS = ROOT / "docs"
+
+
+def modules(room: str) -> set[str]:
+    """The names of the modules of a room."""
+    return {path.stem for path in (PACKAGE / room).glob("*.py")} - {"__init__"}
+
+
+def first_column(text: str) -> list[str]:
+    """The code in the first column of a page's tables."""
+    return re.findall(r"^\| `([\w.]+)` \|", text, flags=re.M)
+
+
+def test_every_operation_is_listed_with_its_twin():
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", prose(DOCS / "api/ops.md"), flags=re.M)
+    twins = {}
+    for name in modules("ops") - {"dispatch"}:
+        if not name.endswith("_triton"):
+            source = (PACKAGE / "ops" / f"{name}.py").read_text(encoding="utf-8")
+            twins[name] = "yes" if f"{name}_triton" in source else "no"
+    assert rows == sorted(twins.items())
+
+
+def test_every_module_of_io_is_listed():
+    listed = first_column(prose(DOCS / "api/io.md"))
+    assert len(listed) == len(set(listed)) and set(listed) == modules("io")
+
+
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command."""
+    (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    return commands.choices
+
+
+@pytest.mark.parametrize("command", parsers())
+def test_every_option_of_a_command_is_listed(command):
+    page = prose(DOCS / "commands.md")
+    (row,) = re.findall(rf"^\| `{command}` \|.*$", page, flags=re.M)
+    shared = "".join(re.findall(r"^\| `--.*$", page, flags=re.M))
+    options = {word for action in parsers()[command]._actions for word in action.option_strings}
+    own, common = (set(re.findall(r"--\w+", text)) for text in (row, shared))
+    expected = options - {"-h", "--help"}
+    assert own == expected - common
+    assert common <= expected or command == "env"

@@ -288,6 +288,11 @@ def test_post_processor_is_one_graph():
     assert_same(compiled(*inputs), module(*inputs))
 
 
+inductor_splits_loops = pytest.mark.skipif(
+    torch.__version__ < "2.7", reason="Inductor of torch 2.6 splits a loop of this twice, and fails"
+)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
 @pytest.mark.parametrize(
     "case",
@@ -295,7 +300,7 @@ def test_post_processor_is_one_graph():
         merge_masks,
         merge_boxes,
         merge_queries,
-        merge_centers,
+        pytest.param(merge_centers, marks=inductor_splits_loops),
         merge_pps,
         count_segments,
         count_parts,

@@ -6,3 +6,4 @@ from pps_torch.ops import dispatch
 
 REASON = "needs Triton and torch 2.11, the oldest on which the kernels are tested"
 needs_triton = pytest.mark.skipif(not dispatch._HAS_TRITON, reason=REASON)
+BACKENDS = ["torch", pytest.param("triton", marks=needs_triton)]

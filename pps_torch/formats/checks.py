@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_SIZE_TYPES = (int, torch.SymInt)
 
 
 def check_integer(name: str, value: Tensor) -> None:
@@ -55,6 +56,15 @@ def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
 
+def check_size(name: str, size: Sequence[int]) -> None:
+    """Raises TypeError unless ``size`` is (H, W) in ints, ValueError unless both are 1 or more."""
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(isinstance(n, _SIZE_TYPES) and n is not True for n in size):
+        raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
+    if size[0] < 1 or size[1] < 1:
+        raise ValueError(f"{name}: expected (H, W), two ints of 1 or more, got {tuple(size)}")
+
+
 def check_fraction(name: str, value: float) -> None:
     """Raises ValueError unless ``value`` lies in 0..1."""
     if not 0 <= value <= 1:
@@ -62,8 +72,8 @@ def check_fraction(name: str, value: float) -> None:
 
 
 def check_number(name: str, value: float) -> None:
-    """Raises ValueError if ``value`` is nan, against which nothing compares."""
-    if math.isnan(value):
+    """Raises ValueError if ``value`` is nan, which nothing equals, not even nan itself."""
+    if value != value:
         raise ValueError(f"{name}: expected a number, got {value}")
 
 

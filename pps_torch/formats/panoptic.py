@@ -56,7 +56,8 @@ class PanopticSegmentation(NamedTuple):
             ids: ``(H, W)`` map of any integer dtype.
             segments_info: dicts with ``id`` and ``category_id``, and optionally ``isthing`` and
                 ``score``; their order becomes the order of the segments.
-            thing_ids: category ids of things, for segments that do not say ``isthing``.
+            thing_ids: category ids of things, for segments that do not say ``isthing``, or say
+                None.
             void_id: the id of pixels without segment.
             capacity: rows of the table, at least ``len(segments_info)``, which is the default;
                 images of one batch need the same.
@@ -65,10 +66,7 @@ class PanopticSegmentation(NamedTuple):
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
         panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
-        things = [
-            bool(info.get("isthing", thing_ids is not None and info["category_id"] in thing_ids))
-            for info in segments_info
-        ]
+        things = [_is_thing(info, () if thing_ids is None else thing_ids) for info in segments_info]
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
         categories = [info["category_id"] for info in segments_info]
@@ -159,6 +157,11 @@ def _num_unused(count: int, capacity: int | None) -> int:
     if capacity is not None and capacity < count:
         raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
     return 0 if capacity is None else capacity - count
+
+
+def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
+    said = info.get("isthing")
+    return info["category_id"] in thing_ids if said is None else bool(said)
 
 
 def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:

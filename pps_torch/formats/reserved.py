@@ -1,16 +1,11 @@
-"""Every reserved number of the formats, once."""
+"""Every reserved number of the formats; those that specs need too are defined there."""
+
+from pps_torch.specs.fields import ABSENT, NO_PART, UNDEFINED_PART
+
+__all__ = ["ABSENT", "NO_PART", "PPS_VOID", "UNDEFINED_PART", "VOID_ID"]
 
 #: Segment id of pixels that belong to no segment (COCO panoptic, ``panoptic_seg``).
 VOID_ID = 0
 
 #: Scene class, and part, of a PPS pixel without prediction, unless the EvalSpec says otherwise.
 PPS_VOID = 255
-
-#: Part that a PPS map stores for classes without parts.
-NO_PART = 1
-
-#: Ground-truth part of a pixel whose part is not labelled; in predictions: background.
-UNDEFINED_PART = 0
-
-#: A level (instance or part) that an id does not have, a table row that is not used.
-ABSENT = -1

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from pps_torch.formats.checks import check_integer, checks_values
+
+Channel = TypeVar("Channel", int, Tensor)
+
+
+def pack_rgb(red: Channel, green: Channel, blue: Channel) -> Channel:
+    """The id of three channels 0..255: numbers, or tensors of at least int32."""
+    return red + 256 * green + 65536 * blue
 
 
 def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
@@ -13,7 +22,8 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
 
     Args:
         rgb: ``(*B, H, W, 3)``, values 0..255 of any integer dtype.
-        validate: check that range, which uint8 cannot leave. Default: on the CPU only.
+        validate: check that range, which uint8 cannot leave. Default: on the CPU only;
+            unchecked, the id of other values means another colour.
 
     Returns:
         ``(*B, H, W)`` int32.
@@ -27,7 +37,7 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
     if rgb.dtype != torch.uint8 and checks_values(validate, rgb):
         _refuse_outside("rgb", rgb, 255)
     red, green, blue = (channel.to(torch.int32) for channel in rgb.unbind(-1))
-    return red + (green << 8) + (blue << 16)
+    return pack_rgb(red, green, blue)
 
 
 def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
@@ -35,7 +45,8 @@ def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
 
     Args:
         ids: ``(*B, H, W)``, any integer dtype, 0..16777215.
-        validate: check that range. Default: on the CPU only.
+        validate: check that range. Default: on the CPU only; unchecked, the lowest 24 bits are
+            kept of an id.
 
     Returns:
         ``(*B, H, W, 3)`` uint8.

@@ -61,10 +61,11 @@ def encode_uids(
     Args:
         sids, iids, pids: tensors of one shape and any integer dtype; a negative iid or pid says
             that the level is absent.
-        validate: check the ranges below. Default: on the CPU only.
+        validate: check the ranges below. Default: on the CPU only; unchecked, the uid of other
+            ids means something else.
 
     Returns:
-        uids of the same shape, at least int32.
+        int64 uids of the same shape, which hold any sid of 32 bits.
 
     Raises:
         ValueError: for different shapes; with ``validate``, for a negative sid, an iid above
@@ -74,9 +75,7 @@ def encode_uids(
     for name, ids in (("sids", sids), ("iids", iids), ("pids", pids)):
         check_integer(name, ids)
         check_shape(name, ids, tuple(sids.shape))
-    dtype = torch.promote_types(torch.promote_types(sids.dtype, iids.dtype), pids.dtype)
-    dtype = torch.promote_types(dtype, torch.int32)
-    sids, iids, pids = sids.to(dtype), iids.to(dtype), pids.to(dtype)
+    sids, iids, pids = sids.long(), iids.long(), pids.long()
     if checks_values(validate, sids):
         _refuse_unencodable(sids, iids, pids)
     sids_iids = sids * 1000 + iids

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget, rgb_to_ids
+from pps_torch.formats.checks import check_size
 from pps_torch.merging import merge_panoptic_queries
 
 if importlib.util.find_spec("transformers") is None:
@@ -122,14 +123,17 @@ def merge_outputs_per_image(
         padded_size: ``(H, W)`` of ``pixel_values``; needed with ``image_sizes``.
 
     Raises:
-        ValueError: for a wrong number of sizes, or an image that is larger than the batch.
+        TypeError, ValueError: for a wrong size or number of sizes, or an image that is larger
+            than the batch.
     """
     class_logits, mask_logits = query_logits(outputs)
     num_images = len(class_logits)
-    _check_sizes("target_sizes", target_sizes, num_images, None)
-    _check_sizes("image_sizes", image_sizes, num_images, padded_size)
     if (image_sizes is None) != (padded_size is None):
         raise ValueError("image_sizes, padded_size: expected both or none")
+    if padded_size is not None:
+        check_size("padded_size", padded_size)
+    _check_sizes("target_sizes", target_sizes, num_images, None)
+    _check_sizes("image_sizes", image_sizes, num_images, padded_size)
     merged = []
     for index in range(num_images):
         masks = mask_logits[index]
@@ -154,23 +158,32 @@ def merge_outputs_per_image(
 
 def post_process_panoptic_segmentation(
     outputs: Any,
-    threshold: float = 0.8,
+    threshold: float = 0.5,
+    mask_threshold: float = 0.5,
     overlap_mask_area_threshold: float = 0.8,
-    label_ids_to_fuse: Collection[int] = (),
+    label_ids_to_fuse: Collection[int] | None = None,
     target_sizes: Sequence[tuple[int, int]] | None = None,
+    *,
     image_sizes: Sequence[tuple[int, int]] | None = None,
     padded_size: tuple[int, int] | None = None,
-    *,
+    validate: bool | None = None,
     backend: str = "auto",
 ) -> list[dict[str, Any]]:
     """In place of an image processor's method of this name: its arguments, its result, unique ids.
 
+    The arguments up to ``target_sizes``, their order and their defaults are those of Mask2Former,
+    MaskFormer, OneFormer and DETR. EoMT's method has another order, threshold 0.8, the name
+    ``stuff_classes``, and takes padding off by itself: here, give its outputs by name, with
+    ``image_sizes``.
+
     Args:
         outputs: what the model returned.
         threshold: class probability that a query must exceed.
+        mask_threshold: 0.5, the mask probability of Mask2Former's rule.
         overlap_mask_area_threshold: fraction of its mask that a query must win.
-        label_ids_to_fuse: label ids of stuff.
-        target_sizes, image_sizes, padded_size, backend: as in :func:`merge_outputs_per_image`.
+        label_ids_to_fuse: label ids of stuff. None: every label is a thing.
+        target_sizes, image_sizes, padded_size, validate, backend: as in
+            :func:`merge_outputs_per_image`.
 
     Returns:
         for each image ``{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
@@ -178,7 +191,7 @@ def post_process_panoptic_segmentation(
         where nothing was found (transformers has -1 there).
 
     Raises:
-        ValueError: for a label id that the model does not have.
+        ValueError: for a label id that the model does not have, or another ``mask_threshold``.
 
     Example:
         >>> from transformers.models.mask2former.modeling_mask2former import (
@@ -190,7 +203,10 @@ def post_process_panoptic_segmentation(
         >>> result["segmentation"].tolist(), result["segments_info"][0]
         ([[1, 2, 2]], {'id': 1, 'label_id': 1, 'was_fused': False, 'score': 1.0})
     """
+    if mask_threshold != 0.5:
+        raise ValueError(f"mask_threshold: expected 0.5, got {mask_threshold}")
     num_labels = query_logits(outputs)[0].shape[-1] - 1
+    label_ids_to_fuse = () if label_ids_to_fuse is None else label_ids_to_fuse
     unknown = sorted(set(label_ids_to_fuse) - set(range(num_labels)))
     if unknown:
         raise ValueError(f"label_ids_to_fuse: expected 0..{num_labels - 1}, found {unknown}")
@@ -202,6 +218,7 @@ def post_process_panoptic_segmentation(
         padded_size=padded_size,
         object_mask_threshold=threshold,
         min_kept_fraction=overlap_mask_area_threshold,
+        validate=validate,
         backend=backend,
     )
     return [as_transformers_result(segmentation) for segmentation in segmentations]
@@ -283,6 +300,7 @@ def _check_sizes(
         return
     if len(sizes) != num_images:
         raise ValueError(f"{name}: expected {num_images} sizes, got {len(sizes)}")
-    for height, width in sizes:
-        if largest is not None and (height > largest[0] or width > largest[1]):
-            raise ValueError(f"{name}: expected at most {tuple(largest)}, found {(height, width)}")
+    for size in sizes:
+        check_size(name, size)
+        if largest is not None and (size[0] > largest[0] or size[1] > largest[1]):
+            raise ValueError(f"{name}: expected at most {tuple(largest)}, found {tuple(size)}")

@@ -11,10 +11,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_floating, check_integer, check_shape, checks_values
+from pps_torch.formats.checks import check_floating, check_integer, check_shape, check_size
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
-from pps_torch.ops.upsampled_argmax import upsampled_ids
+from pps_torch.merging.channel_ids import (
+    as_channel_ids,
+    check_logits,
+    highest_ids,
+    ids_of_indices,
+)
 from pps_torch.specs import EvalSpec
 
 if importlib.util.find_spec("torchvision") is None:
@@ -36,6 +41,8 @@ class MaskRCNNPostProcessor(nn.Module):
             spec's flat ids in rising order.
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit, backend: as in
             :func:`pps_torch.merge_panoptic_boxes`.
+        validate: refuse NaN, and labels that mean nothing. Default: on the CPU only; unchecked,
+            such a detection is dropped, and a NaN logit never wins.
 
     Raises:
         ValueError: for an id that the spec does not have, or another backend.
@@ -70,37 +77,31 @@ class MaskRCNNPostProcessor(nn.Module):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        flat_ids = {0, *spec.eval_sid_pid_to_flat.values()}
-        ids = {
-            "label_ids": ((ABSENT, *spec.things) if label_ids is None else label_ids),
-            "semantic_ids": (spec.eval_sids if semantic_ids is None else semantic_ids),
-            "part_ids": (sorted(flat_ids) if part_ids is None else part_ids),
-        }
-        known = {
-            "label_ids": {ABSENT, *spec.things},
-            "semantic_ids": {ABSENT, *spec.eval_sids},
-            "part_ids": flat_ids,
-        }
-        for name, values in ids.items():
-            unknown = [value for value in values if value not in known[name]]
-            if unknown:
-                raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
-            values = torch.tensor(tuple(values), dtype=torch.int32)
-            self.register_buffer(name, values, persistent=False)
+        thing_ids = (ABSENT, *spec.things)
+        flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
+        for name, ids, default, known in (
+            ("label_ids", label_ids, thing_ids, thing_ids),
+            ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
+            ("part_ids", part_ids, flat_ids, flat_ids),
+        ):
+            ids = as_channel_ids(name, default if ids is None else ids, known)
+            self.register_buffer(name, ids, persistent=False)
         settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,
             "stuff_area_limit": stuff_area_limit,
-            "validate": False,
+            "validate": validate,
             "backend": backend,
         }
         self.merge_masks = PanopticMerger(spec.stuff, **settings)
         self.merge_boxes = BoxPanopticMerger(spec.stuff, mask_threshold=mask_threshold, **settings)
         self.merge_pps = PPSMerger(spec, backend=backend)
         self.mask_threshold = mask_threshold
+        self.validate = validate
         self.backend = backend
 
     def forward(
@@ -128,37 +129,28 @@ class MaskRCNNPostProcessor(nn.Module):
             the :class:`PanopticSegmentation` and the PPS map ``(B, 3, H, W)`` int32.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype or shape, and on the CPU for a label that
-                ``label_ids`` does not have; unchecked, its detection is dropped.
+            TypeError, ValueError: for a wrong dtype, shape or size, and see ``validate``.
         """
         masks, boxes, scores, labels = stack_detections(detections)
         if masks_are_logits:
             masks = masks.sigmoid()
-        height, width = image_size or masks.shape[-2:]
-        size = (height, width)
-        for name, logits in (("sem_seg_logits", sem_seg_logits), ("part_logits", part_logits)):
-            check_floating(name, logits)
-            channels = len(self.semantic_ids if name == "sem_seg_logits" else self.part_ids)
-            check_shape(name, logits, (len(masks), channels, *logits.shape[-2:]))
-        sem_seg = upsampled_ids(sem_seg_logits, self.semantic_ids, size, self.backend)
-        part_seg = upsampled_ids(part_logits, self.part_ids, size, self.backend)
-        classes = self._classes(labels)
+        if image_size is not None:
+            check_size("image_size", image_size)
+        height, width = masks.shape[-2:] if image_size is None else image_size
+        size, batch = (height, width), masks.shape[:1]
+        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, self.validate)
+        check_logits("part_logits", part_logits, batch, self.part_ids, self.validate)
+        sem_seg = highest_ids(sem_seg_logits, self.semantic_ids, size, self.backend)
+        part_seg = highest_ids(part_logits, self.part_ids, size, self.backend)
+        classes = ids_of_indices("labels", labels, self.label_ids, self.validate)
+        # The merge refuses negative classes, but never takes an instance of score -inf.
+        scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
         if tuple(masks.shape[-2:]) == size:
             masks = masks >= self.mask_threshold
             panoptic = self.merge_masks(sem_seg, masks, scores, classes)
         else:
             panoptic = self.merge_boxes(sem_seg, masks, boxes, scores, classes)
         return panoptic, self.merge_pps(panoptic, part_seg)
-
-    def _classes(self, labels: Tensor) -> Tensor:
-        """Scene ids of labels; -1, which the merge drops, for those that mean nothing."""
-        is_known = (labels >= 0) & (labels < len(self.label_ids))
-        if checks_values(None, labels) and not bool(is_known.all()):
-            raise ValueError(
-                f"labels: expected 0..{len(self.label_ids) - 1}, found "
-                f"{int(labels.min())}..{int(labels.max())}"
-            )
-        return torch.where(is_known, self.label_ids[torch.where(is_known, labels, 0)], ABSENT)
 
 
 def stack_detections(

@@ -102,7 +102,7 @@ def merge_panoptic_boxes(
         scores,
         pred_classes,
         sem_seg,
-        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
+        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
         stuff_area_limit,
         backend,
     )

@@ -15,6 +15,7 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_number,
     check_shape,
+    check_size,
     checks_values,
     is_on_host,
 )
@@ -99,10 +100,17 @@ def merge_panoptic_centers(
     _check_settings(center_threshold, nms_kernel, top_k, stuff_area_limit)
     _check_heads(sem_seg_logits, center_heatmap, offsets, validate)
     batch, num_classes = tuple(sem_seg_logits.shape[:-3]), sem_seg_logits.shape[-3]
-    _check_thing_ids(thing_ids, num_classes, validate)
-    thing_ids = as_id_tensor("thing_ids", thing_ids, sem_seg_logits.device)
+    thing_ids = as_id_tensor(
+        "thing_ids",
+        thing_ids,
+        sem_seg_logits.device,
+        num_classes=num_classes,
+        validate=validate,
+    )
+    if out_size is not None:
+        check_size("out_size", out_size)
 
-    height, width = out_size or sem_seg_logits.shape[-2:]
+    height, width = sem_seg_logits.shape[-2:] if out_size is None else out_size
     size = (height, width)
     logits = _flatten_batch(sem_seg_logits)
     heatmap = upsample_channel(_flatten_batch(center_heatmap), 0, size)
@@ -131,8 +139,10 @@ def merge_panoptic_centers(
     is_instance = merged.source >= 0
     source = centers.gather(1, torch.where(is_instance, merged.source, 0))
     source = torch.where(is_instance, source, ABSENT)
-    # Not with _replace, which torch 2.4 cannot trace.
-    merged = PanopticSegmentation(*merged[:5], source, merged.num_segments)
+    panoptic_seg, category_ids, is_thing, scores, areas, _, num_segments = merged
+    merged = PanopticSegmentation(
+        panoptic_seg, category_ids, is_thing, scores, areas, source, num_segments
+    )
     return unflatten_batch(merged, batch)
 
 
@@ -224,19 +234,6 @@ def _check_heads(
     for name, value in heads.items():
         if bool(value.isnan().any()):
             raise ValueError(f"{name}: expected numbers, found {int(value.isnan().sum())} NaN")
-
-
-def _check_thing_ids(
-    thing_ids: Sequence[int] | Tensor, num_classes: int, validate: bool | None
-) -> None:
-    if isinstance(thing_ids, Tensor):
-        if not checks_values(validate, thing_ids):
-            return
-        thing_ids = thing_ids.tolist()
-    if len(set(thing_ids)) != len(thing_ids) or not set(thing_ids) <= set(range(num_classes)):
-        raise ValueError(
-            f"thing_ids: expected distinct class indices 0..{num_classes - 1}, got {thing_ids}"
-        )
 
 
 def _flatten_batch(values: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def check_instances(
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has no score."""
+    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has score -inf."""
     shape = (scores.shape[:-1].numel(), scores.shape[-1])
     pred_classes = pred_classes.reshape(shape).long()
     return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
@@ -63,9 +63,9 @@ def rank_instances(scores: Tensor, score_threshold: float) -> tuple[Tensor, Tens
 
     Returns:
         ``order (B, N)`` int64: falling scores, ties by index; ``eligible (B, N)`` bool in that
-        order: a score equal to the threshold stays (compared in float64). NaN ranks last and
-        is not eligible.
+        order: a score equal to the threshold stays (compared in float64). NaN and -inf rank
+        last and are not eligible, whatever the threshold.
     """
     scores = torch.where(scores.isnan(), -torch.inf, scores.double())
     ranked, order = scores.sort(dim=1, descending=True, stable=True)
-    return order, ranked >= score_threshold
+    return order, (ranked >= score_threshold) & (ranked > -torch.inf)

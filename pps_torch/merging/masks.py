@@ -53,8 +53,8 @@ def merge_panoptic(
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.
-        validate: refuse NaN scores and negative classes. Default: on the CPU only; unchecked,
-            such an instance is dropped.
+        validate: refuse NaN scores, negative classes, and a tensor ``stuff_ids`` with negative or
+            equal ids. Default: on the CPU only; unchecked, such an instance is dropped.
         backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: Triton on CUDA where it
             is installed. The results are equal (:mod:`pps_torch.ops.dispatch`).
 
@@ -94,7 +94,7 @@ def merge_panoptic(
         scores,
         pred_classes,
         sem_seg,
-        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device),
+        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
         stuff_area_limit,
         backend,
     )

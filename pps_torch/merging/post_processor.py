@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
-    check_floating,
-    check_integer,
-    check_ndim,
-    check_shape,
-    checks_values,
-)
+from pps_torch.formats.checks import check_shape, check_size
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.boxes import BoxPanopticMerger
+from pps_torch.merging.channel_ids import (
+    as_channel_ids,
+    check_logits,
+    highest_ids,
+    ids_of_indices,
+)
 from pps_torch.merging.pps import PPSMerger
-from pps_torch.ops.upsampled_argmax import upsampled_ids
 from pps_torch.specs import EvalSpec
 
 
@@ -76,19 +74,14 @@ class PPSPostProcessor(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        semantic_ids = spec.eval_sids if semantic_ids is None else tuple(semantic_ids)
-        class_ids = spec.things if class_ids is None else tuple(class_ids)
-        flat_ids = {0, *spec.eval_sid_pid_to_flat.values()}
-        part_ids = tuple(sorted(flat_ids) if part_ids is None else part_ids)
-        _refuse_unknown("semantic_ids", semantic_ids, {-1, *spec.eval_sids})
-        _refuse_unknown("class_ids", class_ids, set(spec.things))
-        _refuse_unknown("part_ids", part_ids, flat_ids)
-        for name, ids in (
-            ("semantic_ids", semantic_ids),
-            ("class_ids", class_ids),
-            ("part_ids", part_ids),
+        flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
+        for name, ids, default, known in (
+            ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
+            ("class_ids", class_ids, spec.things, spec.things),
+            ("part_ids", part_ids, flat_ids, flat_ids),
         ):
-            self.register_buffer(name, torch.tensor(ids, dtype=torch.int32), persistent=False)
+            ids = as_channel_ids(name, default if ids is None else ids, known)
+            self.register_buffer(name, ids, persistent=False)
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,
             mask_threshold=mask_threshold,
@@ -125,51 +118,18 @@ class PPSPostProcessor(nn.Module):
         Returns:
             the :class:`PanopticSegmentation` and the PPS map ``(*B, 3, H, W)`` int32.
         """
+        check_size("image_size", image_size)
         batch = sem_seg_logits.shape[:-3]
+        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, self.validate)
+        check_logits("part_logits", part_logits, batch, self.part_ids, self.validate)
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
-        check_shape("part_logits", part_logits, (*batch, *part_logits.shape[-3:]))
-        self._check_logits("sem_seg_logits", sem_seg_logits, self.semantic_ids)
-        self._check_logits("part_logits", part_logits, self.part_ids)
-        pred_classes = self._pred_classes(class_indices)
         panoptic = self.merge_panoptic(
-            self._best_ids(sem_seg_logits, self.semantic_ids, image_size),
+            highest_ids(sem_seg_logits, self.semantic_ids, image_size, self.backend),
             mask_probs,
             boxes,
             scores,
-            pred_classes,
+            ids_of_indices("class_indices", class_indices, self.class_ids, self.validate),
         )
         # Only now, when the semantic map is gone: full-size maps decide the peak memory.
-        part_seg = self._best_ids(part_logits, self.part_ids, image_size)
+        part_seg = highest_ids(part_logits, self.part_ids, image_size, self.backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
-
-    def _check_logits(self, name: str, logits: Tensor, ids: Tensor) -> None:
-        check_floating(name, logits)
-        check_ndim(name, logits, 3, "(*B, C, h, w)")
-        if logits.shape[-3] != len(ids):
-            raise ValueError(f"{name}: expected {len(ids)} channels, got {logits.shape[-3]}")
-        if checks_values(self.validate, logits) and bool(logits.isnan().any()):
-            raise ValueError(f"{name}: expected numbers, found NaN")
-
-    def _best_ids(self, logits: Tensor, ids: Tensor, size: tuple[int, int]) -> Tensor:
-        """The id of the highest channel at each pixel."""
-        batch = logits.shape[:-3]
-        logits = logits.reshape(batch.numel(), *logits.shape[-3:])
-        return upsampled_ids(logits, ids, size, self.backend).view(*batch, *size)
-
-    def _pred_classes(self, class_indices: Tensor) -> Tensor:
-        """Scene ids of class indices; -1, which the merge drops, for those that mean nothing."""
-        check_integer("class_indices", class_indices)
-        is_known = (class_indices >= 0) & (class_indices < len(self.class_ids))
-        if checks_values(self.validate, class_indices) and not bool(is_known.all()):
-            raise ValueError(
-                f"class_indices: expected 0..{len(self.class_ids) - 1}, found "
-                f"{int(class_indices.min())}..{int(class_indices.max())}"
-            )
-        scene_ids = self.class_ids[torch.where(is_known, class_indices, 0).long()]
-        return torch.where(is_known, scene_ids, ABSENT)
-
-
-def _refuse_unknown(name: str, ids: Sequence[int], known: set[int]) -> None:
-    unknown = [value for value in ids if value not in known]
-    if unknown:
-        raise ValueError(f"{name}: expected ids of the spec, found {unknown}")

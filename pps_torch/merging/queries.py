@@ -15,6 +15,7 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_number,
     check_shape,
+    check_size,
     checks_values,
 )
 from pps_torch.formats.reserved import ABSENT
@@ -55,7 +56,7 @@ def merge_panoptic_queries(
         min_kept_fraction: fraction (Mask2Former's ``OVERLAP_THRESHOLD``); equal to it stays.
         out_size: ``(H, W)``: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
-        validate: refuse NaN logits. Default: on the CPU only.
+        validate: refuse NaN, and a tensor ``thing_ids`` with wrong indices. Default: on the CPU.
         backend: as in :func:`merge_panoptic`. The two versions may differ where products of
             probabilities, or a probability and 0.5, are equal up to rounding.
 
@@ -65,7 +66,8 @@ def merge_panoptic_queries(
         class indices.
 
     Raises:
-        TypeError, ValueError: for a wrong dtype, shape or threshold, naming the argument.
+        TypeError, ValueError: for a wrong dtype, shape, size, threshold or index, naming the
+            argument.
 
     Example:
         >>> import torch
@@ -86,7 +88,16 @@ def merge_panoptic_queries(
         if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
-    height, width = out_size or mask_logits.shape[-2:]
+    thing_ids = as_id_tensor(
+        "thing_ids",
+        thing_ids,
+        class_logits.device,
+        num_classes=num_labels - 1,
+        validate=validate,
+    )
+    if out_size is not None:
+        check_size("out_size", out_size)
+    height, width = mask_logits.shape[-2:] if out_size is None else out_size
     size = (height, width)
     num_images = class_logits.shape[:-2].numel()
     class_logits = class_logits.reshape(num_images, num_queries, num_labels)
@@ -98,7 +109,7 @@ def merge_panoptic_queries(
     kept_fraction = areas.won.double() / areas.masks.double()
     is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
 
-    is_thing = index_of(classes, as_id_tensor("thing_ids", thing_ids, classes.device)) >= 0
+    is_thing = index_of(classes, thing_ids) >= 0
     segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
     row_of_query = torch.where(is_first, segment_of_query - 1, ABSENT)
     query = torch.arange(num_queries, device=classes.device).expand_as(classes)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_integer
+from pps_torch.formats.checks import check_integer, checks_values
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.ops.fill_stuff import fill_stuff
 
@@ -74,12 +74,34 @@ def unflatten_batch(result: PanopticSegmentation, batch: tuple[int, ...]) -> Pan
     return PanopticSegmentation(*(field.reshape((*batch, *field.shape[1:])) for field in result))
 
 
-def as_id_tensor(name: str, ids: Sequence[int] | Tensor, device: torch.device) -> Tensor:
-    """A list of distinct ids, or a tensor ``(K,)`` of them, as an int64 tensor on ``device``."""
+def as_id_tensor(
+    name: str,
+    ids: Sequence[int] | Tensor,
+    device: torch.device,
+    *,
+    num_classes: int | None = None,
+    validate: bool | None = None,
+) -> Tensor:
+    """Ids of categories, or indices of ``num_classes`` classes, as an int64 tensor on ``device``.
+
+    Args:
+        ids: distinct, as ints or a tensor ``(K,)``.
+        validate: look at the values of a tensor, too. Default: on the CPU only.
+    """
     if isinstance(ids, Tensor):
         check_integer(name, ids)
+        if ids.ndim != 1:
+            raise ValueError(f"{name}: expected shape (K,), got {tuple(ids.shape)}")
+        if checks_values(validate, ids):
+            _check_ids(name, ids.tolist(), num_classes)
         return ids.to(device, torch.int64)
     ids = [operator.index(value) for value in ids]
-    if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
-        raise ValueError(f"{name}: expected distinct ids of 0 or more, got {ids}")
+    _check_ids(name, ids, num_classes)
     return torch.tensor(ids, dtype=torch.int64, device=device)
+
+
+def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:
+    is_too_high = num_classes is not None and max(ids, default=-1) >= num_classes
+    if len(set(ids)) != len(ids) or min(ids, default=0) < 0 or is_too_high:
+        kind = "ids of 0 or more" if num_classes is None else f"class indices 0..{num_classes - 1}"
+        raise ValueError(f"{name}: expected distinct {kind}, got {ids}")

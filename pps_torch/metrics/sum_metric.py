@@ -149,9 +149,9 @@ class SumMetric(nn.Module):
         error_msgs: list[str],
     ) -> None:
         is_synced = bool(state_dict.pop(prefix + _IS_SYNCED, False))
-        if (local_metadata.get("version") or 1) < 2:
+        if (local_metadata.get("version") or 1) < 2 and prefix + "faults" in state_dict:
             for name in set(_SINCE_LAYOUT_2).intersection(self._state_names):
-                state_dict[prefix + name] = torch.zeros_like(getattr(self, name))
+                state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
         if differences := self._differences(state_dict, prefix, local_metadata):
             error_msgs += differences
             return

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.specs.eval_spec import EvalSpec
+from pps_torch.specs.fields import ABSENT, NO_PART, UNDEFINED_PART
 
 NUM_PIDS = 100  # pids are two digits
 
@@ -109,7 +110,7 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
     group_of_sid = {sid: group_order.index(group) for sid, group in groups.items()}
 
     num_sids = len(spec.dataset.scene_classes)
-    part_of_sid_pid = torch.zeros(num_sids + 1, NUM_PIDS + 1, dtype=torch.int64)
+    part_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), UNDEFINED_PART)
     for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
         if eval_sid in spec.parts:
             part_of_sid_pid[sid] = torch.tensor(_eval_pids(spec, sid))
@@ -128,7 +129,7 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
 @torch.inference_mode(False)
 def _part_lookups(spec: EvalSpec, device: torch.device) -> PartLookups:
     size = (max(spec.eval_sids) + 2, spec.num_parts_flat + 2)
-    pid_of_sid_flat = torch.ones(size, dtype=torch.int64)
+    pid_of_sid_flat = torch.full(size, NO_PART)
     pid_of_sid_flat[list(spec.parts)] = spec.ignore_label
     for (sid, pid), flat_id in spec.eval_sid_pid_to_flat.items():
         if sid in spec.parts:
@@ -139,12 +140,13 @@ def _part_lookups(spec: EvalSpec, device: torch.device) -> PartLookups:
 def _eval_pids(spec: EvalSpec, sid: int) -> list[int]:
     """Evaluation pids of a dataset class by pid + 1, from absent to 99."""
     targets = spec.dataset_sid_pid_to_eval_sid_pid
-    file_pids = range(-1, NUM_PIDS)
-    return [targets.get((sid, spec.fold_pid(sid, pid)), (0, 0))[1] for pid in file_pids]
+    undefined = ABSENT, UNDEFINED_PART
+    file_pids = range(ABSENT, NUM_PIDS)
+    return [targets.get((sid, spec.fold_pid(sid, pid)), undefined)[1] for pid in file_pids]
 
 
 def _table(index_of_id: dict[int, int], size: int) -> Tensor:
     """(size + 1,) int64: the index by id, -1 for ids without one and in the last row."""
-    table = torch.full((size + 1,), -1, dtype=torch.int64)
+    table = torch.full((size + 1,), ABSENT)
     table[list(index_of_id)] = torch.tensor(list(index_of_id.values()))
     return table

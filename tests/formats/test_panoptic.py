@@ -55,9 +55,13 @@ def test_unused_rows_are_marked():
 
 
 def test_thing_ids_decide_where_the_list_is_silent():
-    segments = [{"id": 90, "category_id": 5}, {"id": 7, "category_id": 2}]
+    silent = [{"id": 90, "category_id": 5}, {"id": 7, "category_id": 2}]
+    for segments in (silent, [{**info, "isthing": None} for info in silent]):
+        pred = PanopticSegmentation.from_segments(torch.tensor(IDS), segments, thing_ids=[5])
+        assert pred.is_thing.tolist() == [True, False]
+    segments = [{**info, "isthing": info["id"] == 7} for info in silent]
     pred = PanopticSegmentation.from_segments(torch.tensor(IDS), segments, thing_ids=[5])
-    assert pred.is_thing.tolist() == [True, False]
+    assert pred.is_thing.tolist() == [False, True]
 
 
 def test_another_void_id():

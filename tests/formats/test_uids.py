@@ -87,6 +87,17 @@ def test_any_shape_and_integer_dtype(batch, dtype, device):
         assert level.reshape(-1, 3).tolist() == [expected] * (uids.numel() // 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_a_uid_that_its_levels_dtype_cannot_hold(dtype):
+    sid = torch.iinfo(dtype).max
+    levels = [torch.tensor([level], dtype=dtype) for level in (sid, 3, 2)]
+    for validate in (True, False):
+        uids = encode_uids(*levels, validate=validate)
+        assert uids.dtype == torch.int64 and uids.item() == sid * 100_000 + 302
+    with pytest.raises(ValueError, match=r"^encode_uids: expected sids in 0\.\.92233720368546, "):
+        encode_uids(torch.tensor([1 << 60]), *levels[1:])
+
+
 @pytest.mark.parametrize("wrong", [torch.zeros(2, 2), torch.zeros(2, 2, dtype=torch.bool)])
 def test_maps_of_numbers_that_are_no_integers_are_refused(wrong):
     with pytest.raises(TypeError, match="^uids: "):

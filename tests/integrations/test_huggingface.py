@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import warnings
 from types import SimpleNamespace
 
@@ -181,6 +182,8 @@ def test_padding_is_cut_off_before_the_masks_are_resized():
     [
         ({"outputs": SimpleNamespace(logits=None)}, TypeError, "^outputs: .*class_queries_logits"),
         ({"target_sizes": [(1, 4)] * 2}, ValueError, "^target_sizes: expected 1 .*2"),
+        ({"target_sizes": [(0, 4)]}, ValueError, r"^target_sizes: expected .*\(0, 4\)"),
+        ({"target_sizes": [4]}, TypeError, r"^target_sizes: expected \(H, W\).*4"),
         ({"image_sizes": [(1, 4)]}, ValueError, "padded_size: expected both"),
         (
             {"image_sizes": [(1, 9)], "padded_size": (1, 4)},
@@ -193,6 +196,29 @@ def test_bad_input_is_named(change, error, match):
     arguments = {"outputs": outputs_of([SKY, CAR]), "thing_ids": [CAR], **change}
     with pytest.raises(error, match=match):
         merge_outputs_per_image(**arguments)
+
+
+@pytest.mark.parametrize("family", ["Mask2Former", "MaskFormer", "OneFormer", "Detr"])
+def test_the_arguments_are_those_of_transformers(family):
+    method = "post_process_panoptic_segmentation"
+    theirs = inspect.signature(getattr(getattr(transformers, f"{family}ImageProcessor"), method))
+    ours = inspect.signature(post_process_panoptic_segmentation)
+    theirs = [(p.name, p.default) for p in theirs.parameters.values() if p.name != "self"]
+    positional = [p for p in ours.parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert [(p.name, p.default) for p in positional] == theirs
+
+
+def test_arguments_by_position_and_their_defaults():
+    outputs = outputs_of([SKY, CAR, SKY])
+    fused = post_process_panoptic_segmentation(outputs, 0.5, 0.5, 0.8, {SKY}, [(1, 3)])[0]
+    assert fused["segmentation"].tolist() == [[1, 2, 1]]
+    apart = post_process_panoptic_segmentation(outputs, label_ids_to_fuse=None)[0]
+    assert apart["segmentation"].tolist() == [[1, 2, 3]]
+    outputs.class_queries_logits = torch.tensor([[[0.0, 1, -9]] * 3])  # CAR: 0.73
+    assert len(post_process_panoptic_segmentation(outputs)[0]["segments_info"]) == 3
+    assert not post_process_panoptic_segmentation(outputs, 0.8)[0]["segments_info"]
+    with pytest.raises(ValueError, match=r"^mask_threshold: expected 0\.5, got 0\.4"):
+        post_process_panoptic_segmentation(outputs, 0.5, 0.4)
 
 
 def test_labels_to_fuse_that_the_model_does_not_have():

@@ -145,6 +145,22 @@ def test_other_label_meanings_and_background():
 
 
 @pytest.mark.parametrize(
+    "change, match",
+    [
+        ({"labels": torch.tensor([3, 9])}, r"^labels: expected 0\.\.8, found 0\.\.9"),
+        ({"scores": torch.tensor([0.9, torch.nan])}, "^scores: expected numbers, found 1 NaN"),
+    ],
+)
+def test_validate_decides_what_is_refused_and_what_is_dropped(change, match):
+    entries = [detection(**change), detection(1)]
+    with pytest.raises(ValueError, match=match):
+        MaskRCNNPostProcessor(SPEC)(entries, *logits())
+    settings = {"validate": False, "score_threshold": -torch.inf, "overlap_threshold": 1.0}
+    panoptic, _ = MaskRCNNPostProcessor(SPEC, **settings)(entries, *logits())
+    assert panoptic.is_thing.sum(1).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
     "change, error, match",
     [
         ({"labels": torch.tensor([1, 9])}, ValueError, r"^labels: expected 0\.\.8, found 1\.\.9"),
@@ -166,6 +182,10 @@ def test_bad_calls_are_named():
         stack_detections([{k: v for k, v in detection().items() if k != "boxes"}])
     with pytest.raises(ValueError, match="^part_logits: expected shape"):
         post_process([detection()] * 2, logits()[0], logits()[1][:, :23])
+    with pytest.raises(ValueError, match="^sem_seg_logits: expected numbers, found NaN"):
+        post_process([detection()] * 2, logits()[0] * torch.nan, logits()[1])
+    with pytest.raises(ValueError, match=r"^image_size: .*\(0, 96\)"):
+        post_process([detection()] * 2, *logits(), (0, 96))
     with pytest.raises(ValueError, match=r"^label_ids: .*\[7\]"):
         MaskRCNNPostProcessor(SPEC, label_ids=[-1, 7])
 

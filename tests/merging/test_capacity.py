@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from triton_support import needs_triton
+from triton_support import BACKENDS
 
 from pps_torch import merge_panoptic, merge_panoptic_boxes, merge_panoptic_queries
 from pps_torch.ops.pps_channels import pps_channels
@@ -15,7 +15,7 @@ SIZE = (24, 50)
 STUFF_IDS = list(range(NUM_CLASSES // 2))
 
 
-@pytest.fixture(params=["torch", pytest.param("triton", marks=needs_triton)])
+@pytest.fixture(params=BACKENDS)
 def backend(request) -> str:
     return request.param
 

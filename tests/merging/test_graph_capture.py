@@ -17,6 +17,7 @@ from pps_torch import (
     PanopticSegmentation,
     PPSMerger,
     QueryPanopticMerger,
+    merge_panoptic_queries,
 )
 
 SIZE = (9, 14)
@@ -76,3 +77,20 @@ def test_captured_without_a_break_and_equal_to_eager(name, device):
         inputs = batch_of([scene(rng) for _ in range(2)], device)
         expected, found = merger(*inputs), captured(*inputs)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_size_that_the_graph_does_not_know_yet():
+    def merge(image, class_logits, mask_logits):
+        size = image.shape[-2:]
+        return merge_panoptic_queries(class_logits, mask_logits, thing_ids=[0], out_size=size)
+
+    class_logits, mask_logits = (torch.from_numpy(a) for a in of_queries(np.random.default_rng(0)))
+    torch.compiler.reset()
+    captured = torch.compile(merge, backend="eager", fullgraph=True, dynamic=True)
+    for size in ((12, 17), (20, 31)):
+        inputs = torch.zeros(size), class_logits, mask_logits
+        found = captured(*inputs)
+        assert found.panoptic_seg.shape == size
+        assert all(torch.equal(a, b) for a, b in zip(found, merge(*inputs), strict=True))
+    with pytest.raises(ValueError, match=r"^out_size: expected .*\(0, 31\)"):
+        merge(torch.zeros(0, 31), class_logits, mask_logits)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -246,6 +248,45 @@ def test_wrong_arguments_are_named(change, error, match):
     }
     with pytest.raises(error, match=match):
         merge_panoptic(**{**arguments, **change}, validate=True)
+
+
+@pytest.mark.parametrize("threshold", [-torch.inf, 0.5])
+@pytest.mark.parametrize(
+    "change", [{"pred_classes": torch.tensor([-1])}, {"scores": torch.tensor([torch.nan])}]
+)
+def test_what_is_dropped_unchecked_is_dropped_at_any_threshold(change, threshold):
+    arguments = {
+        "sem_seg": torch.zeros(1, 4, dtype=torch.int64),
+        "pred_masks": torch.ones(1, 1, 4, dtype=torch.bool),
+        "scores": torch.tensor([0.9]),
+        "pred_classes": torch.tensor([CAR]),
+        "stuff_ids": [ROAD],
+        "score_threshold": threshold,
+        "validate": False,
+    }
+    assert merge_panoptic(**arguments).num_segments.item() == 1
+    result = merge_panoptic(**{**arguments, **change})
+    assert result.num_segments.item() == 0 and result.category_ids.tolist() == [-1, -1]
+
+
+@pytest.mark.parametrize(
+    "wrong, match, is_always_refused",
+    [
+        ([ROAD, -1], r"^stuff_ids: expected distinct ids of 0 or more, got \[7, -1\]", False),
+        ([ROAD, ROAD], "^stuff_ids: expected distinct", False),
+        ([[ROAD, SKY]], r"^stuff_ids: expected shape \(K,\), got \(1, 2\)", True),
+    ],
+)
+def test_a_tensor_of_stuff_ids_is_checked_like_a_list(wrong, match, is_always_refused):
+    inputs = torch.full((1, 4), SKY), row_masks()[..., :4], torch.ones(0), torch.ones(0).long()
+    for right in ([ROAD, SKY], torch.tensor([ROAD, SKY])):
+        merged = merge_panoptic(*inputs, stuff_ids=right, stuff_area_limit=1)
+        assert merged.category_ids.tolist() == [SKY, -1]
+    with pytest.raises(ValueError, match=match):
+        merge_panoptic(*inputs, stuff_ids=torch.tensor(wrong))
+    refusal = pytest.raises(ValueError, match=match) if is_always_refused else nullcontext()
+    with refusal:
+        merge_panoptic(*inputs, stuff_ids=torch.tensor(wrong), validate=False)
 
 
 # Golden cases

@@ -175,6 +175,13 @@ def test_inputs_are_read_only_and_may_be_strided(device):
         ({"mask_logits": torch.zeros(2, 5, 5, dtype=torch.bool)}, TypeError, "^mask_logits: "),
         ({"mask_logits": torch.full((2, 5, 5), float("nan"))}, ValueError, "mask_logits: .*NaN"),
         ({"min_kept_fraction": -0.1}, ValueError, "^min_kept_fraction: .*-0.1"),
+        ({"thing_ids": [0, 3]}, ValueError, r"^thing_ids: .*distinct class indices 0\.\.2.*3"),
+        ({"thing_ids": torch.tensor([0, 3])}, ValueError, r"^thing_ids: .*0\.\.2.*3"),
+        ({"thing_ids": torch.tensor([0, 0])}, ValueError, "^thing_ids: .*distinct"),
+        ({"thing_ids": torch.tensor([[0]])}, ValueError, r"^thing_ids: .*\(K,\).*\(1, 1\)"),
+        ({"out_size": (0, 5)}, ValueError, r"^out_size: expected \(H, W\).*\(0, 5\)"),
+        ({"out_size": ()}, TypeError, r"^out_size: expected \(H, W\).*\(\)"),
+        ({"out_size": (5, 5.0)}, TypeError, r"^out_size: .*5\.0"),
     ],
 )
 def test_wrong_arguments_are_named(change, error, match):

@@ -156,6 +156,17 @@ def test_post_processor_names_the_head_with_a_wrong_channel_count():
         PPSPostProcessor(SPEC)(*inputs[:5], inputs[5][:23], (24, 32))
 
 
+@pytest.mark.parametrize(
+    "size, error",
+    [((24, 0), ValueError), ((24, True), TypeError), (24, TypeError), ((1, 24, 32), TypeError)],
+)
+def test_post_processor_names_an_image_size_that_is_none(size, error):
+    inputs = heads(np.random.default_rng(0), ())
+    assert PPSPostProcessor(SPEC)(*inputs, [24, 32])[1].shape == (3, 24, 32)
+    with pytest.raises(error, match=r"^image_size: expected \(H, W\), two ints of 1 or more, got"):
+        PPSPostProcessor(SPEC)(*inputs, size)
+
+
 def test_boxes_of_padding_with_score_0_are_no_segments():
     inputs = heads(np.random.default_rng(0), ())
     inputs[3].zero_()

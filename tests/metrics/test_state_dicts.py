@@ -101,6 +101,15 @@ def test_without_metadata_shapes_and_dtypes_tell():
         PanopticQuality(CATEGORIES).load_state_dict(rounded)
 
 
+@pytest.mark.parametrize("name", metrics())
+def test_a_plain_copy_of_the_dict_loses_no_count(name):
+    state = counted(metrics()[name]).state_dict()
+    ones = {key: torch.ones_like(value) for key, value in state.items()}
+    metric = metrics()[name]
+    metric.load_state_dict(ones)
+    assert all(torch.equal(metric.state_dict()[key], value) for key, value in ones.items())
+
+
 def test_a_state_of_a_newer_layout_is_refused():
     state = counted(PanopticQuality(CATEGORIES)).state_dict()
     state._metadata[""]["version"] = 3

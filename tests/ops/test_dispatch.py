@@ -29,6 +29,7 @@ def test_another_name_is_refused(backend):
 
 
 def test_triton_that_cannot_run_raises(monkeypatch):
+    monkeypatch.setattr(dispatch, "_HAS_TRITON", True)
     monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
     with pytest.raises(RuntimeError, match='"triton" cannot run: the tensors are on cpu'):
         uses_triton("triton", ON_CPU)

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from factories import INTEGER_DTYPES, draw
+from triton_support import needs_triton
 
 from pps_torch.ops.fill_stuff import fill_stuff
+
+pytestmark = needs_triton
 
 
 def scene(rng, num_images, num_instances, size, labels):

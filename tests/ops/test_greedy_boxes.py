@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from factories import boxed_instances
+from triton_support import needs_triton
 
 from pps_torch.ops.greedy_boxes import greedy_boxes
+
+pytestmark = needs_triton
 
 
 def scene(rng, num_images, num_masks, size, side=7):

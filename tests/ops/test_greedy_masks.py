@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from triton_support import needs_triton
 
 from pps_torch.ops.greedy_masks import greedy_masks
+
+pytestmark = needs_triton
 
 
 def scene(rng: np.random.Generator, num_images: int, num_masks: int, num_pixels: int):

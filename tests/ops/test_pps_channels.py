@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from factories import INTEGER_DTYPES
+from triton_support import needs_triton
 
 from pps_torch.ops.pps_channels import pps_channels
+
+pytestmark = needs_triton
 
 
 def expect_twins(segment, part, sids, iids, pids, device):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from factories import queries
+from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.query_competition import query_competition
 
@@ -29,6 +30,7 @@ def expect_near_twins(mask_logits, scores, takes_part, size, device):
     return found
 
 
+@needs_triton
 @pytest.mark.parametrize("out_size", [None, (1, 1), (17, 67), (3, 9)])
 @pytest.mark.parametrize("num_images, num_queries", [(0, 3), (1, 0), (1, 1), (2, 33)])
 def test_twins_at_awkward_sizes(num_images, num_queries, out_size, device):
@@ -37,6 +39,7 @@ def test_twins_at_awkward_sizes(num_images, num_queries, out_size, device):
     assert torch.equal(found.won.sum(1).cpu() > 0, inputs[2].any(1))
 
 
+@needs_triton
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_any_floating_dtype_and_stride(dtype, device):
     logits, scores, takes_part = scene(np.random.default_rng(4), 2, 5, (6, 11))
@@ -46,7 +49,7 @@ def test_any_floating_dtype_and_stride(dtype, device):
         expect_near_twins(*inputs, (12, 22), device)
 
 
-@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_by_hand(backend, device):
     logits = torch.tensor([[9.0, 9, 1], [9.0, -9, 0], [-1, -1, 9], [99, 99, 99]])
     logits = logits.view(1, 4, 1, 3).to(device)

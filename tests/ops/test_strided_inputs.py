@@ -113,7 +113,7 @@ CASES = {
     ),
     "part_pixels": (
         part_passes,
-        (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys))
+        (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys()))
         + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES),
     ),
     "pps_channels": (

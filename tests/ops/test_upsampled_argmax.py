@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.upsampled_argmax import upsampled_argmax, upsampled_ids
 
@@ -37,6 +38,7 @@ def expect_near_twins(logits, size, device):
     assert ((best - chosen) <= 1e-5 * best.abs()).all()
 
 
+@needs_triton
 @pytest.mark.parametrize("size", [(6, 8), (24, 32), (13, 5), (1, 1), (7, 67)])
 @pytest.mark.parametrize("num_images, channels", [(0, 3), (1, 1), (2, 19)])
 def test_triton_chooses_as_torch(num_images, channels, size, device):
@@ -44,6 +46,7 @@ def test_triton_chooses_as_torch(num_images, channels, size, device):
     expect_near_twins(logits, size, device)
 
 
+@needs_triton
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("size", [(5, 9), (20, 36)])
 def test_triton_with_any_dtype_and_stride(dtype, size, device):
@@ -51,7 +54,7 @@ def test_triton_with_any_dtype_and_stride(dtype, size, device):
     expect_near_twins(logits.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), size, device)
 
 
-@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_ids_of_channels_and_the_first_of_equal_ones(backend, device):
     ids = torch.tensor([255, 7, 8], dtype=torch.int32, device=device)
     logits = torch.tensor([1.0, 3.0, 3.0], device=device).view(1, 3, 1, 1).expand(1, 3, 2, 2)

@@ -203,7 +203,18 @@ def joined_processes(
         traceback.print_exc()
         watch.fail(f"{processes.name}: {type(error).__name__}: {error}", 1)
     watch.leave()
+    leave_group()
+
+
+def leave_group() -> None:
+    """Destroys the gloo group of this process.
+
+    Until 2.8 torch destroys the group while it holds Python's lock, which the threads of gloo may
+    wait for: then it hangs. The backend frees the lock, so it must be the last to go.
+    """
+    backend = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
+    del backend
 
 
 @contextmanager

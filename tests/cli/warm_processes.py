@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -85,13 +87,11 @@ class Job:
         program: Callable[[], int] = main,
     ) -> None:
         folder.mkdir(exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
         common = {
             "WORLD_SIZE": str(world_size),
             "LOCAL_WORLD_SIZE": str(world_size),
             "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
+            "MASTER_PORT": str(_free_port()),
         }
         if sys.platform == "linux":
             common["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
@@ -111,6 +111,14 @@ class Job:
     def messages(self) -> list[str]:
         """What each process printed."""
         return [process.messages.read_text() for process in self.processes]
+
+
+def _free_port() -> int:
+    """A port that no other socket is given by itself: those that ask for any get 32768 or more."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _run(

@@ -18,6 +18,8 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
+from pps_torch.pipelines.processes import leave_group
+
 
 def same_state(a: nn.Module, b: nn.Module) -> bool:
     """Bit by bit, and the same result (nan equals nan in its text)."""
@@ -142,4 +144,4 @@ def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None
         assert metric.sync() is metric
         (folder / f"{name}_{rank}.json").write_text(results_of(metric))
     dist.barrier()
-    dist.destroy_process_group()
+    leave_group()

@@ -22,6 +22,7 @@ from pps_torch import (
     PanopticQuality,
     PartPanopticQuality,
 )
+from pps_torch.pipelines.processes import leave_group
 
 FOLDER = ROOT / "state_dicts"
 VERSIONS = [path.name for path in FOLDER.iterdir() if any(path.glob("*.pt"))]
@@ -146,7 +147,7 @@ def process_group(tmp_path: Path, monkeypatch):
     init_method = f"file://{tmp_path}/store"
     dist.init_process_group("gloo", init_method=init_method, rank=0, world_size=1)
     yield
-    dist.destroy_process_group()
+    leave_group()
 
 
 def saved_and_loaded(state: OrderedDict) -> OrderedDict:

@@ -15,6 +15,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from pps_torch.pipelines.processes import leave_group
+
 
 def in_processes(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
     """``function(rank, *args)`` in each process -> what each returned, by rank."""
@@ -37,4 +39,4 @@ def _run(rank: int, world_size: int, folder: Path, function: Callable, args: tup
     )
     (folder / f"{rank}.pkl").write_bytes(pickle.dumps(function(rank, *args)))
     dist.barrier()
-    dist.destroy_process_group()
+    leave_group()

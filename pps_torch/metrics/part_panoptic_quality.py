@@ -34,7 +34,7 @@ from pps_torch.metrics.segment_metric import (
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
 from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.match_segments import match_segments
-from pps_torch.ops.part_iou import part_iou
+from pps_torch.ops.mean_part_iou import mean_part_iou
 from pps_torch.ops.part_pixels import FAULTS, PixelRules, part_pixels
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import dataset_lookups
@@ -252,7 +252,7 @@ class PartPanopticQuality(SegmentMetric):
             torch.where(pred_has_parts, matches.gt_of_pred, 0),
             torch.where(is_crowd, gt_class, -1),
         )
-        scores = part_iou(
+        scores = mean_part_iou(
             gt_parts, pred_parts, matches, gt_class, is_crowd, gt_has_parts, backend=self.backend
         )
         dropped = torch.stack([num_bad_parts, gt.num_dropped, pred.num_dropped])

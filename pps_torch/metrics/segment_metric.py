@@ -57,7 +57,7 @@ class PartComparison(NamedTuple):
 
     Attributes:
         gt_parts, pred_parts: ``(B, G, 256)``, ``(B, P, 3, 256)`` int32 pixels, as in
-            :func:`~pps_torch.ops.part_iou.part_overlaps`.
+            :func:`~pps_torch.ops.mean_part_iou.part_overlaps`.
         has_parts: ``(B, G)`` bool, whether a match counts with the IoU of its parts.
         gt_keys, pred_keys: ``(B, G)``, ``(B, P)`` int64, see
             :class:`~pps_torch.ops.part_pixels.PixelRules`.

@@ -14,7 +14,7 @@ from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
 from pps_torch.metrics.segment_metric import ClassCounts, SegmentComparison
 from pps_torch.ops.class_sums import LIMB_BITS
 from pps_torch.ops.dense_indices import dense_indices
-from pps_torch.ops.part_iou import part_overlaps
+from pps_torch.ops.mean_part_iou import part_overlaps
 from pps_torch.ops.part_pixels import part_pixels
 
 #: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is

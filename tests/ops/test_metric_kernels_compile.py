@@ -48,7 +48,7 @@ def compile_all() -> None:
         dense_indices_triton,
         joint_counts_triton,
         match_segments_triton,
-        part_iou_triton,
+        mean_part_iou_triton,
         part_pixels_triton,
         segment_classes_triton,
     )
@@ -72,7 +72,7 @@ def compile_all() -> None:
     compiled(match_segments_triton, "judge_predictions_kernel", LAST_CROWD_ONLY=False)
     compiled(match_segments_triton, "match_kernel")
     compiled(class_sums_triton, "class_sums_kernel")
-    print(compiled(part_iou_triton, "part_iou_kernel").asm["ptx"])
+    print(compiled(mean_part_iou_triton, "mean_part_iou_kernel").asm["ptx"])
 
 
 def compiled(module, name: str, **types: str | int | bool):

@@ -20,8 +20,8 @@ from pps_torch.ops.greedy_boxes import greedy_boxes
 from pps_torch.ops.greedy_masks import greedy_masks
 from pps_torch.ops.joint_counts import joint_counts
 from pps_torch.ops.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.mean_part_iou import mean_part_iou
 from pps_torch.ops.paint_ids import paint_ids
-from pps_torch.ops.part_iou import part_iou
 from pps_torch.ops.part_pixels import PixelRules, part_pixels
 from pps_torch.ops.pps_channels import pps_channels
 from pps_torch.ops.query_competition import query_competition
@@ -68,9 +68,9 @@ def class_sums(pred_of_gt, iou, is_fn, is_fp, gt_class, pred_class, *, backend):
     return sums
 
 
-def mean_part_iou(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *of_gt, backend):
+def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *of_gt, backend):
     matches = matches_of(pred_of_gt, iou, pred_of_gt, pred_of_gt, gt_area)
-    return part_iou(gt_parts, pred_parts, matches, *of_gt, backend=backend)
+    return mean_part_iou(gt_parts, pred_parts, matches, *of_gt, backend=backend)
 
 
 def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *rules, backend):
@@ -105,8 +105,8 @@ CASES = {
         + (integers(0, 2, 2, 5), flags(2, 5)),
     ),
     "paint_ids": (paint_ids, (integers(0, 4, 2, 4, 5).int(), integers(1, 99, 2, 3))),
-    "part_iou": (
-        mean_part_iou,
+    "mean_part_iou": (
+        mean_of_matches,
         (integers(0, 9, 2, 4, 256).int(), integers(0, 3, 2, 5, 3, 256).int())
         + (integers(0, 5, 2, 4), fractions(2, 4), integers(9000, 9999, 2, 4))
         + (integers(0, 2, 2, 4), ~flags(2, 4), flags(2, 4)),

@@ -50,9 +50,9 @@ def test_the_digest_tells_blocks_apart_and_does_not_depend_on_what_ran_before():
 
 def test_a_wrong_number_is_found_with_the_command_for_its_scene(monkeypatch, capsys):
     """Scores of PartPQ that are off by 1e-11."""
-    right = part_panoptic_quality.part_iou
+    right = part_panoptic_quality.mean_part_iou
     monkeypatch.setattr(
-        part_panoptic_quality, "part_iou", lambda *args, **kw: right(*args, **kw) * (1 - 1e-11)
+        part_panoptic_quality, "mean_part_iou", lambda *args, **kw: right(*args, **kw) * (1 - 1e-11)
     )
     assert main(["--scenes", "20", "--compiler", "eager"]) == 1
     output = capsys.readouterr().out

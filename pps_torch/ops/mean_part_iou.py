@@ -29,7 +29,7 @@ class PartOverlaps(NamedTuple):
     is_label: Tensor
 
 
-def part_iou(
+def mean_part_iou(
     gt_parts: Tensor,
     pred_parts: Tensor,
     matches: SegmentMatches,
@@ -56,10 +56,10 @@ def part_iou(
         ``(B, G)`` float64; for segments without parts the IoU of their masks.
     """
     if uses_triton(backend, gt_parts):
-        from pps_torch.ops.part_iou_triton import part_iou_triton
+        from pps_torch.ops.mean_part_iou_triton import mean_part_iou_triton
 
         of_gt = (matches.pred_of_gt, matches.iou, matches.gt_area, gt_class, is_crowd, has_parts)
-        return part_iou_triton(gt_parts, pred_parts, *of_gt)
+        return mean_part_iou_triton(gt_parts, pred_parts, *of_gt)
     intersection, union, is_label = part_overlaps(gt_parts, pred_parts, matches, gt_class, is_crowd)
     iou = intersection.double() / torch.where(is_label, union, 1).double()
     total = (torch.where(is_label, iou, 0.0) * 2.0**FRACTION_BITS).long().sum(2)
@@ -74,7 +74,7 @@ def part_overlaps(
     gt_class: Tensor,
     is_crowd: Tensor,
 ) -> PartOverlaps:
-    """The labels that :func:`part_iou` takes the mean over; arguments as there.
+    """The labels that :func:`mean_part_iou` takes the mean over; arguments as there.
 
     Only the rows of matched segments of classes with parts have a meaning.
     """

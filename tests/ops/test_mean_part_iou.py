@@ -7,7 +7,7 @@ import torch
 
 from ops.twins import expect_twins
 from pps_torch.ops.match_segments import SegmentMatches
-from pps_torch.ops.part_iou import part_iou
+from pps_torch.ops.mean_part_iou import mean_part_iou
 
 
 def matches_of(pred_of_gt: torch.Tensor, iou: torch.Tensor, gt_area: torch.Tensor):
@@ -30,12 +30,16 @@ def test_by_hand():
     )
     others = (torch.tensor([[-1, 0]]), torch.tensor([[False, False]]))
     has_parts = torch.tensor([[False, True]])
-    found = expect_twins(part_iou, gt_parts, pred_parts, matches_of(*table), *others, has_parts)
+    found = expect_twins(
+        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, has_parts
+    )
     # Of the 20 evaluated pixels 10 are background in the ground truth, 13 in the prediction,
     # and 8 in both.
     assert found[0, 0] == 0.0
     torch.testing.assert_close(found[0, 1].item(), (3 / 4 + 0 / 9 + 8 / 15) / 3, atol=1e-15, rtol=0)
-    found = expect_twins(part_iou, gt_parts, pred_parts, matches_of(*table), *others, ~has_parts)
+    found = expect_twins(
+        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, ~has_parts
+    )
     assert found.tolist() == [[0.0, 0.9]]
 
 
@@ -51,4 +55,4 @@ def test_twins_on_random_counts():
         classes = torch.from_numpy(rng.integers(-1, 3, shape))
         flags = [torch.from_numpy(rng.random(shape) < share) for share in (0.2, 0.7)]
         matches = matches_of(pred_of_gt, iou, gt_area)
-        expect_twins(part_iou, gt_parts, pred_parts, matches, classes, *flags)
+        expect_twins(mean_part_iou, gt_parts, pred_parts, matches, classes, *flags)

@@ -1,4 +1,4 @@
-"""The Triton twin of ``part_iou``: one program a ground-truth segment."""
+"""The Triton twin of ``mean_part_iou``: one program a ground-truth segment."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.formats.reserved import PPS_VOID
-from pps_torch.ops.part_iou import FRACTION_BITS
+from pps_torch.ops.mean_part_iou import FRACTION_BITS
 from pps_torch.ops.part_pixels import NUM_PART_LABELS, OTHER_PART, OUTSIDE, SAME_PART
 
 TILE = 256
 
 
 @torch.library.custom_op(
-    "pps_torch::part_iou",
+    "pps_torch::mean_part_iou",
     mutates_args=(),
     schema=(
         "(Tensor gt_parts, Tensor pred_parts, Tensor pred_of_gt, Tensor mask_iou, Tensor gt_area, "
         "Tensor gt_class, Tensor is_crowd, Tensor has_parts) -> Tensor"
     ),
 )
-def part_iou_triton(
+def mean_part_iou_triton(
     gt_parts: Tensor,
     pred_parts: Tensor,
     pred_of_gt: Tensor,
@@ -32,12 +32,12 @@ def part_iou_triton(
     is_crowd: Tensor,
     has_parts: Tensor,
 ) -> Tensor:
-    """See :func:`pps_torch.ops.part_iou.part_iou`."""
+    """See :func:`pps_torch.ops.mean_part_iou.mean_part_iou`."""
     scores = torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
     num_images, num_gt = gt_class.shape
     if gt_class.numel():
         with torch.cuda.device_of(gt_parts):
-            part_iou_kernel[(num_gt, num_images)](
+            mean_part_iou_kernel[(num_gt, num_images)](
                 gt_parts.contiguous(),
                 pred_parts.contiguous(),
                 pred_of_gt.contiguous(),
@@ -60,7 +60,7 @@ def part_iou_triton(
     return scores
 
 
-@part_iou_triton.register_fake
+@mean_part_iou_triton.register_fake
 def _(
     gt_parts: Tensor,
     pred_parts: Tensor,
@@ -75,7 +75,7 @@ def _(
 
 
 @triton.jit
-def part_iou_kernel(
+def mean_part_iou_kernel(
     gt_parts_ptr,
     pred_parts_ptr,
     pred_of_gt_ptr,

@@ -347,7 +347,8 @@ def _add_report(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
     parser.add_argument(
         "evaluation",
         metavar="EVALUATION",
-        help="the --save_dir of eval_partpq or eval_pq --tables, or a *_tables.json in it",
+        help="the --save_dir of eval_partpq or eval_pq --tables, the folder of a Detectron2 "
+        "evaluator with tables, or a *_tables.json in it",
     )
     parser.add_argument("output", metavar="OUTPUT_HTML", help="the file to write")
     parser.add_argument("--photos", metavar="DIR", help="photos of the images")
@@ -368,7 +369,7 @@ def _add_report(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def _report(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.report.report import report
+    from pps_torch.pipelines.report import report
 
     report(
         parsed.evaluation,

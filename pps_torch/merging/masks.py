@@ -56,7 +56,8 @@ def merge_panoptic(
         validate: refuse NaN scores, negative classes, and a tensor ``stuff_ids`` with negative or
             equal ids. Default: on the CPU only; unchecked, such an instance is dropped.
         backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: Triton on CUDA where it
-            is installed. The results are equal (:mod:`pps_torch.ops.dispatch`).
+            is installed and torch is 2.11 or newer. The results are equal; where masks or logits
+            are interpolated (boxes, queries, centres), up to rounding.
 
     Returns:
         :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept

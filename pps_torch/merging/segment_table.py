@@ -95,7 +95,10 @@ def as_id_tensor(
         if checks_values(validate, ids):
             _check_ids(name, ids.tolist(), num_classes)
         return ids.to(device, torch.int64)
-    ids = [operator.index(value) for value in ids]
+    try:
+        ids = [operator.index(value) for value in ids]
+    except TypeError:
+        raise TypeError(f"{name}: expected ints, got {ids}") from None
     _check_ids(name, ids, num_classes)
     return torch.tensor(ids, dtype=torch.int64, device=device)
 

@@ -116,7 +116,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         self._rules = (*self._rules, dilation_ratio)
         self._add_state("boundary_sums", len(self.class_ids), 5)
 
-    def add(self, comparison: SegmentComparison) -> None:
+    def add(self, comparison: SegmentComparison) -> BoundaryPanopticQuality:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
@@ -129,6 +129,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         super().add(comparison)
         classes = comparison.gt_class, comparison.pred_class
         add_to_class_sums(self.boundary_sums, matches, scores, *classes, backend=self.backend)
+        return self
 
     def compute(self) -> BoundaryPanopticQualityResult:
         """The qualities of everything counted so far.

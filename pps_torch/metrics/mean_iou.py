@@ -145,7 +145,7 @@ class MeanIoU(SumMetric):
         self._add_faults(torch.stack([*unknown, torch.zeros_like(unknown[0])]))
         return self
 
-    def add(self, comparison: SegmentComparison) -> None:
+    def add(self, comparison: SegmentComparison) -> MeanIoU:
         """Counts a batch from the joint counts of its segments, without reading maps.
 
         Args:
@@ -162,9 +162,7 @@ class MeanIoU(SumMetric):
             >>> part_pq, mean_iou = PartPanopticQuality(spec), MeanIoU(spec)
             >>> pps = torch.tensor([[[7, 26, 26]], [[1, 1, 1]], [[1, 2, 5]]])
             >>> comparison = part_pq.compare(pps, torch.tensor([[7, 26_001_02, 26_001_05]]))
-            >>> part_pq.add(comparison)
-            >>> mean_iou.add(comparison)
-            >>> mean_iou.compute().summary
+            >>> mean_iou.add(comparison).compute().summary
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
         self._refuse_after_sync("add")
@@ -173,6 +171,7 @@ class MeanIoU(SumMetric):
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
         faults = comparison.faults.sum()
         self._add_faults(torch.stack([torch.zeros_like(faults)] * 2 + [faults]))
+        return self
 
     def compute(self) -> MeanIoUResult:
         """The numbers of everything counted so far.

@@ -82,7 +82,7 @@ class ModifiedPanopticQuality(PanopticQuality):
         super().__init__(categories, rules=rules, validate=validate, backend=backend)
         self._add_state("overlap_sums", len(self.class_ids), 3)
 
-    def add(self, comparison: SegmentComparison) -> None:
+    def add(self, comparison: SegmentComparison) -> ModifiedPanopticQuality:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         super().add(comparison)
         joint, matches, _, gt_class, pred_class, is_crowd, *_ = comparison
@@ -93,6 +93,7 @@ class ModifiedPanopticQuality(PanopticQuality):
             pred_class,
             (gt_class >= 0) & (matches.gt_area > 0) & ~is_crowd,
         )
+        return self
 
     def compute(self) -> ModifiedPanopticQualityResult:
         """The qualities of everything counted so far.

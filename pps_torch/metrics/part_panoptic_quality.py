@@ -196,7 +196,7 @@ class PartPanopticQuality(SegmentMetric):
         pps = pps.reshape(num_images, 3, height * width)
         return self._compare(pps, gt_uids.reshape(num_images, height * width))
 
-    def add(self, comparison: SegmentComparison) -> None:
+    def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
         """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
@@ -204,6 +204,7 @@ class PartPanopticQuality(SegmentMetric):
         in_gt, in_pred = comparison.parts.unknown_pixels.unbind()
         self.unknown_gt_pixels += in_gt
         self.unknown_pixels += in_pred
+        return self
 
     def compute(self) -> PartPanopticQualityResult:
         """The qualities of everything counted so far.

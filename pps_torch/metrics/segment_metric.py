@@ -140,8 +140,11 @@ class SegmentMetric(SumMetric):
         super().__init__(class_ids, rules, fault_names, validate, backend)
         self._add_state("class_sums", len(self.class_ids), 5)
 
-    def add(self, comparison: SegmentComparison) -> None:
+    def add(self, comparison: SegmentComparison) -> SegmentMetric:
         """Counts a batch that the metric's own ``compare`` has compared.
+
+        Returns:
+            the metric.
 
         Raises:
             ValueError: for a comparison of other classes or by other rules; for bad ids, if
@@ -160,6 +163,7 @@ class SegmentMetric(SumMetric):
             self.class_sums, matches, scores, gt_class, pred_class, backend=self.backend
         )
         self._add_faults(comparison.faults)
+        return self
 
     def class_counts(self) -> list[ClassCounts]:
         """The sums of each class, in class order; leaves the device.

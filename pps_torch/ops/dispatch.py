@@ -39,12 +39,13 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
         RuntimeError: if ``"triton"`` cannot run, with the reason.
     """
     check_backend(backend)
+    asked_by = 'backend="triton"'
     if backend == "auto":
-        backend = _DEFAULT
+        backend, asked_by = _DEFAULT, f"{ENVIRONMENT_VARIABLE}=triton"
     if backend == "auto":
         return reference.is_cuda and _HAS_TRITON and not torch.compiler.is_exporting()
     if backend == "triton" and (obstacle := _obstacle(reference)) is not None:
-        raise RuntimeError(f'backend="triton" cannot run: {obstacle}')
+        raise RuntimeError(f"{asked_by} cannot run: {obstacle}")
     return backend == "triton"
 
 

@@ -15,7 +15,7 @@ from pps_torch.pipelines.eval_pq import eval_pq
 from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 from pps_torch.pipelines.merge_to_pps import merge_to_pps
 from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.report.report import report
+from pps_torch.pipelines.report import report
 from pps_torch.pipelines.run_options import RunOptions
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec

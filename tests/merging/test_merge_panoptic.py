@@ -236,6 +236,7 @@ def test_no_image_and_no_instance():
         ({"pred_classes": torch.tensor([24, -1])}, ValueError, "^pred_classes: .*-1"),
         ({"overlap_threshold": 1.5}, ValueError, "^overlap_threshold: .*1.5"),
         ({"stuff_ids": [7, 7]}, ValueError, "^stuff_ids: "),
+        ({"stuff_ids": [7.0]}, TypeError, "^stuff_ids: expected ints, got .7.0."),
     ],
 )
 def test_wrong_arguments_are_named(change, error, match):

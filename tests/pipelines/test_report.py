@@ -15,10 +15,9 @@ from report_scene import CAR, OPTIONS, ReportScene
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
-from pps_torch.pipelines.report import summary
+from pps_torch.pipelines.report import report, summary
 from pps_torch.pipelines.report.page import TEMPLATES
 from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.report import report
 from pps_torch.pipelines.report.scenes import PartScenes
 from pps_torch.pipelines.report.tables import ClassInfo, Tables
 from pps_torch.visualization import PixelError

@@ -123,20 +123,19 @@ def quality_names(metric: str) -> list[str]:
 
 def part_rows(tables: Tables) -> list[tuple[ClassInfo, list[PartRow]]]:
     """For each class with matched parts: background, then its parts."""
-    sums: dict[tuple[int, int], list[float]] = defaultdict(lambda: [0.0, 0])
+    ious: dict[tuple[int, int], list[float]] = defaultdict(list)
     for of_image in tables.images.values():
         for segment in of_image:
             for pid, iou in segment.part_ious.items():
-                sums[segment.class_id, pid][0] += iou
-                sums[segment.class_id, pid][1] += 1
+                ious[segment.class_id, pid].append(iou)
     rows = []
     for info in tables.classes:
         names = {0: "background", **info.parts}
-        unnamed = {pid: f"part {pid}" for sid, pid in sums if sid == info.id and pid not in names}
+        unnamed = {pid: f"part {pid}" for sid, pid in ious if sid == info.id and pid not in names}
         of_class = [
-            PartRow(name, sums[info.id, pid][0] / sums[info.id, pid][1], int(sums[info.id, pid][1]))
+            PartRow(name, math.fsum(of_part) / len(of_part), len(of_part))
             for pid, name in {**names, **unnamed}.items()
-            if (info.id, pid) in sums
+            if (of_part := ious.get((info.id, pid)))
         ]
         if of_class:
             rows.append((info, of_class))

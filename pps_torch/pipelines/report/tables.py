@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -203,7 +204,8 @@ class Tables:
         for image_id, segments in self.images.items():
             counts = counts_by_class(segments, part_aware=self.part_aware).values()
             quality, sq, rq, n = mean_qualities(counts)
-            sums = [sum(column) for column in zip(*counts)] or [0.0, 0, 0, 0]
+            iou, *verdicts = zip(*counts) if counts else [()] * 4
+            sums = [math.fsum(iou), *map(sum, verdicts)]
             rows.append((image_id, *((quality, sq, rq) if n else (None,) * 3), *sums))
         return _csv(_IMAGE_COLUMNS, rows)
 

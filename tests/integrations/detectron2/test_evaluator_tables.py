@@ -20,7 +20,7 @@ from pps_torch.integrations.detectron2.metadata import pps_metadata
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines.eval_partpq import eval_partpq
 from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.report.report import report
+from pps_torch.pipelines.report import report
 from pps_torch.pipelines.report.summary import group_rows
 from pps_torch.pipelines.report.tables import Tables
 from pps_torch.pipelines.run_options import RunOptions

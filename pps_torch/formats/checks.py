@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-_SIZE_TYPES = (int, torch.SymInt)
+_INTS = (int, np.integer, torch.SymInt)
+_NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
 
 
 def check_integer(name: str, value: Tensor) -> None:
@@ -59,20 +61,31 @@ def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
 def check_size(name: str, size: Sequence[int]) -> None:
     """Raises TypeError unless ``size`` is (H, W) in ints, ValueError unless both are 1 or more."""
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
-    if not is_pair or not all(isinstance(n, _SIZE_TYPES) and n is not True for n in size):
+    if not is_pair or not all(isinstance(n, (int, torch.SymInt)) and n is not True for n in size):
         raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
     if size[0] < 1 or size[1] < 1:
         raise ValueError(f"{name}: expected (H, W), two ints of 1 or more, got {tuple(size)}")
 
 
+def check_int(name: str, value: int, least: int) -> None:
+    """Raises TypeError unless ``value`` is an int, ValueError if it is below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, _INTS):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected an int of {least} or more, got {value}")
+
+
 def check_fraction(name: str, value: float) -> None:
-    """Raises ValueError unless ``value`` lies in 0..1."""
+    """Raises TypeError unless ``value`` is a number, ValueError unless it lies in 0..1."""
+    check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
 
 
 def check_number(name: str, value: float) -> None:
-    """Raises ValueError if ``value`` is nan, which nothing equals, not even nan itself."""
+    """Raises TypeError unless ``value`` is a number, ValueError if it is nan."""
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
     if value != value:
         raise ValueError(f"{name}: expected a number, got {value}")
 

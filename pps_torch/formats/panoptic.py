@@ -172,6 +172,10 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
                 raise ValueError(
                     f"segments_info[{index}]: {key}: expected an int of 0 or more, found {value!r}"
                 )
+        if info.get("iscrowd", 0) not in (0, 1):
+            raise ValueError(
+                f"segments_info[{index}]: iscrowd: expected 0 or 1, found {info['iscrowd']!r}"
+            )
 
 
 def _number_segments(

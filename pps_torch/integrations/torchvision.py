@@ -99,7 +99,7 @@ class MaskRCNNPostProcessor(nn.Module):
         }
         self.merge_masks = PanopticMerger(spec.stuff, **settings)
         self.merge_boxes = BoxPanopticMerger(spec.stuff, mask_threshold=mask_threshold, **settings)
-        self.merge_pps = PPSMerger(spec, backend=backend)
+        self.merge_pps = PPSMerger(spec, validate=validate, backend=backend)
         self.mask_threshold = mask_threshold
         self.validate = validate
         self.backend = backend

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import PIL.BmpImagePlugin
+import PIL.BmpImagePlugin  # with the formats named here, Pillow need not load its others
 import PIL.Image
 import PIL.PngImagePlugin
-import PIL.TiffImagePlugin  # noqa: F401  named here, Pillow need not load its other formats
+from PIL.TiffImagePlugin import SAMPLEFORMAT, TiffImageFile
 
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
@@ -37,6 +38,9 @@ _ANY = _Modes((), "an image")
 _ID_FORMATS = ("PNG", "TIFF", "BMP")
 _PHOTO_FORMATS = (*_ID_FORMATS, "JPEG", "WEBP")
 _LOSSLESS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
+
+# Pillow's names of stored pixels whose values it would scale, invert or leave out.
+_ALTERED = re.compile(r"L;[24].*|1;IR?|L;IR?|[LP]X+|RGBX+")
 
 _MODE_NAMES = {
     "1": "one channel of 1 bit",
@@ -67,7 +71,9 @@ _DAMAGES = (
 
 
 def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads a map with one id a pixel: grey, palette, 1-bit or 16-bit PNG, 8- to 32-bit TIFF.
+    """Reads a map with one id a pixel: a PNG, TIFF or BMP that is grey or has a palette.
+
+    Grey levels have 1, 8 or 16 bits, in a TIFF also 32: Pillow scales those of 2 and 4.
 
     Args:
         path: the file.
@@ -77,10 +83,14 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         (H, W) uint8 or int32.
 
     Raises:
-        InputError: missing, damaged or no image, several channels, another size.
+        InputError: missing, damaged or no image, several channels, another size or depth, ids
+            of 2**31 and more.
     """
     with _opened(path, _ONE_CHANNEL, size) as image:
         ids = np.array(image)
+        if ids.dtype == np.int32 and ids.min() < 0 and not _is_signed(image):
+            found = ids.view(np.uint32).max()
+            raise InputError(f"{path}: expected ids below 2**31, found {found}")
     return ids if ids.dtype == np.uint8 else ids.astype(np.uint8 if ids.dtype == bool else np.int32)
 
 
@@ -209,13 +219,28 @@ def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
     compression = image.info.get("compression", "raw")
     if image.format == "TIFF" and compression not in _LOSSLESS:
         raise InputError(f"{path}: expected a lossless compression, found {compression}")
-    is_deep = image.mode == "RGB" and any(
-        "16" in str(tile[3]) for tile in getattr(image, "tile", ())
-    )
+    stored = _stored_modes(image)
+    is_deep = image.mode == "RGB" and any("16" in mode for mode in stored)
+    if altered := [mode for mode in stored if _ALTERED.fullmatch(mode)]:
+        raise InputError(
+            f"{path}: expected {accepted.description}, found pixels that are not read as they are "
+            f"stored: levels of 2 or 4 bits, inverted levels or a spare channel ({altered[0]})"
+        )
     if image.mode not in accepted.modes or is_deep:
         found = _MODE_NAMES.get(image.mode, f"Pillow's mode {image.mode}")
         depth = " of 16 bits each" if is_deep else ""
         raise InputError(f"{path}: expected {accepted.description}, found {found}{depth}")
+
+
+def _stored_modes(image: PIL.Image.Image) -> list[str]:
+    """Pillow's names of the pixels as the file has them, tile by tile."""
+    arguments = (tile[3] for tile in getattr(image, "tile", ()))
+    return [str(of[0] if isinstance(of, tuple) else of) for of in arguments if of]
+
+
+def _is_signed(image: PIL.Image.Image) -> bool:
+    """Whether a TIFF says that its numbers are signed; Pillow reads all of 32 bits so."""
+    return isinstance(image, TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (2,)
 
 
 def _load(path: Path, image: PIL.Image.Image) -> None:

@@ -12,6 +12,7 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.checks import (
     check_device,
     check_floating,
+    check_int,
     check_ndim,
     check_number,
     check_shape,
@@ -203,10 +204,10 @@ def _check_settings(
 ) -> None:
     check_number("center_threshold", center_threshold)
     check_number("stuff_area_limit", stuff_area_limit)
-    if nms_kernel < 1 or nms_kernel % 2 == 0:
+    check_int("nms_kernel", nms_kernel, 1)
+    if nms_kernel % 2 == 0:
         raise ValueError(f"nms_kernel: expected an odd number of pixels, got {nms_kernel}")
-    if top_k < 1:
-        raise ValueError(f"top_k: expected at least 1, got {top_k}")
+    check_int("top_k", top_k, 1)
 
 
 def _check_heads(

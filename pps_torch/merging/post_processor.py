@@ -93,7 +93,7 @@ class PPSPostProcessor(nn.Module):
         )
         self.validate = validate
         self.backend = backend
-        self.merge_pps = PPSMerger(spec, backend=backend)
+        self.merge_pps = PPSMerger(spec, validate=validate, backend=backend)
 
     def forward(
         self,

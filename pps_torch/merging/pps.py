@@ -18,6 +18,8 @@ from pps_torch.ops.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import PartLookups, part_lookups
 
+_MAX_INT32 = torch.iinfo(torch.int32).max
+
 
 def merge_pps(
     panoptic: PanopticSegmentation,
@@ -41,8 +43,8 @@ def merge_pps(
             does not know, are no part of any class.
         spec: an :class:`EvalSpec`. Its tables are copied to the device at the first call there
             (:class:`PPSMerger` holds them).
-        validate: refuse segment ids outside the table. Default: on the CPU only; unchecked,
-            such pixels become void.
+        validate: refuse segment ids outside the table, and ids that int32 cannot hold. Default:
+            on the CPU only; unchecked, pixels of the former become void, and the latter wrap.
         backend: as in :func:`merge_panoptic`.
 
     Returns:
@@ -109,6 +111,9 @@ def _merge(
     check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
+    check_integer("panoptic.category_ids", panoptic.category_ids)
+    check_shape("panoptic.category_ids", panoptic.category_ids, (*batch, capacity))
+    check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
@@ -118,6 +123,7 @@ def _merge(
 
     if checks_values(validate, panoptic_seg):
         _check_segment_ids(panoptic_seg, capacity)
+        _check_category_ids(category_ids)
     part_seg = part_seg.reshape(panoptic_seg.shape)
     pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend)
     return pps.reshape(*batch, 3, height, width)
@@ -131,6 +137,11 @@ def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
         raise ValueError(
             f"panoptic.panoptic_seg: expected segment ids 0..{capacity}, found {lowest}..{highest}"
         )
+
+
+def _check_category_ids(category_ids: Tensor) -> None:
+    if category_ids.numel() and (highest := int(category_ids.max())) > _MAX_INT32:
+        raise ValueError(f"panoptic.category_ids: expected ids below 2**31, found {highest}")
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:

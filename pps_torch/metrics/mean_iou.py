@@ -103,6 +103,8 @@ class MeanIoU(SumMetric):
         ids = [category["id"] for category in checked]
         if max(ids, default=0) >= MAX_CATEGORY_ID:
             raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, got {max(ids)}")
+        if isinstance(ignore_label, bool) or not isinstance(ignore_label, int):
+            raise TypeError(f"ignore_label: expected an int, got {ignore_label!r}")
         if ignore_label in ids:
             raise ValueError(f"ignore_label: expected an id of no category, got {ignore_label}")
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)

@@ -122,7 +122,12 @@ class _Job:
 
 
 def _check_fits_bytes(annotation: PanopticAnnotation, spec: EvalSpec) -> None:
-    """A channel of the PNG holds 0..255: classes, instances of a class, parts."""
+    """A channel of the PNG holds 0..255: classes, instances of a class, parts, void."""
+    if spec.ignore_label > _LARGEST_BYTE:
+        raise InputError(
+            f"{spec.name}: ignore_label: expected at most {_LARGEST_BYTE}, which is what the PNG "
+            f"can hold, found {spec.ignore_label}"
+        )
     segments = Counter(segment["category_id"] for segment in annotation.segments_info)
     for category_id, count in segments.items():
         name = spec.scene_labels[category_id]
@@ -131,7 +136,7 @@ def _check_fits_bytes(annotation: PanopticAnnotation, spec: EvalSpec) -> None:
                 f"{annotation.where}: class {category_id} ({name}): expected at most "
                 f"{_LARGEST_BYTE} segments, which is what the PNG can hold, found {count}"
             )
-        highest = max(category_id, *spec.part_pids.get(category_id, (0,)), spec.ignore_label)
+        highest = max(category_id, *spec.part_pids.get(category_id, (0,)))
         if highest > _LARGEST_BYTE:
             raise InputError(
                 f"{spec.name}: class {category_id} ({name}): expected ids up to {_LARGEST_BYTE}, "

@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 from small_dataset import CAR, HEIGHT, IDS, PERSON, ROAD, WIDTH, SmallDataset, edit_json, save
 
+from pps_torch.cli.main import main
+from pps_torch.specs.bundled import find_spec
+
 FIRST, LAST = IDS[0], IDS[-1]
 
 
@@ -236,10 +239,21 @@ def test_bad_option_is_one_clear_error(dataset, capsys, arguments, fragments):
 def test_unknown_spec(dataset, capsys):
     words = dataset.arguments(PARTPQ)
     words[1] = "no_such_spec"
-    from pps_torch.cli.main import main
-
     assert main(words) == 2
     assert "no_such_spec" in capsys.readouterr().err
+
+
+def test_void_that_no_byte_holds(dataset, capsys, tmp_path):
+    content = (
+        find_spec("cpp_default", "evalspec")
+        .read_text()
+        .replace("ignore_label: 255", "ignore_label: 300")
+    )
+    (tmp_path / "void.yaml").write_text(content)
+    words = dataset.arguments(PPS)
+    words[1] = str(tmp_path / "void.yaml")
+    assert main(words) == 2
+    assert "ignore_label: expected at most 255, which is what the PNG" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["eval_partpq", "eval_pq"])

@@ -106,6 +106,8 @@ def test_contradictions_are_refused(container, ids, segments, error, match):
         ({"category_id": 7}, r"^segments_info\[0\]: id: expected an int .* found None"),
         ({"id": 1, "category_id": -1}, r"^segments_info\[0\]: category_id: .* found -1"),
         ({"id": 1, "category_id": 2.5}, r"^segments_info\[0\]: category_id: .* found 2.5"),
+        ({"id": 1, "category_id": 2, "iscrowd": "0"}, r"0\]: iscrowd: expected 0 or 1, found '0'"),
+        ({"id": 1, "category_id": 2, "iscrowd": 2}, "iscrowd: expected 0 or 1, found 2"),
     ],
 )
 def test_listed_segments_say_what_they_are(info, match):

@@ -39,6 +39,22 @@ def png(width: int, height: int, depth: int, color_type: int, rows: list[bytes])
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+def tiff(width: int, bits: int, photometric: int, row: bytes, order: str = ">", **more) -> bytes:
+    """A TIFF of one row made by hand, with more tags of 16 bits as ``t<number>``."""
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 1, 279: 0}
+    tags |= {int(name[1:]): value for name, value in more.items()}
+    tags[273], tags[279] = 8 + 2 + 12 * len(tags) + 4, len(row)
+    entries = b"".join(
+        struct.pack(order + "HHII", tag, 4, 1, value)
+        if tag in (273, 279)
+        else struct.pack(order + "HHIHH", tag, 3, 1, value, 0)
+        for tag, value in sorted(tags.items())
+    )
+    mark = b"MM" if order == ">" else b"II"
+    header = struct.pack(order + "2sHIH", mark, 42, 8, len(tags))
+    return header + entries + struct.pack(order + "I", 0) + row
+
+
 @pytest.mark.parametrize(
     ("name", "ids"),
     [
@@ -67,13 +83,52 @@ def test_palette_gives_indices_and_not_colours(tmp_path):
 
 
 def test_big_endian_tiff(tmp_path):
-    with open(tmp_path / "map.tif", "wb") as file:
-        tags = [(256, 4, 2), (257, 4, 1), (258, 3, 16 << 16), (259, 3, 1 << 16), (262, 3, 1 << 16)]
-        tags += [(273, 4, 122), (277, 3, 1 << 16), (278, 4, 1), (279, 4, 4)]
-        entries = b"".join(struct.pack(">HHII", tag, kind, 1, value) for tag, kind, value in tags)
-        file.write(struct.pack(">2sHI", b"MM", 42, 8) + struct.pack(">H", len(tags)) + entries)
-        file.write(struct.pack(">I", 0) + struct.pack(">HH", 7, 65535))
+    (tmp_path / "map.tif").write_bytes(tiff(2, 16, 1, struct.pack(">HH", 7, 65535)))
     assert read_id_map(tmp_path / "map.tif").tolist() == [[7, 65535]]
+
+
+@pytest.mark.parametrize(
+    ("content", "stored"),
+    [
+        (png(4, 1, 2, 0, [b"\x1b"]), "L;2"),
+        (png(2, 1, 4, 0, [b"\x07"]), "L;4"),
+        (tiff(2, 4, 1, b"\x07"), "L;4"),
+        (tiff(4, 2, 0, b"\x1b"), "L;2I"),
+        (tiff(2, 8, 0, b"\x00\x07"), "L;I"),
+        (tiff(8, 1, 0, b"\x0f"), "1;I"),
+    ],
+)
+@pytest.mark.parametrize("read", [read_id_map, count_channels])
+def test_levels_that_pillow_scales_or_inverts_are_refused(tmp_path, read, content, stored):
+    (tmp_path / "map").write_bytes(content)
+    with pytest.raises(InputError, match=rf"map: .*not read as they are stored: .*\({stored}\)"):
+        read(tmp_path / "map")
+
+
+@pytest.mark.parametrize(
+    ("content", "ids"),
+    [
+        (png(4, 1, 2, 3, [b"\x1b"]), [0, 1, 2, 3]),  # a palette's indices are not scaled
+        (png(8, 1, 1, 0, [b"\x0f"]), [0] * 4 + [1] * 4),
+        (tiff(8, 1, 1, b"\x0f"), [0] * 4 + [1] * 4),
+        (tiff(2, 8, 1, b"\x00\x07"), [0, 7]),
+    ],
+)
+def test_few_bits_that_stay_as_they_are(tmp_path, content, ids):
+    (tmp_path / "map").write_bytes(content)
+    assert read_id_map(tmp_path / "map").tolist() == [ids]
+
+
+@pytest.mark.parametrize("sample_format", [{}, {"t339": 1}])
+def test_unsigned_numbers_that_do_not_fit_are_refused(tmp_path, sample_format):
+    path = tmp_path / "map.tif"
+    for highest in (2**31 - 1, 2**31 + 5):
+        row = struct.pack("<II", 7, highest)
+        path.write_bytes(tiff(2, 32, 1, row, "<", **sample_format))
+        if highest < 2**31:
+            assert read_id_map(path).tolist() == [[7, highest]]
+    with pytest.raises(InputError, match=r"map.tif: expected ids below 2\*\*31, found 2147483653"):
+        read_id_map(path)
 
 
 def test_rgb_ids_round_trip(tmp_path):

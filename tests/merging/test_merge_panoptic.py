@@ -235,6 +235,8 @@ def test_no_image_and_no_instance():
         ({"pred_classes": torch.zeros(3, dtype=torch.int64)}, ValueError, "^pred_classes: "),
         ({"pred_classes": torch.tensor([24, -1])}, ValueError, "^pred_classes: .*-1"),
         ({"overlap_threshold": 1.5}, ValueError, "^overlap_threshold: .*1.5"),
+        ({"score_threshold": "0.5"}, TypeError, "^score_threshold: expected a number, got '0.5'"),
+        ({"overlap_threshold": torch.ones(1)}, TypeError, "^overlap_threshold: expected a number"),
         ({"stuff_ids": [7, 7]}, ValueError, "^stuff_ids: "),
         ({"stuff_ids": [7.0]}, TypeError, "^stuff_ids: expected ints, got .7.0."),
     ],

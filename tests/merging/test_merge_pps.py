@@ -151,12 +151,15 @@ def test_real_cityscapes_image_from_heads_to_pps(real_images):
         ({"part_seg": torch.zeros(3, 2, dtype=torch.int64)}, ValueError, r"\(3, 2\).*\(2, 3\)"),
         ({"panoptic_seg": torch.full((2, 3), 2, dtype=torch.int32)}, ValueError, "0..1.*2"),
         ({"panoptic_seg": torch.full((2, 3), -1, dtype=torch.int32)}, ValueError, "-1"),
+        ({"category_ids": torch.tensor([26.9])}, TypeError, "^panoptic.category_ids: "),
+        ({"category_ids": torch.tensor([[26], [26]])}, ValueError, r"\(1,\), got \(2, 1\)"),
+        ({"category_ids": torch.tensor([2**32 + 7])}, ValueError, "below 2.*4294967303"),
     ],
 )
 def test_wrong_arguments_are_named(change, error, match):
+    change = dict(change)
     segmentation = stack_segmentations([np.ones((2, 3), np.int32)], [[CAR]], (), "cpu")
-    part_seg = change.get("part_seg", torch.zeros(2, 3, dtype=torch.int64))
-    if "panoptic_seg" in change:
-        segmentation = segmentation._replace(**change)
+    part_seg = change.pop("part_seg", torch.zeros(2, 3, dtype=torch.int64))
+    segmentation = segmentation._replace(**change)
     with pytest.raises(error, match=match):
         merge_pps(segmentation, part_seg, EvalSpec.load("cpp_default"), validate=True)

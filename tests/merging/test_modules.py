@@ -174,6 +174,12 @@ def test_boxes_of_padding_with_score_0_are_no_segments():
     assert not panoptic.is_thing[: panoptic.num_segments].any()
 
 
+@pytest.mark.parametrize("validate", [None, False, True])
+def test_every_step_is_validated_as_the_whole_is(validate):
+    post_processor = PPSPostProcessor(SPEC, validate=validate)
+    assert post_processor.merge_pps.validate is validate
+
+
 @pytest.mark.parametrize("index", [-1, 8])
 def test_a_class_index_that_means_nothing(index):
     inputs = list(heads(np.random.default_rng(0), ()))

@@ -237,6 +237,8 @@ def test_unknown_categories_are_counted_and_raised():
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="^ignore_label: .*3"):
         MeanIoU(CATEGORIES, ignore_label=3)
+    with pytest.raises(TypeError, match="^ignore_label: expected an int, got 0.5"):
+        MeanIoU(CATEGORIES, ignore_label=0.5)
     with pytest.raises(ValueError, match="^categories: expected ids below"):
         MeanIoU([{"id": 1 << 30, "name": "far", "isthing": 0}])
     with pytest.raises(ValueError, match="^target: expected shape"):

@@ -244,11 +244,8 @@ def test_unknown_spec(dataset, capsys):
 
 
 def test_void_that_no_byte_holds(dataset, capsys, tmp_path):
-    content = (
-        find_spec("cpp_default", "evalspec")
-        .read_text()
-        .replace("ignore_label: 255", "ignore_label: 300")
-    )
+    bundled = find_spec("cpp_default", "evalspec").read_text()
+    content = bundled.replace("ignore_label: 255", "ignore_label: 300")
     (tmp_path / "void.yaml").write_text(content)
     words = dataset.arguments(PPS)
     words[1] = str(tmp_path / "void.yaml")

@@ -2,12 +2,13 @@
 
 PartIoU asks of each pixel which part it shows, whatever segment it belongs to. The labels are the
 flat part ids of the evaluation spec, in which classes may share a part, and background, 0, which is
-every class without parts. The rule of panoptic_parts' experimental evaluation, where its
+every class that has none. A class that PartPQ takes as a whole may have one, as PASCAL's boat has:
+all its pixels are its part 1. The rule of panoptic_parts' experimental evaluation, where its
 specification file (not published with it) leaves no doubt:
 
-- Not evaluated is ground-truth void, and a pixel whose class has parts while its part is not
+- Not evaluated is ground-truth void, and a pixel whose class has flat parts while its part is not
   labelled, or not evaluated by the spec. Its class still counts in mIoU.
-- A predicted pixel of a class with parts that has a part of that class counts for this part, with
+- A predicted pixel of a class with flat parts that has a part of that class counts for this part, with
   part 0 for background, and with any other part, 255 included, for nothing: the part of the ground
   truth is missed there, and no other is falsely predicted. So does predicted void.
 - The confusion matrix is summed over the data set; see :mod:`pps_torch.metrics.confusion`.
@@ -118,7 +119,7 @@ class PartIoU(SumMetric):
     def __init__(self, spec: EvalSpec, *, validate: bool = False, backend: str = "auto") -> None:
         super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
         self.spec = spec
-        self.part_ids = (0, *sorted(set(_flat_of_sid_pid(spec).values()) - {0}))
+        self.part_ids = (0, *sorted(set(spec.eval_sid_pid_to_flat.values()) - {0}))
         num_parts, num_classes = len(self.part_ids), len(spec.eval_sids)
         self._add_state("part_confusion", num_parts, num_parts + 1)
         self._add_state("class_confusion", num_classes, num_classes + 1)
@@ -209,44 +210,34 @@ class PartIoU(SumMetric):
         self._add_faults(torch.stack([pairs.num_pixels_of(fault) for fault in faults]))
 
 
-def _flat_of_sid_pid(spec: EvalSpec) -> dict[tuple[int, int], int]:
-    """(sid, pid) -> flat id, for classes with parts."""
-    return {
-        (sid, pid): flat
-        for (sid, pid), flat in spec.eval_sid_pid_to_flat.items()
-        if sid in spec.parts
-    }
-
-
 def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """From ids to class indices and part labels; the last label, C or F, is none.
 
     ``class_of_sid (S + 1,)`` and ``label_of_sid_pid (S + 1, 101)`` are for the ground truth, with
     rows and columns as in ``DatasetLookups``; ``class_of_eval_sid (E + 1,)`` and ``label_of_pred
     (E + 1, P + 2)``, by sid and pid, for the prediction: last rows and columns stand for ids
-    outside. ``has_parts (C + 1,)`` is by class.
+    outside. ``has_parts (C + 1,)``, whether a class has flat parts, is by class.
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)
-    flat_of_sid_pid = _flat_of_sid_pid(spec)
-    highest_pid = max((pid for _, pid in flat_of_sid_pid), default=0)
-    label_of_pid = torch.full((num_classes + 1, highest_pid + 2), none)
-    for class_index, sid in enumerate(spec.eval_sids):
-        if sid in spec.no_parts:
-            label_of_pid[class_index] = 0
-    label_of_gt = label_of_pid.clone()
-    label_of_pid[:num_classes, 0] = 0
-    for (sid, pid), flat in flat_of_sid_pid.items():
-        label = part_ids.index(flat)
-        class_index = spec.eval_sids.index(sid)
-        label_of_pid[class_index, pid] = label_of_gt[class_index, pid] = label
+    label_of_flat = torch.full((spec.num_parts_flat + 2,), none)
+    label_of_flat[list(part_ids)] = torch.arange(none)
 
-    class_of_sid = lookups.class_of_sid % (num_classes + 1)  # -1 becomes C
+    highest_pid = max((pid for _, pid in spec.eval_sid_pid_to_flat), default=0)
+    label_of_pid = torch.zeros(num_classes + 1, highest_pid + 2, dtype=torch.int64)
+    has_parts = torch.zeros(num_classes + 1, dtype=torch.bool)
+    for sid in {sid for sid, _ in spec.eval_sid_pid_to_flat}:
+        class_index = spec.eval_sids.index(sid)
+        label_of_pid[class_index, 1:] = none
+        has_parts[class_index] = True
+    for (sid, pid), flat in spec.eval_sid_pid_to_flat.items():
+        label_of_pid[spec.eval_sids.index(sid), pid] = label_of_flat[flat]
+    label_of_pid[num_classes] = none
+
     class_of_eval_sid = lookups.class_of_eval_sid % (num_classes + 1)
-    has_parts = torch.cat([lookups.has_parts_class, torch.tensor([False])])
     return {
-        "class_of_sid": class_of_sid,
-        "label_of_sid_pid": label_of_gt[class_of_sid[:, None], lookups.part_of_sid_pid],
+        "class_of_sid": lookups.class_of_sid % (num_classes + 1),  # -1 becomes C
+        "label_of_sid_pid": label_of_flat[lookups.flat_of_sid_pid],  # -1 is the last, none
         "class_of_eval_sid": class_of_eval_sid,
         "label_of_pred": label_of_pid[class_of_eval_sid],
         "has_parts": has_parts,

@@ -64,7 +64,7 @@ def _(
     return None
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_gt", "num_pred"])
 def class_sums_kernel(
     class_sums_ptr,
     pred_of_gt_ptr,

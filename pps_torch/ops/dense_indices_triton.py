@@ -13,7 +13,7 @@ BLOCK = 4096
 @torch.library.custom_op(
     "pps_torch::dense_indices",
     mutates_args=(),
-    schema="(Tensor is_present, int capacity) -> (Tensor, Tensor, Tensor)",
+    schema="(Tensor is_present, SymInt capacity) -> (Tensor, Tensor, Tensor)",
 )
 def dense_indices_triton(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     """See :func:`pps_torch.ops.dense_indices.dense_indices`."""

@@ -16,6 +16,6 @@ def count_keys(keys, counts_ptr):
     while key >= 0:
         is_key = keys == key
         number = tl.sum(is_key.to(tl.int32), 0)
-        tl.atomic_add(counts_ptr + key, number.to(counts_ptr.dtype.element_ty))
+        tl.atomic_add(counts_ptr + key, number.to(counts_ptr.dtype.element_ty), sem="relaxed")
         keys = tl.where(is_key, -1, keys)
         key = tl.max(keys, 0)

@@ -70,7 +70,7 @@ def _outputs(
     return panoptic_seg, torch.empty_like(areas), areas
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_instances", "num_stuff"])
 def _count_slots(
     owner_ptr,
     label_ptr,
@@ -96,7 +96,7 @@ def _count_slots(
     count_keys(slot - 1, areas_ptr + image * (num_instances + num_stuff))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_instances", "num_slots"])
 def _number_segments(
     keep_ptr,
     areas_ptr,

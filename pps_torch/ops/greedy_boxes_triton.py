@@ -30,7 +30,7 @@ _ROWS, _COLUMNS = 16, 64
     "pps_torch::greedy_boxes",
     mutates_args=(),
     schema=(
-        "(Tensor mask_probs, Tensor boxes, Tensor order, Tensor eligible, int height, int "
+        "(Tensor mask_probs, Tensor boxes, Tensor order, Tensor eligible, SymInt height, SymInt "
         "width, float mask_threshold, float overlap_threshold) -> (Tensor, Tensor)"
     ),
 )
@@ -191,17 +191,19 @@ def _visit_tile(
                 threshold,
             )
             if COUNTS_AREAS:
-                tl.atomic_add(areas_ptr + rank, tl.sum(tl.sum(is_mask.to(tl.int32), 1), 0))
+                tl.atomic_add(
+                    areas_ptr + rank, tl.sum(tl.sum(is_mask.to(tl.int32), 1), 0), sem="relaxed"
+                )
             if COUNTS_HIDDEN:
                 hidden = (is_mask & (owner > 0)).to(tl.int32)
-                tl.atomic_add(counts_ptr + rank, tl.sum(tl.sum(hidden, 1), 0))
+                tl.atomic_add(counts_ptr + rank, tl.sum(tl.sum(hidden, 1), 0), sem="relaxed")
             paints = is_mask & (owner == 0) & ((bit & kept) != 0)
             owner = tl.where(paints, rank + 1, owner)
             left_to_do ^= bit
     return owner
 
 
-@triton.jit(do_not_specialize=["last"])
+@triton.jit(do_not_specialize=["last", "num_images", "num_masks", "side", "height", "width"])
 def _count_round(
     probs_ptr,
     boxes_ptr,
@@ -254,7 +256,7 @@ def _count_round(
         )
 
 
-@triton.jit(do_not_specialize=["last"])
+@triton.jit(do_not_specialize=["last", "num_images", "num_masks", "side", "height", "width"])
 def _finish(
     probs_ptr,
     boxes_ptr,
@@ -306,7 +308,7 @@ def _finish(
     store_choice(allowed_ptr, now_ptr, keep_ptr + masks, num_masks)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_images", "num_masks", "side", "height"])
 def _paint(
     probs_ptr,
     boxes_ptr,

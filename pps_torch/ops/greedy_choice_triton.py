@@ -22,7 +22,7 @@ ROUNDS = 8
 WORD_BITS = tl.constexpr(31)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_masks"])
 def allow_overlap(
     areas_ptr, eligible_ptr, allowed_ptr, num_masks, THRESHOLD: tl.constexpr, BLOCK: tl.constexpr
 ):
@@ -118,6 +118,6 @@ def count_bits(words, counts_ptr):
     bit = tl.max(lowest_bit(words), 0)
     while bit != 0:
         number = tl.sum(((words & bit) != 0).to(tl.int32), 0)
-        tl.atomic_add(counts_ptr + index_of_bit(bit), number)
+        tl.atomic_add(counts_ptr + index_of_bit(bit), number, sem="relaxed")
         words &= ~bit
         bit = tl.max(lowest_bit(words), 0)

@@ -84,7 +84,7 @@ def _outputs(
     return owner, eligible.new_empty(eligible.shape)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_masks"])
 def _pack(
     masks_ptr,
     order_ptr,
@@ -118,15 +118,16 @@ def _pack(
         eligible = tl.load(eligible_ptr + rank, mask=in_word, other=0) != 0
         if tl.max(eligible.to(tl.int32), 0) != 0:
             index = tl.load(order_ptr + rank, mask=eligible, other=0)
-            bits = tl.load(
+            stored = tl.load(
                 masks_ptr
                 + (index * mask_stride)[:, None]
                 + (pixel.to(tl.int64) * pixel_stride)[None, :],
                 mask=eligible[:, None] & in_image[None, :],
                 other=0,
-            ).to(tl.int32)
+            )
+            bits = (stored != 0).to(tl.int32)  # a byte seen as a bool may be neither 0 nor 1
             area = tl.sum(bits, 1)
-            tl.atomic_add(areas_ptr + rank, area, mask=area > 0)
+            tl.atomic_add(areas_ptr + rank, area, mask=area > 0, sem="relaxed")
             words = tl.sum(bits << (lane % WORD_BITS)[:, None], 0)
             tl.store(words_ptr + pixel, words, mask=in_image)
             hidden = tl.where(is_taken, words, words & -(lowest_bit(words) << 1))
@@ -150,7 +151,7 @@ def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixel
         words_ptr += num_pixels
 
 
-@triton.jit(do_not_specialize=["last"])
+@triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
 def _count_round(
     words_ptr,
     allowed_ptr,
@@ -176,7 +177,7 @@ def _count_round(
         _count_tile(words_ptr, allowed_ptr, now_ptr, next_ptr, pixel, num_pixels, num_masks)
 
 
-@triton.jit(do_not_specialize=["last"])
+@triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
 def _finish(
     words_ptr,
     allowed_ptr,
@@ -206,7 +207,7 @@ def _finish(
     store_choice(allowed_ptr, now_ptr, keep_ptr + image * num_masks, num_masks)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_masks"])
 def _paint(
     words_ptr, allowed_ptr, counts_ptr, owner_ptr, num_pixels, num_masks, BLOCK: tl.constexpr
 ):

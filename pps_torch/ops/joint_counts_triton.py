@@ -15,7 +15,7 @@ BLOCK = 512
 @torch.library.custom_op(
     "pps_torch::joint_counts",
     mutates_args=(),
-    schema="(Tensor rows, Tensor columns, int num_rows, int num_columns) -> Tensor",
+    schema="(Tensor rows, Tensor columns, SymInt num_rows, SymInt num_columns) -> Tensor",
 )
 def joint_counts_triton(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See :func:`pps_torch.ops.joint_counts.joint_counts`."""
@@ -41,7 +41,7 @@ def _(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     return rows.new_empty(rows.shape[0], num_rows + 1, num_columns + 1, dtype=torch.int32)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows", "num_columns"])
 def joint_counts_kernel(
     rows_ptr,
     columns_ptr,

@@ -69,7 +69,7 @@ def _outputs(joint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Ten
     )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_gt", "num_pred"])
 def judge_predictions_kernel(
     joint_ptr,
     gt_class_ptr,
@@ -115,7 +115,7 @@ def judge_predictions_kernel(
     tl.store(gt_of_pred_ptr + segment, tl.zeros([TILE], tl.int64), mask=in_table)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_gt", "num_pred"])
 def match_kernel(
     joint_ptr,
     gt_class_ptr,

@@ -37,7 +37,7 @@ def _output(owner: Tensor, ids: Tensor) -> Tensor:
     return torch.empty_like(owner, memory_format=torch.contiguous_format)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_owners"])
 def paint(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
     """The id of each pixel's owner; the two maps may be one."""
     image = tl.program_id(1).to(tl.int64)

@@ -26,7 +26,7 @@ BLOCK = 512
 
 _RULES = (
     "Tensor group_of_sid, Tensor is_thing_group, Tensor part_of_sid_pid, "
-    "Tensor class_of_eval_sid, Tensor has_parts_class, int capacity, int ignore_label"
+    "Tensor class_of_eval_sid, Tensor has_parts_class, SymInt capacity, int ignore_label"
 )
 
 
@@ -97,7 +97,8 @@ def _(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
     "pps_torch::count_overlaps",
     mutates_args=(),
     schema=(
-        "(Tensor uids, Tensor pps, Tensor gt_index, Tensor pred_index, int num_gt, int num_pred, "
+        "(Tensor uids, Tensor pps, Tensor gt_index, Tensor pred_index, SymInt num_gt, "
+        "SymInt num_pred, "
         f"{_RULES}) -> (Tensor, Tensor)"
     ),
 )
@@ -278,11 +279,13 @@ def mark_segments_kernel(
     is_unknown_gt = is_legal & (gt_sid == last_sid)
     is_odd = in_image & (~is_legal | is_too_high | is_outside | is_unknown_gt | is_unknown)
     if tl.sum(is_odd.to(tl.int32)) > 0:
-        tl.atomic_add(faults_ptr, tl.sum((in_image & ~is_legal).to(tl.int64)))
-        tl.atomic_add(faults_ptr + 1, tl.sum((in_image & is_too_high).to(tl.int64)))
-        tl.atomic_add(faults_ptr + 2, tl.sum((in_image & is_outside).to(tl.int64)))
-        tl.atomic_add(faults_ptr + 3, tl.sum((in_image & is_unknown_gt).to(tl.int64)))
-        tl.atomic_add(faults_ptr + 4, tl.sum((in_image & is_unknown).to(tl.int64)))
+        tl.atomic_add(faults_ptr, tl.sum((in_image & ~is_legal).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(faults_ptr + 1, tl.sum((in_image & is_too_high).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(faults_ptr + 2, tl.sum((in_image & is_outside).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(
+            faults_ptr + 3, tl.sum((in_image & is_unknown_gt).to(tl.int64)), sem="relaxed"
+        )
+        tl.atomic_add(faults_ptr + 4, tl.sum((in_image & is_unknown).to(tl.int64)), sem="relaxed")
 
 
 @triton.jit
@@ -397,7 +400,7 @@ def count_parts_kernel(
     is_bad_part = in_image & has_parts & ~is_byte & (part != ignore_label)
     num_bad_parts = tl.sum(is_bad_part.to(tl.int64))
     if num_bad_parts > 0:
-        tl.atomic_add(num_bad_parts_ptr, num_bad_parts)
+        tl.atomic_add(num_bad_parts_ptr, num_bad_parts, sem="relaxed")
     part = tl.where(is_byte & (part != ignore_label), part, PPS_VOID)
     part = tl.where(has_parts, part, 0)
 

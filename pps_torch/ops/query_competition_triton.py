@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.distinct_keys_triton import count_keys
-from pps_torch.ops.upsample_triton import upsample_tile
+from pps_torch.ops.upsample_triton import check_upsampling, upsample_tile
 
 _ROWS, _COLUMNS = 8, 64
 
@@ -17,8 +17,8 @@ _ROWS, _COLUMNS = 8, 64
     "pps_torch::query_competition",
     mutates_args=(),
     schema=(
-        "(Tensor mask_logits, Tensor scores, Tensor takes_part, int out_height, int "
-        "out_width) -> (Tensor, Tensor, Tensor, Tensor)"
+        "(Tensor mask_logits, Tensor scores, Tensor takes_part, SymInt "
+        "out_height, SymInt out_width) -> (Tensor, Tensor, Tensor, Tensor)"
     ),
 )
 def query_competition(
@@ -32,6 +32,7 @@ def query_competition(
     if owner.numel() == 0:
         return outputs
     num_images, num_queries, height, width = mask_logits.shape
+    check_upsampling((height, width), (out_height, out_width))
     is_double = torch.float64 in (mask_logits.dtype, scores.dtype)
     num_tiles = triton.cdiv(out_height, _ROWS) * triton.cdiv(out_width, _COLUMNS)
     with torch.cuda.device_of(mask_logits):
@@ -63,7 +64,7 @@ def _outputs(
     return owner, won, owned, masks
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_queries", "height", "width", "out_height"])
 def _compete(
     mask_logits_ptr,
     scores_ptr,
@@ -116,7 +117,7 @@ def _compete(
             is_mask = in_image & (probability >= 0.5)
             area = tl.sum(tl.sum(is_mask.to(tl.int32), 1), 0)
             if area > 0:
-                tl.atomic_add(masks_ptr + queries + query, area.to(tl.int64))
+                tl.atomic_add(masks_ptr + queries + query, area.to(tl.int64), sem="relaxed")
             weighted = tl.load(scores_ptr + queries + query).to(DTYPE) * probability
             wins = in_image & (weighted > best)
             best = tl.where(wins, weighted, best)

@@ -70,7 +70,7 @@ def _(classes: Tensor, areas: Tensor) -> Tensor:
     return classes.new_empty(2)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows"])
 def segment_classes_kernel(
     category_ids_ptr,
     class_ids_ptr,
@@ -96,7 +96,7 @@ def segment_classes_kernel(
     tl.store(classes_ptr + image * (num_rows + 2) + segment, found, mask=segment < num_rows + 2)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_segments"])
 def count_unclassed_kernel(
     classes_ptr,
     areas_ptr,

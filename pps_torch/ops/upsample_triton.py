@@ -6,6 +6,17 @@ import triton
 import triton.language as tl
 
 
+def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> None:
+    """Raises ValueError where :func:`taps` would leave 32 bits."""
+    if in_size != out_size and max(of_in * of_out for of_in, of_out in zip(in_size, out_size)) >= (
+        1 << 30
+    ):
+        raise ValueError(
+            f"out_size: expected less than 2**30 as each side times that of the input, "
+            f"{in_size}, got {out_size}; the torch backend has no such limit"
+        )
+
+
 @triton.jit
 def taps(position, in_size, out_size):
     """The two input positions that an output position lies between, and the second one's weight.

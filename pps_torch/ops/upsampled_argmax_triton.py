@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.upsample_triton import upsample_tile
+from pps_torch.ops.upsample_triton import check_upsampling, upsample_tile
 
 _ROWS, _COLUMNS = 8, 64
 
@@ -15,12 +15,13 @@ _ROWS, _COLUMNS = 8, 64
 @torch.library.custom_op(
     "pps_torch::upsampled_ids",
     mutates_args=(),
-    schema="(Tensor logits, Tensor ids, int out_height, int out_width) -> Tensor",
+    schema="(Tensor logits, Tensor ids, SymInt out_height, SymInt out_width) -> Tensor",
 )
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See :func:`pps_torch.ops.upsampled_argmax.upsampled_ids`."""
     best = _output(logits, ids, out_height, out_width)
     num_images, num_channels, height, width = logits.shape
+    check_upsampling((height, width), (out_height, out_width))
     if best.numel() == 0:
         return best
     num_tiles = triton.cdiv(out_height, _ROWS) * triton.cdiv(out_width, _COLUMNS)
@@ -48,7 +49,7 @@ def _output(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Ten
     return ids.new_empty((logits.shape[0], out_height, out_width))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["height", "width", "out_height"])
 def _best_channel(
     logits_ptr,
     ids_ptr,

@@ -28,6 +28,9 @@ class DatasetLookups:
         part_of_sid_pid: (S + 1, 101) int64, evaluation pid by dataset sid and pid + 1, so column 0
             is a pixel without part level. 0, undefined, for parts not mapped and for classes
             without parts; the last row as above.
+        flat_of_sid_pid: (S + 1, 101) int64, flat part id, rows and columns as above: of a class
+            without parts the id that the spec gives it as a whole, else 0, background. -1 for parts
+            not mapped and for classes not evaluated.
         is_thing_class: (C,) bool.
         has_parts_class: (C,) bool.
         class_of_eval_sid: (E + 1,) int64, class index of each evaluation sid 0..E-1, -1 for sids
@@ -38,6 +41,7 @@ class DatasetLookups:
     group_of_sid: Tensor
     class_of_group: Tensor
     part_of_sid_pid: Tensor
+    flat_of_sid_pid: Tensor
     is_thing_class: Tensor
     has_parts_class: Tensor
     class_of_eval_sid: Tensor
@@ -111,15 +115,24 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
 
     num_sids = len(spec.dataset.scene_classes)
     part_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), UNDEFINED_PART)
+    flat_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), ABSENT)
+    sids_with_flat = {eval_sid for eval_sid, _ in spec.eval_sid_pid_to_flat}
     for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
+        pids = _eval_pids(spec, sid)
         if eval_sid in spec.parts:
-            part_of_sid_pid[sid] = torch.tensor(_eval_pids(spec, sid))
+            part_of_sid_pid[sid] = torch.tensor(pids)
+        if eval_sid in sids_with_flat:
+            flat = [spec.eval_sid_pid_to_flat.get((eval_sid, pid), ABSENT) for pid in pids]
+            flat_of_sid_pid[sid] = torch.tensor(flat)
+        else:
+            flat_of_sid_pid[sid] = 0
 
     return DatasetLookups(
         class_of_sid=_table(class_of_sid, num_sids).to(device),
         group_of_sid=_table(group_of_sid, num_sids).to(device),
         class_of_group=torch.tensor([index for index, _ in group_order]).to(device),
         part_of_sid_pid=part_of_sid_pid.to(device),
+        flat_of_sid_pid=flat_of_sid_pid.to(device),
         is_thing_class=torch.tensor([sid in spec.things for sid in spec.eval_sids]).to(device),
         has_parts_class=torch.tensor([sid in spec.parts for sid in spec.eval_sids]).to(device),
         class_of_eval_sid=_table(class_of_eval_sid, max(spec.eval_sids) + 1).to(device),

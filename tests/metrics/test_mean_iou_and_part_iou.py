@@ -252,3 +252,23 @@ def test_the_void_label_is_that_of_the_spec():
     assert MeanIoU(spec).update(road, void).compute().summary["mIoU"] == 1.0
     with pytest.raises(ValueError, match="unknown category"):
         MeanIoU(spec, ignore_label=255).update(road, void).compute()
+
+
+@pytest.mark.parametrize(("name", "num_labels"), [("ppp_default", 58), ("ppp_107", 108)])
+def test_a_class_that_is_one_flat_part_has_its_own_label(name, num_labels):
+    """PASCAL's boat, chair, table, sofa: PartPQ takes them as a whole, yet each has a flat id."""
+    spec = EvalSpec.load(name)
+    assert len(PartIoU(spec).part_ids) == num_labels
+    boat, sky, chair = (find_class(spec, label) for label in ("boat", "sky", "chair"))
+    assert boat in spec.no_parts and (boat, 1) in spec.eval_sid_pid_to_flat
+    gt_uids = torch.tensor([[boat, boat, sky, sky]])
+    pps = torch.tensor([[[boat, chair, sky, boat]], [[1, 1, 0, 1]], [[1, 1, 1, 1]]])
+    result = PartIoU(spec).update(pps, gt_uids).compute()
+    rows = {row["name"]: row["IoU"] for row in result.per_part.values() if row["gt_pixels"]}
+    assert rows == {"background": 1 / 2, "boat-boat": 1 / 3}
+    assert result.summary["PartIoU"] == pytest.approx(5 / 12)
+
+
+def find_class(spec, label):
+    (sid,) = (sid for sid, name in spec.scene_labels.items() if name == label)
+    return sid

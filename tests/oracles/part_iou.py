@@ -15,6 +15,7 @@ BACKGROUND, NOTHING = 0, None
 def label_pixels(pps: np.ndarray, uids: np.ndarray, spec):
     """Pairs (ground truth, prediction) of every evaluated pixel: scene classes, and flat parts."""
     flat = spec.eval_sid_pid_to_flat
+    with_flat = {sid for sid, _ in flat}
     scenes, parts = [], []
     for uid, sid_pred, _, pid_pred in zip(uids.ravel(), *pps.reshape(3, -1)):
         sid, _, pid = decode_uid(int(uid))
@@ -23,7 +24,7 @@ def label_pixels(pps: np.ndarray, uids: np.ndarray, spec):
             continue
         predicted = int(sid_pred) if int(sid_pred) in spec.scene_labels else NOTHING
         scenes.append((category, predicted))
-        if category in spec.parts:
+        if category in with_flat:
             part = flat.get((category, eval_part(spec, sid, pid)), NOTHING)
         else:
             part = BACKGROUND
@@ -31,7 +32,7 @@ def label_pixels(pps: np.ndarray, uids: np.ndarray, spec):
             continue
         if predicted is NOTHING:
             part_pred = NOTHING
-        elif predicted in spec.no_parts or pid_pred == 0:
+        elif predicted not in with_flat or pid_pred == 0:
             part_pred = BACKGROUND
         else:
             part_pred = flat.get((predicted, int(pid_pred)), NOTHING)

@@ -26,7 +26,7 @@ class TrainingTargets(NamedTuple):
     Attributes:
         sem_seg: ``(H, W)`` int64, 0 for things, contiguous ids of stuff, the ignore label where
             nothing is evaluated.
-        part_seg: ``(H, W)`` int64, flat part ids; 0 for classes without parts; the ignore label
+        part_seg: ``(H, W)`` int64, flat part ids; 0 for classes that have none; the ignore label
             where the part is undefined or nothing is evaluated.
         masks: ``(N, H, W)`` bool, the instances.
         classes: ``(N,)`` int64, their contiguous thing ids.
@@ -69,7 +69,6 @@ class TrainingTargetMaker:
         self._label_of_class = torch.tensor([*semantic, spec.ignore_label])
         thing_of_class = [things.get(sid, _UNKNOWN) for sid in spec.eval_sids]
         self._thing_of_class = torch.tensor([*thing_of_class, _UNKNOWN])
-        self._flat_of_class_pid = _flat_ids(spec)
 
     def __call__(self, uids: Tensor) -> TrainingTargets:
         """Targets of one image.
@@ -85,7 +84,7 @@ class TrainingTargetMaker:
         last_row = len(lookups.class_of_sid) - 1
         rows = torch.where(sids < last_row, sids, last_row)
         class_index = lookups.class_of_sid[rows]
-        eval_pids = lookups.part_of_sid_pid[rows, pids + 1]
+        flat_ids = lookups.flat_of_sid_pid[rows, pids + 1]
         thing = self._thing_of_class[class_index]
         keys = torch.where((thing >= 0) & (iids >= 0), lookups.group_of_sid[rows] * 1000 + iids, -1)
         instances, instance_index = keys.unique(return_inverse=True)
@@ -94,7 +93,7 @@ class TrainingTargetMaker:
         classes = lookups.class_of_group[instances[instances >= 0] // 1000]
         return TrainingTargets(
             sem_seg=self._label_of_class[class_index],
-            part_seg=self._flat_of_class_pid[class_index, eval_pids],
+            part_seg=torch.where(flat_ids >= 0, flat_ids, self.spec.ignore_label),
             masks=masks,
             classes=self._thing_of_class[classes],
         )
@@ -122,15 +121,3 @@ def transform_uids(
     channels = np.ascontiguousarray(apply_segmentation(channels), np.uint8)
     return np.maximum(channels.view(np.int32)[:, :, 0], 0)
 
-
-def _flat_ids(spec: EvalSpec) -> Tensor:
-    """``(C + 1, P)`` int64: flat part id by class index and evaluation pid; last row: no class."""
-    num_pids = 1 + max((pid for pids in spec.part_pids.values() for pid in pids), default=0)
-    flat_ids = torch.zeros(len(spec.eval_sids) + 1, num_pids, dtype=torch.int64)
-    flat_ids[-1] = spec.ignore_label
-    for index, sid in enumerate(spec.eval_sids):
-        if sid in spec.parts:
-            flat_ids[index] = spec.ignore_label
-            for pid in spec.part_pids[sid]:
-                flat_ids[index, pid] = spec.eval_sid_pid_to_flat[sid, pid]
-    return flat_ids

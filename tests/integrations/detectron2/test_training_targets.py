@@ -21,6 +21,8 @@ def slow_targets(uids: np.ndarray, spec: EvalSpec):
     """(sem_seg, part_seg, {(dataset sid, iid): (class, mask)}), pixel by pixel."""
     sem_seg, part_seg = np.full(uids.shape, 255), np.full(uids.shape, 255)
     instances = {}
+    flat_ids = spec.eval_sid_pid_to_flat
+    with_flat = {sid for sid, _ in flat_ids}  # PASCAL's boat is a flat part, but has no parts
     for place, uid in np.ndenumerate(uids):
         sid, iid, pid = decode_uid(int(uid))
         eval_sid = spec.dataset_sid_to_eval_sid.get(sid)
@@ -29,10 +31,8 @@ def slow_targets(uids: np.ndarray, spec: EvalSpec):
         is_thing = eval_sid in spec.things
         sem_seg[place] = 0 if is_thing else 1 + spec.stuff.index(eval_sid)
         part_seg[place] = 0
-        if eval_sid in spec.parts:
-            eval_pid = eval_part(spec, sid, pid)
-            flat = spec.eval_sid_pid_to_flat[eval_sid, eval_pid] if eval_pid else 255
-            part_seg[place] = flat
+        if eval_sid in with_flat:
+            part_seg[place] = flat_ids.get((eval_sid, eval_part(spec, sid, pid)), 255)
         if is_thing and iid >= 0:
             new = spec.things.index(eval_sid), np.zeros(uids.shape, bool)
             instances.setdefault((sid, iid), new)[1][place] = True

@@ -274,10 +274,14 @@ def test_no_value_is_needed_on_the_host(case, fake_tensors):
 @pytest.mark.parametrize(
     "case", [merge_masks, merge_boxes, merge_queries, merge_centers, merge_pps, post_process]
 )
-def test_exports(case):
+def test_exports_to_a_file(case, tmp_path):
     torch.manual_seed(0)
     module, inputs = case("cpu")
-    assert_same(torch.export.export(module, inputs).module()(*inputs), module(*inputs))
+    torch.export.save(torch.export.export(module, inputs), tmp_path / "module.pt2")
+    loaded = torch.export.load(tmp_path / "module.pt2").module()
+    expected = module(*inputs)
+    assert_same(loaded(*inputs), expected)
+    assert isinstance(loaded(*inputs), type(expected))
 
 
 def test_post_processor_is_one_graph():

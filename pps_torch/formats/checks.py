@@ -95,6 +95,8 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
 
     ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
     """
+    if validate and torch.compiler.is_compiling():
+        raise ValueError("validate: expected None or False where a graph is captured, got True")
     return is_on_host(reference) if validate is None else validate
 
 

@@ -1,4 +1,4 @@
-"""Panoptic labels: category and instance in one number, in either of the two orders in use."""
+"""Panoptic labels: category and instance in one number, in each of the three orders in use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from pps_torch.formats.checks import check_integer, check_shape, checks_values
 from pps_torch.formats.reserved import ABSENT
 
-_ORDERS = ("category_major", "instance_major")
+_ORDERS = ("category_major", "instance_major", "cityscapes")
 
 
 def encode_labels(
@@ -24,39 +24,36 @@ def encode_labels(
     Args:
         categories, instances: tensors of one shape and any integer dtype. A negative category
             is void and becomes label -1.
-        divisor: one more than the highest id of the lower part.
-        order: ``"category_major"`` (Cityscapes, Detectron2, deeplab2):
-            ``category * divisor + instance``; ``"instance_major"`` (mmdetection):
-            ``instance * divisor + category``.
-        validate: check that the lower part stays below ``divisor``. Default: on the CPU only.
+        divisor: one more than the highest id of the lower part; 1000 in Cityscapes' files.
+        order: ``"category_major"`` (Detectron2, deeplab2): ``category * divisor + instance``;
+            ``"instance_major"`` (mmdetection): ``instance * divisor + category``;
+            ``"cityscapes"`` (instanceIds and panoptic PNGs): as category_major, but the category
+            alone where the instance is absent, a negative number, as it is of stuff and crowds.
+        validate: check that each label means its two ids. Default: on the CPU only; unchecked,
+            the label of ids that do not fit means others.
 
     Returns:
         int64 labels of the same shape.
 
     Raises:
         ValueError: for different shapes, another order, a divisor below 1; with ``validate``,
-            for a lower part outside 0..divisor-1 or a negative instance.
+            for a lower part outside 0..divisor-1 or a negative upper one, and, in the order of
+            Cityscapes, for category 0 with an instance or ``divisor`` and above without one.
     """
     _check_scheme(divisor, order)
     check_integer("categories", categories)
     check_integer("instances", instances)
     check_shape("instances", instances, tuple(categories.shape))
     categories, instances = categories.long(), instances.long()
-    is_void = categories < 0
-    category_major = order == "category_major"
-    upper, lower = (categories, instances) if category_major else (instances, categories)
+    ids = categories, instances
+    upper, lower = ids[::-1] if order == "instance_major" else ids
+    labels = upper * divisor + lower
+    if order == "cityscapes":
+        labels = torch.where(instances < 0, categories, labels)
+    labels = torch.where(categories < 0, ABSENT, labels)
     if checks_values(validate, categories):
-        highest = torch.iinfo(torch.int64).max // divisor - 1
-        wrong = (lower < 0) | (lower >= divisor) | (upper < 0) | (upper > highest)
-        wrong = wrong & ~is_void
-        if wrong.any():
-            category, instance = categories[wrong][0].item(), instances[wrong][0].item()
-            name = "instances" if category_major else "categories"
-            raise ValueError(
-                f"{name}: expected 0..{divisor - 1} (divisor {divisor}), and the other id in "
-                f"0..{highest}, found category {category}, instance {instance}"
-            )
-    return torch.where(is_void, ABSENT, upper * divisor + lower)
+        _refuse_others(categories, instances, labels, divisor, order)
+    return labels
 
 
 def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Tensor]:
@@ -67,20 +64,25 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
         divisor, order: as in :func:`encode_labels`.
 
     Returns:
-        ``(categories, instances)``, int64, both -1 where the label is negative.
+        ``(categories, instances)``, int64, both -1 where the label is negative; in the order of
+        Cityscapes the instance is also -1 where it is absent, that is of labels below ``divisor``.
 
     Example:
         >>> import torch
         >>> decode_labels(torch.tensor([26_003, -1]), 1000, "category_major")
         (tensor([26, -1]), tensor([ 3, -1]))
+        >>> decode_labels(torch.tensor([7, 26, 26_003]), 1000, "cityscapes")  # road, crowd, a car
+        (tensor([ 7, 26, 26]), tensor([-1, -1,  3]))
     """
     _check_scheme(divisor, order)
     check_integer("labels", labels)
     labels = labels.long()
-    is_void = labels < 0
-    upper = torch.where(is_void, ABSENT, labels // divisor)
-    lower = torch.where(is_void, ABSENT, labels % divisor)
-    return (upper, lower) if order == "category_major" else (lower, upper)
+    upper, lower = labels // divisor, labels % divisor
+    if order == "cityscapes":
+        is_alone = labels < divisor
+        upper, lower = torch.where(is_alone, labels, upper), torch.where(is_alone, ABSENT, lower)
+    upper, lower = (torch.where(labels < 0, ABSENT, ids) for ids in (upper, lower))
+    return (lower, upper) if order == "instance_major" else (upper, lower)
 
 
 def _check_scheme(divisor: int, order: str) -> None:
@@ -88,3 +90,21 @@ def _check_scheme(divisor: int, order: str) -> None:
         raise ValueError(f"order: expected one of {_ORDERS}, got {order!r}")
     if not isinstance(divisor, int) or divisor < 1:
         raise ValueError(f"divisor: expected an int of at least 1, got {divisor!r}")
+
+
+def _refuse_others(
+    categories: Tensor, instances: Tensor, labels: Tensor, divisor: int, order: str
+) -> None:
+    """Raises ValueError for ids that their labels do not mean; those of void may be any."""
+    meant = decode_labels(labels, divisor, order)
+    wrong = (meant[0] != categories) | (meant[1] != instances.clamp(min=ABSENT))
+    wrong &= categories >= 0
+    if wrong.any():
+        category, instance, label, *others = (
+            int(ids[wrong][0]) for ids in (categories, instances, labels, *meant)
+        )
+        raise ValueError(
+            f"categories, instances: expected ids that a label holds (order {order!r}, divisor "
+            f"{divisor}), found category {category}, instance {instance}: {label} would mean "
+            f"category {others[0]}, instance {others[1]}"
+        )

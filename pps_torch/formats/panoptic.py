@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 from pps_torch.formats.checks import check_integer
 from pps_torch.formats.reserved import ABSENT, VOID_ID
@@ -147,6 +148,14 @@ class PanopticTarget(NamedTuple):
         )
 
 
+# So that torch.export.save and load take programs with these among inputs or outputs.
+for _container in (PanopticSegmentation, PanopticTarget):
+    _pytree._register_namedtuple(
+        _container, serialized_type_name=f"pps_torch.{_container.__name__}"
+    )
+    torch.serialization.add_safe_globals([_container])
+
+
 def _column(values: list[Any], unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
     """A table column: the values of the segments, then those of the unused rows."""
     dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(unused)]
@@ -165,17 +174,24 @@ def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
 
 
 def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
+    if not isinstance(segments_info, Sequence):
+        raise TypeError(
+            f"segments_info: expected a list of dicts, got {type(segments_info).__name__}"
+        )
     for index, info in enumerate(segments_info):
+        if not isinstance(info, Mapping):
+            raise TypeError(f"segments_info[{index}]: expected a dict, got {type(info).__name__}")
         for key in ("id", "category_id"):
             value = info.get(key)
             if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
                 raise ValueError(
                     f"segments_info[{index}]: {key}: expected an int of 0 or more, found {value!r}"
                 )
-        if info.get("iscrowd", 0) not in (0, 1):
-            raise ValueError(
-                f"segments_info[{index}]: iscrowd: expected 0 or 1, found {info['iscrowd']!r}"
-            )
+        for key in ("iscrowd", "isthing"):
+            if info.get(key, 0) not in (0, 1, None):
+                raise ValueError(
+                    f"segments_info[{index}]: {key}: expected 0 or 1, found {info[key]!r}"
+                )
 
 
 def _number_segments(
@@ -199,7 +215,10 @@ def _number_segments(
     position = torch.searchsorted(sorted_keys, values.long()).clamp(max=len(listed))
     unlisted = values[sorted_keys[position] != values].unique().tolist()
     if unlisted:
-        raise ValueError(f"segments_info: the map has segments that are not listed: {unlisted}")
+        raise ValueError(
+            "segments_info: the map has segments that are not listed: "
+            f"{unlisted[:10]}{', ...' * (len(unlisted) > 10)}"
+        )
     areas = torch.zeros_like(keys).scatter_add_(0, numbers[position], lengths)
     missing = keys[1:][areas[1:] == 0].tolist()
     if missing:

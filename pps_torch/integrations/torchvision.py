@@ -20,7 +20,7 @@ from pps_torch.merging.channel_ids import (
     highest_ids,
     ids_of_indices,
 )
-from pps_torch.specs import EvalSpec
+from pps_torch.specs import EvalSpec, check_eval_spec
 
 if importlib.util.find_spec("torchvision") is None:
     raise ImportError("pps_torch.integrations.torchvision needs the library torchvision")
@@ -81,6 +81,7 @@ class MaskRCNNPostProcessor(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
+        check_eval_spec("spec", spec)
         thing_ids = (ABSENT, *spec.things)
         flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
         for name, ids, default, known in (

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats.checks import (
+    check_device,
     check_floating,
     check_integer,
     check_ndim,
@@ -33,6 +34,7 @@ def check_logits(
     check_floating(name, logits)
     check_ndim(name, logits, 3, "(*B, C, h, w)")
     check_shape(name, logits, (*batch, len(ids), *logits.shape[-2:]))
+    check_device(name, logits, ids)
     if checks_values(validate, logits) and bool(logits.isnan().any()):
         raise ValueError(f"{name}: expected numbers, found NaN")
 
@@ -47,6 +49,7 @@ def highest_ids(logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str
 def ids_of_indices(name: str, indices: Tensor, ids: Tensor, validate: bool | None) -> Tensor:
     """The id of each class index; -1 for indices that mean nothing, unless they are refused."""
     check_integer(name, indices)
+    check_device(name, indices, ids)
     is_known = (indices >= 0) & (indices < len(ids))
     if checks_values(validate, indices) and not bool(is_known.all()):
         found = f"{int(indices.min())}..{int(indices.max())}"

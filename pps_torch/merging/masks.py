@@ -48,8 +48,9 @@ def merge_panoptic(
         pred_masks: ``(*B, N, H, W)`` bool.
         scores: ``(*B, N)`` float, 0..1.
         pred_classes: ``(*B, N)``, any integer dtype: category ids.
-        stuff_ids: category ids of stuff, in the order that their segments shall have. A tensor
-            on the inputs' device saves the copy (:class:`PanopticMerger` holds one).
+        stuff_ids: category ids of stuff, in the order that their segments shall have. A list
+            is copied to the inputs' device, for which the first call there waits;
+            :class:`PanopticMerger` holds a tensor.
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.

@@ -17,7 +17,7 @@ from pps_torch.merging.channel_ids import (
     ids_of_indices,
 )
 from pps_torch.merging.pps import PPSMerger
-from pps_torch.specs import EvalSpec
+from pps_torch.specs import EvalSpec, check_eval_spec
 
 
 class PPSPostProcessor(nn.Module):
@@ -74,6 +74,7 @@ class PPSPostProcessor(nn.Module):
         backend: str = "auto",
     ) -> None:
         super().__init__()
+        check_eval_spec("spec", spec)
         flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
         for name, ids, default, known in (
             ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -100,7 +101,16 @@ def as_id_tensor(
     except TypeError:
         raise TypeError(f"{name}: expected ints, got {ids}") from None
     _check_ids(name, ids, num_classes)
-    return torch.tensor(ids, dtype=torch.int64, device=device)
+    if device.type == "cpu" or torch.compiler.is_compiling():
+        return torch.tensor(ids, dtype=torch.int64, device=device)
+    return _copied_ids(tuple(ids), device)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _copied_ids(ids: tuple[int, ...], device: torch.device) -> Tensor:
+    """Ids on a device, copied once: a copy waits for the device, which a merge must not."""
+    return torch.tensor(ids, dtype=torch.int64).to(device)
 
 
 def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.checks import check_number
 from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.segment_metric import (
@@ -108,6 +109,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         validate: bool = False,
         backend: str = "auto",
     ) -> None:
+        check_number("dilation_ratio", dilation_ratio)
         if not 0 < dilation_ratio < math.inf:
             raise ValueError(f"dilation_ratio: expected a number above 0, got {dilation_ratio}")
         super().__init__(categories, validate=validate, backend=backend)

@@ -16,12 +16,17 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
     """Copies of the category dicts, with ``id`` and ``isthing`` as int, each id once.
 
     Raises:
-        TypeError: for an id that is no integer.
+        TypeError: for no list of dicts; for an id that is no integer.
         ValueError: for a category without ``id``, ``name`` and ``isthing``, an ``isthing`` that is
             not 0 or 1, a negative id or one twice.
     """
     if isinstance(categories, EvalSpec):
         categories = categories.categories
+    if not isinstance(categories, Sequence) or not all(isinstance(c, Mapping) for c in categories):
+        raise TypeError(
+            "categories: expected an EvalSpec or a list of dicts with id, name and isthing, "
+            f"got {categories!r}"
+        )
     checked = []
     for category in categories:
         if {"id", "name", "isthing"} - set(category):

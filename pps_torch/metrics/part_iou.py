@@ -8,9 +8,9 @@ specification file (not published with it) leaves no doubt:
 
 - Not evaluated is ground-truth void, and a pixel whose class has flat parts while its part is not
   labelled, or not evaluated by the spec. Its class still counts in mIoU.
-- A predicted pixel of a class with flat parts that has a part of that class counts for this part, with
-  part 0 for background, and with any other part, 255 included, for nothing: the part of the ground
-  truth is missed there, and no other is falsely predicted. So does predicted void.
+- A predicted pixel of a class with flat parts that has a part of that class counts for this part,
+  with part 0 for background, and with any other part, 255 included, for nothing: the part of the
+  ground truth is missed there, and no other is falsely predicted. So does predicted void.
 - The confusion matrix is summed over the data set; see :mod:`pps_torch.metrics.confusion`.
 """
 
@@ -30,12 +30,12 @@ from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
 from pps_torch.ops.label_pairs import LabelPairs
 from pps_torch.ops.part_pixels import NUM_PART_LABELS
-from pps_torch.specs import EvalSpec
+from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 
 _FAULTS = (
-    "ground-truth pixels with a negative or three-digit uid",
-    "predicted pixels with a part outside 0..255",
+    "pixels of gt_uids with a negative or three-digit uid",
+    "pixels of pps with a part outside 0..255",
 )
 
 
@@ -117,6 +117,7 @@ class PartIoU(SumMetric):
     has_parts: Tensor
 
     def __init__(self, spec: EvalSpec, *, validate: bool = False, backend: str = "auto") -> None:
+        check_eval_spec("spec", spec)
         super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
         self.spec = spec
         self.part_ids = (0, *sorted(set(spec.eval_sid_pid_to_flat.values()) - {0}))
@@ -142,7 +143,9 @@ class PartIoU(SumMetric):
             self.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+            TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
+            ValueError: for bad ids, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
         check_integer("pps", pps)

@@ -24,7 +24,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
+from pps_torch.formats.checks import (
+    check_device,
+    check_int,
+    check_integer,
+    check_ndim,
+    check_shape,
+)
 from pps_torch.metrics.segment_metric import (
     PartComparison,
     SegmentComparison,
@@ -36,14 +42,14 @@ from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.match_segments import match_segments
 from pps_torch.ops.mean_part_iou import mean_part_iou
 from pps_torch.ops.part_pixels import FAULTS, PixelRules, part_pixels
-from pps_torch.specs import EvalSpec
+from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 
 _FAULTS = (
     *FAULTS,
-    "predicted pixels with a part outside 0..255",
-    "ground-truth segments above the capacity",
-    "predicted segments above the capacity",
+    "pixels of pps with a part outside 0..255",
+    "segments of gt_uids above the capacity, {capacity}",
+    "segments of pps above the capacity, {capacity}",
 )
 
 
@@ -140,17 +146,18 @@ class PartPanopticQuality(SegmentMetric):
         validate: bool = False,
         backend: str = "auto",
     ) -> None:
-        super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
+        check_eval_spec("spec", spec)
+        check_int("capacity", capacity, 1)
+        fault_names = tuple(name.format(capacity=capacity) for name in _FAULTS)
+        super().__init__(spec.eval_sids, _rules(spec), fault_names, validate, backend)
         self._add_state("unknown_pixels")
         self._add_state("unknown_gt_pixels")
         self.spec = spec
         self.capacity = capacity
         lookups = dataset_lookups(spec, torch.device("cpu"))
         class_of_group, num_classes = lookups.class_of_group, len(spec.eval_sids)
-        if not isinstance(capacity, int):
-            raise TypeError(f"capacity: expected an int, got {capacity!r}")
         highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
-        if not 1 <= capacity <= highest:
+        if capacity > highest:
             raise ValueError(f"capacity: expected 1..{highest}, got {capacity}")
         tables = {
             "group_of_sid": lookups.group_of_sid,
@@ -177,7 +184,9 @@ class PartPanopticQuality(SegmentMetric):
             self.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+            TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
+            ValueError: for bad ids, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
         self.add(self.compare(pps, gt_uids))

@@ -27,11 +27,11 @@ NUM_PART_LABELS = 256
 #: Where a pixel of a matched prediction lies, seen from the ground-truth segment.
 OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
-#: The kinds of faults that marking counts, then the one that counting parts finds.
+#: The kinds of faults that marking counts.
 FAULTS = (
-    "ground-truth pixels with a negative or three-digit uid",
-    "ground-truth pixels with an instance id above the capacity",
-    "predicted pixels with an instance id outside 0..capacity",
+    "pixels of gt_uids with a negative or three-digit uid",
+    "pixels of gt_uids with an instance id above the capacity, {capacity}",
+    "pixels of pps with an instance id outside 0..{capacity}",
 )
 
 

@@ -22,7 +22,6 @@ def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Ten
     return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)[:, 0]
 
 
-@torch.no_grad()
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Channel with the highest upsampled logit, the first of equal ones.
 
@@ -36,6 +35,7 @@ def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     Returns:
         ``(B, H, W)`` int64.
     """
+    logits = logits.detach()  # a graph of gradients would hold every upsampled channel
     best = upsample_channel(logits, 0, size)
     winner = torch.zeros_like(best, dtype=torch.int64)
     for channel in range(1, logits.shape[1]):
@@ -46,7 +46,6 @@ def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     return winner
 
 
-@torch.no_grad()
 def upsampled_ids(
     logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str = "auto"
 ) -> Tensor:
@@ -65,5 +64,5 @@ def upsampled_ids(
     if uses_triton(backend, logits):
         from pps_torch.ops import upsampled_argmax_triton
 
-        return upsampled_argmax_triton.upsampled_ids(logits, ids, *size)
+        return upsampled_argmax_triton.upsampled_ids(logits.detach(), ids, *size)
     return ids[upsampled_argmax(logits, size)]

@@ -207,6 +207,14 @@ class EvalSpec:
         return self.dataset.fold_pid(sid, file_pid)
 
 
+def check_eval_spec(name: str, spec: object) -> None:
+    """Raises TypeError unless ``spec`` is an :class:`EvalSpec`; its name or path is none."""
+    if not isinstance(spec, EvalSpec):
+        raise TypeError(
+            f"{name}: expected an EvalSpec (EvalSpec.load makes one), got {type(spec).__name__}"
+        )
+
+
 def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
     """Dataset sid -> evaluation sid, the ignored left out."""
     key = "dataset_sid2eval_sid"

@@ -1,4 +1,4 @@
-"""Panoptic labels: the two orders that a bare "id % 1000" leaves open."""
+"""Panoptic labels: the three orders that a bare "id % 1000" leaves open."""
 
 from __future__ import annotations
 
@@ -10,20 +10,32 @@ from hypothesis import strategies as st
 
 from pps_torch import decode_labels, encode_labels
 
+ORDERS = ["category_major", "instance_major", "cityscapes"]
+
 
 @pytest.mark.parametrize(
     "category, instance, divisor, order, label, error",
     [
-        (26, 3, 1000, "category_major", 26_003, None),  # Cityscapes, Detectron2, deeplab2
+        (26, 3, 1000, "category_major", 26_003, None),  # Detectron2, deeplab2
         (26, 3, 1000, "instance_major", 3_026, None),  # mmdetection
         (26, 0, 1000, "category_major", 26_000, None),
         (26, 0, 1000, "instance_major", 26, None),
         (26, 255, 256, "category_major", 26 * 256 + 255, None),
         (0, 0, 1, "category_major", 0, None),
-        (26, 1000, 1000, "category_major", None, "instances: .*1000"),
-        (1000, 1, 1000, "instance_major", None, "categories: .*1000"),
-        (26, -1, 1000, "category_major", None, "instance -1"),
-        (26, 3, 1000, "cityscapes", None, "order: .*cityscapes"),
+        (7, -1, 1000, "cityscapes", 7, None),  # stuff, as createPanopticImgs.py reads it
+        (26, -1, 1000, "cityscapes", 26, None),  # a crowd
+        (26, 3, 1000, "cityscapes", 26_003, None),
+        (0, -1, 1000, "cityscapes", 0, None),
+        (999, -1, 1000, "cityscapes", 999, None),
+        (1, 0, 1000, "cityscapes", 1000, None),
+        (26, 1000, 1000, "category_major", None, "instance 1000: 27000 would .* 27, instance 0"),
+        (1000, 1, 1000, "instance_major", None, "category 1000, instance 1: 2000 would"),
+        (26, -1, 1000, "category_major", None, "category 26, instance -1"),
+        (26, -1, 1000, "instance_major", None, "category 26, instance -1"),
+        (26, 1000, 1000, "cityscapes", None, "'cityscapes', .*category 26, instance 1000"),
+        (0, 3, 1000, "cityscapes", None, "category 0, instance 3: 3 would mean category 3,"),
+        (1000, -1, 1000, "cityscapes", None, "category 1000, instance -1"),
+        (26, 3, 1000, "row_major", None, "order: .*row_major"),
         (26, 3, 0, "category_major", None, "divisor: .*0"),
     ],
 )
@@ -40,8 +52,8 @@ def test_one_label(category, instance, divisor, order, label, error):
 
 @settings(derandomize=True, max_examples=100, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 999), st.integers(0, 999)), min_size=1, max_size=20),
-    st.sampled_from(["category_major", "instance_major"]),
+    st.lists(st.tuples(st.integers(1, 999), st.integers(0, 999)), min_size=1, max_size=20),
+    st.sampled_from(ORDERS),
 )
 def test_round_trip(pairs, order):
     categories, instances = torch.tensor(pairs).T
@@ -49,7 +61,7 @@ def test_round_trip(pairs, order):
     assert torch.equal(found[0], categories) and torch.equal(found[1], instances)
 
 
-@pytest.mark.parametrize("order", ["category_major", "instance_major"])
+@pytest.mark.parametrize("order", ORDERS)
 def test_negative_labels_are_void_and_so_are_negative_categories(order, device):
     void = torch.tensor([-1, -7], device=device)
     for level in decode_labels(void, 1000, order):
@@ -84,6 +96,13 @@ def test_a_divisor_is_a_positive_int(divisor):
         decode_labels(torch.tensor([1001]), divisor, "category_major")
 
 
-def test_labels_beyond_64_bits_are_refused():
+@pytest.mark.parametrize("order", ["category_major", "cityscapes"])
+def test_labels_beyond_64_bits_are_refused(order):
     with pytest.raises(ValueError, match="found category 1099511627776"):
-        encode_labels(torch.tensor([1 << 40]), torch.tensor([0]), 1 << 30, "category_major")
+        encode_labels(torch.tensor([1 << 40]), torch.tensor([0]), 1 << 30, order)
+
+
+def test_unchecked_ids_that_do_not_fit_mean_others():
+    ids = torch.tensor([26]), torch.tensor([1003])
+    labels = encode_labels(*ids, 1000, "category_major", validate=False)
+    assert decode_labels(labels, 1000, "category_major") == (torch.tensor([27]), torch.tensor([3]))

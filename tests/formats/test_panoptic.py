@@ -106,6 +106,7 @@ def test_contradictions_are_refused(container, ids, segments, error, match):
         ({"category_id": 7}, r"^segments_info\[0\]: id: expected an int .* found None"),
         ({"id": 1, "category_id": -1}, r"^segments_info\[0\]: category_id: .* found -1"),
         ({"id": 1, "category_id": 2.5}, r"^segments_info\[0\]: category_id: .* found 2.5"),
+        ({"id": 1, "category_id": 2, "isthing": "no"}, "isthing: expected 0 or 1, found 'no'"),
         ({"id": 1, "category_id": 2, "iscrowd": "0"}, r"0\]: iscrowd: expected 0 or 1, found '0'"),
         ({"id": 1, "category_id": 2, "iscrowd": 2}, "iscrowd: expected 0 or 1, found 2"),
     ],
@@ -114,3 +115,22 @@ def test_listed_segments_say_what_they_are(info, match):
     for kind in (PanopticSegmentation, PanopticTarget):
         with pytest.raises(ValueError, match=match):
             kind.from_segments(torch.tensor([[1]]), [info])
+
+
+@pytest.mark.parametrize("container", [PanopticSegmentation, PanopticTarget])
+@pytest.mark.parametrize(
+    "segments, match",
+    [
+        (None, "^segments_info: expected a list of dicts, got NoneType"),
+        (torch.zeros(2), "^segments_info: expected a list of dicts, got Tensor"),
+        ([3], r"^segments_info\[0\]: expected a dict, got int"),
+    ],
+)
+def test_segments_of_another_kind_are_refused(container, segments, match):
+    with pytest.raises(TypeError, match=match):
+        container.from_segments(torch.zeros(2, 2, dtype=torch.int64), segments)
+
+
+def test_many_unlisted_segments_are_not_all_printed():
+    with pytest.raises(ValueError, match=r"not listed: \[1, 2, .*10\], \.\.\.$"):
+        PanopticTarget.from_segments(torch.arange(1, 13).view(3, 4), [], void_id=0)

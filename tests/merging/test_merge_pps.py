@@ -163,3 +163,12 @@ def test_wrong_arguments_are_named(change, error, match):
     segmentation = segmentation._replace(**change)
     with pytest.raises(error, match=match):
         merge_pps(segmentation, part_seg, EvalSpec.load("cpp_default"), validate=True)
+
+
+def test_what_is_no_panoptic_segmentation_and_no_spec_is_named():
+    ids, part_seg = torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64)
+    spec = EvalSpec.load("cpp_default")
+    with pytest.raises(TypeError, match="^panoptic: expected a PanopticSegmentation .* got tuple"):
+        merge_pps((ids, []), part_seg, spec)
+    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+        merge_pps(PanopticSegmentation.from_segments(ids, []), part_seg, "cpp_default")

@@ -215,3 +215,25 @@ def test_post_processor_refuses_nan_and_heads_of_another_batch():
 def test_settings_are_checked_when_a_module_is_made(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize("index, name", [(0, "sem_seg_logits"), (4, "class_indices"), (5, "part")])
+def test_a_head_on_another_device_is_named(index, name):
+    inputs = list(heads(np.random.default_rng(0), ()))
+    inputs[index] = inputs[index].to("meta")
+    with pytest.raises(ValueError, match=f"^{name}.*: expected a tensor on cpu, got meta"):
+        PPSPostProcessor(SPEC)(*inputs, (24, 32))
+
+
+def test_values_cannot_be_validated_while_a_graph_is_captured():
+    inputs = heads(np.random.default_rng(0), ())
+    module = PPSPostProcessor(SPEC, validate=True)
+    module(*inputs, (24, 32))
+    with pytest.raises(Exception, match="validate: expected None or False where a graph is capt"):
+        torch.export.export(module, (*inputs, (24, 32)))
+
+
+@pytest.mark.parametrize("make", [PPSMerger, PPSPostProcessor])
+def test_the_name_of_a_spec_is_no_spec(make):
+    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+        make("cpp_default")

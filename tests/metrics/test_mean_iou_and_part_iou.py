@@ -127,11 +127,11 @@ def test_bad_ids_are_counted_and_raised():
     gt_uids, maps = uids(GT, "rwcurwcurw"), pps(PRED, "rwcvrwcvrw")
     bad = gt_uids.clone()
     bad[0, 0] = 255
-    with pytest.raises(ValueError, match="PartIoU: the updates had 1 ground-truth pixels .* uid"):
+    with pytest.raises(ValueError, match="PartIoU: the updates had 1 pixels of gt_uids .* uid"):
         PartIoU(CPP).update(maps, bad).compute()
     bad = maps.clone()
     bad[2, 0, 1] = 300
-    with pytest.raises(ValueError, match="1 predicted pixels with a part outside"):
+    with pytest.raises(ValueError, match="1 pixels of pps with a part outside"):
         PartIoU(CPP, validate=True).update(bad, gt_uids)
     with pytest.raises(ValueError, match="^pps: expected shape"):
         PartIoU(CPP).update(maps[:2], gt_uids)
@@ -267,6 +267,19 @@ def test_a_class_that_is_one_flat_part_has_its_own_label(name, num_labels):
     rows = {row["name"]: row["IoU"] for row in result.per_part.values() if row["gt_pixels"]}
     assert rows == {"background": 1 / 2, "boat-boat": 1 / 3}
     assert result.summary["PartIoU"] == pytest.approx(5 / 12)
+
+
+@pytest.mark.parametrize("make", [PartIoU, PartPanopticQuality])
+def test_the_name_of_a_spec_is_no_spec(make):
+    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+        make("cpp_default")
+
+
+@pytest.mark.parametrize("make", [MeanIoU, PanopticQuality])
+@pytest.mark.parametrize("categories", ["cpp_default", [1, 2], {"id": 1}])
+def test_what_is_no_list_of_categories_is_named(make, categories):
+    with pytest.raises(TypeError, match="^categories: expected an EvalSpec or a list of dicts"):
+        make(categories)
 
 
 def find_class(spec, label):

@@ -155,20 +155,20 @@ def one_image(pps=((26,), (1,), (1,)), uids=(26_001_01,)):
 @pytest.mark.parametrize(
     "change, match",
     [
-        ({"uids": [260]}, "1 ground-truth pixels with a negative or three-digit uid"),
-        ({"uids": [-26_001_01]}, "1 ground-truth pixels with a negative or three-digit uid"),
-        ({"uids": [26_009_01]}, "1 ground-truth pixels with an instance id above the capacity"),
-        ({"pps": [[26], [9], [1]]}, "1 predicted pixels with an instance id outside"),
-        ({"pps": [[26], [-1], [1]]}, "1 predicted pixels with an instance id outside"),
-        ({"pps": [[26], [1], [256]]}, "1 predicted pixels with a part outside 0..255"),
-        ({"pps": [[26], [1], [-1]]}, "1 predicted pixels with a part outside 0..255"),
+        ({"uids": [260]}, "1 pixels of gt_uids with a negative or three-digit uid"),
+        ({"uids": [-26_001_01]}, "1 pixels of gt_uids with a negative or three-digit uid"),
+        ({"uids": [26_009_01]}, "1 pixels of gt_uids with an instance id above the capacity, 3"),
+        ({"pps": [[26], [9], [1]]}, "1 pixels of pps with an instance id outside 0..3"),
+        ({"pps": [[26], [-1], [1]]}, "1 pixels of pps with an instance id outside 0..3"),
+        ({"pps": [[26], [1], [256]]}, "1 pixels of pps with a part outside 0..255"),
+        ({"pps": [[26], [1], [-1]]}, "1 pixels of pps with a part outside 0..255"),
         (
             {"pps": [[24, 25, 26, 27], [1] * 4, [1] * 4], "uids": [0] * 4},
-            "1 predicted segments above the capacity",
+            "1 segments of pps above the capacity",
         ),
         (
             {"pps": [[7] * 4, [1] * 4, [1] * 4], "uids": [7, 8, 11, 12]},
-            "1 ground-truth segments above the capacity",
+            "1 segments of gt_uids above the capacity",
         ),
     ],
 )
@@ -191,7 +191,7 @@ def test_the_capacity_is_the_highest_instance_id_in_both_maps(level):
     if level <= 3:
         assert metric.compute().per_class[33]["tp"] == 1
     else:
-        with pytest.raises(ValueError, match="ground-truth.*; .*predicted"):
+        with pytest.raises(ValueError, match="gt_uids.*; .*pps"):
             metric.compute()
 
 

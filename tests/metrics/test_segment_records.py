@@ -33,7 +33,7 @@ def expect_sums(metric, records):
     assert counts_by_class(segments, part_aware=part_aware) == expected
 
 
-def expect_consistent(record, gt_map, pred_map):
+def expect_consistent(record, pred_map, gt_map):
     """Areas are those of the maps, matches are mutual, parts have the mean that counted."""
     areas = [torch.bincount(m.flatten(), minlength=1000).tolist() for m in (pred_map, gt_map)]
     by_index = {(s.is_gt, s.index): s for s in record.segments}
@@ -64,8 +64,8 @@ def test_sums_of_part_records_are_those_of_the_metric(spec_name, device):
         of_batch = record_segments(metric, pps, uids)
         plain.update(pps, uids)
         maps = segment_maps(metric, pps, uids)
-        for record, gt_map, pred_map in zip(of_batch, *maps):
-            expect_consistent(record, gt_map.cpu(), pred_map.cpu())
+        for record, pred_map, gt_map in zip(of_batch, *maps):
+            expect_consistent(record, pred_map.cpu(), gt_map.cpu())
             evaluated = sum(s.area for s in record.segments if s.is_gt and s.verdict != "crowd")
             assert int(record.confused_pixels.sum()) == evaluated
         records += of_batch
@@ -123,6 +123,14 @@ def test_each_record_says_what_happened():
         for i, j in record.confused_pixels.nonzero().tolist()
     }
     assert confused == {(7, 7): 1, (7, 23): 1, (26, 26): 2, (26, 24): 2}
+
+
+def test_stuff_without_instance_has_instance_0_and_a_crowd_of_things_none():
+    gt_uids = torch.tensor([[7, 7_000, 7_005, 26, 26_000]])  # absent and 0 are one segment of stuff
+    pps = torch.tensor([255, 0, 255]).view(3, 1, 1).expand(3, 1, 5)
+    (record,) = record_segments(PartPanopticQuality(CPP), pps, gt_uids)
+    rows = [(s.class_id, s.instance, s.area) for s in record.segments]
+    assert rows == [(7, 0, 2), (7, 5, 1), (26, 0, 1), (26, None, 1)]
 
 
 def test_records_are_as_strict_as_the_metric():

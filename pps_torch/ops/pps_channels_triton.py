@@ -49,7 +49,7 @@ def _output(
     return segment.new_empty((num_images, 3, height, width), dtype=torch.int32)
 
 
-@triton.jit(do_not_specialize=["num_segments"])
+@triton.jit(do_not_specialize=["num_segments", "num_rows"])
 def _look_up(
     segment_ptr,
     part_ptr,

@@ -10,6 +10,7 @@ import torch
 from factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, instances
 from golden import cases
 from oracles.merge_panoptic import merge_panoptic as slow_merge
+from triton_support import BACKENDS
 
 from merging.compare import expect_segmentation, images_of
 from pps_torch import EvalSpec, merge_panoptic
@@ -323,3 +324,16 @@ def test_golden_detectron2(device):
         for ours, theirs in zip(result.segments_info(), case["segments_info"], strict=True):
             theirs = {"source" if k == "instance_id" else k: v for k, v in theirs.items()}
             assert {k: ours[k] for k in theirs} == theirs
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_byte_seen_as_a_bool_is_true_whatever_its_value(backend, device):
+    masks = torch.zeros(2, 4, 8, dtype=torch.uint8)
+    masks[0, :, :4], masks[1, :, 2:7] = 255, 2
+    inputs = torch.zeros(4, 8).long(), masks, torch.tensor([0.9, 0.8]), torch.tensor([CAR, CAR])
+    sem_seg, masks, scores, classes = (value.to(device) for value in inputs)
+    settings = {"stuff_ids": [], "overlap_threshold": 0.5, "backend": backend}
+    found = merge_panoptic(sem_seg, masks.view(torch.bool), scores, classes, **settings)
+    expected = merge_panoptic(sem_seg, masks != 0, scores, classes, **settings)
+    assert found.areas.tolist() == [16, 12]
+    assert torch.equal(found.panoptic_seg, expected.panoptic_seg)

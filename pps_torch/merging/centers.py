@@ -25,11 +25,8 @@ from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_b
 from pps_torch.ops.dispatch import check_backend
 from pps_torch.ops.index_of import index_of
 from pps_torch.ops.joint_counts import joint_counts
+from pps_torch.ops.nearest_places import nearest_places
 from pps_torch.ops.upsampled_argmax import upsample_channel, upsampled_ids
-
-# Distances held at once: what fits in a CPU's cache, and 64 MiB in the graph.
-_HOST_DISTANCES = 1 << 18
-_GRAPH_DISTANCES = 1 << 24
 
 # Probabilities are summed as integers, so that the order of the pixels cannot matter.
 _PROBABILITY_UNIT = 1 << 30
@@ -123,7 +120,7 @@ def merge_panoptic_centers(
 
     sem_seg = upsampled_ids(logits, classes, size, backend)
     centers, is_center = _find_centers(heatmap, center_threshold, nms_kernel, top_k)
-    owner = _group_pixels(offset_planes, is_thing_class[sem_seg], centers, is_center)
+    owner = _group_pixels(offset_planes, is_thing_class[sem_seg], centers, is_center, backend)
     pred_classes, areas = _vote(owner, sem_seg, top_k, num_classes, backend)
     scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
     merged = add_stuff(
@@ -262,7 +259,9 @@ def _find_centers(
     return pixels, pixels < num_pixels
 
 
-def _group_pixels(offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor) -> Tensor:
+def _group_pixels(
+    offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor, backend: str
+) -> Tensor:
     """The centre of each thing pixel.
 
     Args:
@@ -279,29 +278,16 @@ def _group_pixels(offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center:
     places = torch.stack([centers // width, centers % width]).to(offsets.dtype)
     places = torch.where(is_center, places, torch.inf)
     if not is_on_host(is_thing):
-        nearest = _nearest(points, places, _GRAPH_DISTANCES).view(is_thing.shape) + 1
-        return torch.where(is_thing & is_center[:, :1, None], nearest, 0).to(torch.int32)
+        nearest = nearest_places(points, places, backend).view(is_thing.shape) + 1
+        return torch.where(is_thing & is_center[:, :1, None], nearest, 0)
     owner = torch.zeros_like(is_thing, dtype=torch.int32)
     for image, count in enumerate(is_center.sum(1).tolist()):
         if count:
             pixels = is_thing[image].view(-1).nonzero()[:, 0]
             one = slice(image, image + 1)
-            nearest = _nearest(points[:, one, pixels], places[:, one, :count], _HOST_DISTANCES)
-            owner[image].view(-1)[pixels] = nearest[0].to(torch.int32) + 1
+            nearest = nearest_places(points[:, one, pixels], places[:, one, :count], backend)
+            owner[image].view(-1)[pixels] = nearest[0] + 1
     return owner
-
-
-def _nearest(points: Tensor, places: Tensor, num_distances: int) -> Tensor:
-    """The nearest of ``places (2, B, K)`` to each of ``points (2, B, P)`` -> ``(B, P)`` int64.
-
-    Never holds more than about ``num_distances`` distances; a place at infinity is no place.
-    """
-    step = max(num_distances // max(places[0].numel(), 1), 1)
-    nearest = []
-    for tile in points.split(step, dim=2):
-        dy, dx = (tile[..., None] - places[:, :, None]).unbind(0)
-        nearest.append((dy * dy + dx * dx).argmin(2))
-    return torch.cat(nearest, 1)
 
 
 def _vote(

@@ -1,9 +1,10 @@
 """IoU, precision and recall of classes, from the confusion matrix of a data set.
 
-The rule is that of panoptic_parts' ``experimental_evaluation_IOU`` and of most scripts for mIoU:
-the matrix is summed over the data set; pixels of ground-truth void are in no row; a pixel without
-prediction is missed by its class and false for none; and the means run over the classes that the
-ground truth has, so that a class that is only predicted costs the others their pixels.
+The rule is that of panoptic_parts' ``experimental_evaluation_IOU`` and of Detectron2's
+``SemSegEvaluator``: the matrix is summed over the data set; pixels of ground-truth void are in no
+row; a pixel without prediction is missed by its class and false for none; and the means run over
+the classes that the ground truth has. A class that is only predicted costs the others their pixels;
+cityscapesScripts' ``evalPixelLevelSemanticLabeling`` also counts it in the mean, with 0.
 """
 
 from __future__ import annotations

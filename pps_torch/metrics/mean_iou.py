@@ -126,7 +126,9 @@ class MeanIoU(SumMetric):
             self.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+            TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
+            ValueError: for unknown categories, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
         for name, value in (("pred", pred), ("target", target)):

@@ -154,7 +154,9 @@ class PanopticQuality(SegmentMetric):
             self.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype or shape, naming the argument.
+            TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
+            ValueError: for bad ids, if ``validate`` is on.
+            RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
         self.add(self.compare(pred, target))

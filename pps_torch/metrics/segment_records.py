@@ -12,6 +12,7 @@ from pps_torch.formats.reserved import ABSENT
 from pps_torch.metrics.panoptic_quality import PanopticQuality
 from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
 from pps_torch.metrics.segment_metric import ClassCounts, SegmentComparison
+from pps_torch.ops.class_confusion import class_confusion
 from pps_torch.ops.class_sums import LIMB_BITS
 from pps_torch.ops.dense_indices import dense_indices
 from pps_torch.ops.mean_part_iou import part_overlaps
@@ -34,7 +35,8 @@ class SegmentRecord(NamedTuple):
         is_gt: whether it is of the ground truth.
         index: its number in the image, as in :func:`segment_maps`; for PQ the segment id.
         class_id: category id or scene id.
-        instance: the instance id in a PPS map or in a uid; None where it has none, and for PQ.
+        instance: the instance id in a PPS map or in a uid, where stuff without one has 0, which
+            is the same segment; None for a crowd of things without instance id, and for PQ.
         area: pixels.
         verdict: one of :data:`VERDICTS`.
         match: ``index`` of its match in the other map, None without one.
@@ -154,19 +156,19 @@ def segment_maps(
         pred, gt: the two arguments of its ``update``.
 
     Returns:
-        ground truth and prediction, ``(*B, H, W)`` integers, 0 is void. Where the rules take all
+        prediction and ground truth, ``(*B, H, W)`` integers, 0 is void. Where the rules take all
         stuff of a class as one segment, the maps still have them apart.
     """
     if isinstance(metric, PanopticQuality):
-        return gt.panoptic_seg, pred.panoptic_seg
+        return pred.panoptic_seg, gt.panoptic_seg
     num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
     uids, pps = gt.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
     pixels: Any = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
     marks = pixels.mark()
     tables = [dense_indices(m, metric.capacity, backend="torch") for m in (marks.gt, marks.pred)]
     pixels.count_overlaps(*(t.index for t in tables), *(t.keys.shape[1] for t in tables))
-    gt_map, pred_map = (pixels.runs.expand(runs) for runs in (pixels.gt, pixels.pred))
-    return gt_map.view(gt.shape), pred_map.view(gt.shape)
+    pred_map, gt_map = (pixels.runs.expand(runs) for runs in (pixels.pred, pixels.gt))
+    return pred_map.view(gt.shape), gt_map.view(gt.shape)
 
 
 def image_records(
@@ -175,17 +177,19 @@ def image_records(
     """The records of a batch that ``metric.compare`` has compared."""
     joint = comparison.joint.long().cpu()
     gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
-    in_row = (gt_class >= 0) & ~comparison.is_crowd.cpu()
-    confused = _confused_pixels(joint, gt_class, pred_class, in_row, len(metric.class_ids))
+    counted_class = torch.where(comparison.is_crowd.cpu(), ABSENT, gt_class)
     gt_rows = _gt_rows(comparison, metric)
     pred_rows = _pred_rows(comparison, metric)
     taken = _taken_for(joint, pred_class), _taken_for(joint.mT, gt_class)
     records = []
     of_maps = zip(gt_class, gt_rows, taken[0]), zip(pred_class, pred_rows, taken[1])
-    for of_gt, of_pred, of_image in zip(*of_maps, confused):
+    for image, (of_gt, of_pred) in enumerate(zip(*of_maps)):
         segments = _records(True, *of_gt, metric.class_ids)
         segments += _records(False, *of_pred, metric.class_ids)
-        records.append(ImageRecord(segments, of_image))
+        one = slice(image, image + 1)
+        classes = counted_class[one], pred_class[one]
+        confused_pixels = class_confusion(joint[one], *classes, len(metric.class_ids))
+        records.append(ImageRecord(segments, confused_pixels))
     return records
 
 
@@ -316,16 +320,3 @@ def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float
     classes = other_class.gather(1, other).tolist()
     shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()
     return [list(zip(*of_image)) for of_image in zip(classes, shares)]
-
-
-def _confused_pixels(
-    joint: Tensor, gt_class: Tensor, pred_class: Tensor, in_row: Tensor, num_classes: int
-) -> Tensor:
-    """``(B, C, C + 1)``: the joint counts, summed over the segments of each class."""
-    num_images = len(joint)
-    row = torch.where(in_row, gt_class, num_classes)
-    column = torch.where(pred_class >= 0, pred_class, num_classes)
-    pair = row[:, :, None] * (num_classes + 1) + column[:, None, :]
-    sums = joint.new_zeros(num_images, (num_classes + 1) ** 2)
-    sums.scatter_add_(1, pair.flatten(1), joint.flatten(1))
-    return sums.view(num_images, num_classes + 1, num_classes + 1)[:, :num_classes]

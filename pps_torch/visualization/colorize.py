@@ -196,10 +196,7 @@ def _unknown_ids(sids: Tensor, pids: Tensor, spec: EvalSpec) -> str:
     if unknown_sids:
         known = ", ".join(map(str, spec.eval_sids))
         return f"scene classes {unknown_sids} are not in {spec.name}, which has {known}"
-    known_pids = {sid: {0, spec.ignore_label, *spec.part_pids.get(sid, (1,))} for sid in known_sids}
-    unknown_pairs = [
-        f"{sid}_{pid:02d}"
-        for sid, pid in pairs
-        if sid != spec.ignore_label and pid not in known_pids[sid]
-    ]
+    paint_of = spec_paints(spec, torch.device("cpu")).paint_of_sid_pid
+    known_pairs = set(map(tuple, (paint_of != ABSENT).nonzero().tolist()))
+    unknown_pairs = [f"{sid}_{pid:02d}" for sid, pid in pairs if (sid, pid) not in known_pairs]
     return f"parts {', '.join(unknown_pairs)} (scene class_part) are not in {spec.name}"

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.formats.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorblind import colorblind_colors
 from pps_torch.visualization.oklab import (
@@ -49,7 +50,8 @@ class Paints(NamedTuple):
         paint_of_sid_pid: ``(R, K)`` int32, the paint of a scene class and part, -1 where the spec
             has no such pair. Paint 0 is void.
         colors: ``(num_paints, NUM_SHADES, 3)`` uint8, column 0 is the colour itself.
-        members: (eval sid, eval pid) of each paint from 1 on, class by class; pid 0 is the class.
+        members: (eval sid, eval pid) of each paint from 1 on, class by class; the class itself
+            has the pid of undefined parts, 0.
     """
 
     paint_of_sid_pid: Tensor
@@ -66,18 +68,19 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
     members, colors, is_thing = [], [VOID_COLOR], [False]
     for sid, class_color in zip(spec.eval_sids, class_colors, strict=True):
         pids = spec.part_pids.get(sid, ())
-        members += [(sid, pid) for pid in (0, *pids)]
+        members += [(sid, pid) for pid in (UNDEFINED_PART, *pids)]
         colors += [class_color, *part_colors(class_color, len(pids), lightness_range)]
         is_thing += [sid in spec.things] * (1 + len(pids))
 
     rows, columns = (max(spec.ignore_label, *ids) + 1 for ids in zip(*members, strict=True))
-    paint_of_sid_pid = torch.full((rows, columns), -1, dtype=torch.int32)
+    paint_of_sid_pid = torch.full((rows, columns), ABSENT, dtype=torch.int32)
     for paint, (sid, pid) in enumerate(members, start=1):
         paint_of_sid_pid[sid, pid] = paint
     for sid in spec.eval_sids:
-        paint_of_sid_pid[sid, spec.ignore_label] = paint_of_sid_pid[sid, 0]
+        of_class = paint_of_sid_pid[sid, UNDEFINED_PART]
+        paint_of_sid_pid[sid, spec.ignore_label] = of_class
         if sid not in spec.part_pids:
-            paint_of_sid_pid[sid, 1] = paint_of_sid_pid[sid, 0]
+            paint_of_sid_pid[sid, NO_PART] = of_class
     paint_of_sid_pid[spec.ignore_label] = 0
 
     shade_index = torch.arange(NUM_SHADES) * torch.tensor(is_thing).unsqueeze(1)

@@ -95,9 +95,8 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
     )
 
     errors = errors_of_pairs(matches, gt.sids, pred.sids, is_crowd).flatten()
-    errors, has_parts = take(errors, pair), take(has_parts, gt.index)
-    is_wrong = has_parts & (gt_parts != UNDEFINED_PART) & (gt_parts != parts)
-    return errors.masked_fill(is_wrong & (errors == PixelError.AGREED), PixelError.WRONG_PART)
+    gt_parts = torch.where(take(has_parts, gt.index), gt_parts, UNDEFINED_PART)
+    return with_wrong_parts(take(errors, pair), gt_parts, parts)
 
 
 def colorize_errors(errors: Tensor) -> Tensor:
@@ -149,3 +148,15 @@ def errors_of_pairs(
     errors[is_match] = PixelError.AGREED
     errors[(gt_sids == ABSENT) | is_crowd] = PixelError.VOID
     return errors
+
+
+def with_wrong_parts(errors: Tensor, gt_parts: Tensor, pred_parts: Tensor) -> Tensor:
+    """The errors of pixels by their segments, and wrong parts where the segments agree.
+
+    Args:
+        errors: ``(*B, H, W)`` uint8, :func:`errors_of_pairs` of the segments at each pixel.
+        gt_parts: the same shape, 0 where the part is not labelled or the class has none.
+        pred_parts: the same shape.
+    """
+    is_wrong = (gt_parts != UNDEFINED_PART) & (gt_parts != pred_parts)
+    return errors.masked_fill(is_wrong & (errors == PixelError.AGREED), PixelError.WRONG_PART)

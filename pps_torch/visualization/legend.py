@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.reserved import ABSENT
+from pps_torch.formats.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import paint_map, segment_category_index
 from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints
@@ -40,7 +40,7 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
             paints.members, paints.colors[1:, 0].tolist(), counts[1:].tolist(), strict=True
         )
     ]
-    class_colors = {sid: color for sid, pid, color, _ in members if pid == 0}
+    class_colors = {sid: color for sid, pid, color, _ in members if pid == UNDEFINED_PART}
     present = [(sid, pid, color) for sid, pid, color, count in members if count]
     return [
         LegendEntry(
@@ -49,7 +49,7 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
             tuple(
                 LegendEntry(part_name(spec, sid, pid), color)
                 for part_sid, pid, color in present
-                if part_sid == sid and pid
+                if part_sid == sid and pid != UNDEFINED_PART
             ),
         )
         for sid in dict.fromkeys(sid for sid, _, _ in present)

@@ -39,7 +39,7 @@ def _training_and_inference() -> dict[str, object]:
         "mask_probs": random(2, 5, 28, 28),
         "boxes": torch.cat([corner, corner + 100], -1),
         "scores": random(2, 5),
-        "classes": torch.randint(0, 8, (2, 5), generator=generator),
+        "class_indices": torch.randint(0, 8, (2, 5), generator=generator),
         "part_logits": random(2, 24, 64, 128),
     }
 

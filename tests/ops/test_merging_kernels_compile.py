@@ -120,6 +120,16 @@ def query_competition():
             }  # fmt: skip
 
 
+def nearest_places():
+    from pps_torch.ops import nearest_places_triton as nearest
+
+    for dtype in ("*fp32", "*fp64"):
+        yield nearest._nearest, {
+            "y_ptr": dtype, "x_ptr": dtype, "place_y_ptr": dtype, "place_x_ptr": dtype,
+            "nearest_ptr": "*i32", "num_points": "i32", "num_places": "i32", "BLOCK": 1024,
+        }  # fmt: skip
+
+
 OPERATIONS = [
     greedy_masks,
     greedy_boxes,
@@ -127,6 +137,7 @@ OPERATIONS = [
     pps_channels,
     upsampled_ids,
     query_competition,
+    nearest_places,
 ]
 
 

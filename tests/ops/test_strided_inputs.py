@@ -21,6 +21,7 @@ from pps_torch.ops.greedy_masks import greedy_masks
 from pps_torch.ops.joint_counts import joint_counts
 from pps_torch.ops.match_segments import SegmentMatches, match_segments
 from pps_torch.ops.mean_part_iou import mean_part_iou
+from pps_torch.ops.nearest_places import nearest_places
 from pps_torch.ops.paint_ids import paint_ids
 from pps_torch.ops.part_pixels import PixelRules, part_pixels
 from pps_torch.ops.pps_channels import pps_channels
@@ -104,6 +105,7 @@ CASES = {
         (integers(0, 2, 2, 5, 5) + 90 * torch.eye(5).long(), integers(0, 2, 2, 5))
         + (integers(0, 2, 2, 5), flags(2, 5)),
     ),
+    "nearest_places": (nearest_places, (fractions(2, 2, 30), fractions(2, 2, 4))),
     "paint_ids": (paint_ids, (integers(0, 4, 2, 4, 5).int(), integers(1, 99, 2, 3))),
     "mean_part_iou": (
         mean_of_matches,

@@ -114,6 +114,7 @@ def test_thin_and_void_maps(spec, shape):
         (pps_of([[-1, SKY]]), r"scene classes \[-1\]"),
         (pps_of([[CAR, CAR]], [[1, 1]], [[9, 12]]), "parts 26_09, 26_12 "),
         (pps_of([[CAR]], [[1]], [[300]]), "parts 26_300 "),
+        (pps_of([[255]], [[0]], [[300]]), "parts 255_300 "),
         (pps_of([[SKY]], [[0]], [[2]]), "parts 23_02 "),
         (pps_of([[CAR]], [[-1]]), "instance numbers >= 0, got -1"),
         (torch.zeros(2, 4, 4, dtype=torch.int32), r"\(\*B, 3, H, W\), got \(2, 4, 4\)"),

@@ -21,8 +21,8 @@ from pps_torch.pipelines.report.tables import Tables
 from pps_torch.pipelines.run_options import naming
 from pps_torch.pipelines.visualize import without_unknown
 from pps_torch.specs import EvalSpec
-from pps_torch.visualization import PixelError, colorize_panoptic, colorize_pps, ground_truth_pps
-from pps_torch.visualization.error_map import errors_of_pairs
+from pps_torch.visualization import colorize_panoptic, colorize_pps, ground_truth_pps
+from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts
 
 
 class Scene(NamedTuple):
@@ -82,7 +82,7 @@ class PartScenes:
         with naming(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
         _check_unchanged(comparison, self.metric, self.tables, image_id)
-        gt_map, pred_map = segment_maps(self.metric, pps, uids)
+        pred_map, gt_map = segment_maps(self.metric, pps, uids)
         gt_pps = ground_truth_pps(uids, self.spec)
         pps = torch.from_numpy(without_unknown(predicted, self.spec))
         has_parts = torch.tensor([*self.spec.parts])
@@ -90,9 +90,7 @@ class PartScenes:
             torch.where(torch.isin(sids, has_parts), pids, 0)
             for sids, _, pids in (gt_pps, pps.long())
         )
-        errors = _errors(comparison, gt_map, pred_map)
-        is_wrong = (errors == PixelError.AGREED) & (gt_parts != 0) & (gt_parts != pred_parts)
-        errors[is_wrong] = PixelError.WRONG_PART
+        errors = with_wrong_parts(_errors(comparison, gt_map, pred_map), gt_parts, pred_parts)
 
         def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
             maps = (m[:, rows, columns].contiguous() for m in (gt_pps, pps.long()))
@@ -134,7 +132,7 @@ class PanopticScenes:
             pred = PanopticSegmentation.from_segments(pred_ids, of_pred.segments_info)
             comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.metric, self.tables, image_id)
-        gt_map, pred_map = segment_maps(self.metric, pred, gt)
+        pred_map, gt_map = segment_maps(self.metric, pred, gt)
         errors = _errors(comparison, gt_map, pred_map)
 
         def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -87,11 +87,14 @@ def _count_slots(
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     slot = tl.load(owner_ptr + image * num_pixels + pixel, mask=in_image, other=0)
-    label = tl.load(label_ptr + image * num_pixels + pixel, mask=in_image, other=0).to(tl.int64)
     is_free = (slot == 0) & in_image
-    for index in range(num_stuff):
-        is_stuff = is_free & (label == tl.load(stuff_ptr + index))
-        slot = tl.where(is_stuff, num_instances + index + 1, slot)
+    if tl.max(is_free.to(tl.int32), 0) != 0:
+        label = tl.load(label_ptr + image * num_pixels + pixel, mask=in_image, other=0)
+        for index in range(num_stuff):
+            stuff_id = tl.load(stuff_ptr + index)
+            narrow_id = stuff_id.to(label.dtype)  # an id that it changes is no label
+            is_stuff = is_free & (label == narrow_id) & (narrow_id.to(tl.int64) == stuff_id)
+            slot = tl.where(is_stuff, num_instances + index + 1, slot)
     tl.store(slot_ptr + image * num_pixels + pixel, slot, mask=in_image)
     count_keys(slot - 1, areas_ptr + image * (num_instances + num_stuff))
 

@@ -1,6 +1,7 @@
 """The greedy choice among masks in boxes in Triton: sampled again in each pass, never stored.
 
-A pass goes over tiles of the image; a tile samples only the masks whose box reaches it.
+A pass goes over tiles of the image; a tile samples only the masks whose box reaches it, and a mask
+that is visited alone only the tiles that its box reaches.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pps_torch.ops.greedy_choice_triton import (
     WORD_BITS,
     allow_overlap,
     choice_of_word,
-    clear_counts,
+    clear,
     copy_counts,
     index_of_bit,
     is_settled,
@@ -67,7 +68,7 @@ def greedy_boxes(
         for last in range(1, ROUNDS + 1):
             _count_round[tiles](*masks, *state, last, *sizes, IS_FIRST=False, **options)
         _finish[(num_images,)](
-            *masks, allowed, counts, keep, ROUNDS, *sizes, num_warps=16, **options
+            *masks, allowed, counts, owner, keep, ROUNDS, *sizes, num_warps=16, **options
         )
         _paint[tiles](*masks, allowed, counts[-1], owner, *sizes, **options)
     return owner, keep
@@ -256,6 +257,44 @@ def _count_round(
         )
 
 
+@triton.jit
+def _visit_mask(
+    probs_ptr,
+    box_ptr,
+    taken_ptr,
+    side,
+    height,
+    width,
+    threshold,
+    TAKES: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Takes the pixels of one mask, or counts those that are taken, over the tiles it reaches."""
+    left = tl.load(box_ptr).to(tl.float32)
+    top = tl.load(box_ptr + 1).to(tl.float32)
+    right = tl.load(box_ptr + 2).to(tl.float32)
+    bottom = tl.load(box_ptr + 3).to(tl.float32)
+    num_taken = tl.zeros((ROWS, COLUMNS), tl.int32)
+    for first_row in range(0, height, ROWS):
+        if _reaches(top, bottom, side, first_row + 0.5, first_row + (ROWS - 1) + 0.5):
+            row = first_row + tl.arange(0, ROWS)
+            for first_column in range(0, width, COLUMNS):
+                last_x = first_column + (COLUMNS - 1) + 0.5
+                if _reaches(left, right, side, first_column + 0.5, last_x):
+                    column = first_column + tl.arange(0, COLUMNS)
+                    y, x = row.to(tl.float32) + 0.5, column.to(tl.float32) + 0.5
+                    is_mask = _sample(probs_ptr, box_ptr, y, x, side, threshold)
+                    is_mask &= (row < height)[:, None] & (column < width)[None, :]
+                    pixel_ptr = taken_ptr + tl.arange(0, ROWS)[:, None] * width + column[None, :]
+                    if TAKES:
+                        tl.store(pixel_ptr, 1, mask=is_mask)
+                    else:
+                        num_taken += tl.load(pixel_ptr, mask=is_mask, other=0)
+        taken_ptr += ROWS * width
+    return tl.sum(tl.sum(num_taken, 1), 0)
+
+
 @triton.jit(do_not_specialize=["last", "num_images", "num_masks", "side", "height", "width"])
 def _finish(
     probs_ptr,
@@ -263,6 +302,7 @@ def _finish(
     order_ptr,
     allowed_ptr,
     counts_ptr,
+    owner_ptr,
     keep_ptr,
     last,
     num_images,
@@ -274,36 +314,31 @@ def _finish(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Goes on, image by image, until a round changes nothing; the last counts take the result."""
-    masks = tl.program_id(0).to(tl.int64) * num_masks
+    """Decides an image that is not settled, mask after mask; the last counts take the result.
+
+    Each mask is visited once, and once more if it is kept. ``owner``, painted later, holds the
+    pixels that are taken.
+    """
+    image = tl.program_id(0).to(tl.int64)
+    masks = image * num_masks
     allowed_ptr += masks
     before_ptr = counts_ptr + last * num_images * num_masks + masks
     now_ptr = before_ptr + num_images * num_masks
-    while not is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
-        copy_counts(now_ptr, before_ptr, num_masks)
-        tl.debug_barrier()
-        clear_counts(now_ptr, num_masks)
-        tl.debug_barrier()
-        for tile in range(0, tl.cdiv(height, ROWS) * tl.cdiv(width, COLUMNS)):
-            _visit_tile(
-                probs_ptr + masks * side * side,
-                boxes_ptr + masks * 4,
-                order_ptr + masks,
-                allowed_ptr,
-                before_ptr,
-                now_ptr,
-                now_ptr,
-                tile,
-                num_masks,
-                side,
-                height,
-                width,
-                threshold,
-                False,
-                True,
-                ROWS,
-                COLUMNS,
-            )
+    if not is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
+        owner_ptr += image * height * width
+        clear(owner_ptr, height * width, 4096)
+        for rank in range(0, num_masks):
+            allowed = tl.load(allowed_ptr + rank)
+            if allowed >= 0:
+                mask = masks + tl.load(order_ptr + masks + rank)
+                mask_ptr, box_ptr = probs_ptr + mask * side * side, boxes_ptr + mask * 4
+                sizes = (side, height, width, threshold)
+                tl.debug_barrier()  # what is taken is written
+                hidden = _visit_mask(mask_ptr, box_ptr, owner_ptr, *sizes, False, ROWS, COLUMNS)
+                tl.store(now_ptr + rank, hidden)
+                tl.debug_barrier()  # all have read what is taken
+                if hidden <= allowed:
+                    _visit_mask(mask_ptr, box_ptr, owner_ptr, *sizes, True, ROWS, COLUMNS)
         tl.debug_barrier()
     store_choice(allowed_ptr, now_ptr, keep_ptr + masks, num_masks)
 

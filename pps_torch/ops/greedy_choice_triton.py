@@ -15,7 +15,8 @@ import triton
 import triton.language as tl
 
 #: Rounds over the whole grid; a settled image leaves a round at once. One program an image then
-#: goes on until nothing changes, so that chains of any depth are exact.
+#: decides in the order of the ranks what is left, so that chains of any depth are exact and none
+#: takes a round for each of its masks.
 ROUNDS = 8
 
 #: Masks in an int32 word; its sign bit stays free.
@@ -93,11 +94,11 @@ def store_choice(allowed_ptr, counts_ptr, keep_ptr, num_masks):
 
 
 @triton.jit
-def clear_counts(counts_ptr, num_masks):
-    """Sets the counts of an image to zero."""
-    for first in range(0, num_masks, 128):
-        mask = first + tl.arange(0, 128)
-        tl.store(counts_ptr + mask, tl.zeros((128,), tl.int32), mask=mask < num_masks)
+def clear(values_ptr, number, BLOCK: tl.constexpr):
+    """Sets the first ``number`` int32 values to zero."""
+    for first in range(0, number, BLOCK):
+        index = first + tl.arange(0, BLOCK)
+        tl.store(values_ptr + index, tl.zeros((BLOCK,), tl.int32), mask=index < number)
 
 
 @triton.jit

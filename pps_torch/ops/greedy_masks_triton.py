@@ -15,7 +15,7 @@ from pps_torch.ops.greedy_choice_triton import (
     WORD_BITS,
     allow_overlap,
     choice_of_word,
-    clear_counts,
+    clear,
     copy_counts,
     count_bits,
     index_of_bit,
@@ -69,7 +69,7 @@ def greedy_masks(
         for last in range(1, ROUNDS + 1):
             _count_round[tiles](words, allowed, counts, last, *sizes, BLOCK=_PIXELS)
         _finish[(num_images,)](
-            words, allowed, counts, keep, ROUNDS, *sizes, BLOCK=4 * _PIXELS, num_warps=16
+            words, allowed, counts, owner, keep, ROUNDS, *sizes, BLOCK=4 * _PIXELS, num_warps=16
         )
         _paint[tiles](words, allowed, counts[-1], owner, num_pixels, num_masks, BLOCK=_PIXELS)
     return owner, keep
@@ -137,6 +137,14 @@ def _pack(
 
 
 @triton.jit
+def _count_word(words, is_taken, kept, counts_ptr):
+    """Adds, for each mask of a word, its pixels that are taken; returns those taken after it."""
+    front = lowest_bit(words & kept)
+    count_bits(tl.where(is_taken, words, words & -(front << 1)), counts_ptr)
+    return is_taken | (front != 0)
+
+
+@triton.jit
 def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixels, num_masks):
     """Adds, for each mask, the pixels of a tile that masks kept before it hide."""
     in_image = pixel < num_pixels
@@ -145,9 +153,7 @@ def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixel
         candidates, kept = choice_of_word(allowed_ptr, before_ptr, first, num_masks)
         if candidates != 0:
             words = tl.load(words_ptr + pixel, mask=in_image, other=0)
-            front = lowest_bit(words & kept)
-            count_bits(tl.where(is_taken, words, words & -(front << 1)), counts_ptr + first)
-            is_taken = is_taken | (front != 0)
+            is_taken = _count_word(words, is_taken, kept, counts_ptr + first)
         words_ptr += num_pixels
 
 
@@ -182,6 +188,7 @@ def _finish(
     words_ptr,
     allowed_ptr,
     counts_ptr,
+    owner_ptr,
     keep_ptr,
     last,
     num_pixels,
@@ -189,20 +196,41 @@ def _finish(
     num_images,
     BLOCK: tl.constexpr,
 ):
-    """Goes on, image by image, until a round changes nothing; the last counts take the result."""
+    """Decides an image that is not settled, word after word; the last counts take the result.
+
+    A word's masks are counted given the words before it until their choice stays as it is, at
+    most once for each and once more. ``owner``, painted later, holds the pixels that are taken.
+    """
     image = tl.program_id(0)
     allowed_ptr += image * num_masks
     words_ptr += image.to(tl.int64) * tl.cdiv(num_masks, WORD_BITS) * num_pixels
     before_ptr = counts_ptr + (last * num_images + image) * num_masks
     now_ptr = before_ptr + num_images * num_masks
-    while not is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
-        copy_counts(now_ptr, before_ptr, num_masks)
-        tl.debug_barrier()
-        clear_counts(now_ptr, num_masks)
-        tl.debug_barrier()
-        for start in range(0, num_pixels, BLOCK):
-            pixel = start + tl.arange(0, BLOCK)
-            _count_tile(words_ptr, allowed_ptr, before_ptr, now_ptr, pixel, num_pixels, num_masks)
+    if not is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
+        owner_ptr += image.to(tl.int64) * num_pixels
+        clear(owner_ptr, num_pixels, BLOCK)
+        for first in range(0, num_masks, WORD_BITS):
+            candidates, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
+            if candidates != 0:
+                before = ~kept
+                while before != kept:
+                    tl.debug_barrier()  # all have read the counts; what is taken is written
+                    clear(now_ptr + first, tl.minimum(num_masks - first, WORD_BITS), 32)
+                    tl.debug_barrier()
+                    for start in range(0, num_pixels, BLOCK):
+                        pixel = start + tl.arange(0, BLOCK)
+                        in_image = pixel < num_pixels
+                        words = tl.load(words_ptr + pixel, mask=in_image, other=0)
+                        is_taken = tl.load(owner_ptr + pixel, mask=in_image, other=0) != 0
+                        _count_word(words, is_taken, kept, now_ptr + first)
+                    tl.debug_barrier()
+                    before = kept
+                    _, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
+                for start in range(0, num_pixels, BLOCK):
+                    pixel = start + tl.arange(0, BLOCK)
+                    words = tl.load(words_ptr + pixel, mask=pixel < num_pixels, other=0)
+                    tl.store(owner_ptr + pixel, 1, mask=(words & kept) != 0)
+            words_ptr += num_pixels
         tl.debug_barrier()
     store_choice(allowed_ptr, now_ptr, keep_ptr + image * num_masks, num_masks)
 

@@ -53,6 +53,21 @@ def test_labels_of_any_integer_dtype(dtype, device):
     expect_twins(owner, keep, sem_seg, [11, 7], 1, device)
 
 
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+def test_ids_that_are_no_label_match_nothing(dtype, device):
+    owner, keep, sem_seg = scene(np.random.default_rng(2), 1, 2, (9, 14), [0, 7, 11])
+    low = (1 << 62) + 7  # the lower bits of the first ids are those of labels
+    stuff_ids = [7 + (1 << 8), 7 + (1 << 16), 7 + (1 << 32), low, 7 - (1 << 32), -1, 11]
+    _, _, areas = expect_twins(owner, keep, sem_seg.to(dtype), stuff_ids, 1, device)
+    assert areas[0, 2:].nonzero().tolist() == [[6]]
+
+
+def test_pixels_that_all_have_an_owner(device):
+    owner, keep, sem_seg = scene(np.random.default_rng(3), 1, 4, (50, 50), [7, 11])
+    owner[:, :40] = owner.max()
+    expect_twins(owner, keep, sem_seg, [11, 7], 1, device)
+
+
 @pytest.mark.parametrize(
     "limit, kept",
     [(-5, 1), (0, 1), (3.5, 1), (4, 1), (4.5, 0), (5, 0), (float("inf"), 0)],

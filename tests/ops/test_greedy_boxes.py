@@ -24,6 +24,14 @@ def scene(rng, num_images, num_masks, size, side=7):
     return [torch.from_numpy(array) for array in arrays]
 
 
+@pytest.fixture
+def after_rounds(monkeypatch):
+    """Rounds over the whole grid are cut to a number; what they leave is decided mask by mask."""
+    from pps_torch.ops import greedy_boxes_triton
+
+    return lambda number: monkeypatch.setattr(greedy_boxes_triton, "ROUNDS", number)
+
+
 def expect_twins(inputs, size, device, mask_threshold=0.5, overlap_threshold=0.4):
     inputs = [value.to(device) for value in inputs]
     settings = (size, mask_threshold, overlap_threshold)
@@ -78,11 +86,39 @@ def test_a_box_with_swapped_corners_is_mirrored_in_both(device):
     assert owner[0, 4].nonzero().min() == 14
 
 
-def test_a_chain_in_which_each_mask_decides_the_next(device):
-    # Boxes of four columns share two of them with the one before: every second one is dropped.
-    left = 2.0 * torch.arange(14)
+def chain(num_masks):
+    """Boxes of four columns share two of them with the one before: every second one is dropped."""
+    left = 2.0 * torch.arange(num_masks)
     boxes = torch.stack([left, left * 0, left + 4, left * 0 + 3], 1)[None]
-    ranks, eligible = torch.arange(14)[None], torch.ones(1, 14, dtype=torch.bool)
-    inputs = (torch.ones(1, 14, 5, 5), boxes, ranks, eligible)
-    _, keep = expect_twins(inputs, (3, 33), device)
-    assert keep[0].tolist() == [rank % 2 == 0 for rank in range(14)]
+    ranks, eligible = torch.arange(num_masks)[None], torch.ones(1, num_masks, dtype=torch.bool)
+    return [torch.ones(1, num_masks, 5, 5), boxes, ranks, eligible]
+
+
+@pytest.mark.parametrize("rounds, num_masks", [(8, 14), (1, 40), (0, 70)])
+def test_a_chain_in_which_each_mask_decides_the_next(rounds, num_masks, after_rounds, device):
+    after_rounds(rounds)
+    _, keep = expect_twins(chain(num_masks), (3, 2 * num_masks + 5), device)
+    assert keep[0].tolist() == [rank % 2 == 0 for rank in range(num_masks)]
+
+
+def test_one_image_of_a_batch_is_not_settled(after_rounds, device):
+    after_rounds(3)
+    pairs, apart = chain(12), chain(12)
+    pairs[3][0, 2::3] = False
+    apart[1][..., ::2] += 2.0 * torch.arange(12)[:, None]
+    inputs = [torch.cat(images) for images in zip(pairs, chain(12), apart, strict=True)]
+    _, keep = expect_twins(inputs, (3, 60), device)
+    assert keep.sum(1).tolist() == [4, 6, 12]
+
+
+@pytest.mark.parametrize(
+    "mask_threshold, threshold", [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3), (0.5, 1.0)]
+)
+def test_the_number_of_rounds_changes_nothing(mask_threshold, threshold, after_rounds, device):
+    # Boxes that cross rows and columns of tiles; at a mask threshold of 0 all they reach is mask.
+    inputs = [value.to(device) for value in scene(np.random.default_rng(5), 1, 8, (35, 130))]
+    found = []
+    for rounds in (0, 9):
+        after_rounds(rounds)
+        found.append(greedy_boxes(*inputs, (35, 130), mask_threshold, threshold, "triton"))
+    assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

@@ -63,12 +63,52 @@ def chain(num_masks: int) -> torch.Tensor:
     return masks
 
 
-@pytest.mark.parametrize("num_masks", [9, 40])
-def test_chains_in_which_each_mask_decides_the_next(num_masks, device):
+@pytest.mark.parametrize("num_masks", [9, 40, 70])
+@pytest.mark.parametrize("threshold, step", [(0.0, 2), (0.3, 2), (1.0, 1)])
+def test_chains_in_which_each_mask_decides_the_next(num_masks, threshold, step, device):
     ranks = torch.arange(num_masks)[None]
     eligible = torch.ones(1, num_masks, dtype=torch.bool)
-    _, keep = expect_twins(chain(num_masks), ranks, eligible, 0.3, device)
-    assert keep[0].tolist() == [rank % 2 == 0 for rank in range(num_masks)]
+    _, keep = expect_twins(chain(num_masks), ranks, eligible, threshold, device)
+    assert keep[0].tolist() == [rank % step == 0 for rank in range(num_masks)]
+
+
+def test_one_image_of_a_batch_is_not_settled(device):
+    num_masks = 40
+    eligible = torch.ones(3, num_masks, dtype=torch.bool)
+    eligible[0, 2::3] = False
+    masks = chain(num_masks).repeat(3, 1, 1)
+    masks[2] &= torch.arange(masks.shape[2]) % 4 < 2
+    ranks = torch.arange(num_masks).repeat(3, 1)
+    _, keep = expect_twins(masks, ranks, eligible, 0.3, device)
+    assert keep.sum(1).tolist() == [14, 20, 21]
+
+
+def entangled(rng: np.random.Generator, num_masks: int) -> torch.Tensor:
+    """Four pixels of each mask are its own, two are of the mask before it, two of any before it."""
+    masks = torch.zeros(1, num_masks, 4 * num_masks, dtype=torch.bool)
+    for index in range(num_masks):
+        masks[0, index, 4 * index : 4 * index + 4] = True
+        for parent in (index - 1, rng.integers(0, index)) if index else ():
+            masks[0, index, 4 * parent : 4 * parent + 2] = True
+    return masks
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.3, 1.0])
+def test_late_masks_depend_on_early_ones(threshold, device):
+    rng = np.random.default_rng(2)
+    ranks = torch.arange(70)
+    for dropped in (torch.from_numpy(rng.random(70) < 0.1), ranks // 31 == 1, ranks < 31):
+        expect_twins(entangled(rng, 70), ranks[None], ~dropped[None], threshold, device)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_what_few_rounds_leave_is_decided_word_by_word(rounds, monkeypatch, device):
+    from pps_torch.ops import greedy_masks_triton
+
+    monkeypatch.setattr(greedy_masks_triton, "ROUNDS", rounds)
+    rng = np.random.default_rng(rounds)
+    for threshold in (0.1, 0.5):
+        expect_twins(*scene(rng, 2, 40, 5003), threshold, device)
 
 
 def test_fractions_are_those_of_float64(device):

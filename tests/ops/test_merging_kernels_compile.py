@@ -32,7 +32,8 @@ def greedy_masks():
     }  # fmt: skip
     words = {"words_ptr": "*i32", **state}
     yield masks._count_round, {**words, "last": "i32", **SIZES, "BLOCK": 1024}
-    yield masks._finish, {**words, "keep_ptr": "*i1", "last": "i32", **SIZES, "BLOCK": 4096}
+    finish = {**words, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32", **SIZES}
+    yield masks._finish, {**finish, "BLOCK": 4096}
     yield masks._paint, {**words, "owner_ptr": "*i32", **sizes, "BLOCK": 1024}
 
 
@@ -49,7 +50,8 @@ def greedy_boxes():
             rest = {"last": "i32", **sizes, "IS_FIRST": is_first, **tile}
             yield boxes._count_round, {**masks, **state, **rest}
         del state["areas_ptr"]
-        yield boxes._finish, {**masks, **state, "keep_ptr": "*i1", "last": "i32", **sizes, **tile}
+        finish = {**masks, **state, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32"}
+        yield boxes._finish, {**finish, **sizes, **tile}
         yield boxes._paint, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
 
 

@@ -21,7 +21,10 @@ def class_confusion(
     """
     row = torch.where(gt_class >= 0, gt_class, num_classes)
     column = torch.where(pred_class >= 0, pred_class, num_classes)
-    pair = row[:, :, None] * (num_classes + 1) + column[:, None, :]
-    sums = pair.new_zeros((num_classes + 1) ** 2)
-    sums.scatter_add_(0, pair.flatten(), joint.long().flatten())
-    return sums.view(num_classes + 1, num_classes + 1)[:num_classes]
+    # First along the rows of each image: most cells are empty, and on CUDA would all wait to be
+    # added to one number.
+    of_segments = joint.new_zeros(*gt_class.shape, num_classes + 1)
+    of_segments.scatter_add_(2, column[:, None].expand(joint.shape), joint)
+    of_classes = row.new_zeros(num_classes + 1, num_classes + 1)
+    of_classes.index_add_(0, row.flatten(), of_segments.flatten(0, 1).long())
+    return of_classes[:num_classes]

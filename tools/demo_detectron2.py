@@ -11,6 +11,7 @@ were found, with a legend.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from torch import Tensor
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import add_pps_config, use_fused_merge
+from pps_torch.io.atomic import make_folder
+from pps_torch.io.errors import InputError, printable
 from pps_torch.io.images import read_photo, read_size, write_rgb
 from pps_torch.visualization import colorize_pps, legend, overlay, pps_legend_entries, with_legend
 
@@ -64,20 +67,29 @@ def draw(photo: Tensor, pps: Tensor, spec: EvalSpec, alpha: float) -> Tensor:
     return with_legend(picture, legend(pps_legend_entries(pps, spec), tuple(pps.shape[-2:])))
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Draws every photo."""
-    args = parse_args(argv)
+def draw_all(args: argparse.Namespace) -> None:
+    """Draws every photo; InputError, before the model is built, where one cannot be read."""
+    sizes = [read_size(path) for path in args.input]
     cfg = load_config(args.config_file, args.opts)
     spec = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
     predictor = build_predictor(cfg, spec)
-    args.output.mkdir(parents=True, exist_ok=True)
-    for path in args.input:
-        rgb = read_photo(path, read_size(path))
+    make_folder(args.output)
+    for path, size in zip(args.input, sizes):
+        rgb = read_photo(path, size)
         outputs = predictor(rgb[::-1].transpose(1, 2, 0))  # (H, W, 3), BGR
         picture = draw(torch.from_numpy(rgb), outputs["pps"].cpu(), spec, args.alpha)
         target = args.output / f"{path.stem}_pps.png"
         write_rgb(target, picture.numpy())
         print(target)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draws every photo; input that cannot be read ends it with one line and exit code 2."""
+    try:
+        draw_all(parse_args(argv))
+    except InputError as error:
+        print(f"error: {printable(error)}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

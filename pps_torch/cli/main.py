@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         The exit code: 0, or 2 for wrong arguments or input, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parsed = _parser().parse_args([command, *words] if command else words)
+    parsed = _parse([command, *words] if command else words)
     progress = Progress()
     interrupts = Interrupts(lambda: _stopped(parsed.name, progress))
     if arguments is None:
@@ -58,6 +58,14 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     except KeyboardInterrupt:
         pass  # the progress bar closes as this is left
     return interrupts.end()
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    """The command's arguments; of a word that it does not know, its own usage tells."""
+    parsed, unknown = _parser().parse_known_args(words)
+    if unknown:
+        parsed.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return parsed
 
 
 def _stopped(command: str, progress: Progress) -> str:
@@ -111,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: argparse._SubParsersAction, name: str, help: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
-    parser.set_defaults(name=name, in_processes=name in _IN_PROCESSES)
+    parser.set_defaults(name=name, parser=parser, in_processes=name in _IN_PROCESSES)
     return parser
 
 

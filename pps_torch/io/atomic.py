@@ -16,11 +16,14 @@ TEMPORARY_SUFFIX = ".pps_torch_tmp"
 def write_file(path: Path, content: bytes, outdated: Iterable[Path] = ()) -> None:
     """Writes a file in one step: a reader finds the old content or the new one.
 
+    That holds however the process ends. Nothing waits for the disk, so a power loss may still
+    leave the file short.
+
     Args:
         path: the file.
         content: all of it.
-        outdated: files that would not fit the new content; they are deleted when it is safe on
-            the disk, just before it appears.
+        outdated: files that would not fit the new content; they are deleted when it is
+            completely written, just before it appears.
 
     Raises:
         InputError: the folder is missing, is read-only or full; what was there is unchanged.

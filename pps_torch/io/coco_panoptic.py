@@ -74,8 +74,13 @@ class PanopticFile:
         path = Path(path)
         folder = path.with_suffix("") if folder is None else Path(folder)
         content = load_json(path, dict)
-        if not isinstance(content.get("annotations"), list):
-            found = describe(content.get("annotations"))
+        if "annotations" not in content:
+            raise InputError(
+                f"{path}: expected the key annotations (a COCO panoptic file), "
+                f"found {sorted(content)[:5]}"
+            )
+        if not isinstance(content["annotations"], list):
+            found = describe(content["annotations"])
             raise InputError(f"{path}: annotations: expected a list, found {found}")
         if not folder.is_dir():
             raise InputError(f"{folder}: expected the folder with the PNGs of {path}, found none")

@@ -44,7 +44,7 @@ class Image:
     @property
     def coco_id(self) -> int | str:
         """The id in COCO files, where a number is a number."""
-        return int(self.id) if _is_number(self.id) else self.id
+        return coco_id(self.id)
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,11 @@ def normalise_id(image_id: Any) -> str:
         raise ValueError(f"expected an integer or a text, found {describe(image_id)}")
     text = str(image_id)
     return str(int(text)) if _is_number(text) else text
+
+
+def coco_id(image_id: str) -> int | str:
+    """A normalised id as COCO's files have it, where a number is a number."""
+    return int(image_id) if _is_number(image_id) else image_id
 
 
 def _is_number(text: str) -> bool:

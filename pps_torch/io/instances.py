@@ -33,12 +33,15 @@ class Instances:
         scores: (N,) float64.
         category_ids: (N,) int64.
         columns_first: the masks are transposed.
+        highest_score: of all instances of the image, also those that do not reach the threshold;
+            None where it has none.
     """
 
     masks: np.ndarray
     scores: np.ndarray
     category_ids: np.ndarray
     columns_first: bool
+    highest_score: float | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class CocoInstances:
     """One JSON with the instances of all images; checked as a whole before any is decoded."""
 
     path: Path
-    annotations: dict[str, list[_Annotation]]
+    annotations: dict[str, _Annotations]
 
     @classmethod
     def load(cls, path: Path, images: ImageList, rules: InstanceRules) -> CocoInstances:
@@ -144,7 +147,8 @@ class CocoInstances:
                 f"{path}: expected instances of the images in {images.path}, found {others} of "
                 f"other images, the first of image {_image_id(path, 0, entries[0])}"
             )
-        return cls(path, _kept(annotations, rules))
+        found = {image_id: _Annotations.of(a, rules) for image_id, a in annotations.items()}
+        return cls(path, found)
 
     def read(self, image: Image) -> Instances:  # noqa: D102
         return _decode(self.path, image, self.annotations[image.id])
@@ -172,7 +176,7 @@ class CocoFolderInstances:
                         f"found {image_id}"
                     )
             annotations.append(_check_annotation(path, index, entry, image, self.rules))
-        return _decode(path, image, _kept({image.id: annotations}, self.rules)[image.id])
+        return _decode(path, image, _Annotations.of(annotations, self.rules))
 
     def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
         yield self.paths[image.id]
@@ -188,10 +192,11 @@ class CityscapesInstances:
 
     def read(self, image: Image) -> Instances:  # noqa: D102
         path = self.paths[image.id]
-        kept = []
+        kept, scores = [], []
         for number, line in _lines(path):
             where = f"{path}: line {number} (image {image.id})"
             mask_path, category_id, score = self._parse(where, path, line)
+            scores.append(score)
             if score >= self.rules.score_threshold:
                 kept.append((mask_path, category_id, score))
             else:
@@ -204,6 +209,7 @@ class CityscapesInstances:
             np.array([score for _, _, score in kept], np.float64),
             np.array([category_id for _, category_id, _ in kept], np.int64),
             columns_first=False,
+            highest_score=max(scores, default=None),
         )
 
     def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
@@ -271,6 +277,19 @@ class _Annotation:
     category_id: int
 
 
+@dataclass(frozen=True)
+class _Annotations:
+    """Those of an image that reach the score threshold, and the highest score of all."""
+
+    kept: list[_Annotation]
+    highest_score: float | None
+
+    @classmethod
+    def of(cls, annotations: list[_Annotation], rules: InstanceRules) -> _Annotations:
+        kept = [a for a in annotations if a.score >= rules.score_threshold]
+        return cls(kept, max((a.score for a in annotations), default=None))
+
+
 def _annotation_list(path: Path) -> list:
     content = load_json(path)
     if isinstance(content, dict) and "annotations" in content:
@@ -313,16 +332,8 @@ def _check_annotation(
     return _Annotation(index, entry["segmentation"], score, category_id)
 
 
-def _kept(
-    annotations: dict[str, list[_Annotation]], rules: InstanceRules
-) -> dict[str, list[_Annotation]]:
-    return {
-        image_id: [a for a in of_image if a.score >= rules.score_threshold]
-        for image_id, of_image in annotations.items()
-    }
-
-
-def _decode(path: Path, image: Image, annotations: list[_Annotation]) -> Instances:
+def _decode(path: Path, image: Image, of_image: _Annotations) -> Instances:
+    annotations = of_image.kept
     masks = _MASK_MEMORY.empty_masks(path, len(annotations), image.size[::-1])
     masks[:] = False
     for mask, annotation in zip(masks, annotations):
@@ -337,6 +348,7 @@ def _decode(path: Path, image: Image, annotations: list[_Annotation]) -> Instanc
         np.array([annotation.score for annotation in annotations], np.float64),
         np.array([annotation.category_id for annotation in annotations], np.int64),
         columns_first=True,
+        highest_score=of_image.highest_score,
     )
 
 

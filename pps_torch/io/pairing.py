@@ -18,6 +18,7 @@ GROUND_TRUTH_SUFFIXES = (".tif", ".tiff")
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
+_CITYSCAPES_ENDING = "_gtFinePanopticParts"
 _MOST_LISTED = 20
 
 
@@ -112,6 +113,38 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
     """The files below ``folder`` with these endings, in a fixed order, hidden ones left out."""
     return [path for path in _visible_files(folder) if path.suffix.lower() in suffixes]
+
+
+def ground_truth_files(folder: Path) -> list[Path]:
+    """The TIFFs of uids below a folder; InputError where there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: expected the folder of the ground truth, found none")
+    tiffs = list_files(folder, GROUND_TRUTH_SUFFIXES)
+    if not tiffs:
+        endings = " ".join(GROUND_TRUTH_SUFFIXES)
+        raise InputError(f"{folder}: expected ground-truth files ({endings}), found none")
+    return tiffs
+
+
+def cityscapes_id(tiff: Path) -> str:
+    """The image id in the name of a TIFF of Cityscapes-PanopticParts."""
+    if not _is_of_cityscapes(tiff):
+        raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}{tiff.suffix}")
+    return tiff.stem.removesuffix(_CITYSCAPES_ENDING)
+
+
+def pascal_id(tiff: Path) -> str:
+    """The image id in the name of a TIFF of PASCAL-PanopticParts."""
+    if _is_of_cityscapes(tiff):
+        raise InputError(
+            f"{tiff}: expected a name of PASCAL-PanopticParts, found Cityscapes' ending "
+            f"{_CITYSCAPES_ENDING}"
+        )
+    return tiff.stem
+
+
+def _is_of_cityscapes(tiff: Path) -> bool:
+    return tiff.stem.endswith(_CITYSCAPES_ENDING)
 
 
 def _check_folder(folder: Path, what: str) -> None:

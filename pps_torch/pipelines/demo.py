@@ -16,7 +16,7 @@ from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 from pps_torch.pipelines.merge_to_pps import merge_to_pps
 from pps_torch.pipelines.prepare_data import prepare_data
 from pps_torch.pipelines.report import report
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.run_options import RunOptions, tell
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
 
@@ -37,7 +37,7 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     at = DemoFolders(Path(output_dir))
     OutputFolder(at.root, "demo", {}).open(at.names(), options.overwrite)
     steps = replace(options, overwrite=True, quiet=True)
-    print(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {at.root}\n")
+    tell(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {at.root}\n")
     write_dataset(at, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
     _merge(at, steps)
     _evaluate(at, steps)
@@ -47,10 +47,10 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     tables = at.results / f"{SPEC_NAME}_tables.json"
     _say("report", tables, at.report, "--photos", at.photos)
     report(tables, at.report, photos=at.photos, options=steps)
-    print(f"\nreport, for any browser: {at.report}")
-    print(f"pictures of the predictions: {at.pictures}")
-    print(f"pictures of the ground truth: {at.gt_pictures}")
-    print(f"numbers: {at.results}")
+    tell(f"\nreport, for any browser: {at.report}")
+    tell(f"pictures of the predictions: {at.pictures}")
+    tell(f"pictures of the ground truth: {at.gt_pictures}")
+    tell(f"numbers: {at.results}")
 
 
 def _merge(at: DemoFolders, options: RunOptions) -> None:
@@ -74,14 +74,14 @@ def _evaluate(at: DemoFolders, options: RunOptions) -> None:
     arguments: list[Any] = [SPEC_NAME, at.gt, at.pps, at.images_json]
     _say("eval_partpq", *arguments, "--save_dir", at.results, "--tables")
     result = eval_partpq(*arguments, save_dir=at.results, tables=True, options=options)
-    print(f"\n{result.table()}\n")
+    tell(f"\n{result.table()}\n")
     gt, pred = at.gt_panoptic_json, at.panoptic / "panoptic.json"
     _say("eval_pq", "--gt_json_file", gt, "--pred_json_file", pred, "--save_dir", at.results)
-    print(f"\n{eval_pq(gt, pred, save_dir=at.results, options=options).table()}\n")
+    tell(f"\n{eval_pq(gt, pred, save_dir=at.results, options=options).table()}\n")
 
 
 def _say(command: str, *arguments: Any) -> None:
-    print(shlex.join(["pps-torch", command, *map(str, arguments)]))
+    tell(shlex.join(["pps-torch", command, *map(str, arguments)]))
 
 
 def _check_equal(one: Path, other: Path) -> None:
@@ -91,4 +91,4 @@ def _check_equal(one: Path, other: Path) -> None:
     pngs = [[(path / "panoptic" / name).read_bytes() for name in names] for path in (one, other)]
     if annotations[0] != annotations[1] or pngs[0] != pngs[1]:
         raise RuntimeError(f"{one} and {other} differ, but come from the same instances")
-    print("both instance formats give the same panoptic maps")
+    tell("both instance formats give the same panoptic maps")

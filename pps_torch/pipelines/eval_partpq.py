@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
@@ -17,7 +20,7 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
     record_segments,
 )
-from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
+from pps_torch.pipelines.report.tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
 from pps_torch.pipelines.unknown_ids import UnknownIds, UnknownParts
@@ -52,41 +55,26 @@ def eval_partpq(
         InputError, SpecError: names the file and image, what was expected and what was found.
     """
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
-    device = options.torch_device()
+    device, processes = options.torch_device(), options.processes
     gt_files = find_files(gt_dir, images.ids, GROUND_TRUTH_SUFFIXES, "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
-    metrics = WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device))
-    whole = WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device))
-    unknown_sids = UnknownIds.of_scene_classes("the predicted scene classes", spec)
-    unknown_parts = UnknownParts(spec)
-
-    def evaluate_image(image: Image) -> _Evaluated:
-        gt_file, pred_file = gt_files[image.id], pred_files[image.id]
-        uids = read_id_map(gt_file, image.size)
-        pps = read_pps(pred_file, image.size)
-        metric = metrics.mine()
-        unknown_before = int(metric.unknown_pixels)
-        with naming(f"image {image.id} ({gt_file}, {pred_file})"):
-            maps = _to(pps, device), _to(uids, device)
-            if tables:
-                records = record_segments(metric, *maps)
-                whole.mine().update(*maps)
-            else:
-                records = []
-                metric.update(*maps)
-        has_unknown = int(metric.unknown_pixels) > unknown_before
-        of_sids = unknown_sids.examine(pps[0]) if has_unknown else None
-        return _Evaluated(of_sids, unknown_parts.examine(pps), records)
-
-    recorded = RecordedImages(len(spec.eval_sids))
-    for evaluated in options.map_images(evaluate_image, images.images, "evaluating"):
-        if evaluated.unknown_sids is not None:
-            unknown_sids.add(evaluated.unknown_sids)
-        unknown_parts.add(evaluated.unknown_parts)
-        recorded.add(evaluated.records)
-    result = options.processes.add_up(metrics.merged()).compute()
+    job = _Job(
+        gt_files=gt_files,
+        pred_files=pred_files,
+        metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
+        whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
+        tables=tables,
+        unknown_sids=UnknownIds.of_scene_classes("the predicted scene classes", spec),
+        unknown_parts=UnknownParts(spec),
+        device=device,
+    )
+    records = TableRecords(len(spec.eval_sids))
+    for evaluated in options.map_images(job.evaluate, images.images, "evaluating"):
+        job.add_unknown(evaluated)
+        records.add(evaluated.records)
+    result = processes.add_up(job.metrics.merged()).compute()
     result_file.save(as_reference(result))
     if table_files is not None:
         inputs = {
@@ -95,18 +83,9 @@ def eval_partpq(
             "pred_dir": pred_dir,
             "images_json": images_json,
         }
-        classes = ClassInfo.of_spec(spec)
-        pq = options.processes.add_up(whole.merged()).compute()
-        table_files.save("PartPQ", inputs, classes, result, images.ids, recorded, pq)
-    if result.unknown_gt_pixels:
-        options.warn(
-            f"{result.unknown_gt_pixels} pixels of the ground truth have a scene class that "
-            f"{spec.dataset.name} does not have, and are void; is {spec.name} the right spec?"
-        )
-    for unknown in (unknown_sids, unknown_parts):
-        unknown.collect(options.processes)
-        if warning := unknown.warning():
-            options.warn(warning)
+        classes, whole = ClassInfo.of_spec(spec), processes.add_up(job.whole.merged()).compute()
+        table_files.save("PartPQ", inputs, classes, result, images.ids, records, whole)
+    _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
     return result
 
 
@@ -118,8 +97,67 @@ class _Evaluated(NamedTuple):
     records: list[ImageRecord]
 
 
-def _to(ids: np.ndarray, device: torch.device) -> torch.Tensor:
+@dataclass(frozen=True)
+class _Job:
+    """What the evaluation of an image needs."""
+
+    gt_files: dict[str, Path]
+    pred_files: dict[str, Path]
+    metrics: WorkerMetrics[PartPanopticQuality]
+    whole: WorkerMetrics[PartPanopticQuality]
+    tables: bool
+    unknown_sids: UnknownIds
+    unknown_parts: UnknownParts
+    device: torch.device
+
+    def evaluate(self, image: Image) -> _Evaluated:
+        """Counts an image."""
+        gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
+        uids = read_id_map(gt_file, image.size)
+        pps = read_pps(pred_file, image.size)
+        metric = self.metrics.mine()
+        unknown_before = int(metric.unknown_pixels)
+        with naming(f"image {image.id} ({gt_file}, {pred_file})"):
+            records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
+        has_unknown = int(metric.unknown_pixels) > unknown_before
+        of_sids = self.unknown_sids.examine(pps[0]) if has_unknown else None
+        return _Evaluated(of_sids, self.unknown_parts.examine(pps), records)
+
+    def add_unknown(self, evaluated: _Evaluated) -> None:
+        """Adds the unknown ids of an image."""
+        if evaluated.unknown_sids is not None:
+            self.unknown_sids.add(evaluated.unknown_sids)
+        self.unknown_parts.add(evaluated.unknown_parts)
+
+    def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
+        if not self.tables:
+            metric.update(pps, uids)
+            return []
+        records = record_segments(metric, pps, uids)
+        self.whole.mine().update(pps, uids)
+        return records
+
+
+def _to(ids: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(ids).to(device)
+
+
+def _warn(
+    result: PartPanopticQualityResult,
+    spec: EvalSpec,
+    unknown_ids: Iterable[UnknownIds],
+    options: RunOptions,
+) -> None:
+    """Of ids that the data set or the spec does not have; every process has to call it."""
+    if result.unknown_gt_pixels:
+        options.warn(
+            f"{result.unknown_gt_pixels} pixels of the ground truth have a scene class that "
+            f"{spec.dataset.name} does not have, and are void; is {spec.name} the right spec?"
+        )
+    for unknown in unknown_ids:
+        unknown.collect(options.processes)
+        if warning := unknown.warning():
+            options.warn(warning)
 
 
 def as_reference(result: PartPanopticQualityResult) -> list[Any]:

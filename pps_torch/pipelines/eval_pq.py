@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.metrics import (
@@ -17,7 +19,7 @@ from pps_torch.metrics import (
     PanopticQualityResult,
     record_segments,
 )
-from pps_torch.pipelines.report.tables import ClassInfo, RecordedImages, TableFiles
+from pps_torch.pipelines.report.tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.run_options import RunOptions, naming
 
@@ -58,27 +60,17 @@ def eval_pq(
         annotation.check_categories(known, str(gt.path))
     result_file = ResultFile.in_folder(save_dir, "pq_results.json", options)
     table_files = TableFiles.in_folder(save_dir, "pq", options) if tables else None
-    metrics = WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device))
-
-    def evaluate_image(image_id: str) -> list[ImageRecord]:
-        target_info, pred_info = gt.annotations[image_id], predictions[image_id]
-        gt_ids = torch.from_numpy(read_rgb_ids(target_info.png, gt.sizes.get(image_id))).to(device)
-        height, width = gt_ids.shape
-        pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, (height, width))).to(device)
-        with naming(f"{target_info.where}: {target_info.png}"):
-            target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
-        with naming(f"{pred_info.where}: {pred_info.png}"):
-            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
-        with naming(f"image {image_id}"):
-            if tables:
-                return record_segments(metrics.mine(), pred, target)
-            metrics.mine().update(pred, target)
-            return []
-
-    image_ids, recorded = list(gt.annotations), RecordedImages(len(gt.categories))
-    for of_image in options.map_images(evaluate_image, image_ids, "evaluating"):
-        recorded.add(of_image)
-    result = options.processes.add_up(metrics.merged()).compute()
+    job = _Job(
+        gt=gt,
+        predictions=predictions,
+        metrics=WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device)),
+        tables=tables,
+        device=device,
+    )
+    image_ids, records = list(gt.annotations), TableRecords(len(gt.categories))
+    for of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
+        records.add(of_image)
+    result = options.processes.add_up(job.metrics.merged()).compute()
     result_file.save(as_reference(result))
     if table_files is not None:
         inputs = {
@@ -88,8 +80,38 @@ def eval_pq(
             "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
         }
         classes = ClassInfo.of_categories(gt.categories)
-        table_files.save("PQ", inputs, classes, result, image_ids, recorded)
+        table_files.save("PQ", inputs, classes, result, image_ids, records)
     return result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the evaluation of an image needs."""
+
+    gt: PanopticFile
+    predictions: dict[str, PanopticAnnotation]
+    metrics: WorkerMetrics[PanopticQuality]
+    tables: bool
+    device: torch.device
+
+    def evaluate(self, image_id: str) -> list[ImageRecord]:
+        """Counts an image -> its records, where tables are wanted."""
+        target_info, pred_info = self.gt.annotations[image_id], self.predictions[image_id]
+        gt_ids = self._read(target_info, self.gt.sizes.get(image_id))
+        height, width = gt_ids.shape
+        pred_ids = self._read(pred_info, (height, width))
+        with naming(f"{target_info.where}: {target_info.png}"):
+            target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
+        with naming(f"{pred_info.where}: {pred_info.png}"):
+            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
+        with naming(f"image {image_id}"):
+            if self.tables:
+                return record_segments(self.metrics.mine(), pred, target)
+            self.metrics.mine().update(pred, target)
+            return []
+
+    def _read(self, annotation: PanopticAnnotation, size: tuple[int, int] | None) -> Tensor:
+        return torch.from_numpy(read_rgb_ids(annotation.png, size)).to(self.device)
 
 
 def as_reference(result: PanopticQualityResult) -> dict[str, Any]:

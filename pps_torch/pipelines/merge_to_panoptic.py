@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,23 +92,8 @@ def merge_to_panoptic(
     records = processes.collect(records)
     if not processes.is_first:
         return path
-    annotations = []
-    for record, image in zip(records, images):
-        job.unknown_ids.add(record["semantic_ids"])
-        annotations.append(
-            {
-                "image_id": image.coco_id,
-                "file_name": image.png_name,
-                "segments_info": record["segments_info"],
-            }
-        )
-    content = {
-        "images": images.entries,
-        "annotations": annotations,
-        "categories": spec.categories,
-    }
-    save_json(path, content)
-    if warning := job.unknown_ids.warning():
+    save_json(path, _panoptic_content(images, records, spec))
+    for warning in _warnings(records, job.unknown_ids, score_threshold):
         options.warn(warning)
     options.note(f"{len(images)} images merged to {path}")
     return path
@@ -132,7 +118,7 @@ class _Job:
         return self.output.path / "panoptic.json"
 
     def merge(self, image: Image) -> dict[str, Any]:
-        """Writes the PNG of an image -> its segments and the ids in its semantic map."""
+        """Writes the PNG of an image -> its segments, and what the warnings are about."""
         png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
         inputs = itertools.chain(self.spec_files, [semantic_file], self.instances.files(image))
         record = self.output.record_of(image.id, [png], inputs)
@@ -140,8 +126,8 @@ class _Job:
             return record
         semantic = read_id_map(semantic_file, image.size)
         with naming(f"image {image.id}"):
-            merged = _merge(self.merger, semantic, self.instances.read(image), self.device)
-        panoptic_seg, segments = merged
+            instances = self.instances.read(image)
+            panoptic_seg, segments = _merge(self.merger, semantic, instances, self.device)
         for segment, segment_id in zip(segments, self.segment_ids.ids(segments)):
             segment["id"] = segment_id
         ids = renumber(panoptic_seg, [segment["id"] for segment in segments])
@@ -149,6 +135,7 @@ class _Job:
         record = {
             "segments_info": [_as_coco(segment) for segment in segments],
             "semantic_ids": self.unknown_ids.examine(semantic),
+            "highest_score": instances.highest_score,
         }
         self.output.finish(image.id, record)
         return record
@@ -180,6 +167,37 @@ def _merge(
 
 def _as_coco(segment: dict[str, Any]) -> dict[str, Any]:
     return {key: segment[key] for key in ("id", "category_id", "area", "score") if key in segment}
+
+
+def _panoptic_content(
+    images: ImageList, records: Sequence[dict[str, Any]], spec: EvalSpec
+) -> dict[str, Any]:
+    """The content of panoptic.json."""
+    annotations = [
+        {
+            "image_id": image.coco_id,
+            "file_name": image.png_name,
+            "segments_info": record["segments_info"],
+        }
+        for record, image in zip(records, images)
+    ]
+    return {"images": images.entries, "annotations": annotations, "categories": spec.categories}
+
+
+def _warnings(
+    records: Sequence[dict[str, Any]], unknown_ids: UnknownIds, score_threshold: float
+) -> Iterator[str]:
+    """Semantic ids that are unknown; a threshold that no instance reaches."""
+    for record in records:
+        unknown_ids.add(record["semantic_ids"])
+    if warning := unknown_ids.warning():
+        yield warning
+    scores = [r["highest_score"] for r in records if r["highest_score"] is not None]
+    if scores and max(scores) < score_threshold:
+        yield (
+            f"no instance has a score of at least {score_threshold:g} (--score_threshold); the "
+            f"highest is {max(scores):g}"
+        )
 
 
 def _check_thresholds(

@@ -8,12 +8,10 @@ from pps_torch.io.atomic import make_folder, remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
-from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, list_files
+from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
 from pps_torch.pipelines.run_options import RunOptions
 
 DATASETS = ("Cityscapes", "Pascal")
-
-_CITYSCAPES_ENDING = "_gtFinePanopticParts"
 
 
 def prepare_data(
@@ -39,12 +37,7 @@ def prepare_data(
     dataset_dir, path = Path(dataset_dir), Path(output_dir) / "images.json"
     if dataset not in DATASETS:
         raise InputError(f"dataset: expected one of {DATASETS}, found {dataset!r}")
-    if not dataset_dir.is_dir():
-        raise InputError(f"{dataset_dir}: expected the folder of the ground truth, found none")
-    tiffs = list_files(dataset_dir, GROUND_TRUTH_SUFFIXES)
-    if not tiffs:
-        endings = " ".join(GROUND_TRUTH_SUFFIXES)
-        raise InputError(f"{dataset_dir}: expected ground-truth files ({endings}), found none")
+    tiffs = ground_truth_files(dataset_dir)
     entry_of = _cityscapes_entry if dataset == "Cityscapes" else _pascal_entry
     names = [entry_of(tiff) for tiff in tiffs]
     sizes = options.map_images(read_size, tiffs, "reading sizes")
@@ -62,11 +55,11 @@ def prepare_data(
 
 
 def _cityscapes_entry(tiff: Path) -> dict[str, str]:
-    if not tiff.stem.endswith(_CITYSCAPES_ENDING):
-        raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}{tiff.suffix}")
-    image_id = tiff.stem.removesuffix(_CITYSCAPES_ENDING)
+    image_id = cityscapes_id(tiff)
+    # No photo is called so: it is the name that panoptic_parts writes, and looks for in PRED_DIR.
     return {"file_name": f"{image_id}_gtFine_leftImg8bit.png", "id": image_id}
 
 
 def _pascal_entry(tiff: Path) -> dict[str, str]:
-    return {"file_name": f"{tiff.stem}.png", "id": tiff.stem}
+    image_id = pascal_id(tiff)
+    return {"file_name": f"{image_id}.png", "id": image_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ class RunOptions:
     """Options that every job has.
 
     Attributes:
-        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:<index>``.
+        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:<index>``; one that
+            is named must be there.
         workers: threads that decode, compute and encode; default: one a core, at most eight.
         overwrite: replace output of an earlier run.
         quiet: no progress bar and no notes; results, warnings and errors are always shown.
@@ -44,6 +46,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise InputError(f"--workers: expected at least 1, found {self.workers}")
+        if self.device != "auto":
+            self.torch_device()
 
     def torch_device(self) -> torch.device:
         """The device; InputError where there is no such one.
@@ -61,6 +65,10 @@ class RunOptions:
         if device.type not in ("cpu", "cuda"):
             raise InputError(f"--device: expected auto, cpu or cuda, found {self.device!r}")
         count = torch.cuda.device_count() if device.type == "cuda" else 1
+        if not count:
+            raise InputError(
+                f"--device: expected a CUDA device for {device}, found none on this machine"
+            )
         if (device.index or 0) >= count:
             raise InputError(f"--device: expected one of {count} CUDA devices, found {device}")
         return self._own_cuda() if device == torch.device("cuda") else device
@@ -94,8 +102,8 @@ class RunOptions:
 
     def note(self, text: str) -> None:
         """Tells what was done."""
-        if not self.quiet and self.processes.is_first:
-            print(text)
+        if not self.quiet:
+            self.show(text)
 
     def warn(self, text: str) -> None:
         """Tells what looks wrong and is no error."""
@@ -105,7 +113,15 @@ class RunOptions:
     def show(self, result: str) -> None:
         """Prints what the job was run for."""
         if self.processes.is_first:
-            print(result)
+            tell(result)
+
+
+def tell(text: str) -> None:
+    """Where nobody reads it any more, as after ``| head``, the job goes on in silence."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def spec_file(eval_spec: Path | str) -> tuple[Path, ...]:

@@ -51,11 +51,11 @@ class UnknownIds:
         self._highest = 0
 
     @classmethod
-    def of_scene_classes(cls, what: str, spec: EvalSpec) -> UnknownIds:
+    def of_scene_classes(cls, what: str, spec: EvalSpec, outcome: str = "are void") -> UnknownIds:
         """Scene class ids that are neither evaluated nor one of the void labels."""
         known = {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID}
         is_cityscapes = "Cityscapes" in spec.dataset.name
-        return cls(what, known, "are void", spec.name, train_ids=is_cityscapes)
+        return cls(what, known, outcome, spec.name, train_ids=is_cityscapes)
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
         """Counts one map; called in the workers. The answer, ready for JSON, goes to ``add``."""

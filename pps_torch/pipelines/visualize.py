@@ -91,8 +91,7 @@ def visualize(
     unknown_ids = None
     if panoptic_json is None:
         spec = EvalSpec.load(eval_spec)
-        known = {*spec.eval_sids, spec.ignore_label}
-        unknown_ids = UnknownIds("the scene classes", known, "are drawn void", spec.name)
+        unknown_ids = UnknownIds.of_scene_classes("the scene classes", spec, "are drawn void")
         paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
         panoptic_file = PanopticFile.load(panoptic_json, folder)

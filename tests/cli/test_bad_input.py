@@ -180,6 +180,11 @@ SEGMENTS = [
     (PQ, segment(id=9), [FIRST, "not listed", "[1]"]),
     (PQ, segment(category_id=99), [FIRST, "found 99"]),
     (PQ, panoptic(lambda content: content.pop("categories")), ["categories", "found none"]),
+    (
+        PQ,
+        panoptic(lambda content: content.pop("annotations")),
+        ["key annotations (a COCO panoptic"],
+    ),
     (PQ, isthing(2), ["panoptic.json", "categories[0] (car): isthing", "found 2"]),
     (PQ, same_image_twice, [FIRST, "twice"]),
 ]
@@ -234,6 +239,30 @@ def test_bad_option_is_one_clear_error(dataset, capsys, arguments, fragments):
     message = capsys.readouterr().err
     assert all(fragment in message for fragment in ["error: ", *fragments])
     assert not dataset.output.exists()
+
+
+@pytest.mark.parametrize("words", [["prepare_data", "a", "b", "Pascal"], ["report", "a", "b"]])
+def test_a_wrong_device_is_told_where_none_is_needed(words, capsys):
+    assert main([*words, "--device", "gpu"]) == 2
+    assert "--device: expected auto, cpu, cuda or" in capsys.readouterr().err
+
+
+def test_cuda_on_a_machine_without(dataset, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert dataset.run(PARTPQ, "--device", "cuda") == 2
+    message = "error: --device: expected a CUDA device for cuda, found none on this machine\n"
+    assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize("tool", [MERGE, MERGE_TXT])
+def test_a_threshold_that_no_instance_reaches(dataset, capsys, tool):
+    """Scores may be any numbers, so it may too; also told when there is nothing to do."""
+    warning = "no instance has a score of at least 70 (--score_threshold); the highest is 0.9"
+    for _ in range(2):
+        assert dataset.run(tool, "--score_threshold", "70") == 0
+        assert capsys.readouterr().err == f"warning: {warning}\n"
+    assert dataset.run(tool, "--score_threshold", "0.9", "--overwrite") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_unknown_spec(dataset, capsys):

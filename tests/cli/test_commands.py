@@ -60,6 +60,33 @@ def test_wrong_arguments_end_with_code_2(words, capsys):
     assert "usage: pps-torch" in capsys.readouterr().err
 
 
+def test_an_unknown_option_shows_the_usage_of_its_command(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*SmallDataset(tmp_path).arguments("eval_partpq"), "--save-dir", "x"])
+    assert stop.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("usage: pps-torch eval_partpq") and "--save_dir DIR" in message
+    assert message.endswith("pps-torch eval_partpq: error: unrecognized arguments: --save-dir x\n")
+
+
+@pytest.mark.parametrize("command", ["eval_partpq", "merge_to_pps"])
+def test_nobody_reads_the_output(tmp_path, command):
+    """As after ``| head``: the job is done, and nothing is said about it."""
+    dataset = SmallDataset(tmp_path)
+    words = [w for w in dataset.arguments(command) if w != "--quiet"]
+    run = [sys.executable, "-m", "pps_torch.cli.main", *words]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        run, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    _, messages = process.communicate(timeout=60)
+    assert process.returncode == 0 and "Error" not in messages, messages
+    assert dataset.written()
+
+
 def test_each_command_has_a_script():
     scripts = {path.stem for path in (ROOT / "tools").glob("*.py")}
     assert set(COMMANDS) <= scripts

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import ImageList, normalise_id
+from pps_torch.io.image_list import ImageList, coco_id, normalise_id
 
 SIZE = {"height": 4, "width": 6}
 
@@ -36,6 +36,10 @@ def test_entries(tmp_path):
 )
 def test_normalise_id(value, text):
     assert normalise_id(value) == text
+
+
+def test_a_number_is_a_number_in_coco_files():
+    assert [coco_id(i) for i in ("139", "aachen_1", "٣")] == [139, "aachen_1", "٣"]
 
 
 @pytest.mark.parametrize("value", [None, 1.0, True, "", [1]])

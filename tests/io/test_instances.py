@@ -83,6 +83,10 @@ def test_instances_of_an_image(source):
     assert np.array_equal(masks, [mask_of(1, 2), mask_of(2)])
 
 
+def test_the_highest_score_is_that_of_all_instances(source):
+    assert [source.read(image).highest_score for image in IMAGES] == [0.9, 0.25]
+
+
 def test_files_that_an_image_depends_on(source):
     files = list(source.files(IMAGES.images[0]))
     assert all(path.is_file() for path in files)

@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.pairing import _named, find_files, find_photos, list_files
+from pps_torch.io.pairing import (
+    _named,
+    cityscapes_id,
+    find_files,
+    find_photos,
+    ground_truth_files,
+    list_files,
+    pascal_id,
+)
 
 
 def make(folder, *names):
@@ -164,3 +172,17 @@ def test_no_photo_of_another_image(tmp_path, photo):
     for name in ("aachen_000012_000019_pps.png", "street_a.png"):
         with pytest.raises(InputError, match=f"map {name}: no file"):
             find_photos(tmp_path, [tmp_path / name])
+
+
+def test_ground_truth(tmp_path):
+    with pytest.raises(InputError, match="gt: expected the folder of the ground truth, found none"):
+        ground_truth_files(tmp_path / "gt")
+    with pytest.raises(InputError, match="expected ground-truth files .*, found none"):
+        ground_truth_files(make(tmp_path, "a.png"))
+    make(tmp_path, "2008_000008.tiff", "ulm/ulm_1_gtFinePanopticParts.tif")
+    of_pascal, of_cityscapes = ground_truth_files(tmp_path)
+    assert (pascal_id(of_pascal), cityscapes_id(of_cityscapes)) == ("2008_000008", "ulm_1")
+    with pytest.raises(InputError, match="8.tiff: expected a name that ends in .*Parts.tiff"):
+        cityscapes_id(of_pascal)
+    with pytest.raises(InputError, match="ulm_1.*: expected a name of PASCAL"):
+        pascal_id(of_cityscapes)

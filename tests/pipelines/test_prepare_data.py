@@ -70,6 +70,11 @@ def test_again_and_with_other_images(tmp_path):
     [
         ([], "Pascal", "expected ground-truth files"),
         (["2008_000008.tif"], "Cityscapes", "expected a name that ends in _gtFine"),
+        (
+            ["a_1_gtFinePanopticParts.tif"],
+            "Pascal",
+            "a name of PASCAL.* found Cityscapes'",
+        ),
         (["a.tif"], "COCO", "expected one of .* found 'COCO'"),
     ],
 )

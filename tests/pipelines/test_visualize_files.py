@@ -123,6 +123,16 @@ def test_unknown_ids_are_void_and_counted(tmp_path, capsys):
     assert "99 (120 pixels)" in capsys.readouterr().err
 
 
+def test_void_ids_are_no_surprise(tmp_path, capsys):
+    """Scene 0 and 255 are void without a warning, as in an evaluation."""
+    for sid in (0, 255):
+        save(tmp_path / "maps" / f"{sid}.png", pps_map(sid))
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    for sid in (0, 255):
+        assert color_at(tmp_path / "out" / f"{sid}_colored.png", 7, 9) == (0, 0, 0)
+    assert capsys.readouterr().err == ""
+
+
 def test_ids_above_255_are_drawn_where_a_map_can_hold_them(tmp_path, capsys):
     """Not in a PPS PNG, whose 255 is then void or unknown, as it is not the label of void."""
     text = find_spec("cpp_default", "evalspec").read_text()

@@ -70,6 +70,15 @@ def check_num_labels(num_classes: int, spec: EvalSpec) -> None:
         )
 
 
+def check_ignore_value(ignore_value: int, spec: EvalSpec) -> None:
+    """Raises ValueError unless a semantic head ignores what the training targets have as void."""
+    if ignore_value != spec.ignore_label:
+        raise ValueError(
+            f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE: expected {spec.ignore_label}, the ignore_label of "
+            f"{spec.name}, got {ignore_value}"
+        )
+
+
 class ContiguousPPSMerger(nn.Module):
     """:func:`~pps_torch.merge_pps` for segments with Detectron2's contiguous category ids.
 

@@ -8,6 +8,8 @@ from detectron2.config import CfgNode
 def add_pps_config(cfg: CfgNode) -> None:
     """Adds ``MODEL.PPS`` and ``TEST.PPS`` to a Detectron2 configuration, in place.
 
+    A configuration that has them stays as it is, with the values that were set.
+
     Example:
         >>> from detectron2.config import get_cfg
         >>> cfg = get_cfg()
@@ -15,6 +17,8 @@ def add_pps_config(cfg: CfgNode) -> None:
         >>> cfg.MODEL.PPS.EVAL_SPEC
         'cpp_default'
     """
+    if "PPS" in cfg.MODEL:
+        return
     cfg.MODEL.PPS = CfgNode()
     # What the ids mean: a bundled name (cpp_default, cpp_grouped, ppp_default, ppp_107) or the
     # path of an evalspec file.
@@ -35,8 +39,6 @@ def add_pps_config(cfg: CfgNode) -> None:
     cfg.MODEL.PPS.PART_HEAD.NAME = "PartSegFPNHead"
     # Feature maps of the backbone that the head reads.
     cfg.MODEL.PPS.PART_HEAD.IN_FEATURES = ["p2", "p3", "p4", "p5"]
-    # Label in part_seg of pixels without a loss.
-    cfg.MODEL.PPS.PART_HEAD.IGNORE_VALUE = 255
     # Channels of the convolutions.
     cfg.MODEL.PPS.PART_HEAD.CONVS_DIM = 128
     # Stride at which all feature maps are added.
@@ -79,3 +81,12 @@ def add_pps_config(cfg: CfgNode) -> None:
     cfg.TEST.PPS.SUBSET = 0
     # Whether training goes on when an evaluation raises an exception, which is then logged.
     cfg.TEST.PPS.CONTINUE_ON_ERROR = False
+
+
+def check_has_pps_config(cfg: CfgNode) -> None:
+    """Raises ValueError for a configuration without the keys of :func:`add_pps_config`."""
+    for section in ("MODEL", "TEST"):
+        if "PPS" not in cfg[section]:
+            raise ValueError(
+                f"cfg: expected {section}.PPS; call add_pps_config(cfg) before the file is read"
+            )

@@ -7,9 +7,8 @@ from typing import Any
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
-from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, list_files
+from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
 
-_CITYSCAPES_ENDING = "_gtFinePanopticParts"
 _PASCAL_FOLDERS = {"train": "training", "val": "validation"}
 _MOST_LISTED = 5
 
@@ -34,10 +33,8 @@ def cityscapes_images(root: Path | str, split: str) -> list[dict[str, Any]]:
     """
     root = Path(root)
     images = []
-    for tiff in _tiffs(root / "gtFinePanopticParts" / split):
-        if not tiff.stem.endswith(_CITYSCAPES_ENDING):
-            raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}.tif")
-        image_id = tiff.stem.removesuffix(_CITYSCAPES_ENDING)
+    for tiff in ground_truth_files(root / "gtFinePanopticParts" / split):
+        image_id = cityscapes_id(tiff)
         photo = root / "leftImg8bit" / split / tiff.parent.name / f"{image_id}_leftImg8bit.png"
         images.append((image_id, photo, tiff))
     return _dataset_dicts(images)
@@ -55,8 +52,11 @@ def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
         As :func:`cityscapes_images`; errors likewise.
     """
     root = Path(root)
-    tiffs = _tiffs(root / "labels" / _PASCAL_FOLDERS[split])
-    return _dataset_dicts([(t.stem, root / "JPEGImages" / f"{t.stem}.jpg", t) for t in tiffs])
+    images = []
+    for tiff in ground_truth_files(root / "labels" / _PASCAL_FOLDERS[split]):
+        image_id = pascal_id(tiff)
+        images.append((image_id, root / "JPEGImages" / f"{image_id}.jpg", tiff))
+    return _dataset_dicts(images)
 
 
 def street_images(split: str) -> list[dict[str, Any]]:
@@ -81,16 +81,6 @@ def street_images(split: str) -> list[dict[str, Any]]:
         }
         for seed in range(first, first + count)
     ]
-
-
-def _tiffs(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected the folder of the ground truth, found none")
-    tiffs = list_files(folder, GROUND_TRUTH_SUFFIXES)
-    if not tiffs:
-        endings = " ".join(GROUND_TRUTH_SUFFIXES)
-        raise InputError(f"{folder}: expected ground-truth files ({endings}), found none")
-    return tiffs
 
 
 def _dataset_dicts(images: list[tuple[str, Path, Path]]) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Subset
 
+from pps_torch.integrations.detectron2.config import check_has_pps_config
 from pps_torch.integrations.detectron2.evaluation_subset import fixed_subset, modes_kept
 
 logger = logging.getLogger(__name__)
@@ -64,9 +65,7 @@ class PPSEvalHook(HookBase):
         subset: int = 0,
         continue_on_error: bool = False,
     ) -> None:
-        for name, value in (("period", period), ("subset", subset)):
-            if value < 0:
-                raise ValueError(f"{name}: expected 0 or more, got {value}")
+        _check_not_negative(period=period, subset=subset)
         self._period = period
         self._model = model.module if isinstance(model, DistributedDataParallel) else model
         self._dataset_names = tuple(dataset_names)
@@ -83,15 +82,21 @@ class PPSEvalHook(HookBase):
             cfg: a configuration with the keys of :func:`add_pps_config`.
             trainer: has ``model``, ``build_test_loader(cfg, name)`` and
                 ``build_evaluator(cfg, name)``, as Detectron2's ``DefaultTrainer``.
+
+        Raises:
+            ValueError: names the key that is missing or negative.
         """
+        check_has_pps_config(cfg)
+        options = cfg.TEST.PPS
+        _check_not_negative(**{f"TEST.PPS.{key}": options[key] for key in ("PERIOD", "SUBSET")})
         return cls(
-            cfg.TEST.PPS.PERIOD,
+            options.PERIOD,
             trainer.model,
             cfg.DATASETS.TEST,
             partial(trainer.build_test_loader, cfg),
             partial(trainer.build_evaluator, cfg),
-            subset=cfg.TEST.PPS.SUBSET,
-            continue_on_error=cfg.TEST.PPS.CONTINUE_ON_ERROR,
+            subset=options.SUBSET,
+            continue_on_error=options.CONTINUE_ON_ERROR,
         )
 
     def after_step(self) -> None:
@@ -178,3 +183,9 @@ def subset_loader(loader: DataLoader, count: int) -> DataLoader:
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
+
+
+def _check_not_negative(**values: int) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name}: expected 0 or more, got {value}")

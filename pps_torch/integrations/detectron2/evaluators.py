@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.data import DatasetCatalog, Metadata, MetadataCatalog
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 from detectron2.utils.file_io import PathManager
@@ -27,14 +27,13 @@ from pps_torch.integrations.detectron2.recorded_images import (
     RecordedImage,
     RecordedShare,
     check_fits_png,
-    coco_id,
     without_empty_segments,
 )
 from pps_torch.integrations.detectron2.scores import panoptic_scores, part_scores
 from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError
-from pps_torch.io.image_list import normalise_id
+from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality, record_segments
@@ -188,7 +187,8 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
             images until then, and each image waits for the device.
 
     Raises:
-        InputError: the ground truth's JSON is not as expected; tables have no ``output_dir``.
+        InputError: the data set has no ``panoptic_json``, or one that is not as expected; tables
+            have no ``output_dir``.
 
     Example:
         .. code-block:: python
@@ -204,6 +204,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
         self, dataset_name: str, output_dir: str | None = None, *, tables: bool = False
     ) -> None:
         metadata = MetadataCatalog.get(dataset_name)
+        _check_has_panoptic_files(dataset_name, metadata)
         self._gt_json = Path(PathManager.get_local_path(metadata.panoptic_json))
         self._gt_folder = Path(PathManager.get_local_path(metadata.panoptic_root))
         panoptic = PanopticFile.load(self._gt_json, self._gt_folder)
@@ -268,7 +269,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
         result_file = ResultFile.in_folder(folder, "pq_results.json", _OPTIONS)
         result_file.save(eval_pq.as_reference(result))
         files = TableFiles.in_folder(folder, "pq", _OPTIONS)
-        files.save("PQ", inputs, classes, result, self._ids(share), share.recorded())
+        files.save("PQ", inputs, classes, result, self._ids(share), share.table_records())
 
 
 class PartPanopticEvaluator(_ImageByImageEvaluator):
@@ -370,7 +371,20 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", _OPTIONS)
         result_file.save(eval_partpq.as_reference(result))
         files = TableFiles.in_folder(folder, spec.name, _OPTIONS)
-        files.save("PartPQ", inputs, classes, result, self._ids(share), share.recorded(), whole)
+        files.save(
+            "PartPQ", inputs, classes, result, self._ids(share), share.table_records(), whole
+        )
+
+
+def _check_has_panoptic_files(dataset_name: str, metadata: Metadata) -> None:
+    missing = [key for key in ("panoptic_json", "panoptic_root") if metadata.get(key) is None]
+    if missing:
+        is_known = dataset_name in DatasetCatalog.list()
+        found = f"without {' and '.join(missing)}" if is_known else "which is not registered"
+        raise InputError(
+            "dataset_name: expected one registered with panoptic_json and panoptic_root, found "
+            f"{dataset_name!r}, {found}; data sets with parts: PartPanopticEvaluator"
+        )
 
 
 def _check_can_name_files(dataset_name: str, image_ids: Sequence[Any]) -> None:

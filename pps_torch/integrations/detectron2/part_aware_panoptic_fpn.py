@@ -9,7 +9,11 @@ from detectron2.modeling import META_ARCH_REGISTRY, PanopticFPN
 from detectron2.structures import ImageList
 from torch import Tensor, nn
 
-from pps_torch.integrations.detectron2.class_ids import check_num_labels, check_num_things
+from pps_torch.integrations.detectron2.class_ids import (
+    check_ignore_value,
+    check_num_labels,
+    check_num_things,
+)
 from pps_torch.integrations.detectron2.fused_merge import FusedMerge, output_size, resize_logits
 from pps_torch.integrations.detectron2.part_head import build_part_head
 from pps_torch.ops.upsampled_argmax import upsampled_argmax
@@ -73,8 +77,9 @@ class PartAwarePanopticFPN(PanopticFPN):
         """The arguments of the constructor, from a configuration."""
         options = super().from_config(cfg)
         options["part_head"] = build_part_head(cfg, options["backbone"].output_shape())
-        options["eval_spec"] = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
-        check_num_labels(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, options["eval_spec"])
+        options["eval_spec"] = spec = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
+        check_num_labels(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, spec)
+        check_ignore_value(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE, spec)
         options["paste_masks"] = cfg.MODEL.PPS.PASTE_MASKS
         return options
 

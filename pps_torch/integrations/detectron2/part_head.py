@@ -50,17 +50,17 @@ class PartSegFPNHead(SemSegFPNHead):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
-        """The arguments of the constructor, from ``MODEL.PPS.PART_HEAD``."""
-        options = cfg.MODEL.PPS.PART_HEAD
+        """The arguments of the constructor, from ``MODEL.PPS.PART_HEAD`` and the spec."""
+        options, spec = cfg.MODEL.PPS.PART_HEAD, EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
         return {
             "input_shape": {name: input_shape[name] for name in options.IN_FEATURES},
-            "num_classes": num_part_classes(EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)),
+            "num_classes": num_part_classes(spec),
             "conv_dims": options.CONVS_DIM,
             "common_stride": options.COMMON_STRIDE,
             "norm": options.NORM,
             "loss_weight": options.LOSS_WEIGHT,
             "background_weight": options.BACKGROUND_WEIGHT,
-            "ignore_value": options.IGNORE_VALUE,
+            "ignore_value": spec.ignore_label,
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:

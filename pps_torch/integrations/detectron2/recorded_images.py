@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, ids_to_rgb
 from pps_torch.metrics import ImageRecord, SegmentRecord
-from pps_torch.pipelines.report.tables import RecordedImages
+from pps_torch.pipelines.report.tables import TableRecords
 
 _LARGEST_BYTE = 255
 
@@ -80,12 +80,12 @@ class RecordedShare(NamedTuple):
         segments, segments_info, confused_pixels = zip(*shares)
         return cls(_joined(segments), _joined(segments_info), np.sum(confused_pixels, 0))
 
-    def recorded(self) -> RecordedImages:
+    def table_records(self) -> TableRecords:
         """As the tables take them."""
-        recorded = RecordedImages(len(self.confused_pixels))
-        recorded.segments = list(self.segments.values())
-        recorded.confused_pixels = self.confused_pixels
-        return recorded
+        records = TableRecords(len(self.confused_pixels))
+        records.segments = list(self.segments.values())
+        records.confused_pixels = self.confused_pixels
+        return records
 
 
 def check_fits_png(pps: Tensor) -> None:
@@ -130,11 +130,6 @@ def without_empty_segments(panoptic: PanopticSegmentation) -> PanopticSegmentati
         source=panoptic.source[kept],
         num_segments=num_kept,
     )
-
-
-def coco_id(image_id: str) -> int | str:
-    """A normalised image id as COCO's files have it, where a number is a number."""
-    return int(image_id) if image_id.isascii() and image_id.isdecimal() else image_id
 
 
 def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:

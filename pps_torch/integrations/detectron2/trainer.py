@@ -19,6 +19,7 @@ from detectron2.utils import comm
 from torch import nn
 from torch.utils.data import DataLoader
 
+from pps_torch.integrations.detectron2.config import check_has_pps_config
 from pps_torch.integrations.detectron2.dataset_mapper import PPSDatasetMapper
 from pps_torch.integrations.detectron2.eval_hook import PPSEvalHook
 from pps_torch.integrations.detectron2.evaluators import (
@@ -48,6 +49,7 @@ class PPSTrainer(DefaultTrainer):
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
         """The model of the configuration; a PanopticFPN merges as MODEL.PPS.FUSED_MERGE says."""
+        check_has_pps_config(cfg)
         model = super().build_model(cfg)
         if cfg.MODEL.PPS.FUSED_MERGE and type(model) is PanopticFPN:
             names = (*cfg.DATASETS.TRAIN, *cfg.DATASETS.TEST)

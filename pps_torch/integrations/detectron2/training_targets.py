@@ -120,4 +120,3 @@ def transform_uids(
     channels = np.ascontiguousarray(uids, np.int32).view(np.uint8).reshape(height, width, 4)
     channels = np.ascontiguousarray(apply_segmentation(channels), np.uint8)
     return np.maximum(channels.view(np.int32)[:, :, 0], 0)
-

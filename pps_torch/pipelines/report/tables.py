@@ -210,8 +210,8 @@ class Tables:
         return _csv(_IMAGE_COLUMNS, rows)
 
 
-class RecordedImages:
-    """Records image by image, in order; the confused pixels are only kept as their sum."""
+class TableRecords:
+    """What goes into the tables, image by image; of the confused pixels only the sum is kept."""
 
     def __init__(self, num_classes: int) -> None:
         self.segments: list[list[SegmentRecord]] = []
@@ -256,7 +256,7 @@ class TableFiles:
         classes: list[ClassInfo],
         result: PanopticQualityResult | PartPanopticQualityResult,
         image_ids: Sequence[str],
-        recorded: RecordedImages,
+        records: TableRecords,
         whole: PartPanopticQualityResult | None = None,
     ) -> None:
         """Writes the tables; every process has to call it.
@@ -267,11 +267,11 @@ class TableFiles:
             classes: in class order.
             result: of all processes.
             image_ids: all images, in order.
-            recorded: this process's images, in their order.
+            records: this process's images, in their order.
             whole: for PartPQ, the result by ``EvalSpec.without_parts``, of all processes.
         """
-        segments = self.options.processes.collect(recorded.segments)
-        confused_pixels = self.options.processes.gather(recorded.confused_pixels)
+        segments = self.options.processes.collect(records.segments)
+        confused_pixels = self.options.processes.gather(records.confused_pixels)
         if not (self.segments.path and self.images.path and self.json.path):
             return
         tables = Tables(

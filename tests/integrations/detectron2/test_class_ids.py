@@ -8,6 +8,7 @@ import torch
 from pps_torch import EvalSpec, PanopticSegmentation, merge_panoptic, merge_pps
 from pps_torch.integrations.detectron2.class_ids import (
     ContiguousPPSMerger,
+    check_ignore_value,
     check_num_labels,
     check_num_things,
     semantic_labels,
@@ -30,14 +31,17 @@ def test_every_class_has_one_number(name):
     assert labels == {**dict.fromkeys(things, 0), **stuff}
     check_num_things(len(things), spec)
     check_num_labels(len(stuff) + 1, spec)
+    check_ignore_value(255, spec)
 
 
-def test_wrong_class_counts_are_refused():
+def test_wrong_numbers_are_refused():
     spec = EvalSpec.load("cpp_default")
     with pytest.raises(ValueError, match="ROI_HEADS.NUM_CLASSES: expected the 8 things .*got 80"):
         check_num_things(80, spec)
     with pytest.raises(ValueError, match="SEM_SEG_HEAD.NUM_CLASSES: expected 12 .*got 19"):
         check_num_labels(19, spec)
+    with pytest.raises(ValueError, match="HEAD.IGNORE_VALUE: expected 255, the .* got 254"):
+        check_ignore_value(254, spec)
 
 
 @pytest.mark.parametrize("name", SPECS)

@@ -28,6 +28,19 @@ def test_defaults(cfg):
     assert cfg.TEST.PPS == expected
 
 
+def test_a_second_call_keeps_what_was_set(cfg):
+    cfg.MODEL.PPS.EVAL_SPEC, cfg.TEST.PPS.PERIOD = "ppp_default", 500
+    expected = cfg.clone()
+    config.add_pps_config(cfg)
+    assert cfg == expected
+
+
+def test_a_configuration_without_the_keys_is_refused(cfg):
+    config.check_has_pps_config(cfg)
+    with pytest.raises(ValueError, match=r"cfg: expected MODEL.PPS; call add_pps_config\(cfg\)"):
+        config.check_has_pps_config(get_cfg())
+
+
 def test_nothing_of_detectron2_is_changed(cfg):
     del cfg.MODEL["PPS"], cfg.TEST["PPS"]
     assert cfg == get_cfg()

@@ -179,6 +179,20 @@ def test_negative_numbers_are_refused(option):
         Trainer([], **{option: -1})
 
 
+@pytest.mark.parametrize("key", ["PERIOD", "SUBSET"])
+def test_a_negative_key_is_named(key):
+    cfg = get_cfg()
+    add_pps_config(cfg)
+    cfg.TEST.PPS[key] = -5
+    with pytest.raises(ValueError, match=f"TEST.PPS.{key}: expected 0 or more, got -5"):
+        PPSEvalHook.from_config(cfg, SimpleNamespace())
+
+
+def test_a_configuration_without_the_keys_is_refused():
+    with pytest.raises(ValueError, match="PPS; call add_pps_config.cfg. before the file is read"):
+        PPSEvalHook.from_config(get_cfg(), SimpleNamespace())
+
+
 def run_two(rank: int) -> dict:
     """An evaluation, one on fewer images than processes, and one that fails in rank 1."""
     found = {}

@@ -206,6 +206,20 @@ def test_wrong_input_is_refused_with_the_image(coco_set):
         evaluator.evaluate()
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("pps_synthetic_val", "without panoptic_json and panoptic_root"),
+        ("pps_synthetic_vall", "which is not registered"),
+    ],
+)
+def test_a_data_set_without_panoptic_files_is_refused(name, found):
+    register_all()
+    message = f"dataset_name: expected .*, found '{name}', {found}; .*: PartPanopticEvaluator"
+    with pytest.raises(InputError, match=message):
+        PanopticQualityEvaluator(name)
+
+
 def test_wrong_part_input_is_refused_with_the_image():
     register_all()
     evaluator = PartPanopticEvaluator("pps_synthetic_val")

@@ -15,6 +15,7 @@ from pps_torch import EvalSpec, PanopticSegmentation, merge_pps
 from pps_torch.integrations.detectron2.class_ids import ContiguousPPSMerger
 from pps_torch.integrations.detectron2.fused_merge import resize_logits
 from pps_torch.integrations.detectron2.part_head import num_part_classes, part_seg_loss
+from pps_torch.specs.bundled import find_spec
 
 SPEC = EvalSpec.load("cpp_default")
 
@@ -109,6 +110,18 @@ def test_class_counts_must_be_those_of_the_spec():
         build_model(cfg)
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 20
     assert build_model(cfg).part_head.predictor.out_channels == 58
+
+
+def test_the_heads_ignore_what_the_spec_ignores(tmp_path):
+    text = find_spec("cpp_default", "evalspec").read_text()
+    spec_file = tmp_path / "void_254.yaml"
+    spec_file.write_text(text.replace("ignore_label: 255", "ignore_label: 254"))
+    cfg = small_config("PartAwarePanopticFPN")
+    cfg.MODEL.PPS.EVAL_SPEC = str(spec_file)
+    with pytest.raises(ValueError, match="SEM_SEG_HEAD.IGNORE_VALUE: expected 254, .* got 255"):
+        build_model(cfg)
+    cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
+    assert build_model(cfg).part_head.ignore_value == 254
 
 
 def test_background_weight_below_zero_is_refused():

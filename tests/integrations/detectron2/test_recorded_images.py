@@ -12,12 +12,11 @@ from pps_torch.integrations.detectron2.recorded_images import (
     RecordedImage,
     RecordedShare,
     check_fits_png,
-    coco_id,
     without_empty_segments,
 )
 from pps_torch.io.images import read_pps, read_rgb_ids
 from pps_torch.metrics import ImageRecord, counts_by_class, record_segments
-from pps_torch.pipelines.report.tables import RecordedImages
+from pps_torch.pipelines.report.tables import TableRecords
 
 SPEC = EvalSpec.load("cpp_default")
 NUM_CLASSES = len(SPEC.eval_sids)
@@ -38,11 +37,11 @@ def evaluated(num_images: int):
 def test_shares_add_up_to_the_images_in_order(shares):
     metric, records, images = evaluated(4)
     parts = [RecordedShare.of_images({i: images[i] for i in s}, NUM_CLASSES) for s in shares]
-    found, expected = RecordedShare.added_up(parts), RecordedImages(NUM_CLASSES)
+    found, expected = RecordedShare.added_up(parts), TableRecords(NUM_CLASSES)
     expected.add(records)
     assert list(found.segments) == list(found.segments_info) == [0, 1, 2, 3]
-    assert found.recorded().segments == expected.segments
-    assert np.array_equal(found.recorded().confused_pixels, expected.confused_pixels)
+    assert found.table_records().segments == expected.segments
+    assert np.array_equal(found.table_records().confused_pixels, expected.confused_pixels)
     counts = counts_by_class([s for of in found.segments.values() for s in of], part_aware=True)
     for sid, row in metric.compute().per_class.items():
         if sid in counts:
@@ -89,7 +88,3 @@ def test_ids_without_row_stay_so():
     assert kept.panoptic_seg.tolist() == [[1, 2, 2, 0]] and kept.category_ids.tolist() == [7]
     none = without_empty_segments(panoptic([0, 4], []))
     assert none.panoptic_seg.tolist() == [[0, 1]] and int(none.num_segments) == 0
-
-
-def test_a_number_is_a_number_in_coco_files():
-    assert [coco_id(i) for i in ("139", "aachen_1", "٣")] == [139, "aachen_1", "٣"]

@@ -60,3 +60,13 @@ def test_train_then_evaluate_then_draw(tmp_path, monkeypatch, capsys):
     assert height >= 96 and width > 160  # the legend is beside it
     drawn = read_photo(picture, (height, width))[:, :96, :160]
     assert (drawn != read_photo(photo, (96, 160))).any()
+
+
+def test_a_photo_that_is_not_there_is_one_clear_error(tmp_path, monkeypatch, capsys):
+    """Before anything is built, or even the configuration read."""
+    arguments = ["--config-file", "x.yaml", "--input", "photo.png", "--output", tmp_path / "out"]
+    with pytest.raises(SystemExit) as stop:
+        run(monkeypatch, "demo_detectron2", *arguments)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == ("error: photo.png: expected an image, found no such file\n")
+    assert not (tmp_path / "out").exists()

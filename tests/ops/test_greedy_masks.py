@@ -93,7 +93,7 @@ def entangled(rng: np.random.Generator, num_masks: int) -> torch.Tensor:
     return masks
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.3, 1.0])
+@pytest.mark.parametrize("threshold", [0.2, 0.3])
 def test_late_masks_depend_on_early_ones(threshold, device):
     rng = np.random.default_rng(2)
     ranks = torch.arange(70)
@@ -108,7 +108,7 @@ def test_what_few_rounds_leave_is_decided_word_by_word(rounds, monkeypatch, devi
     monkeypatch.setattr(greedy_masks_triton, "ROUNDS", rounds)
     rng = np.random.default_rng(rounds)
     for threshold in (0.1, 0.5):
-        expect_twins(*scene(rng, 2, 40, 5003), threshold, device)
+        expect_twins(*scene(rng, 2, 33, 2503), threshold, device)
 
 
 def test_fractions_are_those_of_float64(device):

@@ -118,6 +118,9 @@ class PPSPostProcessor(nn.Module):
 
         Returns:
             the :class:`PanopticSegmentation` and the PPS map ``(*B, 3, H, W)`` int32.
+
+        Raises:
+            TypeError, ValueError: for a wrong dtype, shape, device or size, and see ``validate``.
         """
         check_size("image_size", image_size)
         batch = sem_seg_logits.shape[:-3]

@@ -108,7 +108,7 @@ def test_what_few_rounds_leave_is_decided_word_by_word(rounds, monkeypatch, devi
     monkeypatch.setattr(greedy_masks_triton, "ROUNDS", rounds)
     rng = np.random.default_rng(rounds)
     for threshold in (0.1, 0.5):
-        expect_twins(*scene(rng, 2, 33, 2503), threshold, device)
+        expect_twins(*scene(rng, 1, 33, 4203), threshold, device)
 
 
 def test_fractions_are_those_of_float64(device):

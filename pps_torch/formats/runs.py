@@ -25,8 +25,9 @@ def run_starts(flat_maps: Sequence[Tensor], num_pixels: int) -> Tensor:
     size = flat_maps[0].numel()
     words = np.zeros(-(-size // 8), np.uint64)
     begins = words.view(bool)[:size]  # a byte a pixel
-    for values in flat_maps:
-        array = values.numpy()
+    first, *others = (values.numpy() for values in flat_maps)
+    np.not_equal(first[1:], first[:-1], out=begins[1:])
+    for array in others:
         begins[1:] |= array[1:] != array[:-1]
     begins[:: max(num_pixels, 1)] = True
     # Most words begin no run: looking through words first takes less time than through bytes.

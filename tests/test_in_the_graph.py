@@ -17,8 +17,6 @@ from pps_torch import EvalSpec, PanopticTarget
 
 SPEC = EvalSpec.load("cpp_default")
 SIZE = (32, 48)
-# A spec keeps its tables per device; made here, they are real tensors and not fake ones.
-pps_torch.PPSMerger(SPEC), pps_torch.PartPanopticQuality(SPEC)
 
 
 class CountParts(torch.nn.Module):

@@ -61,7 +61,7 @@ def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
 def check_size(name: str, size: Sequence[int]) -> None:
     """Raises TypeError unless ``size`` is (H, W) in ints, ValueError unless both are 1 or more."""
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
-    if not is_pair or not all(isinstance(n, (int, torch.SymInt)) and n is not True for n in size):
+    if not is_pair or not all(isinstance(n, _INTS) and n is not True for n in size):
         raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
     if size[0] < 1 or size[1] < 1:
         raise ValueError(f"{name}: expected (H, W), two ints of 1 or more, got {tuple(size)}")
@@ -94,6 +94,9 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
     """Whether a function looks at values, which on CUDA would wait for the device.
 
     ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
+
+    Raises:
+        ValueError: for True where a graph is captured, which no value can steer.
     """
     if validate and torch.compiler.is_compiling():
         raise ValueError("validate: expected None or False where a graph is captured, got True")

@@ -96,15 +96,17 @@ def _refuse_others(
     categories: Tensor, instances: Tensor, labels: Tensor, divisor: int, order: str
 ) -> None:
     """Raises ValueError for ids that their labels do not mean; those of void may be any."""
-    meant = decode_labels(labels, divisor, order)
-    wrong = (meant[0] != categories) | (meant[1] != instances.clamp(min=ABSENT))
-    wrong &= categories >= 0
+    upper, lower = (instances, categories) if order == "instance_major" else (categories, instances)
+    highest = torch.iinfo(torch.int64).max // divisor - 1
+    fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest)
+    if order == "cityscapes":
+        fits = torch.where(instances < 0, categories < divisor, fits & (categories > 0))
+    wrong = ~fits & (categories >= 0)
     if wrong.any():
-        category, instance, label, *others = (
-            int(ids[wrong][0]) for ids in (categories, instances, labels, *meant)
-        )
+        category, instance, label = (ids[wrong][0] for ids in (categories, instances, labels))
+        meant = decode_labels(label, divisor, order)
         raise ValueError(
             f"categories, instances: expected ids that a label holds (order {order!r}, divisor "
             f"{divisor}), found category {category}, instance {instance}: {label} would mean "
-            f"category {others[0]}, instance {others[1]}"
+            f"category {meant[0]}, instance {meant[1]}"
         )

@@ -40,7 +40,7 @@ _PHOTO_FORMATS = (*_ID_FORMATS, "JPEG", "WEBP")
 _LOSSLESS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
 
 # Pillow's names of stored pixels whose values it would scale, invert or leave out.
-_ALTERED = re.compile(r"L;[24].*|1;IR?|L;IR?|[LP]X+|RGBX+")
+_ALTERED = re.compile(r"L;[24].*|1;IR?|L;IR?|[LP]X+|(RGB|BGR)X+")
 
 _MODE_NAMES = {
     "1": "one channel of 1 bit",

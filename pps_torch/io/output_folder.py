@@ -17,6 +17,9 @@ from pps_torch.version import __version__
 #: (modification time in ns, bytes) of each output file of an image: the file that was noted.
 _Stamps = tuple[tuple[int, int], ...]
 
+#: Grows when what the jobs note of an image changes: other records are not resumed from.
+RECORDS = 2
+
 
 class OutputFolder:
     """A folder that knows which command writes it, with which arguments, and how far it came.
@@ -43,7 +46,7 @@ class OutputFolder:
         self.path = Path(path)
         self._command = command
         self._journal = self._journal_of(0)
-        arguments = {"version": __version__, **_as_json(arguments)}
+        arguments = {"version": __version__, "records": RECORDS, **_as_json(arguments)}
         self._header: dict[str, Any] = {"command": command, "arguments": arguments}
         self._records: dict[tuple[str, _Stamps], dict[str, Any]] = {}
         self._outputs: dict[str, Collection[Path]] = {}

@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_device, check_floating, check_shape, checks_values
+from pps_torch.formats.checks import (
+    check_device,
+    check_floating,
+    check_number,
+    check_shape,
+    checks_values,
+)
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
@@ -165,5 +171,6 @@ class BoxPanopticMerger(nn.Module):
 
 
 def _check_mask_threshold(mask_threshold: float) -> None:
+    check_number("mask_threshold", mask_threshold)
     if not 0 < mask_threshold <= 1:
         raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")

@@ -15,7 +15,7 @@ from pps_torch.formats.checks import (
 )
 from pps_torch.ops.dispatch import check_backend
 from pps_torch.ops.pps_channels import pps_channels
-from pps_torch.specs import EvalSpec, check_eval_spec
+from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import PartLookups, part_lookups
 
 _MAX_INT32 = torch.iinfo(torch.int32).max
@@ -62,7 +62,6 @@ def merge_pps(
         >>> merge_pps(panoptic, torch.tensor([[10, 0, 0]]), spec).tolist()   # 10 is car-wheel
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """
-    check_eval_spec("spec", spec)
     lookups = part_lookups(spec, part_seg.device)
     table = lookups.pid_of_sid_flat
     return _merge(panoptic, part_seg, table, spec.ignore_label, validate, backend)
@@ -77,7 +76,6 @@ class PPSMerger(nn.Module):
         self, spec: EvalSpec, *, validate: bool | None = None, backend: str = "auto"
     ) -> None:
         super().__init__()
-        check_eval_spec("spec", spec)
         check_backend(backend)
         self.validate = validate
         self.backend = backend

@@ -13,6 +13,7 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.checks import check_integer, checks_values
 from pps_torch.formats.reserved import ABSENT
 from pps_torch.ops.fill_stuff import fill_stuff
+from pps_torch.specs.lookups import tensors_are_real
 
 
 def add_stuff(
@@ -101,7 +102,7 @@ def as_id_tensor(
     except TypeError:
         raise TypeError(f"{name}: expected ints, got {ids}") from None
     _check_ids(name, ids, num_classes)
-    if device.type == "cpu" or torch.compiler.is_compiling():
+    if device.type == "cpu" or torch.compiler.is_compiling() or not tensors_are_real():
         return torch.tensor(ids, dtype=torch.int64, device=device)
     return _copied_ids(tuple(ids), device)
 

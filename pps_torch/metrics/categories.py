@@ -22,10 +22,15 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
     """
     if isinstance(categories, EvalSpec):
         categories = categories.categories
-    if not isinstance(categories, Sequence) or not all(isinstance(c, Mapping) for c in categories):
+    others = [
+        value
+        for value in ([categories] if isinstance(categories, (str, Mapping)) else categories)
+        if not isinstance(value, Mapping) or value is categories
+    ]
+    if others:
         raise TypeError(
             "categories: expected an EvalSpec or a list of dicts with id, name and isthing, "
-            f"got {categories!r}"
+            f"got {others[0]!r}"
         )
     checked = []
     for category in categories:

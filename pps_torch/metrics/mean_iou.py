@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,8 +22,8 @@ from pps_torch.ops.label_pairs import LabelPairs
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (
-    "ground-truth pixels with an unknown category",
-    "predicted pixels with an unknown category",
+    "pixels of target with an unknown category",
+    "pixels of pred with an unknown category",
     "faults in the segments of a comparison",
 )
 
@@ -103,8 +104,10 @@ class MeanIoU(SumMetric):
         ids = [category["id"] for category in checked]
         if max(ids, default=0) >= MAX_CATEGORY_ID:
             raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, got {max(ids)}")
-        if isinstance(ignore_label, bool) or not isinstance(ignore_label, int):
-            raise TypeError(f"ignore_label: expected an int, got {ignore_label!r}")
+        try:
+            ignore_label = operator.index(ignore_label)
+        except TypeError:
+            raise TypeError(f"ignore_label: expected an int, got {ignore_label!r}") from None
         if ignore_label in ids:
             raise ValueError(f"ignore_label: expected an id of no category, got {ignore_label}")
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)

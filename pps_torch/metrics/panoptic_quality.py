@@ -47,10 +47,10 @@ from pps_torch.ops.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (
-    "pixels with a predicted segment id that has no row in the table",
-    "pixels with a ground-truth segment id that has no row in the table",
-    "predicted segments of an unknown category",
-    "ground-truth segments of an unknown category",
+    "pixels of pred with a segment id that has no row in its table",
+    "pixels of target with a segment id that has no row in its table",
+    "segments of pred of an unknown category",
+    "segments of target of an unknown category",
 )
 
 

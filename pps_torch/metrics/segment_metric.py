@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor
 
@@ -116,6 +116,9 @@ class SegmentComparison(NamedTuple):
     boundaries: BoundaryComparison | None = None
 
 
+SelfSegmentMetric = TypeVar("SelfSegmentMetric", bound="SegmentMetric")
+
+
 class SegmentMetric(SumMetric):
     """Base of the metrics that count segments by class.
 
@@ -140,7 +143,7 @@ class SegmentMetric(SumMetric):
         super().__init__(class_ids, rules, fault_names, validate, backend)
         self._add_state("class_sums", len(self.class_ids), 5)
 
-    def add(self, comparison: SegmentComparison) -> SegmentMetric:
+    def add(self: SelfSegmentMetric, comparison: SegmentComparison) -> SelfSegmentMetric:
         """Counts a batch that the metric's own ``compare`` has compared.
 
         Returns:

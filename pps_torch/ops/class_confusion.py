@@ -21,8 +21,8 @@ def class_confusion(
     """
     row = torch.where(gt_class >= 0, gt_class, num_classes)
     column = torch.where(pred_class >= 0, pred_class, num_classes)
-    # First along the rows of each image: most cells are empty, and on CUDA would all wait to be
-    # added to one number.
+    # First along the rows of each image: in a table with room for many segments most cells are
+    # empty, and would all wait to be added to one number.
     of_segments = joint.new_zeros(*gt_class.shape, num_classes + 1)
     of_segments.scatter_add_(2, column[:, None].expand(joint.shape), joint)
     of_classes = row.new_zeros(num_classes + 1, num_classes + 1)

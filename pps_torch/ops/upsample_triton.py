@@ -12,8 +12,8 @@ def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> Non
         1 << 30
     ):
         raise ValueError(
-            f"out_size: expected less than 2**30 as each side times that of the input, "
-            f"{in_size}, got {out_size}; the torch backend has no such limit"
+            f"expected an output of which each side times that of the input, {in_size}, is less "
+            f"than 2**30, got {out_size}; the torch backend has no such limit"
         )
 
 

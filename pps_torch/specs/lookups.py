@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from pps_torch.specs.eval_spec import EvalSpec
+from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
 from pps_torch.specs.fields import ABSENT, NO_PART, UNDEFINED_PART
 
 NUM_PIDS = 100  # pids are two digits
@@ -29,8 +30,9 @@ class DatasetLookups:
             is a pixel without part level. 0, undefined, for parts not mapped and for classes
             without parts; the last row as above.
         flat_of_sid_pid: (S + 1, 101) int64, flat part id, rows and columns as above: of a class
-            without parts the id that the spec gives it as a whole, else 0, background. -1 for parts
-            not mapped and for classes not evaluated.
+            without parts that has one (PASCAL's boat, chair, table, sofa, train, tvmonitor) as the
+            spec maps it, else 0, background. -1 for parts not mapped, and for classes not
+            evaluated.
         is_thing_class: (C,) bool.
         has_parts_class: (C,) bool.
         class_of_eval_sid: (E + 1,) int64, class index of each evaluation sid 0..E-1, -1 for sids
@@ -76,6 +78,9 @@ def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> Datas
         spec: the evaluation.
         device: where the tensors shall be. The copy to a GPU waits for it, so ask once, ahead.
     """
+    check_eval_spec("spec", spec)
+    if not tensors_are_real():
+        return _dataset_lookups(spec, torch.device(device))
     key = ("dataset", torch.device(device))
     if key not in spec.lookups:
         spec.lookups[key] = _dataset_lookups(spec, torch.device(device))
@@ -93,11 +98,19 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
         spec: the evaluation.
         device: where the tensor shall be. The copy to a GPU waits for it, so ask once, ahead.
     """
+    check_eval_spec("spec", spec)
+    if not tensors_are_real():
+        return _part_lookups(spec, torch.device(device))
     key = ("part", torch.device(device))
     if key not in spec.lookups:
         spec.lookups[key] = _part_lookups(spec, torch.device(device))
     lookups: PartLookups = spec.lookups[key]
     return lookups
+
+
+def tensors_are_real() -> bool:
+    """False under a mode such as FakeTensorMode, whose tensors must not outlive it."""
+    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None
 
 
 @torch.inference_mode(False)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats.reserved import ABSENT, NO_PART, UNDEFINED_PART
-from pps_torch.specs import EvalSpec
+from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.visualization.colorblind import colorblind_colors
 from pps_torch.visualization.oklab import (
     cartesian,
@@ -62,6 +62,7 @@ class Paints(NamedTuple):
 @lru_cache(maxsize=16)
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
     """The paints of ``spec`` on ``device``, computed once."""
+    check_eval_spec("spec", spec)
     is_thing_class = [sid in spec.things for sid in spec.eval_sids]
     class_colors = palette_colors(list(spec.colors.values()), is_thing_class, palette)
     lightness_range = _PART_LIGHTNESS_RANGE[palette]

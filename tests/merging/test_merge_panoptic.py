@@ -10,10 +10,13 @@ import torch
 from factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, instances
 from golden import cases
 from oracles.merge_panoptic import merge_panoptic as slow_merge
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from triton_support import BACKENDS
 
 from merging.compare import expect_segmentation, images_of
 from pps_torch import EvalSpec, merge_panoptic
+from pps_torch.merging.segment_table import as_id_tensor
+from pps_torch.specs import dataset_lookups
 
 ROAD, SKY, CAR, PERSON = 7, 23, 26, 24
 
@@ -337,3 +340,17 @@ def test_a_byte_seen_as_a_bool_is_true_whatever_its_value(backend, device):
     expected = merge_panoptic(sem_seg, masks != 0, scores, classes, **settings)
     assert found.areas.tolist() == [16, 12]
     assert torch.equal(found.panoptic_seg, expected.panoptic_seg)
+
+
+def test_a_list_of_ids_leaves_nothing_of_a_mode_behind():
+    """Copies on a device are kept, but not those that a FakeTensorMode made there."""
+    for _ in range(2):
+        with FakeTensorMode():
+            as_id_tensor("stuff_ids", [7, 8], torch.device("meta"))
+    kept = as_id_tensor("stuff_ids", [7, 8], torch.device("meta"))
+    assert type(kept) is torch.Tensor
+    assert as_id_tensor("stuff_ids", [7, 8], torch.device("meta")) is kept
+    spec = EvalSpec.load("cpp_default")
+    with FakeTensorMode():
+        assert isinstance(dataset_lookups(spec, "meta").class_of_sid, FakeTensor)
+    assert type(dataset_lookups(spec, "meta").class_of_sid) is torch.Tensor

@@ -211,12 +211,12 @@ def one_image(pred_ids=((1, 1),), gt_ids=((1, 1),), pred_category=5, gt_category
     [
         (
             {"pred_ids": [[1, 2], [2, 2]], "gt_ids": [[1, 1]] * 2},
-            "3 pixels with a predicted segment id",
+            "3 pixels of pred with a segment id",
         ),
-        ({"pred_ids": [[1, -1]]}, "1 pixels with a predicted segment id"),
-        ({"gt_ids": [[70_000, 2]]}, "2 pixels with a ground-truth segment id"),
-        ({"pred_category": 6}, "1 predicted segments of an unknown category"),
-        ({"gt_category": 6}, "1 ground-truth segments of an unknown category"),
+        ({"pred_ids": [[1, -1]]}, "1 pixels of pred with a segment id"),
+        ({"gt_ids": [[70_000, 2]]}, "2 pixels of target with a segment id"),
+        ({"pred_category": 6}, "1 segments of pred of an unknown category"),
+        ({"gt_category": 6}, "1 segments of target of an unknown category"),
     ],
 )
 def test_values_are_counted_and_raised_at_compute(change, match, device):
@@ -237,7 +237,7 @@ def test_a_fault_survives_merging_and_saving():
     loaded = PanopticQuality(ONE)
     loaded.load_state_dict(bad.state_dict())
     for metric in (merged, loaded):
-        with pytest.raises(ValueError, match="1 predicted segments"):
+        with pytest.raises(ValueError, match="1 segments of pred"):
             metric.compute()
 
 

@@ -17,8 +17,15 @@ def add_pps_config(cfg: CfgNode) -> None:
         >>> cfg.MODEL.PPS.EVAL_SPEC
         'cpp_default'
     """
-    if "PPS" in cfg.MODEL:
-        return
+    if "PPS" not in cfg.MODEL:
+        _add_model_keys(cfg)
+    if "PPS" not in cfg.TEST:
+        _add_test_keys(cfg)
+
+
+def _add_model_keys(cfg: CfgNode) -> None:
+    # It was a key, and so stands in configurations that Detectron2 saved.
+    cfg.register_deprecated_key("MODEL.PPS.PART_HEAD.IGNORE_VALUE")
     cfg.MODEL.PPS = CfgNode()
     # What the ids mean: a bundled name (cpp_default, cpp_grouped, ppp_default, ppp_107) or the
     # path of an evalspec file.
@@ -70,6 +77,8 @@ def add_pps_config(cfg: CfgNode) -> None:
     cfg.MODEL.PPS.BASELINE.PART_CONFIG = ""
     cfg.MODEL.PPS.BASELINE.PART_WEIGHTS = ""
 
+
+def _add_test_keys(cfg: CfgNode) -> None:
     # Evaluation, after training and by PPSEvalHook while it runs.
     cfg.TEST.PPS = CfgNode()
     # Whether an evaluation leaves its tables and predicted maps beside its result, which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import pytest
 
@@ -35,6 +36,22 @@ def test_a_second_call_keeps_what_was_set(cfg):
     assert cfg == expected
 
 
+def test_a_saved_configuration_with_a_key_of_before_is_read(cfg, tmp_path):
+    (tmp_path / "config.yaml").write_text("MODEL: {PPS: {PART_HEAD: {IGNORE_VALUE: 255}}}")
+    cfg.merge_from_file(str(tmp_path / "config.yaml"))
+    assert "IGNORE_VALUE" not in cfg.MODEL.PPS.PART_HEAD
+    (tmp_path / "config.yaml").write_text("MODEL: {PPS: {PART_HEAD: {NO_KEY: 255}}}")
+    with pytest.raises(KeyError, match="NO_KEY"):
+        cfg.merge_from_file(str(tmp_path / "config.yaml"))
+
+
+def test_each_section_is_added_where_it_lacks(cfg):
+    del cfg.TEST["PPS"]
+    cfg.MODEL.PPS.EVAL_SPEC = "ppp_default"
+    config.add_pps_config(cfg)
+    assert cfg.TEST.PPS.PERIOD == 0 and cfg.MODEL.PPS.EVAL_SPEC == "ppp_default"
+
+
 def test_a_configuration_without_the_keys_is_refused(cfg):
     config.check_has_pps_config(cfg)
     with pytest.raises(ValueError, match=r"cfg: expected MODEL.PPS; call add_pps_config\(cfg\)"):
@@ -56,8 +73,8 @@ def test_keys_take_values_of_their_type_only(cfg):
 
 
 def test_every_key_has_a_comment(cfg):
-    lines = [line.strip() for line in inspect.getsource(config.add_pps_config).splitlines()]
-    keys = [i for i, line in enumerate(lines) if line.startswith("cfg.") and "CfgNode" not in line]
+    lines = [line.strip() for line in inspect.getsource(config).splitlines()]
+    keys = [i for i, line in enumerate(lines) if re.match(r"cfg\.[A-Z._]+ = (?!CfgNode)", line)]
     assert len(keys) == sum(map(count_keys, (cfg.MODEL.PPS, cfg.TEST.PPS)))
     for i in keys:
         follows = lines[i - 1].startswith("#") or lines[i].endswith('_WEIGHTS = ""')

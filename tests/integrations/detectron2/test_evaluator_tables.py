@@ -194,6 +194,6 @@ def test_a_bad_image_is_named_as_without_tables(tmp_path):
     name = coco.register("pps_test_tables")
     coco.outputs[1]["panoptic_seg"][0][0, 0] = 12345
     for options in ({}, {"output_dir": str(tmp_path / "out"), "tables": True}):
-        with pytest.raises(InputError, match="image 1: .* 1 pixels with a predicted segment id"):
+        with pytest.raises(InputError, match="image 1: .* 1 pixels of pred with a segment id"):
             run(PanopticQualityEvaluator(name, **options), coco, range(2))
     assert not (tmp_path / "out").exists()

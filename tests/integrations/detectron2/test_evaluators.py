@@ -202,7 +202,7 @@ def test_wrong_input_is_refused_with_the_image(coco_set):
     wrong[0, 0] = 12345
     evaluator.process([coco_set.inputs[1]], [coco_set.outputs[1]])
     evaluator.process([of_image], [{"panoptic_seg": (wrong, infos)}])
-    with pytest.raises(InputError, match="image 0: .* 1 pixels with a predicted segment id"):
+    with pytest.raises(InputError, match="image 0: .* 1 pixels of pred with a segment id"):
         evaluator.evaluate()
 
 

@@ -88,5 +88,5 @@ def test_pixels_of_a_segment_that_is_not_listed_are_reported():
     metric = PanopticQuality(CATEGORIES)
     target = PanopticTarget.from_segments(ids, [info(3, 7), info(1, 7)])
     metric.update(read_panoptic_output(ids, [info(3, 7)], IDS), target)
-    with pytest.raises(ValueError, match="1 pixels with a predicted segment id that has no row"):
+    with pytest.raises(ValueError, match="1 pixels of pred with a segment id that has no row"):
         metric.compute()

@@ -234,7 +234,8 @@ def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
 
 def _stored_modes(image: PIL.Image.Image) -> list[str]:
     """Pillow's names of the pixels as the file has them, tile by tile."""
-    arguments = (tile[3] for tile in getattr(image, "tile", ()))
+    tiles = getattr(image, "tile", None) or ()  # Pillow 10 has None in a PNG without pixels
+    arguments = (tile[3] for tile in tiles)
     return [str(of[0] if isinstance(of, tuple) else of) for of in arguments if of]
 
 

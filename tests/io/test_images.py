@@ -296,3 +296,12 @@ def test_png_with_a_wrong_checksum_is_refused(tmp_path, place):
     path.write_bytes(content)
     with pytest.raises(InputError, match="map.png: expected a"):
         read_id_map(path)
+
+
+@pytest.mark.parametrize("read, color_type", [(read_id_map, 0), (read_rgb_ids, 2), (read_pps, 2)])
+def test_a_png_without_pixels_is_refused(tmp_path, read, color_type):
+    whole = png(2, 1, 8, color_type, [bytes(6)])
+    without = whole[: whole.index(b"IDAT") - 4] + whole[whole.index(b"IEND") - 4 :]
+    (tmp_path / "map.png").write_bytes(without)
+    with pytest.raises(InputError, match="map.png: expected"):
+        read(tmp_path / "map.png")

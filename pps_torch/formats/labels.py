@@ -45,8 +45,7 @@ def encode_labels(
     check_integer("instances", instances)
     check_shape("instances", instances, tuple(categories.shape))
     categories, instances = categories.long(), instances.long()
-    ids = categories, instances
-    upper, lower = ids[::-1] if order == "instance_major" else ids
+    upper, lower = _major_first(categories, instances, order)
     labels = upper * divisor + lower
     if order == "cityscapes":
         labels = torch.where(instances < 0, categories, labels)
@@ -82,7 +81,12 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
         is_alone = labels < divisor
         upper, lower = torch.where(is_alone, labels, upper), torch.where(is_alone, ABSENT, lower)
     upper, lower = (torch.where(labels < 0, ABSENT, ids) for ids in (upper, lower))
-    return (lower, upper) if order == "instance_major" else (upper, lower)
+    return _major_first(upper, lower, order)
+
+
+def _major_first(one: Tensor, other: Tensor, order: str) -> tuple[Tensor, Tensor]:
+    """Category and instance -> upper and lower part of a label; and the other way round."""
+    return (other, one) if order == "instance_major" else (one, other)
 
 
 def _check_scheme(divisor: int, order: str) -> None:
@@ -96,7 +100,7 @@ def _refuse_others(
     categories: Tensor, instances: Tensor, labels: Tensor, divisor: int, order: str
 ) -> None:
     """Raises ValueError for ids that their labels do not mean; those of void may be any."""
-    upper, lower = (instances, categories) if order == "instance_major" else (categories, instances)
+    upper, lower = _major_first(categories, instances, order)
     highest = torch.iinfo(torch.int64).max // divisor - 1
     fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest)
     if order == "cityscapes":

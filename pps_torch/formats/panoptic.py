@@ -156,6 +156,15 @@ for _container in (PanopticSegmentation, PanopticTarget):
     torch.serialization.add_safe_globals([_container])
 
 
+def check_container(name: str, value: object, kind: type) -> None:
+    """Raises TypeError unless ``value`` is a ``kind`` of the two above; tuples are many."""
+    if not isinstance(value, kind):
+        raise TypeError(
+            f"{name}: expected a {kind.__name__} (its from_segments makes one), "
+            f"got {type(value).__name__}"
+        )
+
+
 def _column(values: list[Any], unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
     """A table column: the values of the segments, then those of the unused rows."""
     dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(unused)]

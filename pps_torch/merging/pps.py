@@ -13,6 +13,7 @@ from pps_torch.formats.checks import (
     check_shape,
     checks_values,
 )
+from pps_torch.formats.panoptic import check_container
 from pps_torch.ops.dispatch import check_backend
 from pps_torch.ops.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
@@ -103,11 +104,7 @@ def _merge(
     validate: bool | None,
     backend: str,
 ) -> Tensor:
-    if not isinstance(panoptic, PanopticSegmentation):
-        raise TypeError(
-            "panoptic: expected a PanopticSegmentation (its from_segments makes one), "
-            f"got {type(panoptic).__name__}"
-        )
+    check_container("panoptic", panoptic, PanopticSegmentation)
     check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
     check_integer("part_seg", part_seg)
     check_ndim("part_seg", part_seg, 2, "(*B, H, W)")

@@ -22,18 +22,12 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
     """
     if isinstance(categories, EvalSpec):
         categories = categories.categories
-    others = [
-        value
-        for value in ([categories] if isinstance(categories, (str, Mapping)) else categories)
-        if not isinstance(value, Mapping) or value is categories
-    ]
-    if others:
-        raise TypeError(
-            "categories: expected an EvalSpec or a list of dicts with id, name and isthing, "
-            f"got {others[0]!r}"
-        )
+    if isinstance(categories, (str, Mapping)):
+        raise _not_a_list_of_dicts(categories)
     checked = []
     for category in categories:
+        if not isinstance(category, Mapping):
+            raise _not_a_list_of_dicts(category)
         if {"id", "name", "isthing"} - set(category):
             raise ValueError(f"categories: expected keys id, name, isthing in {dict(category)}")
         if category["isthing"] not in (0, 1):
@@ -47,3 +41,10 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
     if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
         raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
     return checked
+
+
+def _not_a_list_of_dicts(found: object) -> TypeError:
+    return TypeError(
+        "categories: expected an EvalSpec or a list of dicts with id, name and isthing, "
+        f"got {found!r}"
+    )

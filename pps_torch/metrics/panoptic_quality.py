@@ -28,6 +28,7 @@ from pps_torch.formats.checks import (
     check_ndim,
     check_shape,
 )
+from pps_torch.formats.panoptic import check_container
 from pps_torch.metrics.categories import GROUPS, checked_categories
 from pps_torch.metrics.panoptic_rules import (
     PanopticRules,
@@ -168,11 +169,7 @@ class PanopticQuality(SegmentMetric):
             ("pred", pred, PanopticSegmentation),
             ("target", target, PanopticTarget),
         ):
-            if not isinstance(value, kind):
-                raise TypeError(
-                    f"{name}: expected a {kind.__name__} (its from_segments makes one), "
-                    f"got {type(value).__name__}"
-                )
+            check_container(name, value, kind)
             check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
             check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
             capacity = value.category_ids.shape[-1:]

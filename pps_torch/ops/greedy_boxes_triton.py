@@ -98,6 +98,14 @@ def _reaches(start, stop, side, first, last):
 
 
 @triton.jit
+def _edges(box_ptr):
+    """Left, top, right and bottom of a box."""
+    left, top = tl.load(box_ptr).to(tl.float32), tl.load(box_ptr + 1).to(tl.float32)
+    right, bottom = tl.load(box_ptr + 2).to(tl.float32), tl.load(box_ptr + 3).to(tl.float32)
+    return left, top, right, bottom
+
+
+@triton.jit
 def _cell(centre, start, stop, side):
     """Position in a mask's cells of a pixel's centre, step by step as grid_sample has it."""
     place = tl.div_rn(centre - start, stop - start) * 2 - 1
@@ -115,10 +123,7 @@ def _cell_value(probs_ptr, row, column, side):
 @triton.jit
 def _sample(probs_ptr, box_ptr, y, x, side, threshold):
     """Whether a tile's pixels lie in a mask: bilinear, zeros around it, equality belongs to it."""
-    left = tl.load(box_ptr).to(tl.float32)
-    top = tl.load(box_ptr + 1).to(tl.float32)
-    right = tl.load(box_ptr + 2).to(tl.float32)
-    bottom = tl.load(box_ptr + 3).to(tl.float32)
+    left, top, right, bottom = _edges(box_ptr)
     cells = side * 1.0
     row = _cell(y, top, bottom, cells)[:, None]
     column = _cell(x, left, right, cells)[None, :]
@@ -271,10 +276,7 @@ def _visit_mask(
     COLUMNS: tl.constexpr,
 ):
     """Takes the pixels of one mask, or counts those that are taken, over the tiles it reaches."""
-    left = tl.load(box_ptr).to(tl.float32)
-    top = tl.load(box_ptr + 1).to(tl.float32)
-    right = tl.load(box_ptr + 2).to(tl.float32)
-    bottom = tl.load(box_ptr + 3).to(tl.float32)
+    left, top, right, bottom = _edges(box_ptr)
     num_taken = tl.zeros((ROWS, COLUMNS), tl.int32)
     for first_row in range(0, height, ROWS):
         if _reaches(top, bottom, side, first_row + 0.5, first_row + (ROWS - 1) + 0.5):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
 from pps_torch.specs.fields import ABSENT, NO_PART, UNDEFINED_PART
 
 NUM_PIDS = 100  # pids are two digits
+
+Lookups = TypeVar("Lookups", "DatasetLookups", "PartLookups")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,14 +82,7 @@ def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> Datas
         spec: the evaluation.
         device: where the tensors shall be. The copy to a GPU waits for it, so ask once, ahead.
     """
-    check_eval_spec("spec", spec)
-    if not tensors_are_real():
-        return _dataset_lookups(spec, torch.device(device))
-    key = ("dataset", torch.device(device))
-    if key not in spec.lookups:
-        spec.lookups[key] = _dataset_lookups(spec, torch.device(device))
-    lookups: DatasetLookups = spec.lookups[key]
-    return lookups
+    return _made_once(_dataset_lookups, spec, torch.device(device))
 
 
 def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLookups:
@@ -98,19 +95,26 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
         spec: the evaluation.
         device: where the tensor shall be. The copy to a GPU waits for it, so ask once, ahead.
     """
-    check_eval_spec("spec", spec)
-    if not tensors_are_real():
-        return _part_lookups(spec, torch.device(device))
-    key = ("part", torch.device(device))
-    if key not in spec.lookups:
-        spec.lookups[key] = _part_lookups(spec, torch.device(device))
-    lookups: PartLookups = spec.lookups[key]
-    return lookups
+    return _made_once(_part_lookups, spec, torch.device(device))
 
 
 def tensors_are_real() -> bool:
     """False under a mode such as FakeTensorMode, whose tensors must not outlive it."""
     return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None
+
+
+def _made_once(
+    make: Callable[[EvalSpec, torch.device], Lookups], spec: EvalSpec, device: torch.device
+) -> Lookups:
+    """What ``make`` makes, kept by the spec."""
+    check_eval_spec("spec", spec)
+    if not tensors_are_real():
+        return make(spec, device)
+    key = make.__name__, device
+    if key not in spec.lookups:
+        spec.lookups[key] = make(spec, device)
+    lookups: Lookups = spec.lookups[key]
+    return lookups
 
 
 @torch.inference_mode(False)

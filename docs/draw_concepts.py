@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from pps_torch import EvalSpec, decode_uids
-from pps_torch.pipelines.demo_street import make_street
+from pps_torch.synthetic import make_street
 from pps_torch.visualization import colorize_pps, ground_truth_pps
 
 SIZE = (512, 1024)

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pps_torch.io.json_files import save_json
-from pps_torch.pipelines.demo_dataset import DemoFolders, write_dataset
 from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 from pps_torch.pipelines.merge_to_pps import merge_to_pps
 from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs import EvalSpec
+from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 
 SPEC = "cpp_default"
 SIZES = ((64, 128), (96, 192), (128, 256))

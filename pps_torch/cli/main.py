@@ -13,8 +13,8 @@ from pps_torch.cli.interrupts import Interrupts
 from pps_torch.io.progress import Progress
 
 if TYPE_CHECKING:
-    from pps_torch.pipelines.processes import Processes
-    from pps_torch.pipelines.run_options import RunOptions
+    from pps_torch.pipelines.running.options import RunOptions
+    from pps_torch.pipelines.running.processes import Processes
 
 #: The commands that share their images among the processes of torchrun.
 _IN_PROCESSES = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
@@ -75,7 +75,7 @@ def _stopped(command: str, progress: Progress) -> str:
 
 def _run(parsed: argparse.Namespace, progress: Progress) -> int:
     from pps_torch.io.errors import InputError, printable
-    from pps_torch.pipelines.processes import joined_processes, processes_of_environment
+    from pps_torch.pipelines.running.processes import joined_processes, processes_of_environment
     from pps_torch.specs import SpecError
 
     logging.getLogger("PIL").addHandler(logging.NullHandler())  # it tells of damaged files
@@ -132,7 +132,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 
 def _options(parsed: argparse.Namespace, processes: Processes, progress: Progress) -> RunOptions:
-    from pps_torch.pipelines.run_options import RunOptions
+    from pps_torch.pipelines.running.options import RunOptions
 
     return RunOptions(
         *(parsed.device, parsed.workers, parsed.overwrite, parsed.quiet), processes, progress
@@ -414,7 +414,7 @@ def _add_env(commands: argparse._SubParsersAction) -> None:
 
 
 def _env(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.env import table
+    from pps_torch.env import table
 
     options.show(table())
 

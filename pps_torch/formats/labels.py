@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_integer, check_shape, checks_values
-from pps_torch.formats.reserved import ABSENT
+from pps_torch.checks import check_integer, check_shape, checks_values
+from pps_torch.reserved import ABSENT
 
 _ORDERS = ("category_major", "instance_major", "cityscapes")
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.formats.checks import check_integer
-from pps_torch.formats.reserved import ABSENT, VOID_ID
-from pps_torch.formats.runs import expand_runs
+from pps_torch.checks import check_integer
+from pps_torch.reserved import ABSENT, VOID_ID
 
 
 class PanopticSegmentation(NamedTuple):
@@ -232,5 +231,5 @@ def _number_segments(
     missing = keys[1:][areas[1:] == 0].tolist()
     if missing:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    panoptic_seg = expand_runs(numbers[position].to(torch.int32).cpu(), lengths.cpu())
-    return panoptic_seg.view(ids.shape).to(ids.device), areas[1:]
+    panoptic_seg = torch.repeat_interleave(numbers[position].to(torch.int32), lengths)
+    return panoptic_seg.view(ids.shape), areas[1:]

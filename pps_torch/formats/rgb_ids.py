@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_integer, checks_values
+from pps_torch.checks import check_integer, checks_values
 
 Channel = TypeVar("Channel", int, Tensor)
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.checks import check_size
 from pps_torch.formats import PanopticSegmentation, PanopticTarget, rgb_to_ids
-from pps_torch.formats.checks import check_size
 from pps_torch.merging import merge_panoptic_queries
 
 if importlib.util.find_spec("transformers") is None:

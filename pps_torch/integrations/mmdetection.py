@@ -11,9 +11,9 @@ import importlib.util
 import torch
 from torch import Tensor
 
+from pps_torch.checks import check_integer, checks_values
 from pps_torch.formats import PanopticSegmentation, decode_labels, encode_labels
-from pps_torch.formats.checks import check_integer, checks_values
-from pps_torch.formats.reserved import VOID_ID
+from pps_torch.reserved import VOID_ID
 
 if importlib.util.find_spec("mmdet") is None:
     raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")

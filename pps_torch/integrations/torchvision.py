@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pps_torch.checks import check_floating, check_integer, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_floating, check_integer, check_shape, check_size
-from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
@@ -20,6 +19,7 @@ from pps_torch.merging.channel_ids import (
     highest_ids,
     ids_of_indices,
 )
+from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
 if importlib.util.find_spec("torchvision") is None:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_floating,
     check_number,
     check_shape,
     checks_values,
 )
+from pps_torch.formats import PanopticSegmentation
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
@@ -22,8 +22,8 @@ from pps_torch.merging.instances import (
     rank_instances,
 )
 from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
-from pps_torch.ops.dispatch import check_backend
-from pps_torch.ops.greedy_boxes import greedy_boxes
+from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.greedy_boxes import greedy_boxes
 
 
 @torch.no_grad()

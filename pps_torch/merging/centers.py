@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_floating,
     check_int,
@@ -20,13 +19,14 @@ from pps_torch.formats.checks import (
     checks_values,
     is_on_host,
 )
-from pps_torch.formats.reserved import ABSENT
+from pps_torch.formats import PanopticSegmentation
 from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
-from pps_torch.ops.dispatch import check_backend
-from pps_torch.ops.index_of import index_of
-from pps_torch.ops.joint_counts import joint_counts
-from pps_torch.ops.nearest_places import nearest_places
-from pps_torch.ops.upsampled_argmax import upsample_channel, upsampled_ids
+from pps_torch.ops.backend import check_backend
+from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.painting.nearest_places import nearest_places
+from pps_torch.ops.painting.upsampled_argmax import upsample_channel, upsampled_ids
+from pps_torch.reserved import ABSENT
 
 # Probabilities are summed as integers, so that the order of the pixels cannot matter.
 _PROBABILITY_UNIT = 1 << 30

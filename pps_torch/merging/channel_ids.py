@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_floating,
     check_integer,
@@ -15,8 +15,8 @@ from pps_torch.formats.checks import (
     check_shape,
     checks_values,
 )
-from pps_torch.formats.reserved import ABSENT
-from pps_torch.ops.upsampled_argmax import upsampled_ids
+from pps_torch.ops.painting.upsampled_argmax import upsampled_ids
+from pps_torch.reserved import ABSENT
 
 
 def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:

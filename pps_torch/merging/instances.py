@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_floating,
     check_fraction,

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_bool, check_device, check_shape
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
@@ -16,8 +16,8 @@ from pps_torch.merging.instances import (
     rank_instances,
 )
 from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
-from pps_torch.ops.dispatch import check_backend
-from pps_torch.ops.greedy_masks import greedy_masks
+from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.greedy_masks import greedy_masks
 
 
 @torch.no_grad()

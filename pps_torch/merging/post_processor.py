@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from pps_torch.checks import check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_shape, check_size
-from pps_torch.formats.reserved import ABSENT
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
@@ -17,6 +16,7 @@ from pps_torch.merging.channel_ids import (
     ids_of_indices,
 )
 from pps_torch.merging.pps import PPSMerger
+from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
 

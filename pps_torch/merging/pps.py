@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_integer,
     check_ndim,
     check_shape,
     checks_values,
 )
+from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.panoptic import check_container
-from pps_torch.ops.dispatch import check_backend
-from pps_torch.ops.pps_channels import pps_channels
+from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.lookups import PartLookups, part_lookups
 

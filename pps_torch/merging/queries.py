@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_floating,
     check_fraction,
@@ -18,13 +17,14 @@ from pps_torch.formats.checks import (
     check_size,
     checks_values,
 )
-from pps_torch.formats.reserved import ABSENT
+from pps_torch.formats import PanopticSegmentation
 from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_batch
-from pps_torch.ops.dispatch import check_backend
-from pps_torch.ops.index_of import index_of
-from pps_torch.ops.paint_ids import paint_ids
-from pps_torch.ops.query_competition import query_competition
-from pps_torch.ops.upsampled_argmax import at_least_float32
+from pps_torch.ops.backend import check_backend
+from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.painting.paint_ids import paint_ids
+from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.ops.painting.upsampled_argmax import at_least_float32
+from pps_torch.reserved import ABSENT
 
 
 @torch.no_grad()

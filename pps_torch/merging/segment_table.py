@@ -9,11 +9,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pps_torch.checks import check_integer, checks_values, tensors_are_real
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.checks import check_integer, checks_values
-from pps_torch.formats.reserved import ABSENT
-from pps_torch.ops.fill_stuff import fill_stuff
-from pps_torch.specs.lookups import tensors_are_real
+from pps_torch.ops.painting.fill_stuff import fill_stuff
+from pps_torch.reserved import ABSENT
 
 
 def add_stuff(

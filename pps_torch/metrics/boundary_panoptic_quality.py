@@ -19,8 +19,8 @@ from typing import Any
 
 from torch import Tensor
 
+from pps_torch.checks import check_number
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.checks import check_number
 from pps_torch.metrics.categories import GROUPS
 from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
 from pps_torch.metrics.segment_metric import (
@@ -30,10 +30,10 @@ from pps_torch.metrics.segment_metric import (
     mean_qualities,
 )
 from pps_torch.metrics.text_tables import percent, text_table
-from pps_torch.ops.boundary_ids import boundary_ids
-from pps_torch.ops.class_sums import add_to_class_sums
-from pps_torch.ops.joint_counts import joint_counts
-from pps_torch.ops.match_boundaries import match_boundaries
+from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.scoring.boundary_ids import boundary_ids
+from pps_torch.ops.scoring.class_sums import add_to_class_sums
+from pps_torch.ops.scoring.match_boundaries import match_boundaries
 from pps_torch.specs import EvalSpec
 
 _QUALITIES = ("BoundaryPQ", "BoundarySQ", "BoundaryRQ")

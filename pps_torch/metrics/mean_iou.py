@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
-from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.metrics.categories import checked_categories
 from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
 from pps_torch.metrics.segment_metric import SegmentComparison, refuse_other_classes
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table, without_nan
-from pps_torch.ops.class_confusion import class_confusion
-from pps_torch.ops.label_pairs import LabelPairs
+from pps_torch.ops.scoring.class_confusion import class_confusion
+from pps_torch.ops.scoring.label_pairs import LabelPairs
+from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (

@@ -22,7 +22,7 @@ from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityR
 from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_table
 from pps_torch.metrics.segment_metric import SegmentComparison, iou_of_limbs
 from pps_torch.metrics.text_tables import mean_of_present, percent, text_table
-from pps_torch.ops.overlap_ious import add_overlap_ious
+from pps_torch.ops.scoring.overlap_ious import add_overlap_ious
 from pps_torch.specs import EvalSpec
 
 

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_bool,
     check_device,
     check_integer,
     check_ndim,
     check_shape,
 )
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.panoptic import check_container
 from pps_torch.metrics.categories import GROUPS, checked_categories
 from pps_torch.metrics.panoptic_rules import (
@@ -43,8 +43,8 @@ from pps_torch.metrics.segment_metric import (
     mean_qualities,
 )
 from pps_torch.metrics.text_tables import percent, text_table, without_nan
-from pps_torch.ops.joint_counts import joint_counts
-from pps_torch.ops.segment_classes import count_unclassed, segment_classes
+from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (

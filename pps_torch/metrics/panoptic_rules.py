@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pps_torch.ops.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
 
 #: What a crowd of the ground truth can be.
 CROWDS = ("last_of_class", "all_of_class", "void", "instance")
@@ -82,7 +82,8 @@ def match_by_rules(
     *,
     backend: str = "auto",
 ) -> SegmentMatches:
-    """Matches segments; arguments as for :func:`~pps_torch.ops.match_segments.match_segments`.
+    """Matches segments; arguments as for
+    :func:`~pps_torch.ops.scoring.match_segments.match_segments`.
 
     ``joint`` is as :func:`merge_stuff` returns it where stuff merges, and ``is_crowd`` false where
     crowds are instances.

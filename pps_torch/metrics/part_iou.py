@@ -22,14 +22,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_device, check_integer, check_ndim, check_shape
-from pps_torch.formats.reserved import PPS_VOID
+from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
-from pps_torch.ops.label_pairs import LabelPairs
-from pps_torch.ops.part_pixels import NUM_PART_LABELS
+from pps_torch.ops.scoring.contract import NUM_PART_LABELS
+from pps_torch.ops.scoring.label_pairs import LabelPairs
+from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import (
+from pps_torch.checks import (
     check_device,
     check_int,
     check_integer,
@@ -38,10 +38,11 @@ from pps_torch.metrics.segment_metric import (
     mean_qualities,
 )
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
-from pps_torch.ops.dense_indices import dense_indices
-from pps_torch.ops.match_segments import match_segments
-from pps_torch.ops.mean_part_iou import mean_part_iou
-from pps_torch.ops.part_pixels import FAULTS, PixelRules, part_pixels
+from pps_torch.ops.scoring.contract import FAULTS, PixelRules
+from pps_torch.ops.scoring.dense_indices import dense_indices
+from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
+from pps_torch.ops.scoring.part_pixels import part_pixels
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple, TypeVar
 from torch import Tensor
 
 from pps_torch.metrics.sum_metric import SumMetric
-from pps_torch.ops.class_sums import LIMB_BITS, add_to_class_sums
-from pps_torch.ops.match_segments import SegmentMatches
+from pps_torch.ops.scoring.class_sums import add_to_class_sums
+from pps_torch.ops.scoring.contract import LIMB_BITS
+from pps_torch.ops.scoring.match_segments import SegmentMatches
 
 #: IoUs of fewer segments than this can be summed, see :func:`iou_of_limbs`.
 MAX_MATCHES = 1 << (63 - LIMB_BITS)
@@ -57,10 +58,10 @@ class PartComparison(NamedTuple):
 
     Attributes:
         gt_parts, pred_parts: ``(B, G, 256)``, ``(B, P, 3, 256)`` int32 pixels, as in
-            :func:`~pps_torch.ops.mean_part_iou.part_overlaps`.
+            :func:`~pps_torch.ops.scoring.mean_part_iou.part_overlaps`.
         has_parts: ``(B, G)`` bool, whether a match counts with the IoU of its parts.
         gt_keys, pred_keys: ``(B, G)``, ``(B, P)`` int64, see
-            :class:`~pps_torch.ops.part_pixels.PixelRules`.
+            :class:`~pps_torch.ops.scoring.part_pixels.PixelRules`.
         unknown_pixels: ``(2,)`` int64, pixels of the ground truth and of the prediction whose scene
             id is unknown; they were taken as void.
     """

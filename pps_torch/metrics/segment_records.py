@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.formats.reserved import ABSENT
 from pps_torch.metrics.panoptic_quality import PanopticQuality
 from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
 from pps_torch.metrics.segment_metric import ClassCounts, SegmentComparison
-from pps_torch.ops.class_confusion import class_confusion
-from pps_torch.ops.class_sums import LIMB_BITS
-from pps_torch.ops.dense_indices import dense_indices
-from pps_torch.ops.mean_part_iou import part_overlaps
-from pps_torch.ops.part_pixels import part_pixels
+from pps_torch.ops.scoring.class_confusion import class_confusion
+from pps_torch.ops.scoring.contract import LIMB_BITS
+from pps_torch.ops.scoring.dense_indices import dense_indices
+from pps_torch.ops.scoring.mean_part_iou import part_overlaps
+from pps_torch.ops.scoring.part_pixels import part_pixels
+from pps_torch.reserved import ABSENT
 
 #: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is
 #: ignored when more than half of it lies on void and crowds of its class, and ground truth when the

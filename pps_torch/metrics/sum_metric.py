@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from pps_torch.ops.dispatch import check_backend
+from pps_torch.ops.backend import check_backend
 
 SelfMetric = TypeVar("SelfMetric", bound="SumMetric")
 

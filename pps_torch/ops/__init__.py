@@ -1,1 +1,1 @@
-"""The few hot operations. One file an operation: its plain torch version defines the meaning."""
+"""The few hot operations, in three families: counting, painting and scoring."""

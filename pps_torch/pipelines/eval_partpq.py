@@ -20,10 +20,10 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
     record_segments,
 )
-from pps_torch.pipelines.report.tables import ClassInfo, TableFiles, TableRecords
-from pps_torch.pipelines.results import ResultFile, WorkerMetrics
-from pps_torch.pipelines.run_options import RunOptions, naming
-from pps_torch.pipelines.unknown_ids import UnknownIds, UnknownParts
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.running.options import RunOptions, naming
+from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.running.unknown_ids import UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
 
 _GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))

@@ -19,9 +19,9 @@ from pps_torch.metrics import (
     PanopticQualityResult,
     record_segments,
 )
-from pps_torch.pipelines.report.tables import ClassInfo, TableFiles, TableRecords
-from pps_torch.pipelines.results import ResultFile, WorkerMetrics
-from pps_torch.pipelines.run_options import RunOptions, naming
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.running.options import RunOptions, naming
+from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
 
 
 def eval_pq(

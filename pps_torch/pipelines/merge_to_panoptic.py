@@ -22,8 +22,8 @@ from pps_torch.io.json_files import save_json
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PanopticMerger
-from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
-from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
+from pps_torch.pipelines.running.unknown_ids import UnknownIds
 from pps_torch.specs import EvalSpec
 
 

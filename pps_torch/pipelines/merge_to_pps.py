@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.formats.reserved import PPS_VOID
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
@@ -18,8 +17,9 @@ from pps_torch.io.images import read_id_map, read_rgb_ids, write_rgb
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PPSMerger
-from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
-from pps_torch.pipelines.unknown_ids import UnknownIds
+from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
+from pps_torch.pipelines.running.unknown_ids import UnknownIds
+from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec
 
 _LARGEST_BYTE = 255

@@ -9,7 +9,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
 from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 
 DATASETS = ("Cityscapes", "Pascal")
 

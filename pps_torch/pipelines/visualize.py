@@ -24,8 +24,8 @@ from pps_torch.io.images import (
 )
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
-from pps_torch.pipelines.run_options import RunOptions, naming, spec_file
-from pps_torch.pipelines.unknown_ids import UnknownIds, known_pids
+from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
+from pps_torch.pipelines.running.unknown_ids import UnknownIds, known_pids
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
     PALETTES,

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pps_torch.reserved import ABSENT
 from pps_torch.specs.bundled import find_dataset_spec_of, find_spec, spec_name
 from pps_torch.specs.dataset_spec import DatasetSpec
-from pps_torch.specs.fields import ABSENT, Fields
+from pps_torch.specs.fields import Fields
 
 SidPid = tuple[int, int]
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from pps_torch.reserved import ABSENT
+
 IGNORED = "IGNORED"  # as a target: this id is not evaluated
 DEFAULT = "DEFAULT"  # as a key: every id without a key of its own
-ABSENT = -1  # a level (instance or part) that an id does not have, a table row that is not used
-UNDEFINED_PART = 0  # as a pid: the part is not labelled; in predictions: background
-NO_PART = 1  # as a pid of a PPS map: the class has no parts
 MAX_ID = 9999  # far above any real class list; keeps a mistyped id from asking for a huge table
 
 K = TypeVar("K", bound=Hashable)

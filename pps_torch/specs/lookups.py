@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from pps_torch.checks import tensors_are_real
+from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
-from pps_torch.specs.fields import ABSENT, NO_PART, UNDEFINED_PART
 
 NUM_PIDS = 100  # pids are two digits
 
@@ -96,11 +96,6 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
         device: where the tensor shall be. The copy to a GPU waits for it, so ask once, ahead.
     """
     return _made_once(_part_lookups, spec, torch.device(device))
-
-
-def tensors_are_real() -> bool:
-    """False under a mode such as FakeTensorMode, whose tensors must not outlive it."""
-    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None
 
 
 def _made_once(

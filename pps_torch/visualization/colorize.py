@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pps_torch.checks import check_integer, check_ndim
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.checks import check_integer, check_ndim
-from pps_torch.formats.reserved import ABSENT, VOID_ID
+from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colors import (
     NUM_SHADES,

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.formats.reserved import ABSENT, NO_PART, UNDEFINED_PART
+from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.visualization.colorblind import colorblind_colors
 from pps_torch.visualization.oklab import (

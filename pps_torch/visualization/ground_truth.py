@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import decode_uids
-from pps_torch.formats.reserved import NO_PART
+from pps_torch.reserved import NO_PART
 from pps_torch.specs import EvalSpec, dataset_lookups
 
 

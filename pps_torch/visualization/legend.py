@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.formats.reserved import ABSENT, UNDEFINED_PART
+from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import paint_map, segment_category_index
 from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.formats.checks import check_fraction
+from pps_torch.checks import check_fraction
 
 
 def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) -> Tensor:

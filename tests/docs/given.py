@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pps_torch import EvalSpec
-from pps_torch.pipelines.demo_street import make_street, predict_imperfectly
+from pps_torch.synthetic import make_street, predict_imperfectly
 from pps_torch.visualization import ground_truth_pps
 
 SIZE = (64, 128)

@@ -23,7 +23,7 @@ from pps_torch.integrations.huggingface import (  # noqa: E402
     query_logits,
     target_from_example,
 )
-from pps_torch.ops import dispatch  # noqa: E402
+from pps_torch.ops import backend as backends  # noqa: E402
 
 NUM_LABELS, NUM_QUERIES = 4, 7
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -163,7 +163,7 @@ def test_every_step_asks_for_the_backend(merge, monkeypatch):
     with pytest.raises(ValueError, match="^backend: expected one of"):
         merge(outputs_of([SKY, CAR]), backend="numpy", **settings)
     asked = []
-    monkeypatch.setattr(dispatch, "check_backend", asked.append)
+    monkeypatch.setattr(backends, "check_backend", asked.append)
     merge(outputs_of([SKY, CAR]), backend="torch", **settings)
     assert len(asked) >= 2 and set(asked) == {"torch"}
 

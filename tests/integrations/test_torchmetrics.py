@@ -33,8 +33,8 @@ from pps_torch.integrations.torchmetrics import (  # noqa: E402
     PanopticQualityMetric,
     PartPanopticQualityMetric,
 )
-from pps_torch.ops import dispatch  # noqa: E402
-from pps_torch.pipelines.processes import leave_group  # noqa: E402
+from pps_torch.ops import backend as backends  # noqa: E402
+from pps_torch.pipelines.running.processes import leave_group  # noqa: E402
 
 SPEC = EvalSpec.load("cpp_default")
 SUMS = ("class_sums", "faults")
@@ -271,7 +271,7 @@ def test_bad_ids_are_raised_at_compute_or_at_once(make):
 
 @pytest.mark.parametrize("make", [make_panoptic, make_part])
 def test_the_backend_is_that_of_the_plain_metric(make, monkeypatch):
-    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
+    monkeypatch.setattr(backends, "_IS_INTERPRETED", False)
     image = (panoptic_images if make is make_panoptic else part_images)(1)[0]
     make(backend="torch").update(*image)
     with pytest.raises(RuntimeError, match='^backend="triton" cannot run'):

@@ -23,7 +23,7 @@ from pps_torch.integrations.torchvision import (  # noqa: E402
     MaskRCNNPostProcessor,
     stack_detections,
 )
-from pps_torch.ops import dispatch  # noqa: E402
+from pps_torch.ops import backend as backends  # noqa: E402
 
 SPEC = EvalSpec.load("cpp_default")
 SIZE = (64, 96)
@@ -108,7 +108,7 @@ def test_masks_in_their_boxes(detector, masks_are_logits):
 def test_every_step_asks_for_the_backend(mask_size, monkeypatch):
     post_process = MaskRCNNPostProcessor(SPEC, backend="torch")
     asked = []
-    monkeypatch.setattr(dispatch, "check_backend", asked.append)
+    monkeypatch.setattr(backends, "check_backend", asked.append)
     post_process([detection(masks=torch.ones(2, 1, *mask_size))] * 2, *logits(), SIZE)
     assert len(asked) >= 5 and set(asked) == {"torch"}
 

@@ -21,7 +21,7 @@ from pps_torch import (
     merge_panoptic_queries,
     merge_pps,
 )
-from pps_torch.ops import dispatch
+from pps_torch.ops import backend as backends
 
 pytestmark = needs_triton
 SIZE = (13, 11)
@@ -90,7 +90,7 @@ def test_post_processors_are_equal(batch, device):
 
 
 def test_triton_that_cannot_run_says_why(monkeypatch):
-    monkeypatch.setattr(dispatch, "_IS_INTERPRETED", False)
+    monkeypatch.setattr(backends, "_IS_INTERPRETED", False)
     merge, inputs, settings = masks(np.random.default_rng(0), (), "cpu")
     with pytest.raises(RuntimeError, match='backend="triton" cannot run: .* are on cpu'):
         merge(*inputs, **settings, backend="triton")

@@ -8,7 +8,7 @@ import torch
 from triton_support import BACKENDS
 
 from pps_torch import merge_panoptic, merge_panoptic_boxes, merge_panoptic_queries
-from pps_torch.ops.pps_channels import pps_channels
+from pps_torch.ops.painting.pps_channels import pps_channels
 
 NUM_INSTANCES, NUM_CLASSES, NUM_PARTS = 1000, 300, 16
 SIZE = (24, 50)

@@ -210,7 +210,7 @@ def test_one_graph_equal_to_eager_and_many_tiles_equal_to_one(monkeypatch, devic
     rng = np.random.default_rng(1)
     merger = CenterPanopticMerger([0, 2], nms_kernel=3, top_k=9, stuff_area_limit=5).to(device)
     for distances in (1 << 24, 100):
-        monkeypatch.setattr("pps_torch.ops.nearest_places._GRAPH_DISTANCES", distances)
+        monkeypatch.setattr("pps_torch.ops.painting.nearest_places._GRAPH_DISTANCES", distances)
         torch.compiler.reset()
         captured = torch.compile(merger, backend="eager", fullgraph=True)
         for _ in range(5):

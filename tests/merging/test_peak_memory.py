@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_map_only
 from triton_support import REASON
 
 from pps_torch import BoxPanopticMerger, EvalSpec, PPSPostProcessor
-from pps_torch.ops import dispatch
+from pps_torch.ops import backend as backends
 
 SPEC = EvalSpec.load("cpp_default")
 NUM, HEIGHT, WIDTH = 200, 2160, 3840
@@ -63,7 +63,7 @@ class NoKernel:
 @pytest.fixture
 def launchers_without_kernels(monkeypatch):
     """Launchers run as plain functions, so that what they allocate is seen."""
-    if not dispatch._HAS_TRITON:
+    if not backends._HAS_TRITON:
         pytest.skip(REASON)
     from pps_torch.ops import (
         fill_stuff_triton,

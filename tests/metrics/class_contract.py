@@ -18,7 +18,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import nn
 
-from pps_torch.pipelines.processes import leave_group
+from pps_torch.pipelines.running.processes import leave_group
 
 
 def same_state(a: nn.Module, b: nn.Module) -> bool:

@@ -149,7 +149,7 @@ def test_a_backend_that_cannot_run_is_refused(monkeypatch):
         PanopticQuality(CATEGORIES, backend="cuda")
     with pytest.raises(ValueError, match="^backend: .*'numpy'"):
         PartPanopticQuality(SPECS["cpp"], backend="numpy")
-    monkeypatch.setattr("pps_torch.ops.dispatch._IS_INTERPRETED", False)
+    monkeypatch.setattr("pps_torch.ops.backend._IS_INTERPRETED", False)
     uids = torch.tensor([[7]])
     metric = PartPanopticQuality(SPECS["cpp"], backend="triton")
     with pytest.raises(RuntimeError, match="cannot run: .*cpu"):

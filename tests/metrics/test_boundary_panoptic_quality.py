@@ -19,7 +19,7 @@ from metrics import cells
 from metrics.test_panoptic_quality import as_tensors, stack
 from pps_torch import BoundaryPanopticQuality, ModifiedPanopticQuality, PanopticQuality
 from pps_torch.metrics.boundary_panoptic_quality import boundary_distance
-from pps_torch.ops.boundary_ids import INTERIOR, boundary_ids
+from pps_torch.ops.scoring.boundary_ids import INTERIOR, boundary_ids
 
 #: ((height, width), ratio) -> {category: (iou, tp, fp, fn)}
 GOLDEN = {

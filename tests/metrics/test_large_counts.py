@@ -19,7 +19,7 @@ from pps_torch import (
 )
 from pps_torch.metrics.segment_metric import ClassCounts, iou_of_limbs, mean_qualities
 from pps_torch.metrics.text_tables import mean_of_present
-from pps_torch.ops.match_segments import match_segments
+from pps_torch.ops.scoring.match_segments import match_segments
 
 BEYOND = [1 << 31, 1 << 32, (1 << 53) + 1, 1 << 58]
 

@@ -22,7 +22,7 @@ from pps_torch import (
     PanopticQuality,
     PartPanopticQuality,
 )
-from pps_torch.pipelines.processes import leave_group
+from pps_torch.pipelines.running.processes import leave_group
 
 FOLDER = ROOT / "state_dicts"
 VERSIONS = [path.name for path in FOLDER.iterdir() if any(path.glob("*.pt"))]

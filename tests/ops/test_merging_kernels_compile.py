@@ -16,8 +16,8 @@ SIZES = {"num_pixels": "i32", "num_masks": "i32", "num_images": "i32"}
 
 
 def greedy_masks():
-    from pps_torch.ops import greedy_choice_triton as choice
-    from pps_torch.ops import greedy_masks_triton as masks
+    from pps_torch.ops.painting.triton import greedy_masks as masks
+    from pps_torch.ops.painting.triton import greedy_rounds as choice
 
     state = {"allowed_ptr": "*i32", "counts_ptr": "*i32"}
     sizes = {"num_pixels": "i32", "num_masks": "i32"}
@@ -38,7 +38,7 @@ def greedy_masks():
 
 
 def greedy_boxes():
-    from pps_torch.ops import greedy_boxes_triton as boxes
+    from pps_torch.ops.painting.triton import greedy_boxes as boxes
 
     tile = {"ROWS": 16, "COLUMNS": 64}
     for dtype in ("*fp16", "*fp32"):
@@ -56,7 +56,7 @@ def greedy_boxes():
 
 
 def fill_stuff():
-    from pps_torch.ops import fill_stuff_triton as stuff
+    from pps_torch.ops.painting.triton import fill_stuff as stuff
 
     for label in INTEGERS:
         yield stuff._count_slots, {
@@ -75,7 +75,7 @@ def fill_stuff():
 
 
 def pps_channels():
-    from pps_torch.ops import pps_channels_triton as pps
+    from pps_torch.ops.painting.triton import pps_channels as pps
 
     for dtype in INTEGERS:
         yield pps._look_up, {
@@ -92,7 +92,7 @@ TILE = {"ROWS": 8, "COLUMNS": 64}
 def upsampled_ids():
     import triton.language as tl
 
-    from pps_torch.ops import upsampled_argmax_triton as argmax
+    from pps_torch.ops.painting.triton import upsampled_argmax as argmax
 
     for dtype in FLOATS:
         compute = tl.float64 if dtype == "*fp64" else tl.float32
@@ -108,7 +108,7 @@ def upsampled_ids():
 def query_competition():
     import triton.language as tl
 
-    from pps_torch.ops import query_competition_triton as competition
+    from pps_torch.ops.painting.triton import query_competition as competition
 
     for dtype in FLOATS:
         compute = tl.float64 if dtype == "*fp64" else tl.float32
@@ -123,7 +123,7 @@ def query_competition():
 
 
 def nearest_places():
-    from pps_torch.ops import nearest_places_triton as nearest
+    from pps_torch.ops.painting.triton import nearest_places as nearest
 
     for dtype in ("*fp32", "*fp64"):
         yield nearest._nearest, {

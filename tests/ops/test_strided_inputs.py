@@ -13,21 +13,22 @@ from factories import pps_pair
 import pps_torch.ops
 from ops.twins import expect_equal, on_device
 from pps_torch import EvalSpec, PartPanopticQuality
-from pps_torch.ops.class_sums import add_to_class_sums
-from pps_torch.ops.dense_indices import dense_indices
-from pps_torch.ops.fill_stuff import fill_stuff
-from pps_torch.ops.greedy_boxes import greedy_boxes
-from pps_torch.ops.greedy_masks import greedy_masks
-from pps_torch.ops.joint_counts import joint_counts
-from pps_torch.ops.match_segments import SegmentMatches, match_segments
-from pps_torch.ops.mean_part_iou import mean_part_iou
-from pps_torch.ops.nearest_places import nearest_places
-from pps_torch.ops.paint_ids import paint_ids
-from pps_torch.ops.part_pixels import PixelRules, part_pixels
-from pps_torch.ops.pps_channels import pps_channels
-from pps_torch.ops.query_competition import query_competition
-from pps_torch.ops.segment_classes import count_unclassed, segment_classes
-from pps_torch.ops.upsampled_argmax import upsampled_ids
+from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.painting.fill_stuff import fill_stuff
+from pps_torch.ops.painting.greedy_boxes import greedy_boxes
+from pps_torch.ops.painting.greedy_masks import greedy_masks
+from pps_torch.ops.painting.nearest_places import nearest_places
+from pps_torch.ops.painting.paint_ids import paint_ids
+from pps_torch.ops.painting.pps_channels import pps_channels
+from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.ops.painting.upsampled_argmax import upsampled_ids
+from pps_torch.ops.scoring.class_sums import add_to_class_sums
+from pps_torch.ops.scoring.contract import PixelRules
+from pps_torch.ops.scoring.dense_indices import dense_indices
+from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
+from pps_torch.ops.scoring.part_pixels import part_pixels
+from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
 
 BACKENDS = ("torch", "triton")
 LAYOUTS = {

@@ -9,9 +9,9 @@ import pytest
 import torch
 from triton_support import REASON
 
-from pps_torch.ops import dispatch
+from pps_torch.ops import backend as backends
 
-if not dispatch._HAS_TRITON:
+if not backends._HAS_TRITON:
     pytest.skip(REASON, allow_module_level=True)
 
 #: Kernels run on CUDA if there is any, else on the CPU in Triton's interpreter.

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
 HEIGHT, WIDTH = 40, 80

@@ -10,7 +10,7 @@ from PIL import Image
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines import demo as demo_module
 from pps_torch.pipelines.demo import demo
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 
 OPTIONS = RunOptions(device="cpu")
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import ImageList
 from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 
 QUIET = RunOptions(quiet=True)
 AGAIN = RunOptions(quiet=True, overwrite=True)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.bundled import find_spec

@@ -9,7 +9,7 @@ import torch
 from factories import CATEGORIES, split_batches
 
 from pps_torch import ModifiedPanopticQuality, PartPanopticQuality
-from pps_torch.ops import dispatch
+from pps_torch.ops import backend as backends
 from random_scenes.compare import expect_true
 from random_scenes.merging_checks import merge
 from random_scenes.metric_checks import Check, inputs
@@ -53,7 +53,7 @@ def check_merges_of_batch(scenes: list[Scene], singles: list, device: torch.devi
 
 def has_twins() -> bool:
     """Whether Triton's kernels can run here: on CUDA, or in the interpreter."""
-    return dispatch._HAS_TRITON and (torch.cuda.is_available() or dispatch._IS_INTERPRETED)
+    return backends._HAS_TRITON and (torch.cuda.is_available() or backends._IS_INTERPRETED)
 
 
 def check_twins(check: Check, batch: list) -> None:

@@ -22,7 +22,7 @@ from pps_torch.io.image_list import ImageList
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
 from pps_torch.io.pairing import find_files
 from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.run_options import RunOptions
+from pps_torch.pipelines.running.options import RunOptions
 
 NAMES = (
     "merge_to_panoptic",

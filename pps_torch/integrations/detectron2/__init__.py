@@ -35,21 +35,23 @@ if find_spec("detectron2") is None:
 
 else:
     from pps_torch.integrations.detectron2.config import add_pps_config
-    from pps_torch.integrations.detectron2.dataset_mapper import PPSDatasetMapper
-    from pps_torch.integrations.detectron2.datasets import (
+    from pps_torch.integrations.detectron2.data.dataset_mapper import PPSDatasetMapper
+    from pps_torch.integrations.detectron2.data.datasets import (
         register_all,
         register_cityscapes_panoptic_parts,
         register_pascal_panoptic_parts,
     )
-    from pps_torch.integrations.detectron2.eval_hook import PPSEvalHook
-    from pps_torch.integrations.detectron2.evaluators import (
+    from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
+    from pps_torch.integrations.detectron2.engine.trainer import PPSTrainer
+    from pps_torch.integrations.detectron2.evaluation.evaluators import (
         PanopticQualityEvaluator,
         PartPanopticEvaluator,
     )
-    from pps_torch.integrations.detectron2.fused_merge import use_fused_merge
-    from pps_torch.integrations.detectron2.part_aware_baseline import PartAwareBaseline
-    from pps_torch.integrations.detectron2.part_aware_panoptic_fpn import PartAwarePanopticFPN
-    from pps_torch.integrations.detectron2.part_segmentor import PartSegmentor
-    from pps_torch.integrations.detectron2.trainer import PPSTrainer
+    from pps_torch.integrations.detectron2.modeling.fused_merge import use_fused_merge
+    from pps_torch.integrations.detectron2.modeling.part_aware_baseline import PartAwareBaseline
+    from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import (
+        PartAwarePanopticFPN,
+    )
+    from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor
 
     register_all()  # cityscapes_, pascal_panoptic_parts_{train,val} and pps_synthetic_{train,val}

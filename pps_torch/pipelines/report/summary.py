@@ -11,7 +11,7 @@ import numpy as np
 
 from pps_torch.metrics import SegmentRecord
 from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
-from pps_torch.pipelines.report.tables import ClassInfo, Tables
+from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
 from pps_torch.visualization.colors import category_colors
 
 MOST_CONFUSED_CLASSES = 32

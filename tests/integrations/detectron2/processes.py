@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from pps_torch.pipelines.processes import leave_group
+from pps_torch.pipelines.running.processes import leave_group
 
 
 def in_processes(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:

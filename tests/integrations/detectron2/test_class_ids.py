@@ -15,7 +15,7 @@ from pps_torch.integrations.detectron2.class_ids import (
     stuff_contiguous_ids,
     thing_contiguous_ids,
 )
-from pps_torch.integrations.detectron2.segments_info import detectron2_segments_info
+from pps_torch.integrations.detectron2.modeling.segments_info import detectron2_segments_info
 
 SPECS = ("cpp_default", "cpp_grouped", "ppp_default", "ppp_107")
 

@@ -21,8 +21,8 @@ from pps_torch.integrations.detectron2 import (
     PPSDatasetMapper,
     add_pps_config,
 )
-from pps_torch.integrations.detectron2.eval_hook import subset_loader
-from pps_torch.integrations.detectron2.training_targets import TrainingTargetMaker
+from pps_torch.integrations.detectron2.data.training_targets import TrainingTargetMaker
+from pps_torch.integrations.detectron2.engine.eval_hook import subset_loader
 
 SPEC = EvalSpec.load("cpp_default")
 

@@ -12,8 +12,8 @@ pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from pps_torch.integrations.detectron2 import dataset_files
 from pps_torch.io.images import read_photo, read_size, write_rgb
-from pps_torch.pipelines.demo_street import make_street
-from pps_torch.pipelines.report.tables import Tables
+from pps_torch.pipelines.evaluation_tables import Tables
+from pps_torch.synthetic import make_street
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "configs" / "quick_schedules" / "part_aware_panoptic_fpn_R_18_synthetic_cpu.yaml"

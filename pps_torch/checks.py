@@ -1,0 +1,114 @@
+"""Checks of arguments: each error names the argument, what was expected and what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+_INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+_INTS = (int, np.integer, torch.SymInt)
+_NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
+
+
+def check_integer(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a tensor of uint8 or a signed integer dtype.
+
+    torch stores wider unsigned integers, but hardly computes with them.
+    """
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.dtype not in _INTEGERS:
+        raise TypeError(f"{name}: expected uint8 or a signed integer dtype, got {value.dtype}")
+
+
+def check_bool(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a bool tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.dtype != torch.bool:
+        raise TypeError(f"{name}: expected torch.bool, got {value.dtype}")
+
+
+def check_device(name: str, value: Tensor, reference: Tensor) -> None:
+    """Raises ValueError unless ``value`` is where ``reference`` is."""
+    if value.device != reference.device:
+        raise ValueError(f"{name}: expected a tensor on {reference.device}, got {value.device}")
+
+
+def check_floating(name: str, value: Tensor) -> None:
+    """Raises TypeError unless ``value`` is a tensor of a floating dtype."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if not value.is_floating_point():
+        raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
+
+
+def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
+    """Raises ValueError unless ``value`` has exactly the shape ``expected``."""
+    if tuple(value.shape) != tuple(expected):
+        raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(value.shape)}")
+
+
+def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
+    """Raises ValueError unless ``value`` has at least ``least`` dimensions, e.g. (*B, H, W)."""
+    if value.ndim < least:
+        raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
+
+
+def check_size(name: str, size: Sequence[int]) -> None:
+    """Raises TypeError unless ``size`` is (H, W) in ints, ValueError unless both are 1 or more."""
+    is_pair = isinstance(size, (tuple, list)) and len(size) == 2
+    if not is_pair or not all(isinstance(n, _INTS) and n is not True for n in size):
+        raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
+    if size[0] < 1 or size[1] < 1:
+        raise ValueError(f"{name}: expected (H, W), two ints of 1 or more, got {tuple(size)}")
+
+
+def check_int(name: str, value: int, least: int) -> None:
+    """Raises TypeError unless ``value`` is an int, ValueError if it is below ``least``."""
+    if isinstance(value, bool) or not isinstance(value, _INTS):
+        raise TypeError(f"{name}: expected an int, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected an int of {least} or more, got {value}")
+
+
+def check_fraction(name: str, value: float) -> None:
+    """Raises TypeError unless ``value`` is a number, ValueError unless it lies in 0..1."""
+    check_number(name, value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
+
+
+def check_number(name: str, value: float) -> None:
+    """Raises TypeError unless ``value`` is a number, ValueError if it is nan."""
+    if isinstance(value, bool) or not isinstance(value, _NUMBERS):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if value != value:
+        raise ValueError(f"{name}: expected a number, got {value}")
+
+
+def checks_values(validate: bool | None, reference: Tensor) -> bool:
+    """Whether a function looks at values, which on CUDA would wait for the device.
+
+    ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
+
+    Raises:
+        ValueError: for True where a graph is captured, which no value can steer.
+    """
+    if validate and torch.compiler.is_compiling():
+        raise ValueError("validate: expected None or False where a graph is captured, got True")
+    return is_on_host(reference) if validate is None else validate
+
+
+def is_on_host(reference: Tensor) -> bool:
+    """Whether values can steer Python: on the CPU, and not while a graph is captured."""
+    return reference.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def tensors_are_real() -> bool:
+    """False under a mode such as FakeTensorMode, whose tensors must not outlive it."""
+    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None

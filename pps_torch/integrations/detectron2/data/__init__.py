@@ -1,0 +1,1 @@
+"""Data sets, their files and metadata, and what models train on."""

@@ -1,0 +1,1 @@
+"""The training loop: trainer, evaluation hook, the subset it evaluates."""

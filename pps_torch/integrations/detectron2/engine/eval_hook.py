@@ -1,0 +1,191 @@
+"""Evaluation while a training run goes on, as a hook of Detectron2's trainers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from detectron2.config import CfgNode
+from detectron2.data import build_detection_test_loader
+from detectron2.engine import HookBase
+from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation.testing import flatten_results_dict
+from detectron2.utils import comm
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Subset
+
+from pps_torch.integrations.detectron2.config import check_has_pps_config
+from pps_torch.integrations.detectron2.engine.evaluation_subset import fixed_subset, modes_kept
+
+logger = logging.getLogger(__name__)
+
+
+class PPSEvalHook(HookBase):
+    """Evaluates every ``period`` iterations and after the last one, and stores the scalars.
+
+    The scalars are called as by Detectron2's ``EvalHook``: ``part_panoptic_seg/PartPQ``, with the
+    data set's name before it where there are several; and ``subset/part_panoptic_seg/PartPQ`` on a
+    subset, so that the two are never compared. Register it before a ``BestCheckpointer`` of the
+    same period, and before the writers.
+
+    Every process has to have this hook. The model keeps the mode of each of its modules. If an
+    evaluation fails in one process, it fails in all of them; nobody waits for it.
+
+    Args:
+        period: iterations from one evaluation to the next; 0: no evaluation at all.
+        model: what is evaluated. Of a DistributedDataParallel its module is, as the processes need
+            not have equally many images.
+        dataset_names: the data sets.
+        build_loader: name -> test loader of a map-style data set.
+        build_evaluator: name -> evaluator.
+        subset: how many images of each data set, evenly spread over it; 0: all.
+        continue_on_error: whether training goes on when an evaluation raises an exception. It is
+            logged then, and nothing is stored.
+
+    Example:
+        .. code-block:: python
+
+            trainer.register_hooks([PPSEvalHook.from_config(cfg, trainer)])
+            name, checkpointer = "part_panoptic_seg/PartPQ", trainer.checkpointer
+            if comm.is_main_process():
+                trainer.register_hooks([BestCheckpointer(cfg.TEST.PPS.PERIOD, checkpointer, name)])
+    """
+
+    def __init__(
+        self,
+        period: int,
+        model: nn.Module,
+        dataset_names: Sequence[str],
+        build_loader: Callable[[str], DataLoader],
+        build_evaluator: Callable[[str], DatasetEvaluator],
+        *,
+        subset: int = 0,
+        continue_on_error: bool = False,
+    ) -> None:
+        _check_not_negative(period=period, subset=subset)
+        self._period = period
+        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._dataset_names = tuple(dataset_names)
+        self._build_loader = build_loader
+        self._build_evaluator = build_evaluator
+        self._subset = subset
+        self._continue_on_error = continue_on_error
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode, trainer: Any) -> PPSEvalHook:
+        """The hook that ``cfg.TEST.PPS`` describes.
+
+        Args:
+            cfg: a configuration with the keys of :func:`add_pps_config`.
+            trainer: has ``model``, ``build_test_loader(cfg, name)`` and
+                ``build_evaluator(cfg, name)``, as Detectron2's ``DefaultTrainer``.
+
+        Raises:
+            ValueError: names the key that is missing or negative.
+        """
+        check_has_pps_config(cfg)
+        options = cfg.TEST.PPS
+        _check_not_negative(**{f"TEST.PPS.{key}": options[key] for key in ("PERIOD", "SUBSET")})
+        return cls(
+            options.PERIOD,
+            trainer.model,
+            cfg.DATASETS.TEST,
+            partial(trainer.build_test_loader, cfg),
+            partial(trainer.build_evaluator, cfg),
+            subset=options.SUBSET,
+            continue_on_error=options.CONTINUE_ON_ERROR,
+        )
+
+    def after_step(self) -> None:
+        """Evaluates if it is time; the last iteration is left to :meth:`after_train`."""
+        iteration = self.trainer.iter + 1
+        if self._period and iteration % self._period == 0 and iteration != self.trainer.max_iter:
+            self._evaluate()
+
+    def after_train(self) -> None:
+        """Evaluates, unless training ended early."""
+        if self._period and self.trainer.iter >= self.trainer.max_iter:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        try:
+            results = {name: self._evaluate_dataset(name) for name in self._dataset_names}
+        except Exception:
+            if not self._continue_on_error:
+                raise
+            done = min(self.trainer.iter + 1, self.trainer.max_iter)
+            logger.exception(f"Evaluation failed after {done} iterations; going on")
+            return
+        if len(results) == 1:
+            results = next(iter(results.values()))
+        if self._subset:
+            results = {"subset": results}
+        self.trainer.storage.put_scalars(**flatten_results_dict(results), smoothing_hint=False)
+
+    def _evaluate_dataset(self, name: str) -> dict[str, Any]:
+        """Raises in all processes if it cannot be done in one of them."""
+        together = _EvaluatesTogether()
+        try:
+            loader = subset_loader(self._build_loader(name), self._subset)
+            together.evaluator = self._build_evaluator(name)
+            with modes_kept(self._model):
+                return inference_on_dataset(self._model, loader, together)
+        except Exception as error:
+            together.tell(error)
+            raise
+
+
+class _EvaluatesTogether(DatasetEvaluator):
+    """Before its ``evaluate``, which needs all processes, asks whether all have come so far."""
+
+    evaluator: DatasetEvaluator
+
+    def __init__(self) -> None:
+        self._has_told = False
+
+    def reset(self) -> None:
+        self.evaluator.reset()
+
+    def process(self, inputs: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        self.evaluator.process(inputs, outputs)
+
+    def evaluate(self) -> dict[str, Any]:
+        errors = self.tell(None)
+        if errors:
+            raise RuntimeError(f"evaluation failed in other processes: {'; '.join(errors)}")
+        return self.evaluator.evaluate()
+
+    def tell(self, error: Exception | None) -> list[str]:
+        """Tells the other processes, once, how it went -> what went wrong anywhere."""
+        if self._has_told:
+            return []
+        self._has_told = True
+        told = comm.all_gather(None if error is None else f"{type(error).__name__}: {error}")
+        return [f"rank {rank}: {text}" for rank, text in enumerate(told) if text is not None]
+
+
+def subset_loader(loader: DataLoader, count: int) -> DataLoader:
+    """A test loader for a fixed subset of the images of another one; 0: that one itself.
+
+    The subset is spread over the processes by Detectron2's ``InferenceSampler``.
+    """
+    if count == 0:
+        return loader
+    dataset: Any = loader.dataset
+    indices = fixed_subset(len(dataset), count)
+    return build_detection_test_loader(
+        Subset(loader.dataset, indices),
+        mapper=None,
+        batch_size=loader.batch_size,
+        num_workers=loader.num_workers,
+        collate_fn=loader.collate_fn,
+    )
+
+
+def _check_not_negative(**values: int) -> None:
+    for name, value in values.items():
+        if value < 0:
+            raise ValueError(f"{name}: expected 0 or more, got {value}")

@@ -1,0 +1,147 @@
+"""What became of the segments of each image, and its map, until all images are counted."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation, ids_to_rgb
+from pps_torch.metrics import ImageRecord, SegmentRecord
+from pps_torch.pipelines.evaluation_tables import TableRecords
+
+_LARGEST_BYTE = 255
+
+
+class RecordedImage(NamedTuple):
+    """An image that this process evaluated.
+
+    Attributes:
+        segments: what became of each segment.
+        confused_pixels: as in :class:`~pps_torch.metrics.ImageRecord`, sparse.
+        png: the predicted map as it was evaluated, the bytes of a PNG.
+        segments_info: the segments of a panoptic PNG; none of a PPS map.
+    """
+
+    segments: list[SegmentRecord]
+    confused_pixels: Tensor
+    png: bytes
+    segments_info: list[dict[str, int]]
+
+    @classmethod
+    def of_pps(cls, record: ImageRecord, pps: Tensor) -> RecordedImage:
+        """From a map ``(3, H, W)`` that :func:`check_fits_png` let pass."""
+        png = _png(pps.permute(1, 2, 0))
+        return cls(record.segments, record.confused_pixels.to_sparse(), png, [])
+
+    @classmethod
+    def of_panoptic(cls, record: ImageRecord, panoptic: PanopticSegmentation) -> RecordedImage:
+        """From segments that all have pixels, see :func:`without_empty_segments`."""
+        infos = [
+            {key: info[key] for key in ("id", "category_id", "area")}
+            for info in panoptic.segments_info()
+        ]
+        png = _png(ids_to_rgb(panoptic.panoptic_seg))
+        return cls(record.segments, record.confused_pixels.to_sparse(), png, infos)
+
+
+class RecordedShare(NamedTuple):
+    """The images of one process or, added up, of all; without their maps.
+
+    Attributes:
+        segments, segments_info: by the image's index in the data set, in that order.
+        confused_pixels: ``(C, C + 1)``, the sum over the images.
+    """
+
+    segments: dict[int, list[SegmentRecord]]
+    segments_info: dict[int, list[dict[str, int]]]
+    confused_pixels: np.ndarray
+
+    @classmethod
+    def of_images(cls, images: Mapping[int, RecordedImage], num_classes: int) -> RecordedShare:
+        """The records of some images, by index."""
+        confused_pixels = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
+        for image in images.values():
+            confused_pixels += image.confused_pixels
+        return cls(
+            {index: images[index].segments for index in sorted(images)},
+            {index: images[index].segments_info for index in sorted(images)},
+            confused_pixels.numpy(),
+        )
+
+    @classmethod
+    def added_up(cls, shares: Iterable[RecordedShare]) -> RecordedShare:
+        """All images of several shares; no image is in two of them."""
+        segments, segments_info, confused_pixels = zip(*shares)
+        return cls(_joined(segments), _joined(segments_info), np.sum(confused_pixels, 0))
+
+    def table_records(self) -> TableRecords:
+        """As the tables take them."""
+        records = TableRecords(len(self.confused_pixels))
+        records.segments = list(self.segments.values())
+        records.confused_pixels = self.confused_pixels
+        return records
+
+
+def check_fits_png(pps: Tensor) -> None:
+    """Raises ValueError for a PPS map with an id that no byte can hold; leaves the device."""
+    low, high = (int(limit) for limit in pps.aminmax())
+    if low < 0 or high > _LARGEST_BYTE:
+        raise ValueError(
+            f"outputs: pps: expected ids 0..{_LARGEST_BYTE}, which is what a PNG can hold, "
+            f"found {low}..{high}"
+        )
+
+
+def without_empty_segments(panoptic: PanopticSegmentation) -> PanopticSegmentation:
+    """The same segments with their areas, but for those without pixels, which a PNG cannot have.
+
+    They are numbered anew, 1..S in their order; ids without row become S + 1.
+
+    Args:
+        panoptic: of one image.
+
+    Example:
+        >>> from pps_torch.integrations.detectron2.evaluation.panoptic_outputs import (
+        ...     CategoryIds,
+        ...     read_panoptic_output,
+        ... )
+        >>> info = [{"id": 1, "category_id": 24}, {"id": 2, "category_id": 7}]
+        >>> panoptic = read_panoptic_output(torch.tensor([[0, 2, 2]]), info, CategoryIds({}, {}))
+        >>> whole = without_empty_segments(panoptic)
+        >>> whole.panoptic_seg.tolist(), whole.category_ids.tolist(), whole.areas.tolist()
+        ([[0, 1, 1]], [7], [2])
+    """
+    ids, count = panoptic.panoptic_seg.long(), len(panoptic.category_ids)
+    ids = torch.where((ids < 0) | (ids > count), count + 1, ids)
+    areas = torch.bincount(ids.flatten(), minlength=count + 2)[1:-1]
+    kept = areas > 0
+    num_kept = kept.sum()
+    numbers = torch.cat([num_kept.new_zeros(1), kept.cumsum(0), num_kept[None] + 1])
+    return PanopticSegmentation(
+        panoptic_seg=numbers[ids].int(),
+        category_ids=panoptic.category_ids[kept],
+        is_thing=panoptic.is_thing[kept],
+        scores=panoptic.scores[kept],
+        areas=areas[kept],
+        source=panoptic.source[kept],
+        num_segments=num_kept,
+    )
+
+
+def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:
+    joined = {index: value for part in parts for index, value in part.items()}
+    return dict(sorted(joined.items()))
+
+
+def _png(pixels: Tensor) -> bytes:
+    """From ``(H, W, 3)`` bytes."""
+    buffer = io.BytesIO()
+    image = PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy())
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

@@ -1,0 +1,1 @@
+"""Part-aware models, and the merge inside of models."""

@@ -1,0 +1,225 @@
+"""Detections and semantic logits merged without pasting masks, with Detectron2's own outputs."""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import torch
+from detectron2.modeling import PanopticFPN
+from detectron2.modeling.postprocessing import detector_postprocess, sem_seg_postprocess
+from detectron2.structures import Instances, ROIMasks
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.integrations.detectron2.class_ids import (
+    THINGS_LABEL,
+    ContiguousPPSMerger,
+    check_num_things,
+)
+from pps_torch.integrations.detectron2.modeling.segments_info import detectron2_segments_info
+from pps_torch.merging import merge_panoptic_boxes
+from pps_torch.specs import EvalSpec
+
+_BOX_MASKS = "box_masks"  # field of Instances on which detector_postprocess does nothing special
+
+
+class FusedMerge(nn.Module):
+    """From the raw heads of one image to Detectron2's outputs, and to a PPS map.
+
+    :func:`~pps_torch.merge_panoptic_boxes` on the masks in their boxes' frames. It equals
+    Detectron2's ``detector_postprocess`` and ``combine_semantic_and_instance_outputs``, except
+    that a segment without any pixel, which Detectron2 can list if the overlap threshold is 1 or
+    the stuff area limit 0, is not listed.
+
+    Args:
+        spec: with a spec the outputs hold a PPS map. The class indices of the detections are
+            then ``spec.things``, the semantic labels "things" and ``spec.stuff``.
+        overlap_threshold, stuff_area_limit, score_threshold: as in ``merge_panoptic_boxes``.
+        label_of_channel: semantic label that each semantic channel means. Default: its index.
+        paste_masks: whether ``instances.pred_masks`` becomes ``(N, H, W)`` bool, as Detectron2
+            has it; else it is a ``ROIMasks`` of ``(N, M, M)``.
+
+    Example:
+        >>> import torch
+        >>> from detectron2.structures import Boxes, Instances
+        >>> detections = Instances((8, 8), pred_boxes=Boxes(torch.tensor([[0.0, 0, 4, 4]])),
+        ...                        scores=torch.tensor([0.9]), pred_classes=torch.tensor([2]),
+        ...                        pred_masks=torch.ones(1, 1, 28, 28))
+        >>> outputs = FusedMerge()(detections, torch.zeros(12, 8, 8))
+        >>> outputs["panoptic_seg"][1]    # doctest: +ELLIPSIS
+        [{'id': 1, 'isthing': True, 'score': 0.89..., 'category_id': 2, 'instance_id': 0}]
+    """
+
+    label_of_channel: Tensor | None
+
+    def __init__(
+        self,
+        spec: EvalSpec | None = None,
+        *,
+        overlap_threshold: float = 0.5,
+        stuff_area_limit: float = 4096,
+        score_threshold: float = 0.5,
+        label_of_channel: tuple[int, ...] | None = None,
+        paste_masks: bool = True,
+    ) -> None:
+        super().__init__()
+        self.overlap_threshold = overlap_threshold
+        self.stuff_area_limit = stuff_area_limit
+        self.score_threshold = score_threshold
+        self.paste_masks = paste_masks
+        self.spec = spec
+        self.merge_pps = None if spec is None else ContiguousPPSMerger(spec)
+        labels = None if label_of_channel is None else torch.tensor(label_of_channel)
+        self.register_buffer("label_of_channel", labels, persistent=False)
+
+    def forward(
+        self, detections: Instances, sem_seg: Tensor, part_seg: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Merges one image.
+
+        Args:
+            detections: raw, at the network's input size: ``pred_boxes``, ``scores``,
+                ``pred_classes`` and ``pred_masks`` ``(N, 1, M, M)``. The boxes are scaled in
+                place, as ``detector_postprocess`` does.
+            sem_seg: ``(C, H, W)`` logits at the output size.
+            part_seg: ``(H, W)`` flat part ids. Default: no pixel is part of anything, so that
+                classes with parts have unknown parts in the PPS map.
+
+        Returns:
+            ``sem_seg``, ``instances`` and ``panoptic_seg`` as Detectron2's PanopticFPN has them;
+            with a spec also ``pps`` ``(3, H, W)`` int32.
+        """
+        self._check_channels(len(sem_seg))
+        height, width = sem_seg.shape[-2:]
+        instances, box_masks = _postprocess_boxes(detections, (height, width))
+        panoptic = self._merge(instances, box_masks, sem_seg)
+        instances.pred_masks = self._masks(instances, box_masks)
+        segments_info = detectron2_segments_info(panoptic)
+        outputs = {
+            "sem_seg": sem_seg,
+            "instances": instances,
+            "panoptic_seg": (panoptic.panoptic_seg, segments_info),
+        }
+        if self.merge_pps is not None:
+            if part_seg is None:
+                part_seg = torch.zeros_like(panoptic.panoptic_seg)
+            outputs["pps"] = self.merge_pps(panoptic, part_seg)
+        return outputs
+
+    def _check_channels(self, num_channels: int) -> None:
+        if self.label_of_channel is not None:
+            expected = len(self.label_of_channel)
+        elif self.spec is not None:
+            expected = 1 + len(self.spec.stuff)
+        else:
+            return
+        if num_channels != expected:
+            raise ValueError(f"sem_seg: expected {expected} channels, got {num_channels}")
+
+    def _merge(
+        self, instances: Instances, box_masks: Tensor, sem_seg: Tensor
+    ) -> PanopticSegmentation:
+        labels = sem_seg.argmax(dim=0)
+        if self.label_of_channel is not None:
+            labels = self.label_of_channel[labels]
+        return merge_panoptic_boxes(
+            labels,
+            box_masks,
+            instances.pred_boxes.tensor,
+            instances.scores,
+            instances.pred_classes,
+            stuff_ids=torch.arange(THINGS_LABEL + 1, len(sem_seg), device=sem_seg.device),
+            score_threshold=self.score_threshold,
+            overlap_threshold=self.overlap_threshold,
+            stuff_area_limit=self.stuff_area_limit,
+        )
+
+    def _masks(self, instances: Instances, box_masks: Tensor) -> Tensor | ROIMasks:
+        masks = ROIMasks(box_masks)
+        if not self.paste_masks:
+            return masks
+        return masks.to_bitmasks(instances.pred_boxes, *instances.image_size).tensor
+
+
+def use_fused_merge(
+    model: nn.Module, *, spec: EvalSpec | None = None, paste_masks: bool = True
+) -> nn.Module:
+    """Replaces the merge of a built Panoptic FPN by :class:`FusedMerge`; weights are untouched.
+
+    Args:
+        model: a ``PanopticFPN``, or one inside ``DistributedDataParallel``. Its thresholds at
+            the time of the call are taken over.
+        spec: with a spec the outputs also hold ``pps``, in which all parts are unknown.
+        paste_masks: see :class:`FusedMerge`.
+
+    Returns:
+        the same model.
+
+    Raises:
+        TypeError: for another model, or one with an ``inference`` of its own.
+        ValueError: the classes of the model are not those of the spec.
+
+    Example:
+        .. code-block:: python
+
+            model = use_fused_merge(build_model(cfg))
+    """
+    panoptic_fpn = model.module if isinstance(model, DistributedDataParallel) else model
+    if not isinstance(panoptic_fpn, PanopticFPN):
+        raise TypeError(f"model: expected a PanopticFPN, got {type(panoptic_fpn).__name__}")
+    if type(panoptic_fpn).inference is not PanopticFPN.inference:
+        name = type(panoptic_fpn).__name__
+        raise TypeError(f"model: expected the inference of PanopticFPN, {name} has its own")
+    if spec is not None:
+        check_num_things(panoptic_fpn.roi_heads.num_classes, spec)
+    panoptic_fpn.fused_merge = FusedMerge(
+        spec,
+        overlap_threshold=panoptic_fpn.combine_overlap_thresh,
+        stuff_area_limit=panoptic_fpn.combine_stuff_area_thresh,
+        score_threshold=panoptic_fpn.combine_instances_score_thresh,
+        paste_masks=paste_masks,
+    ).to(panoptic_fpn.device)
+    panoptic_fpn.inference = MethodType(_fused_inference, panoptic_fpn)
+    return model
+
+
+def _fused_inference(
+    model: PanopticFPN, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True
+) -> Any:
+    """``PanopticFPN.inference`` with the fused merge."""
+    detections, sem_seg = PanopticFPN.inference(model, batched_inputs, do_postprocess=False)
+    if not do_postprocess:
+        return detections, sem_seg
+    return [
+        model.fused_merge(detected, resize_logits(logits, detected.image_size, inputs))
+        for detected, logits, inputs in zip(detections, sem_seg, batched_inputs)
+    ]
+
+
+def output_size(image_size: tuple[int, int], inputs: dict[str, Any]) -> tuple[int, int]:
+    """``(height, width)`` that an input asks for; default: that of the image in the network."""
+    return inputs.get("height", image_size[0]), inputs.get("width", image_size[1])
+
+
+def resize_logits(logits: Tensor, image_size: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
+    """``(C, h, w)`` logits of a padded image, at the output size, as Detectron2 does it."""
+    return sem_seg_postprocess(logits, image_size, *output_size(image_size, inputs))
+
+
+def _postprocess_boxes(detections: Instances, size: tuple[int, int]) -> tuple[Instances, Tensor]:
+    """``detector_postprocess`` without pasting -> instances without masks, masks (N, M, M)."""
+    fields = detections.get_fields()
+    if "pred_masks" not in fields:
+        raise ValueError(
+            f"detections: expected pred_masks, which MODEL.MASK_ON adds, found {sorted(fields)}"
+        )
+    masks = fields["pred_masks"]
+    masks = masks.tensor if isinstance(masks, ROIMasks) else masks[:, 0]
+    others = {name: value for name, value in fields.items() if name != "pred_masks"}
+    detections = Instances(detections.image_size, **others, **{_BOX_MASKS: masks})
+    instances = detector_postprocess(detections, *size)
+    masks = instances.get(_BOX_MASKS)
+    instances.remove(_BOX_MASKS)
+    return instances, masks

@@ -1,0 +1,42 @@
+"""Joint counts of two whole maps of ids; ids that are out of range have a row and a column."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.pair_counts import pair_counts
+from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
+
+
+def joint_counts(
+    rows: Tensor, columns: Tensor, num_rows: int, num_columns: int, *, backend: str = "auto"
+) -> Tensor:
+    """Counts pairs of ids over the pixels of each image.
+
+    Args:
+        rows, columns: ``(B, P)`` maps of any integer dtype.
+        num_rows, num_columns: ids are ``0..num_rows-1`` and ``0..num_columns-1``.
+        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+
+    Returns:
+        ``(B, num_rows + 1, num_columns + 1)`` int32; the last row and the last column hold the
+        pixels of all other ids.
+    """
+    check_num_pixels(rows)
+    if uses_triton(backend, rows):
+        from pps_torch.ops.counting.triton import joint_counts as twin
+
+        return twin.joint_counts(rows, columns, num_rows, num_columns)
+    runs = pixel_runs(rows, columns)
+    row, column = (
+        _index(ids, size) for ids, size in zip(runs.maps, (num_rows, num_columns), strict=True)
+    )
+    counts = pair_counts(runs, row, column, num_rows + 1, num_columns + 1, len(rows))
+    return counts.int()
+
+
+def _index(ids: Tensor, size: int) -> Tensor:
+    """Ids as int64, those outside ``0..size-1`` as ``size``: without its sign, -1 is huge."""
+    return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)

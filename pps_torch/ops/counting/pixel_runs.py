@@ -1,0 +1,61 @@
+"""The pixels of a batch of maps; on the CPU, runs of equal pixels are taken as one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.counting.runs import expand_runs, run_lengths, run_starts
+
+#: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
+MAX_PIXELS = 1 << 30
+
+
+class PixelRuns(NamedTuple):
+    """Pixels of a batch of images, neighbours with equal values in all maps taken as one run.
+
+    Attributes:
+        maps: the maps' values, each ``(R,)``.
+        image: ``(R,)`` int64, index of the image that a run lies in.
+        lengths: ``(R,)`` int64, pixels.
+        is_collapsed: false where each pixel is a run of its own.
+    """
+
+    maps: tuple[Tensor, ...]
+    image: Tensor
+    lengths: Tensor
+    is_collapsed: bool
+
+    def expand(self, values: Tensor) -> Tensor:
+        """Values of runs ``(*, R)`` -> values of pixels ``(*, B * P)``."""
+        return expand_runs(values, self.lengths) if self.is_collapsed else values
+
+
+def pixel_runs(*maps: Tensor) -> PixelRuns:
+    """Collapses maps of shape ``(B, P)`` into runs.
+
+    A label map has some 20 runs a row, so on the CPU everything after this step costs a few
+    per cent. The number of runs depends on the data: on CUDA, where that would make the host
+    wait, and under ``torch.compile`` each pixel stays a run of length one.
+    """
+    num_images, num_pixels = maps[0].shape
+    flat = tuple(values.reshape(-1) for values in maps)
+    device = flat[0].device
+    if not is_on_host(flat[0]):
+        image = torch.arange(num_images, device=device)[:, None].expand(-1, num_pixels)
+        lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
+        return PixelRuns(flat, image.reshape(-1), lengths, is_collapsed=False)
+    starts = run_starts(flat, num_pixels)
+    image = torch.from_numpy(starts.numpy() // max(num_pixels, 1))
+    lengths = run_lengths(starts, flat[0].numel())
+    values = tuple(values.index_select(0, starts) for values in flat)
+    return PixelRuns(values, image, lengths, is_collapsed=True)
+
+
+def check_num_pixels(maps: Tensor) -> None:
+    """Raises ValueError unless the images of ``maps (*, P)`` have fewer than 2**30 pixels."""
+    if maps.shape[-1] >= MAX_PIXELS:
+        raise ValueError(f"maps: expected fewer than 2**30 pixels an image, got {maps.shape[-1]}")

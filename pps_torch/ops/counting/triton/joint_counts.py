@@ -1,0 +1,71 @@
+"""The Triton twin of ``joint_counts``: one pass over the two maps."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
+
+BLOCK = 512
+
+
+@torch.library.custom_op(
+    "pps_torch::joint_counts",
+    mutates_args=(),
+    schema="(Tensor rows, Tensor columns, SymInt num_rows, SymInt num_columns) -> Tensor",
+)
+def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
+    """See :func:`pps_torch.ops.counting.joint_counts.joint_counts`."""
+    num_images, num_pixels = rows.shape
+    counts = rows.new_zeros(num_images, num_rows + 1, num_columns + 1, dtype=torch.int32)
+    if rows.numel():
+        with torch.cuda.device_of(rows):
+            grid = (triton.cdiv(num_pixels, BLOCK), num_images)
+            joint_counts_kernel[grid](
+                rows.contiguous(),
+                columns.contiguous(),
+                counts,
+                num_pixels,
+                num_rows,
+                num_columns,
+                BLOCK,
+            )
+    return counts
+
+
+@joint_counts.register_fake
+def _(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
+    return rows.new_empty(rows.shape[0], num_rows + 1, num_columns + 1, dtype=torch.int32)
+
+
+@triton.jit(do_not_specialize=["num_rows", "num_columns"])
+def joint_counts_kernel(
+    rows_ptr,
+    columns_ptr,
+    counts_ptr,
+    num_pixels,
+    num_rows,
+    num_columns,
+    BLOCK: tl.constexpr,
+):
+    """Adds the runs of one block of pixels to the table of its image."""
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_image = pixel < num_pixels
+    rows_ptr += image * num_pixels
+    columns_ptr += image * num_pixels
+    row = tl.load(rows_ptr + pixel, mask=in_image, other=0)
+    column = tl.load(columns_ptr + pixel, mask=in_image, other=0)
+    is_first, is_last = pixel == 0, pixel == num_pixels - 1
+    is_first, is_last = run_ends(rows_ptr, row, pixel, num_pixels, is_first, is_last)
+    is_first, is_last = run_ends(columns_ptr, column, pixel, num_pixels, is_first, is_last)
+
+    row, column = row.to(tl.int64), column.to(tl.int64)
+    row = tl.where((row < 0) | (row >= num_rows), num_rows, row)
+    column = tl.where((column < 0) | (column >= num_columns), num_columns, column)
+    counter = (image * (num_rows + 1) + row) * (num_columns + 1) + column
+    share = run_share(pixel, is_first, is_last)
+    tl.atomic_add(counts_ptr + counter, share, mask=in_image & (is_first | is_last), sem="relaxed")

@@ -1,0 +1,54 @@
+"""The greedy choice among masks in the frame of their boxes; N x H x W is never held."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.painting.greedy_paint import greedy_paint
+from pps_torch.ops.painting.paste_masks import pasted_windows
+
+
+def greedy_boxes(
+    mask_probs: Tensor,
+    boxes: Tensor,
+    order: Tensor,
+    eligible: Tensor,
+    size: tuple[int, int],
+    mask_threshold: float,
+    overlap_threshold: float,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Chooses and paints masks as :func:`~pps_torch.ops.painting.greedy_paint.greedy_paint` does.
+
+    Masks are pasted as :func:`~pps_torch.ops.painting.paste_masks.paste_masks` says; a sample
+    within rounding of the threshold may fall either way.
+
+    Args:
+        mask_probs: ``(B, N, M, M)`` float, 0..1, each in its box's frame.
+        boxes: ``(B, N, 4)`` float, xyxy in absolute pixels.
+        order: ``(B, N)`` int64, the mask at each rank, best first.
+        eligible: ``(B, N)`` bool, by rank.
+        size: ``(H, W)``.
+        mask_threshold, overlap_threshold: fractions 0..1.
+
+    Returns:
+        ``owner (B, H, W)`` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
+        ``keep (B, N)`` bool, by rank.
+    """
+    if uses_triton(backend, mask_probs):
+        from pps_torch.ops.painting.triton import greedy_boxes as twin
+
+        return twin.greedy_boxes(
+            mask_probs, boxes, order, eligible, *size, mask_threshold, overlap_threshold
+        )
+    owner = mask_probs.new_zeros((len(order), *size), dtype=torch.int32)
+    keep = torch.zeros_like(eligible)
+    # On the CPU one image at a time, so that each mask is held only in its box.
+    step = 1 if order.device.type == "cpu" else max(len(order), 1)
+    for first in range(0, len(order), step):
+        part = slice(first, first + step)
+        windows = pasted_windows(mask_probs[part], boxes[part], order[part], *size, mask_threshold)
+        owner[part], keep[part] = greedy_paint(windows, eligible[part], size, overlap_threshold)
+    return owner, keep

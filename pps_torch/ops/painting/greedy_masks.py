@@ -1,0 +1,75 @@
+"""The greedy choice among masks of the size of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.runs import expand_runs, run_lengths, run_starts
+from pps_torch.ops.painting.greedy_paint import MaskWindow, greedy_paint
+
+_ALL = slice(None)
+
+
+def greedy_masks(
+    masks: Tensor,
+    order: Tensor,
+    eligible: Tensor,
+    overlap_threshold: float,
+    backend: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Chooses and paints masks as :func:`~pps_torch.ops.painting.greedy_paint.greedy_paint` does.
+
+    Args:
+        masks: ``(B, N, P)`` bool.
+        order: ``(B, N)`` int64, the mask at each rank, best first.
+        eligible: ``(B, N)`` bool, by rank.
+        overlap_threshold: fraction 0..1.
+
+    Returns:
+        ``owner (B, P)`` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
+        ``keep (B, N)`` bool, by rank.
+    """
+    if uses_triton(backend, masks):
+        from pps_torch.ops.painting.triton import greedy_masks as twin
+
+        return twin.greedy_masks(masks, order, eligible, overlap_threshold)
+    if is_on_host(masks):
+        return _greedy_runs(masks, order, eligible, overlap_threshold)
+    canvas = (1, masks.shape[2])
+    owner, keep = greedy_paint(_ranked(masks, order), eligible, canvas, overlap_threshold)
+    return owner[:, 0], keep
+
+
+def _greedy_runs(
+    masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
+) -> tuple[Tensor, Tensor]:
+    """One image after the other, over runs of pixels that lie in the same masks; CPU only."""
+    owner = masks.new_zeros((masks.shape[0], masks.shape[2]), dtype=torch.int32)
+    keep = torch.zeros_like(eligible)
+    for image in range(len(masks)):
+        ranks = eligible[image].nonzero()[:, 0]
+        if owner.shape[1] == 0 or len(ranks) == 0:
+            continue
+        ranked = [masks[image, index] for index in order[image, ranks].tolist()]
+        starts = run_starts(ranked, owner.shape[1])
+        lengths = run_lengths(starts, owner.shape[1])
+        windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
+        run_owner, kept = greedy_paint(
+            windows, eligible[image, ranks][None], (1, len(starts)), overlap_threshold, lengths
+        )
+        keep[image, ranks] = kept[0]
+        rank_of_owner = torch.cat([ranks.new_zeros(1), ranks + 1]).to(torch.int32)
+        owner[image] = expand_runs(rank_of_owner[run_owner.view(-1).long()], lengths)
+    return owner, keep
+
+
+def _ranked(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:
+    """Masks ``(B, N, P)`` one rank after the other, each as a window of one row."""
+    images = torch.arange(order.shape[0], device=order.device)
+    for rank in range(order.shape[1]):
+        yield MaskWindow(_ALL, _ALL, masks[images, order[:, rank]][:, None])

@@ -1,0 +1,36 @@
+"""The nearest of some places to each point."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.backend import uses_triton
+
+# Distances held at once: what fits in a CPU's cache, and 64 MiB in the graph.
+_HOST_DISTANCES = 1 << 18
+_GRAPH_DISTANCES = 1 << 24
+
+
+def nearest_places(points: Tensor, places: Tensor, backend: str = "auto") -> Tensor:
+    """Index of the nearest place, by squares of distances in the points' dtype.
+
+    Args:
+        points: ``(2, B, P)`` float32 or float64, finite.
+        places: ``(2, B, K)`` of the same dtype, at least one; a place at infinity is no place.
+
+    Returns:
+        ``(B, P)`` int32 in ``0..K-1``, the first of equally near places; 0 where all are no places.
+    """
+    if uses_triton(backend, points):
+        from pps_torch.ops.painting.triton import nearest_places as twin
+
+        return twin.nearest_places(points, places)
+    num_distances = _HOST_DISTANCES if is_on_host(points) else _GRAPH_DISTANCES
+    step = max(num_distances // max(places[0].numel(), 1), 1)
+    nearest = []
+    for tile in points.split(step, dim=2):
+        dy, dx = (tile[..., None] - places[:, :, None]).unbind(0)
+        nearest.append((dy * dy + dx * dx).argmin(2).to(torch.int32))
+    return torch.cat(nearest, 1)

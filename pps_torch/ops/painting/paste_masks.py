@@ -1,0 +1,86 @@
+"""Masks in the frame of their box, sampled at the pixels of the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.painting.greedy_paint import MaskWindow
+
+
+def paste_masks(
+    mask_probs: Tensor, boxes: Tensor, rows: slice, columns: slice, threshold: float
+) -> Tensor:
+    """Pastes one mask an image into a window of it, as Detectron2's ``paste_masks_in_image`` does.
+
+    The mask is sampled bilinearly at pixel centres, with zeros around it; a sample equal to the
+    threshold belongs to the mask.
+
+    Args:
+        mask_probs: ``(B, M, M)`` float in 0..1, in the box's frame.
+        boxes: ``(B, 4)`` float, xyxy in absolute pixels.
+        rows, columns: the window, in pixels, with start and stop.
+
+    Returns:
+        ``(B, rows, columns)`` bool.
+    """
+    x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
+    y = torch.arange(rows.start, rows.stop, device=boxes.device, dtype=torch.float32) + 0.5
+    x = torch.arange(columns.start, columns.stop, device=boxes.device, dtype=torch.float32) + 0.5
+    y = (y - y0) / (y1 - y0) * 2 - 1
+    x = (x - x0) / (x1 - x0) * 2 - 1
+    size = (boxes.shape[0], y.shape[1], x.shape[1])
+    if 0 in size:
+        return mask_probs.new_zeros(size, dtype=torch.bool)
+    grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], dim=3)
+    samples = F.grid_sample(mask_probs.float()[:, None], grid, align_corners=False)
+    return samples[:, 0] >= threshold
+
+
+def box_window(box: Tensor, side: int, height: int, width: int) -> tuple[slice, slice]:
+    """The pixels that a box's mask can reach: half a mask cell around the box; CPU only.
+
+    Args:
+        box: ``(4,)`` float, xyxy in absolute pixels.
+        side: M, cells along each side of the mask.
+    """
+    x0, y0, x1, y1 = box.tolist()
+    return _reach(y0, y1, side, height), _reach(x0, x1, side, width)
+
+
+def pasted_windows(
+    mask_probs: Tensor, boxes: Tensor, order: Tensor, height: int, width: int, threshold: float
+) -> Iterator[MaskWindow]:
+    """Pastes the masks of a batch one rank after the other.
+
+    Args:
+        mask_probs: ``(B, N, M, M)`` float; boxes: ``(B, N, 4)`` float.
+        order: ``(B, N)`` int64, the mask at each rank.
+
+    Yields:
+        :class:`MaskWindow`: the box of the mask for one image on the CPU, else the whole image.
+    """
+    images = torch.arange(order.shape[0], device=order.device)
+    crops = order.shape[0] == 1 and is_on_host(order)
+    for rank in range(order.shape[1]):
+        masks = mask_probs[images, order[:, rank]]
+        box = boxes[images, order[:, rank]]
+        rows, columns = slice(0, height), slice(0, width)
+        if crops:
+            rows, columns = box_window(box[0], mask_probs.shape[-1], height, width)
+        yield MaskWindow(rows, columns, paste_masks(masks, box, rows, columns, threshold))
+
+
+def _reach(start: float, stop: float, side: int, size: int) -> slice:
+    if not math.isfinite(stop - start):
+        return slice(0, size)
+    start, stop = min(start, stop), max(start, stop)
+    margin = (stop - start) / (2 * side) + 1
+    first = min(max(start - margin, 0), size)
+    last = min(max(stop + margin + 1, 0), size)
+    return slice(int(first), int(last))

@@ -1,0 +1,47 @@
+"""Scene class, instance and part of each pixel, looked up from its segment and its flat part."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.pixel_runs import pixel_runs
+
+
+def pps_channels(
+    segment: Tensor,
+    part: Tensor,
+    sids: Tensor,
+    iids: Tensor,
+    pid_of_sid_flat: Tensor,
+    backend: str = "auto",
+) -> Tensor:
+    """The three channels of PPS maps.
+
+    Args:
+        segment: ``(B, H, W)`` int, segment ids; those outside ``0..S`` are void, segment 0.
+        part: ``(B, H, W)`` int, flat part ids.
+        sids, iids: ``(B, S + 1)`` int64, scene id and instance of each segment; instance 0 has
+            no part.
+        pid_of_sid_flat: ``(E + 1, F + 2)`` int64, part by scene id and flat part id; the last row
+            and column stand for every id outside.
+
+    Returns:
+        ``(B, 3, H, W)`` int32.
+    """
+    if uses_triton(backend, segment):
+        from pps_torch.ops.painting.triton import pps_channels as twin
+
+        return twin.pps_channels(segment, part, sids, iids, pid_of_sid_flat)
+    runs = pixel_runs(segment.flatten(1), part.flatten(1))
+    run_segment, run_part = (values.long() for values in runs.maps)
+    is_outside = (run_segment < 0) | (run_segment >= sids.shape[1])
+    run_segment = torch.where(is_outside, 0, run_segment)
+    sid, iid = sids[runs.image, run_segment], iids[runs.image, run_segment]
+    last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
+    row = torch.where((sid < 0) | (sid > last_row), last_row, sid)
+    column = torch.where((run_part < 0) | (run_part > last_column), last_column, run_part)
+    pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
+    channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
+    return channels.view(3, *segment.shape).transpose(0, 1).contiguous()

@@ -1,0 +1,76 @@
+"""Which query wins each pixel: the highest class probability times mask probability."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.pair_counts import pair_counts
+from pps_torch.ops.counting.pixel_runs import pixel_runs
+from pps_torch.ops.painting.upsampled_argmax import upsample_channel
+
+
+class QueryAreas(NamedTuple):
+    """Who owns the pixels, and pixels of each query.
+
+    Attributes:
+        owner: ``(B, H, W)`` int32, query + 1 where the winner's mask probability is at least
+            0.5, else 0.
+        won: ``(B, Q)`` int64, pixels that a query wins.
+        owned: ``(B, Q)`` int64, pixels that it owns.
+        masks: ``(B, Q)`` int64, pixels with mask probability >= 0.5; 0 if it takes no part.
+    """
+
+    owner: Tensor
+    won: Tensor
+    owned: Tensor
+    masks: Tensor
+
+
+def query_competition(
+    mask_logits: Tensor,
+    scores: Tensor,
+    takes_part: Tensor,
+    size: tuple[int, int],
+    backend: str = "auto",
+) -> QueryAreas:
+    """Lets queries compete for pixels; the first of equal ones wins.
+
+    The two versions may differ where products, or a probability and 0.5, are equal up to
+    rounding.
+
+    Args:
+        mask_logits: ``(B, Q, h, w)`` float, upsampled bilinearly to ``size``.
+        scores: ``(B, Q)`` float, class probabilities.
+        takes_part: ``(B, Q)`` bool; the others win nothing.
+        size: ``(H, W)``.
+    """
+    if uses_triton(backend, mask_logits):
+        from pps_torch.ops.painting.triton import query_competition as twin
+
+        return QueryAreas(*twin.query_competition(mask_logits, scores, takes_part, *size))
+    num_images, num_queries = scores.shape
+    best = scores.new_full((num_images, *size), -1.0)
+    winner = torch.zeros_like(best, dtype=torch.int32)
+    is_inside = torch.zeros_like(best, dtype=torch.bool)
+    masks = torch.zeros_like(scores, dtype=torch.int64)
+    for query in range(num_queries):
+        if is_on_host(scores) and not bool(takes_part[:, query].any()):
+            continue
+        probability = upsample_channel(mask_logits, query, size).sigmoid()
+        is_mask = probability >= 0.5
+        masks[:, query] = is_mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
+        weighted = scores[:, query, None, None] * probability
+        wins = takes_part[:, query, None, None] & (weighted > best)
+        best = torch.where(wins, weighted, best)
+        winner = torch.where(wins, query + 1, winner)
+        is_inside = torch.where(wins, is_mask, is_inside)
+    runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
+    rows, columns = (values.long() for values in runs.maps)
+    counts = pair_counts(runs, rows, columns, num_queries + 1, 2, num_images)[:, 1:]
+    owner = torch.where(is_inside, winner, 0)
+    return QueryAreas(owner, counts.sum(2), counts[:, :, 1], masks * takes_part)

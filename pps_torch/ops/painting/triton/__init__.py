@@ -1,0 +1,1 @@
+"""The Triton twins of painting."""

@@ -1,0 +1,1 @@
+"""What the metrics call: maps become segments, matches and sums by class."""

@@ -1,0 +1,97 @@
+"""The Triton twin of ``add_to_class_sums``: integers are added atomically, in any order."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import LIMB_BITS
+
+BLOCK = 256
+
+
+@torch.library.custom_op(
+    "pps_torch::add_to_class_sums",
+    mutates_args=("class_sums",),
+    schema=(
+        "(Tensor(a!) class_sums, Tensor pred_of_gt, Tensor is_fn, Tensor scores, Tensor gt_class, "
+        "Tensor is_fp, Tensor pred_class) -> ()"
+    ),
+)
+def add_to_class_sums(
+    class_sums: Tensor,
+    pred_of_gt: Tensor,
+    is_fn: Tensor,
+    scores: Tensor,
+    gt_class: Tensor,
+    is_fp: Tensor,
+    pred_class: Tensor,
+) -> None:
+    """See :func:`pps_torch.ops.scoring.class_sums.add_to_class_sums`."""
+    num_gt, num_pred = gt_class.numel(), pred_class.numel()
+    if num_gt + num_pred:
+        sums = class_sums.contiguous()
+        with torch.cuda.device_of(class_sums):
+            class_sums_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
+                sums,
+                pred_of_gt.contiguous(),
+                is_fn.contiguous(),
+                scores.contiguous(),
+                gt_class.contiguous(),
+                is_fp.contiguous(),
+                pred_class.contiguous(),
+                num_gt,
+                num_pred,
+                LIMB_BITS,
+                BLOCK,
+            )
+        if not class_sums.is_contiguous():
+            class_sums.copy_(sums)
+
+
+@add_to_class_sums.register_fake
+def _(
+    class_sums: Tensor,
+    pred_of_gt: Tensor,
+    is_fn: Tensor,
+    scores: Tensor,
+    gt_class: Tensor,
+    is_fp: Tensor,
+    pred_class: Tensor,
+) -> None:
+    return None
+
+
+@triton.jit(do_not_specialize=["num_gt", "num_pred"])
+def class_sums_kernel(
+    class_sums_ptr,
+    pred_of_gt_ptr,
+    is_fn_ptr,
+    scores_ptr,
+    gt_class_ptr,
+    is_fp_ptr,
+    pred_class_ptr,
+    num_gt,
+    num_pred,
+    LIMB_BITS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Segments of both maps, flat over the batch; rows of five sums."""
+    segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_gt, in_pred = segment < num_gt, segment < num_pred
+    row_ptr = class_sums_ptr + 5 * tl.load(gt_class_ptr + segment, mask=in_gt, other=-1)
+    is_tp = tl.load(pred_of_gt_ptr + segment, mask=in_gt, other=0) > 0
+    is_fn = tl.load(is_fn_ptr + segment, mask=in_gt, other=0) != 0
+    score = tl.load(scores_ptr + segment, mask=is_tp, other=0.0)
+    iou = (score * (1 << 2 * LIMB_BITS)).to(tl.int64)
+    one = tl.full([BLOCK], 1, tl.int64)
+    tl.atomic_add(row_ptr, iou >> LIMB_BITS, mask=is_tp, sem="relaxed")
+    tl.atomic_add(row_ptr + 1, iou & ((1 << LIMB_BITS) - 1), mask=is_tp, sem="relaxed")
+    tl.atomic_add(row_ptr + 2, one, mask=is_tp, sem="relaxed")
+    tl.atomic_add(row_ptr + 4, one, mask=is_fn, sem="relaxed")
+
+    row_ptr = class_sums_ptr + 5 * tl.load(pred_class_ptr + segment, mask=in_pred, other=-1)
+    is_fp = tl.load(is_fp_ptr + segment, mask=in_pred, other=0) != 0
+    tl.atomic_add(row_ptr + 3, one, mask=is_fp, sem="relaxed")

@@ -1,0 +1,141 @@
+"""The Triton twin of ``mean_part_iou``: one program a ground-truth segment."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import (
+    FRACTION_BITS,
+    NUM_PART_LABELS,
+    OTHER_PART,
+    OUTSIDE,
+    SAME_PART,
+)
+from pps_torch.reserved import PPS_VOID
+
+TILE = 256
+
+
+@torch.library.custom_op(
+    "pps_torch::mean_part_iou",
+    mutates_args=(),
+    schema=(
+        "(Tensor gt_parts, Tensor pred_parts, Tensor pred_of_gt, Tensor mask_iou, Tensor gt_area, "
+        "Tensor gt_class, Tensor is_crowd, Tensor has_parts) -> Tensor"
+    ),
+)
+def mean_part_iou(
+    gt_parts: Tensor,
+    pred_parts: Tensor,
+    pred_of_gt: Tensor,
+    mask_iou: Tensor,
+    gt_area: Tensor,
+    gt_class: Tensor,
+    is_crowd: Tensor,
+    has_parts: Tensor,
+) -> Tensor:
+    """See :func:`pps_torch.ops.scoring.mean_part_iou.mean_part_iou`."""
+    scores = torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
+    num_images, num_gt = gt_class.shape
+    if gt_class.numel():
+        with torch.cuda.device_of(gt_parts):
+            mean_part_iou_kernel[(num_gt, num_images)](
+                gt_parts.contiguous(),
+                pred_parts.contiguous(),
+                pred_of_gt.contiguous(),
+                mask_iou.contiguous(),
+                gt_area.contiguous(),
+                gt_class.contiguous(),
+                is_crowd.contiguous(),
+                has_parts.contiguous(),
+                scores,
+                num_gt,
+                pred_parts.shape[1],
+                NUM_PART_LABELS,
+                PPS_VOID,
+                OUTSIDE,
+                SAME_PART,
+                OTHER_PART,
+                FRACTION_BITS,
+                TILE,
+            )
+    return scores
+
+
+@mean_part_iou.register_fake
+def _(
+    gt_parts: Tensor,
+    pred_parts: Tensor,
+    pred_of_gt: Tensor,
+    mask_iou: Tensor,
+    gt_area: Tensor,
+    gt_class: Tensor,
+    is_crowd: Tensor,
+    has_parts: Tensor,
+) -> Tensor:
+    return torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
+
+
+@triton.jit
+def mean_part_iou_kernel(
+    gt_parts_ptr,
+    pred_parts_ptr,
+    pred_of_gt_ptr,
+    mask_iou_ptr,
+    gt_area_ptr,
+    gt_class_ptr,
+    is_crowd_ptr,
+    has_parts_ptr,
+    scores_ptr,
+    num_gt,
+    num_pred,
+    NUM_PART_LABELS: tl.constexpr,
+    PPS_VOID: tl.constexpr,
+    OUTSIDE: tl.constexpr,
+    SAME_PART: tl.constexpr,
+    OTHER_PART: tl.constexpr,
+    FRACTION_BITS: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """Most segments have no match with parts, and are done at once."""
+    image = tl.program_id(1).to(tl.int64)
+    segment = image * num_gt + tl.program_id(0)
+    match = tl.load(pred_of_gt_ptr + segment)
+    score = tl.load(mask_iou_ptr + segment)
+    has_parts = tl.load(has_parts_ptr + segment).to(tl.int32)
+    if (match > 0) & (has_parts != 0):
+        segment_class = tl.load(gt_class_ptr + segment)
+        evaluated = tl.zeros([TILE], tl.int64)
+        for start in range(0, num_gt, TILE):
+            gt = start + tl.arange(0, TILE)
+            in_image = (gt > 0) & (gt < num_gt)
+            area = tl.load(gt_area_ptr + image * num_gt + gt, mask=in_image, other=0)
+            gt_class = tl.load(gt_class_ptr + image * num_gt + gt, mask=in_image, other=-1)
+            is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=in_image, other=0) != 0
+            evaluated += tl.where(is_crowd & (gt_class == segment_class), 0, area)
+        label = tl.arange(0, NUM_PART_LABELS)
+        gt_count = tl.load(gt_parts_ptr + segment * NUM_PART_LABELS + label).to(tl.int64)
+        pred_parts_ptr += (image * num_pred + match) * 3 * NUM_PART_LABELS
+        outside = tl.load(pred_parts_ptr + OUTSIDE * NUM_PART_LABELS + label).to(tl.int64)
+        same = tl.load(pred_parts_ptr + SAME_PART * NUM_PART_LABELS + label).to(tl.int64)
+        other = tl.load(pred_parts_ptr + OTHER_PART * NUM_PART_LABELS + label).to(tl.int64)
+        pred_count = outside + same + other
+
+        is_part = label > 0
+        num_evaluated = tl.sum(evaluated) - tl.sum(tl.where(is_part, 0, gt_count))
+        gt_inside = tl.sum(tl.where(is_part, gt_count, 0))
+        pred_background = num_evaluated - tl.sum(tl.where(is_part, pred_count, 0))
+        covered = tl.sum(tl.where(is_part, same + other, 0))
+        gt_count = tl.where(is_part, gt_count, num_evaluated - gt_inside)
+        pred_count = tl.where(is_part, pred_count, pred_background)
+        intersection = tl.where(is_part, same, pred_background - (gt_inside - covered))
+        union = gt_count + pred_count - intersection
+        is_label = (union > 0) & (label != PPS_VOID)
+        iou = intersection.to(tl.float64) / tl.where(is_label, union, 1).to(tl.float64)
+        total = tl.sum((tl.where(is_label, iou, 0.0) * (1 << FRACTION_BITS)).to(tl.int64))
+        num_labels = tl.maximum(tl.sum(is_label.to(tl.int32)), 1)
+        score = total.to(tl.float64) / (1 << FRACTION_BITS) / num_labels.to(tl.float64)
+    tl.store(scores_ptr + segment, score)

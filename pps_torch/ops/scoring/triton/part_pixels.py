@@ -1,0 +1,434 @@
+"""The Triton twin of ``part_pixels``: each pass reads the maps and decodes them in registers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
+from pps_torch.ops.scoring.contract import (
+    FAULTS,
+    NUM_PART_LABELS,
+    OTHER_PART,
+    OUTSIDE,
+    SAME_PART,
+    PixelRules,
+    SegmentMarks,
+)
+from pps_torch.ops.scoring.triton.segment_keys import gt_segment, pred_segment, widened
+from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
+
+BLOCK = 512
+
+_RULES = (
+    "Tensor group_of_sid, Tensor is_thing_group, Tensor part_of_sid_pid, "
+    "Tensor class_of_eval_sid, Tensor has_parts_class, SymInt capacity, int ignore_label"
+)
+
+
+class PartMaps:
+    """Pixels as they are in the maps; see :class:`pps_torch.ops.scoring.part_pixels.PartRuns`."""
+
+    def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
+        self.maps = (uids.contiguous(), pps.contiguous())
+        self.rules = rules
+
+    def mark(self) -> SegmentMarks:
+        """Marks the segments that are present."""
+        gt, pred, faults = mark_segments(*self.maps, *self.rules)
+        return SegmentMarks(gt, pred, *faults.split([len(FAULTS), 2]))
+
+    def count_overlaps(
+        self, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
+    ) -> tuple[Tensor, Tensor]:
+        """Counts the pixels of each pair of segments, and of each ground-truth part."""
+        self.indices = (gt_index.contiguous(), pred_index.contiguous())
+        return count_overlaps(*self.maps, *self.indices, num_gt, num_pred, *self.rules)
+
+    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
+        """Counts the parts of matched predictions, where they are evaluated."""
+        segments = (gt_of_pred.contiguous(), crowd_class.contiguous())
+        return count_parts(*self.maps, *self.indices, *segments, *self.rules)
+
+
+@torch.library.custom_op(
+    "pps_torch::mark_segments",
+    mutates_args=(),
+    schema=f"(Tensor uids, Tensor pps, {_RULES}) -> (Tensor, Tensor, Tensor)",
+)
+def mark_segments(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Marks ``(B, K)`` of both maps; and the faults, then unknown scene ids of both."""
+    rules = PixelRules(*rules)
+    gt_marks, pred_marks = (
+        uids.new_zeros(len(uids), size, dtype=torch.bool) for size in rules.num_keys()
+    )
+    faults = uids.new_zeros(len(FAULTS) + 2, dtype=torch.int64)
+    if uids.numel():
+        with torch.cuda.device_of(uids):
+            mark_segments_kernel[_grid(uids)](
+                uids,
+                pps,
+                gt_marks,
+                pred_marks,
+                faults,
+                uids.shape[1],
+                *rules.num_keys(),
+                *_decoding(rules),
+                rules.ignore_label,
+                PPS_VOID,
+                BLOCK,
+            )
+    return gt_marks, pred_marks, faults
+
+
+@mark_segments.register_fake
+def _(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
+    gt_marks, pred_marks = (
+        uids.new_empty(len(uids), size, dtype=torch.bool) for size in PixelRules(*rules).num_keys()
+    )
+    return gt_marks, pred_marks, uids.new_empty(len(FAULTS) + 2, dtype=torch.int64)
+
+
+@torch.library.custom_op(
+    "pps_torch::count_overlaps",
+    mutates_args=(),
+    schema=(
+        "(Tensor uids, Tensor pps, Tensor gt_index, Tensor pred_index, SymInt num_gt, "
+        "SymInt num_pred, "
+        f"{_RULES}) -> (Tensor, Tensor)"
+    ),
+)
+def count_overlaps(
+    uids: Tensor,
+    pps: Tensor,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    num_gt: int,
+    num_pred: int,
+    *rules: Any,
+) -> tuple[Tensor, Tensor]:
+    """See :meth:`pps_torch.ops.scoring.part_pixels.PartRuns.count_overlaps`."""
+    rules = PixelRules(*rules)
+    joint = uids.new_zeros(len(uids), num_gt, num_pred, dtype=torch.int32)
+    gt_parts = uids.new_zeros(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
+    if uids.numel():
+        with torch.cuda.device_of(uids):
+            count_overlaps_kernel[_grid(uids)](
+                uids,
+                pps,
+                gt_index,
+                pred_index,
+                joint,
+                gt_parts,
+                uids.shape[1],
+                num_gt,
+                num_pred,
+                *rules.num_keys(),
+                rules.part_of_sid_pid.contiguous(),
+                *_decoding(rules),
+                rules.part_of_sid_pid.shape[1],
+                NUM_PART_LABELS,
+                BLOCK,
+            )
+    return joint, gt_parts
+
+
+@count_overlaps.register_fake
+def _(
+    uids: Tensor,
+    pps: Tensor,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    num_gt: int,
+    num_pred: int,
+    *rules: Any,
+) -> tuple[Tensor, Tensor]:
+    joint = uids.new_empty(len(uids), num_gt, num_pred, dtype=torch.int32)
+    return joint, uids.new_empty(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
+
+
+@torch.library.custom_op(
+    "pps_torch::count_parts",
+    mutates_args=(),
+    schema=(
+        "(Tensor uids, Tensor pps, Tensor gt_index, Tensor pred_index, Tensor gt_of_pred, "
+        f"Tensor crowd_class, {_RULES}) -> (Tensor, Tensor)"
+    ),
+)
+def count_parts(
+    uids: Tensor,
+    pps: Tensor,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    gt_of_pred: Tensor,
+    crowd_class: Tensor,
+    *rules: Any,
+) -> tuple[Tensor, Tensor]:
+    """See :meth:`pps_torch.ops.scoring.part_pixels.PartRuns.count_parts`."""
+    rules = PixelRules(*rules)
+    counts = uids.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
+    num_bad_parts = uids.new_zeros((), dtype=torch.int64)
+    if uids.numel():
+        with torch.cuda.device_of(uids):
+            count_parts_kernel[_grid(uids)](
+                uids,
+                pps,
+                gt_index,
+                pred_index,
+                gt_of_pred,
+                crowd_class,
+                counts,
+                num_bad_parts,
+                uids.shape[1],
+                crowd_class.shape[1],
+                gt_of_pred.shape[1],
+                *rules.num_keys(),
+                rules.part_of_sid_pid.contiguous(),
+                rules.has_parts_class.contiguous(),
+                rules.ignore_label,
+                *_decoding(rules),
+                rules.part_of_sid_pid.shape[1],
+                NUM_PART_LABELS,
+                PPS_VOID,
+                UNDEFINED_PART,
+                OUTSIDE,
+                SAME_PART,
+                OTHER_PART,
+                BLOCK,
+            )
+    return counts, num_bad_parts
+
+
+@count_parts.register_fake
+def _(
+    uids: Tensor,
+    pps: Tensor,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    gt_of_pred: Tensor,
+    crowd_class: Tensor,
+    *rules: Any,
+) -> tuple[Tensor, Tensor]:
+    counts = uids.new_empty(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
+    return counts, uids.new_empty((), dtype=torch.int64)
+
+
+def _grid(uids: Tensor) -> tuple[int, int]:
+    return triton.cdiv(uids.shape[1], BLOCK), uids.shape[0]
+
+
+def _decoding(rules: PixelRules) -> tuple[Tensor | int, ...]:
+    """The last arguments of each kernel: what gives a pixel its two segment keys."""
+    return (
+        rules.group_of_sid.contiguous(),
+        rules.is_thing_group.contiguous(),
+        rules.class_of_eval_sid.contiguous(),
+        len(rules.group_of_sid) - 1,
+        len(rules.class_of_eval_sid) - 1,
+        rules.capacity,
+    )
+
+
+@triton.jit
+def mark_segments_kernel(
+    uids_ptr,
+    pps_ptr,
+    gt_marks_ptr,
+    pred_marks_ptr,
+    faults_ptr,
+    num_pixels,
+    num_gt_keys,
+    num_pred_keys,
+    group_of_sid_ptr,
+    is_thing_group_ptr,
+    class_of_eval_sid_ptr,
+    last_sid,
+    last_eval_sid,
+    capacity,
+    ignore_label,
+    PPS_VOID: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """First pass. A mark is stored only where it is not seen yet: most pixels just look."""
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_image = pixel < num_pixels
+    pps_ptr += image * 3 * num_pixels
+    uid = tl.load(uids_ptr + image * num_pixels + pixel, mask=in_image, other=0)
+    pred_sid = widened(tl.load(pps_ptr + pixel, mask=in_image, other=0))
+    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
+    gt_key, gt_sid, _, is_legal, is_too_high = gt_segment(
+        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
+    )
+    pred_key, pred_class, is_outside = pred_segment(
+        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
+    )
+    gt_mark_ptr = gt_marks_ptr + image * num_gt_keys + gt_key
+    pred_mark_ptr = pred_marks_ptr + image * num_pred_keys + pred_key
+    is_seen = tl.load(gt_mark_ptr, mask=in_image, other=1) != 0
+    tl.store(gt_mark_ptr, in_image, mask=in_image & ~is_seen)
+    is_seen = tl.load(pred_mark_ptr, mask=in_image, other=1) != 0
+    tl.store(pred_mark_ptr, in_image, mask=in_image & ~is_seen)
+
+    is_void = (pred_sid == 0) | (pred_sid == PPS_VOID) | (pred_sid == ignore_label)
+    is_unknown = (pred_class < 0) & ~is_void
+    is_unknown_gt = is_legal & (gt_sid == last_sid)
+    is_odd = in_image & (~is_legal | is_too_high | is_outside | is_unknown_gt | is_unknown)
+    if tl.sum(is_odd.to(tl.int32)) > 0:
+        tl.atomic_add(faults_ptr, tl.sum((in_image & ~is_legal).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(faults_ptr + 1, tl.sum((in_image & is_too_high).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(faults_ptr + 2, tl.sum((in_image & is_outside).to(tl.int64)), sem="relaxed")
+        tl.atomic_add(
+            faults_ptr + 3, tl.sum((in_image & is_unknown_gt).to(tl.int64)), sem="relaxed"
+        )
+        tl.atomic_add(faults_ptr + 4, tl.sum((in_image & is_unknown).to(tl.int64)), sem="relaxed")
+
+
+@triton.jit
+def count_overlaps_kernel(
+    uids_ptr,
+    pps_ptr,
+    gt_index_ptr,
+    pred_index_ptr,
+    joint_ptr,
+    gt_parts_ptr,
+    num_pixels,
+    num_gt,
+    num_pred,
+    num_gt_keys,
+    num_pred_keys,
+    part_of_sid_pid_ptr,
+    group_of_sid_ptr,
+    is_thing_group_ptr,
+    class_of_eval_sid_ptr,
+    last_sid,
+    last_eval_sid,
+    capacity,
+    NUM_PIDS: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Second pass: adds the runs of one block of pixels to two tables of its image."""
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_image = pixel < num_pixels
+    uids_ptr += image * num_pixels
+    pps_ptr += image * 3 * num_pixels
+    uid = tl.load(uids_ptr + pixel, mask=in_image, other=0)
+    pred_sid = tl.load(pps_ptr + pixel, mask=in_image, other=0)
+    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
+    gt_key, sid, pid, _, _ = gt_segment(
+        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
+    )
+    pred_key, _, _ = pred_segment(
+        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
+    )
+    is_first, is_last = run_ends(
+        uids_ptr, uid, pixel, num_pixels, pixel == 0, pixel == num_pixels - 1
+    )
+    share = run_share(pixel, is_first, is_last)
+    is_end = in_image & (is_first | is_last)
+    gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=in_image, other=0)
+    part = tl.load(part_of_sid_pid_ptr + sid * NUM_PIDS + pid + 1, mask=is_end, other=0)
+    counter = (image * num_gt + gt) * NUM_PART_LABELS + part
+    tl.atomic_add(gt_parts_ptr + counter, share, mask=is_end, sem="relaxed")
+
+    is_first, is_last = run_ends(pps_ptr, pred_sid, pixel, num_pixels, is_first, is_last)
+    is_first, is_last = run_ends(
+        pps_ptr + num_pixels, pred_iid, pixel, num_pixels, is_first, is_last
+    )
+    share = run_share(pixel, is_first, is_last)
+    is_end = in_image & (is_first | is_last)
+    pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_end, other=0)
+    counter = (image * num_gt + gt) * num_pred + pred
+    tl.atomic_add(joint_ptr + counter, share, mask=is_end, sem="relaxed")
+
+
+@triton.jit
+def count_parts_kernel(
+    uids_ptr,
+    pps_ptr,
+    gt_index_ptr,
+    pred_index_ptr,
+    gt_of_pred_ptr,
+    crowd_class_ptr,
+    counts_ptr,
+    num_bad_parts_ptr,
+    num_pixels,
+    num_gt,
+    num_pred,
+    num_gt_keys,
+    num_pred_keys,
+    part_of_sid_pid_ptr,
+    has_parts_class_ptr,
+    ignore_label,
+    group_of_sid_ptr,
+    is_thing_group_ptr,
+    class_of_eval_sid_ptr,
+    last_sid,
+    last_eval_sid,
+    capacity,
+    NUM_PIDS: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr,
+    PPS_VOID: tl.constexpr,
+    UNDEFINED_PART: tl.constexpr,
+    OUTSIDE: tl.constexpr,
+    SAME_PART: tl.constexpr,
+    OTHER_PART: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Third pass: adds the runs of matched predictions to the table of their parts."""
+    image = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_image = pixel < num_pixels
+    uids_ptr += image * num_pixels
+    pps_ptr += image * 3 * num_pixels
+    uid = tl.load(uids_ptr + pixel, mask=in_image, other=0)
+    pred_sid = tl.load(pps_ptr + pixel, mask=in_image, other=0)
+    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
+    raw_part = tl.load(pps_ptr + 2 * num_pixels + pixel, mask=in_image, other=0)
+    pred_key, pred_class, _ = pred_segment(
+        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
+    )
+    has_parts = tl.load(has_parts_class_ptr + pred_class, mask=pred_class >= 0, other=0) != 0
+    part = widened(raw_part)
+    is_byte = (part >= 0) & (part < NUM_PART_LABELS)
+    is_bad_part = in_image & has_parts & ~is_byte & (part != ignore_label)
+    num_bad_parts = tl.sum(is_bad_part.to(tl.int64))
+    if num_bad_parts > 0:
+        tl.atomic_add(num_bad_parts_ptr, num_bad_parts, sem="relaxed")
+    part = tl.where(is_byte & (part != ignore_label), part, PPS_VOID)
+    part = tl.where(has_parts, part, 0)
+
+    is_first, is_last = pixel == 0, pixel == num_pixels - 1
+    is_first, is_last = run_ends(uids_ptr, uid, pixel, num_pixels, is_first, is_last)
+    is_first, is_last = run_ends(pps_ptr, pred_sid, pixel, num_pixels, is_first, is_last)
+    is_first, is_last = run_ends(
+        pps_ptr + num_pixels, pred_iid, pixel, num_pixels, is_first, is_last
+    )
+    is_first, is_last = run_ends(
+        pps_ptr + 2 * num_pixels, raw_part, pixel, num_pixels, is_first, is_last
+    )
+    is_end = in_image & (is_first | is_last)
+    pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_end, other=0)
+    match = tl.load(gt_of_pred_ptr + image * num_pred + pred, mask=is_end, other=0)
+    is_end = is_end & (match > 0)
+
+    gt_key, sid, pid, _, _ = gt_segment(
+        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
+    )
+    gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_end, other=0)
+    gt_part = tl.load(part_of_sid_pid_ptr + sid * NUM_PIDS + pid + 1, mask=is_end, other=0)
+    crowd_class = tl.load(crowd_class_ptr + image * num_gt + gt, mask=is_end, other=-1)
+    is_inside = gt == match
+    is_counted = is_end & (gt > 0) & (crowd_class != pred_class)
+    is_counted = is_counted & ~(is_inside & (gt_part == UNDEFINED_PART))
+    place = tl.where(gt_part == part, SAME_PART, OTHER_PART)
+    place = tl.where(is_inside, place, OUTSIDE)
+    counter = ((image * num_pred + pred) * 3 + place) * NUM_PART_LABELS + part
+    share = run_share(pixel, is_first, is_last)
+    tl.atomic_add(counts_ptr + counter, share, mask=is_counted, sem="relaxed")

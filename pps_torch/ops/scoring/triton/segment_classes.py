@@ -1,0 +1,115 @@
+"""The Triton twins of ``segment_classes`` and ``count_unclassed``: one small kernel each."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
+
+BLOCK = 128
+
+
+@torch.library.custom_op(
+    "pps_torch::segment_classes",
+    mutates_args=(),
+    schema="(Tensor category_ids, Tensor class_ids) -> Tensor",
+)
+def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
+    """See :func:`pps_torch.ops.scoring.segment_classes.segment_classes`."""
+    num_images, num_rows = category_ids.shape
+    classes = class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
+    if num_images:
+        with torch.cuda.device_of(class_ids):
+            segment_classes_kernel[(triton.cdiv(num_rows + 2, BLOCK), num_images)](
+                category_ids.contiguous(),
+                class_ids.contiguous(),
+                classes,
+                num_rows,
+                len(class_ids),
+                VOID,
+                UNKNOWN,
+                UNUSED,
+                BLOCK,
+            )
+    return classes
+
+
+@segment_classes.register_fake
+def _(category_ids: Tensor, class_ids: Tensor) -> Tensor:
+    num_images, num_rows = category_ids.shape
+    return class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
+
+
+@torch.library.custom_op(
+    "pps_torch::count_unclassed",
+    mutates_args=(),
+    schema="(Tensor classes, Tensor areas) -> Tensor",
+)
+def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
+    """See :func:`pps_torch.ops.scoring.segment_classes.count_unclassed`."""
+    counts = classes.new_zeros(2)
+    if classes.numel():
+        with torch.cuda.device_of(classes):
+            count_unclassed_kernel[(triton.cdiv(classes.numel(), BLOCK),)](
+                classes.contiguous(),
+                areas.contiguous(),
+                counts,
+                classes.numel(),
+                UNKNOWN,
+                UNUSED,
+                BLOCK,
+            )
+    return counts
+
+
+@count_unclassed.register_fake
+def _(classes: Tensor, areas: Tensor) -> Tensor:
+    return classes.new_empty(2)
+
+
+@triton.jit(do_not_specialize=["num_rows"])
+def segment_classes_kernel(
+    category_ids_ptr,
+    class_ids_ptr,
+    classes_ptr,
+    num_rows,
+    num_classes,
+    VOID: tl.constexpr,
+    UNKNOWN: tl.constexpr,
+    UNUSED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Looks the categories of one image up in the list of classes."""
+    image = tl.program_id(1).to(tl.int64)
+    segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    is_row = (segment >= 1) & (segment <= num_rows)
+    row = image * num_rows + segment - 1
+    category = tl.load(category_ids_ptr + row, mask=is_row, other=0).to(tl.int64)
+    found = tl.full([BLOCK], UNKNOWN, tl.int64)
+    for index in range(num_classes):
+        found = tl.where(category == tl.load(class_ids_ptr + index), index, found)
+    found = tl.where(is_row & (category >= 0), found, UNUSED)
+    found = tl.where(segment == 0, VOID, found)
+    tl.store(classes_ptr + image * (num_rows + 2) + segment, found, mask=segment < num_rows + 2)
+
+
+@triton.jit(do_not_specialize=["num_segments"])
+def count_unclassed_kernel(
+    classes_ptr,
+    areas_ptr,
+    counts_ptr,
+    num_segments,
+    UNKNOWN: tl.constexpr,
+    UNUSED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Segments flat over the batch."""
+    segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    in_table = segment < num_segments
+    segment_class = tl.load(classes_ptr + segment, mask=in_table, other=0)
+    area = tl.load(areas_ptr + segment, mask=segment_class == UNUSED, other=0)
+    tl.atomic_add(counts_ptr, tl.sum(area), sem="relaxed")
+    tl.atomic_add(counts_ptr + 1, tl.sum((segment_class == UNKNOWN).to(tl.int64)), sem="relaxed")

@@ -1,0 +1,339 @@
+"""What became of each segment and each image of an evaluation, as files: CSV, and one JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pps_torch.io.atomic import make_folder, write_file
+from pps_torch.io.errors import InputError
+from pps_torch.io.json_files import describe, load_json, save_json
+from pps_torch.metrics import (
+    ImageRecord,
+    PanopticQualityResult,
+    PartPanopticQualityResult,
+    SegmentRecord,
+    counts_by_class,
+)
+from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.results import ResultFile
+from pps_torch.specs import EvalSpec
+from pps_torch.visualization.legend import part_name
+
+_VERSION = 2
+_SUFFIX = "_tables.json"
+
+_SEGMENT_COLUMNS = (
+    *("image_id", "map", "index", "class_id", "class", "instance", "area", "verdict", "match"),
+    *("iou", "part_iou", "taken_for", "taken_share", "part_ious"),
+)
+_IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
+
+
+@dataclass(frozen=True)
+class ClassInfo:
+    """A class as tables and reports call it.
+
+    Attributes:
+        id: category id or scene id.
+        name: its name.
+        is_thing: whether it has instances.
+        color: (r, g, b), None for the default of its place.
+        parts: name by part id, empty for a class without parts; background, 0, is not listed.
+    """
+
+    id: int
+    name: str
+    is_thing: bool
+    color: tuple[int, int, int] | None
+    parts: dict[int, str]
+
+    @classmethod
+    def of_spec(cls, spec: EvalSpec) -> list[ClassInfo]:
+        """The classes of a spec, in class order."""
+        return [
+            cls(
+                category["id"],
+                category["name"],
+                bool(category["isthing"]),
+                tuple(category["color"]),
+                {
+                    pid: part_name(spec, category["id"], pid)
+                    for pid in spec.part_pids.get(category["id"], ())
+                },
+            )
+            for category in spec.categories
+        ]
+
+    @classmethod
+    def of_categories(cls, categories: Sequence[Mapping[str, Any]]) -> list[ClassInfo]:
+        """COCO categories, in their order."""
+        return [
+            cls(c["id"], c["name"], bool(c["isthing"]), _color(c.get("color")), {})
+            for c in categories
+        ]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All of an evaluation.
+
+    Attributes:
+        metric: ``"PartPQ"`` or ``"PQ"``.
+        name: what the files are called after: the spec, or ``pq``.
+        inputs: the evaluation's own arguments, by name; evaluators have no ``images_json``.
+        classes: in class order.
+        result: the metric's result, as ``as_dict`` gives it.
+        confused_pixels: ``(C, C + 1)`` int64, the sum over the images; see
+            :class:`~pps_torch.metrics.ImageRecord`.
+        images: the segments by image id, in the order of the evaluation.
+        whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
+            :meth:`EvalSpec.without_parts`; for PQ they are the counts
+            of the segments, and this is empty.
+    """
+
+    metric: str
+    name: str
+    inputs: dict[str, Any]
+    classes: list[ClassInfo]
+    result: dict[str, Any]
+    confused_pixels: np.ndarray
+    images: dict[str, list[SegmentRecord]]
+    whole_counts: dict[int, ClassCounts]
+
+    @property
+    def part_aware(self) -> bool:
+        """Whether matches count with the IoU of their parts."""
+        return self.metric == "PartPQ"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that the classes have, the one that was evaluated first."""
+        return ("PartPQ", "PQ") if self.part_aware else ("PQ",)
+
+    def class_counts(self) -> dict[str, dict[int, ClassCounts]]:
+        """By metric, the counts by class id of the classes that have any segment."""
+        segments = [segment for of_image in self.images.values() for segment in of_image]
+        counts = counts_by_class(segments, part_aware=self.part_aware)
+        return dict(zip(self.metrics, (counts, self.whole_counts)))
+
+    def image_quality(self, image_id: str) -> tuple[float, float, float, int]:
+        """The metric, its SQ and RQ, and the number of classes, of one image alone."""
+        counts = counts_by_class(self.images[image_id], part_aware=self.part_aware)
+        return mean_qualities(counts.values())
+
+    @classmethod
+    def load(cls, path: Path | str) -> Tables:
+        """Reads the JSON; a folder stands for the one in it.
+
+        Raises:
+            InputError: there is none, there are several, or it is not what ``save`` writes.
+        """
+        path = _the_tables_of(Path(path))
+        content = load_json(path, dict)
+        if content.get("tables_version") != _VERSION:
+            found = describe(content.get("tables_version"))
+            raise InputError(f"{path}: tables_version: expected {_VERSION}, found {found}")
+        try:
+            return cls(
+                metric=content["metric"],
+                name=content["name"],
+                inputs=content["inputs"],
+                classes=[_class_of_json(entry) for entry in content["classes"]],
+                result=content["result"],
+                confused_pixels=np.array(content["confused_pixels"], np.int64),
+                images={
+                    image["image_id"]: [_segment_of_json(row) for row in image["segments"]]
+                    for image in content["images"]
+                },
+                whole_counts={
+                    int(class_id): ClassCounts(*counts)
+                    for class_id, counts in content["whole_counts"].items()
+                },
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{path}: expected what an evaluation with tables wrote, found it changed: "
+                f"{type(error).__name__} {error}"
+            ) from error
+
+    def as_json(self) -> dict[str, Any]:
+        """What :meth:`load` reads."""
+        return {
+            "tables_version": _VERSION,
+            "metric": self.metric,
+            "name": self.name,
+            "inputs": self.inputs,
+            "classes": [vars(info) for info in self.classes],
+            "result": self.result,
+            "whole_counts": self.whole_counts,
+            "confused_pixels": self.confused_pixels.tolist(),
+            "segment_columns": SegmentRecord._fields,
+            "images": [
+                {"image_id": image_id, "segments": [list(segment) for segment in segments]}
+                for image_id, segments in self.images.items()
+            ],
+        }
+
+    def segments_csv(self) -> str:
+        """A line for each segment; see :class:`~pps_torch.metrics.SegmentRecord`."""
+        names = {info.id: info.name for info in self.classes}
+        rows = [
+            (
+                *(image_id, "gt" if s.is_gt else "pred", s.index, s.class_id, names[s.class_id]),
+                *(s.instance, s.area, s.verdict, s.match, s.iou, s.part_iou),
+                *("" if s.taken_for is None else names[s.taken_for], s.taken_share),
+                " ".join(f"{pid}:{iou!r}" for pid, iou in s.part_ious.items()),
+            )
+            for image_id, segments in self.images.items()
+            for s in segments
+        ]
+        return _csv(_SEGMENT_COLUMNS, rows)
+
+    def images_csv(self) -> str:
+        """A line for each image: the metric of it alone, and its sums over all classes."""
+        rows = []
+        for image_id, segments in self.images.items():
+            counts = counts_by_class(segments, part_aware=self.part_aware).values()
+            quality, sq, rq, n = mean_qualities(counts)
+            iou, *verdicts = zip(*counts) if counts else [()] * 4
+            sums = [math.fsum(iou), *map(sum, verdicts)]
+            rows.append((image_id, *((quality, sq, rq) if n else (None,) * 3), *sums))
+        return _csv(_IMAGE_COLUMNS, rows)
+
+
+class TableRecords:
+    """What goes into the tables, image by image; of the confused pixels only the sum is kept."""
+
+    def __init__(self, num_classes: int) -> None:
+        self.segments: list[list[SegmentRecord]] = []
+        self.confused_pixels = np.zeros((num_classes, num_classes + 1), np.int64)
+
+    def add(self, records: Iterable[ImageRecord]) -> None:
+        """Adds the next images."""
+        for record in records:
+            self.segments.append(record.segments)
+            self.confused_pixels += record.confused_pixels.numpy()
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where the tables of an evaluation go; nowhere in all processes but the first."""
+
+    name: str
+    segments: ResultFile
+    images: ResultFile
+    json: ResultFile
+    options: RunOptions
+
+    @classmethod
+    def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> TableFiles:
+        """``<name>_segments.csv``, ``<name>_images.csv`` and ``<name>_tables.json``.
+
+        Raises:
+            InputError: before any work: there is no folder, or a file may not be replaced.
+        """
+        if folder is None:
+            raise InputError("--tables: expected --save_dir, the folder that they go to")
+        suffixes = ("_segments.csv", "_images.csv", _SUFFIX)
+        segments, images, tables = (
+            ResultFile.in_folder(folder, name + suffix, options) for suffix in suffixes
+        )
+        return cls(name, segments, images, tables, options)
+
+    def save(
+        self,
+        metric: str,
+        inputs: Mapping[str, Path | str | None],
+        classes: list[ClassInfo],
+        result: PanopticQualityResult | PartPanopticQualityResult,
+        image_ids: Sequence[str],
+        records: TableRecords,
+        whole: PartPanopticQualityResult | None = None,
+    ) -> None:
+        """Writes the tables; every process has to call it.
+
+        Args:
+            metric: ``"PartPQ"`` or ``"PQ"``.
+            inputs: the arguments of the evaluation, paths and names.
+            classes: in class order.
+            result: of all processes.
+            image_ids: all images, in order.
+            records: this process's images, in their order.
+            whole: for PartPQ, the result by ``EvalSpec.without_parts``, of all processes.
+        """
+        segments = self.options.processes.collect(records.segments)
+        confused_pixels = self.options.processes.gather(records.confused_pixels)
+        if not (self.segments.path and self.images.path and self.json.path):
+            return
+        tables = Tables(
+            metric,
+            self.name,
+            {key: _absolute(value) for key, value in inputs.items()},
+            classes,
+            result.as_dict(),
+            sum(confused_pixels[1:], confused_pixels[0]),
+            dict(zip(image_ids, segments, strict=True)),
+            {} if whole is None else _present(whole),
+        )
+        make_folder(self.json.path.parent)
+        write_file(self.segments.path, tables.segments_csv().encode())
+        write_file(self.images.path, tables.images_csv().encode())
+        save_json(self.json.path, tables.as_json())
+        self.options.note(f"tables saved in {self.json.path.parent}")
+
+
+def _present(result: PartPanopticQualityResult) -> dict[int, ClassCounts]:
+    rows = result.per_class.items()
+    counts = {sid: ClassCounts(*(row[key] for key in ClassCounts._fields)) for sid, row in rows}
+    return {sid: of_class for sid, of_class in counts.items() if of_class.is_present}
+
+
+def _absolute(value: Path | str | None) -> str | None:
+    """An existing file or folder by its full path; a name, such as a bundled spec's, as it is."""
+    if not value:
+        return None
+    return str(Path(value).resolve()) if Path(value).exists() else str(value)
+
+
+def _color(color: Sequence[int] | None) -> tuple[int, int, int] | None:
+    if color is None:
+        return None
+    red, green, blue = color
+    return red, green, blue
+
+
+def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Floats are written so that reading gives the same bits; None is an empty field."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
+
+
+def _the_tables_of(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob(f"*{_SUFFIX}"))
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found) or "none"
+        hint = "name one of them" if found else "an evaluation with tables writes one"
+        raise InputError(f"{path}: expected one file *{_SUFFIX}, found {names}; {hint}")
+    return found[0]
+
+
+def _class_of_json(entry: Mapping[str, Any]) -> ClassInfo:
+    parts = {int(pid): name for pid, name in entry["parts"].items()}
+    return ClassInfo(entry["id"], entry["name"], entry["is_thing"], _color(entry["color"]), parts)
+
+
+def _segment_of_json(row: Sequence[Any]) -> SegmentRecord:
+    segment = SegmentRecord(*row)
+    return segment._replace(part_ious={int(k): v for k, v in segment.part_ious.items()})

@@ -1,0 +1,1 @@
+"""The machinery of jobs: options, processes, results, warnings."""

@@ -1,0 +1,58 @@
+"""The data sets in Detectron2's catalogues."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("detectron2", reason="needs Detectron2")
+
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from integrations.detectron2.test_dataset_files import write_cityscapes, write_pascal
+
+from pps_torch.integrations.detectron2 import (
+    register_all,
+    register_cityscapes_panoptic_parts,
+    register_pascal_panoptic_parts,
+)
+
+NAMES = [
+    f"{name}_{split}"
+    for name in ("cityscapes_panoptic_parts", "pascal_panoptic_parts", "pps_synthetic")
+    for split in ("train", "val")
+]
+
+
+def test_all_are_registered_on_import():
+    assert set(NAMES) <= set(DatasetCatalog.list())
+    for name in NAMES:
+        metadata = MetadataCatalog.get(name)
+        assert metadata.evaluator_type == "pps" and metadata.stuff_classes[0] == "things"
+    assert MetadataCatalog.get("pascal_panoptic_parts_val").eval_spec == "ppp_default"
+    assert len(DatasetCatalog.get("pps_synthetic_val")) == 100
+
+
+def test_a_root_of_ones_own_takes_the_place_of_the_default(tmp_path):
+    write_cityscapes(tmp_path, "ulm", 3)
+    register_cityscapes_panoptic_parts(tmp_path, eval_spec="cpp_grouped")
+    (image,) = DatasetCatalog.get("cityscapes_panoptic_parts_val")
+    assert image["image_id"] == "ulm_000003_000019"
+    assert MetadataCatalog.get("cityscapes_panoptic_parts_val").eval_spec == "cpp_grouped"
+    register_all()
+    assert MetadataCatalog.get("cityscapes_panoptic_parts_val").eval_spec == "cpp_default"
+
+
+def test_another_spec_beside_the_default(tmp_path):
+    write_pascal(tmp_path, "2008_000716", "validation")
+    register_pascal_panoptic_parts(tmp_path, eval_spec="ppp_107", name="pps_test_ppp_107")
+    metadata = MetadataCatalog.get("pps_test_ppp_107_val")
+    assert len(metadata.part_classes) == 108
+    assert len(DatasetCatalog.get("pps_test_ppp_107_val")) == 1
+
+
+def test_the_default_root_is_detectron2s(tmp_path, monkeypatch):
+    write_pascal(tmp_path / "pascal", "2008_000716", "validation")
+    monkeypatch.setenv("DETECTRON2_DATASETS", str(tmp_path))
+    register_all()
+    assert len(DatasetCatalog.get("pascal_panoptic_parts_val")) == 1
+    monkeypatch.undo()
+    register_all()

@@ -1,0 +1,132 @@
+"""The greedy choice among full-size masks: both versions, at awkward sizes and in deep chains."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from triton_support import needs_triton
+
+from pps_torch.ops.painting.greedy_masks import greedy_masks
+
+pytestmark = needs_triton
+
+
+def scene(rng: np.random.Generator, num_images: int, num_masks: int, num_pixels: int):
+    """(masks, order, eligible): spans of a row of pixels, some empty, some equal, some noise."""
+    masks = np.zeros((num_images, num_masks, num_pixels), bool)
+    for image in range(num_images):
+        for index in range(num_masks):
+            start, stop = np.sort(rng.integers(0, num_pixels + 1, 2))
+            masks[image, index, start:stop] = True
+            if rng.random() < 0.2:
+                masks[image, index] &= rng.random(num_pixels) < 0.5
+            if rng.random() < 0.1:
+                masks[image, index] = masks[image, rng.integers(0, index + 1)]
+    order = np.argsort(rng.random((num_images, num_masks)), axis=1)
+    eligible = rng.random((num_images, num_masks)) < 0.9
+    return torch.from_numpy(masks), torch.from_numpy(order), torch.from_numpy(eligible)
+
+
+def expect_twins(masks, order, eligible, threshold, device):
+    """Both versions agree bit by bit; returns what they found."""
+    inputs = [value.to(device) for value in (masks, order, eligible)]
+    expected = greedy_masks(*inputs, threshold, backend="torch")
+    found = greedy_masks(*inputs, threshold, backend="triton")
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
+    return expected
+
+
+@pytest.mark.parametrize("num_masks", [0, 1, 2, 30, 31, 32, 33, 65])
+@pytest.mark.parametrize("num_images, num_pixels", [(0, 5), (1, 1), (2, 97), (3, 0)])
+def test_twins_at_awkward_sizes(num_masks, num_images, num_pixels, device):
+    rng = np.random.default_rng(num_masks)
+    inputs = scene(rng, num_images, num_masks, num_pixels)
+    owner, keep = expect_twins(*inputs, 0.5, device)
+    assert owner.shape == (num_images, num_pixels) and keep.shape == (num_images, num_masks)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.1, 0.3, 0.7, 1.0])
+def test_twins_on_random_scenes_of_several_tiles(threshold, device):
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        _, keep = expect_twins(*scene(rng, 1, 12, 1301), threshold, device)
+        assert keep.any() and not keep.all()
+
+
+def chain(num_masks: int) -> torch.Tensor:
+    """Each mask has four pixels and shares two of them with the one before it."""
+    masks = torch.zeros(1, num_masks, 2 * num_masks + 2, dtype=torch.bool)
+    for index in range(num_masks):
+        masks[0, index, 2 * index : 2 * index + 4] = True
+    return masks
+
+
+@pytest.mark.parametrize("num_masks", [9, 40, 70])
+@pytest.mark.parametrize("threshold, step", [(0.0, 2), (0.3, 2), (1.0, 1)])
+def test_chains_in_which_each_mask_decides_the_next(num_masks, threshold, step, device):
+    ranks = torch.arange(num_masks)[None]
+    eligible = torch.ones(1, num_masks, dtype=torch.bool)
+    _, keep = expect_twins(chain(num_masks), ranks, eligible, threshold, device)
+    assert keep[0].tolist() == [rank % step == 0 for rank in range(num_masks)]
+
+
+def test_one_image_of_a_batch_is_not_settled(device):
+    num_masks = 40
+    eligible = torch.ones(3, num_masks, dtype=torch.bool)
+    eligible[0, 2::3] = False
+    masks = chain(num_masks).repeat(3, 1, 1)
+    masks[2] &= torch.arange(masks.shape[2]) % 4 < 2
+    ranks = torch.arange(num_masks).repeat(3, 1)
+    _, keep = expect_twins(masks, ranks, eligible, 0.3, device)
+    assert keep.sum(1).tolist() == [14, 20, 21]
+
+
+def entangled(rng: np.random.Generator, num_masks: int) -> torch.Tensor:
+    """Four pixels of each mask are its own, two are of the mask before it, two of any before it."""
+    masks = torch.zeros(1, num_masks, 4 * num_masks, dtype=torch.bool)
+    for index in range(num_masks):
+        masks[0, index, 4 * index : 4 * index + 4] = True
+        for parent in (index - 1, rng.integers(0, index)) if index else ():
+            masks[0, index, 4 * parent : 4 * parent + 2] = True
+    return masks
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.3])
+def test_late_masks_depend_on_early_ones(threshold, device):
+    rng = np.random.default_rng(2)
+    ranks = torch.arange(70)
+    for dropped in (torch.from_numpy(rng.random(70) < 0.1), ranks // 31 == 1, ranks < 31):
+        expect_twins(entangled(rng, 70), ranks[None], ~dropped[None], threshold, device)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 2])
+def test_what_few_rounds_leave_is_decided_word_by_word(rounds, monkeypatch, device):
+    from pps_torch.ops.painting.triton import greedy_masks as greedy_masks_triton
+
+    monkeypatch.setattr(greedy_masks_triton, "ROUNDS", rounds)
+    rng = np.random.default_rng(rounds)
+    for threshold in (0.1, 0.5):
+        expect_twins(*scene(rng, 1, 33, 4203), threshold, device)
+
+
+def test_fractions_are_those_of_float64(device):
+    # 3 / 10 is the double 0.3, while 10 * 0.3 and 0.1 + 0.2 are not 3.0 and 0.3.
+    masks = torch.zeros(1, 2, 20, dtype=torch.bool)
+    masks[0, 0, :3], masks[0, 1, :10] = True, True
+    order, eligible = torch.tensor([[0, 1]]), torch.ones(1, 2, dtype=torch.bool)
+    for threshold, kept in [(0.3, True), (float(np.nextafter(0.3, 0)), False), (0.1 + 0.2, True)]:
+        assert expect_twins(masks, order, eligible, threshold, device)[1][0, 1].item() is kept
+
+
+def test_strided_masks_are_read_in_place(device):
+    rng = np.random.default_rng(1)
+    masks, order, eligible = scene(rng, 2, 5, 43)
+    strided = masks.permute(2, 0, 1).contiguous().permute(1, 2, 0)
+    assert not strided.is_contiguous()
+    before = strided.clone()
+    found = expect_twins(strided, order, eligible, 0.5, device)
+    expected = greedy_masks(masks.to(device), order.to(device), eligible.to(device), 0.5)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected))
+    assert torch.equal(strided, before)

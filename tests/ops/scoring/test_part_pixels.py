@@ -1,0 +1,61 @@
+"""The three passes over the pixels for PartPQ: both versions at awkward sizes and dtypes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from factories import pps_pair, remapped_spec
+from ops.twins import DEVICE, expect_equal, on_device
+
+from pps_torch import PartPanopticQuality
+from pps_torch.ops.scoring.dense_indices import dense_indices
+from pps_torch.ops.scoring.part_pixels import part_pixels
+
+SPEC = remapped_spec()
+METRIC = PartPanopticQuality(SPEC, capacity=30).to(DEVICE)
+
+
+def three_passes(uids, pps, rng, backend: str):
+    """All counts, with arbitrary matches and crowds."""
+    pixels = part_pixels(uids, pps, METRIC.pixel_rules(), backend=backend)
+    marks = pixels.mark()
+    gt, pred = (
+        dense_indices(marked, METRIC.capacity, backend=backend) for marked in (marks.gt, marks.pred)
+    )
+    overlaps = pixels.count_overlaps(gt.index, pred.index, 31, 31)
+    num_images = len(uids)
+    gt_of_pred = torch.from_numpy(rng.integers(0, 4, (num_images, 31)))
+    crowd_class = torch.from_numpy(rng.integers(-1, 3, (num_images, 31)))
+    parts = pixels.count_parts(*on_device((gt_of_pred, crowd_class)))
+    return *marks, *overlaps, *parts
+
+
+@pytest.mark.parametrize("num_images, size", [(1, (1, 1)), (2, (29, 37)), (0, (2, 3)), (3, (1, 5))])
+@pytest.mark.parametrize(
+    "uids_dtype, pps_dtype", [(torch.int32, torch.uint8), (torch.int64, torch.int16)]
+)
+def test_twins(num_images, size, uids_dtype, pps_dtype):
+    rng = np.random.default_rng(size)
+    pairs = [pps_pair(rng, size, SPEC) for _ in range(max(num_images, 1))]
+    pps, uids = (torch.from_numpy(np.stack(c))[:num_images].flatten(-2) for c in zip(*pairs))
+    maps = on_device((uids.to(uids_dtype), pps.to(pps_dtype)))
+    expected, found = (
+        three_passes(*maps, np.random.default_rng(1), backend) for backend in ("torch", "triton")
+    )
+    expect_equal(found, expected)
+    joint, gt_parts = expected[4:6]
+    assert joint.sum() == gt_parts.sum() == uids.numel()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int64])
+def test_twins_on_every_number_of_narrow_dtypes(dtype):
+    info = torch.iinfo(dtype)
+    values = torch.arange(max(info.min, -300), min(info.max, 300) + 1).to(dtype)
+    values = torch.cat([values, values.new_tensor([info.min, info.max])])
+    pps = torch.stack([values, values.flip(0), values])[None]
+    maps = on_device((values[None], pps))
+    expected, found = (
+        three_passes(*maps, np.random.default_rng(1), backend) for backend in ("torch", "triton")
+    )
+    expect_equal(found, expected)

@@ -1,4 +1,4 @@
-"""Draws concepts.png from one street of the demo: ``python docs/draw_concepts.py``."""
+"""Draws concepts.png from one street of the demo: `python docs/draw_concepts.py`."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def draw_concepts() -> Image.Image:
 
 
 def to_image(rgb: Tensor) -> Image.Image:
-    """``(3, H, W)`` uint8 -> a picture."""
+    """`(3, H, W)` uint8 -> a picture."""
     return Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy())
 
 
 def hatch(rgb: Tensor, region: Tensor) -> Image.Image:
-    """Draws white diagonal lines over a region ``(H, W)`` bool."""
+    """Draws white diagonal lines over a region `(H, W)` bool."""
     height, width = region.shape
     lines = (torch.arange(height)[:, None] + torch.arange(width)) % 8 < 3
     return to_image(torch.where(region & lines, 255, rgb).to(torch.uint8))

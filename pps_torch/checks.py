@@ -15,7 +15,7 @@ _NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
 
 
 def check_integer(name: str, value: Tensor) -> None:
-    """Raises TypeError unless ``value`` is a tensor of uint8 or a signed integer dtype.
+    """Raises TypeError unless `value` is a tensor of uint8 or a signed integer dtype.
 
     torch stores wider unsigned integers, but hardly computes with them.
     """
@@ -26,7 +26,7 @@ def check_integer(name: str, value: Tensor) -> None:
 
 
 def check_bool(name: str, value: Tensor) -> None:
-    """Raises TypeError unless ``value`` is a bool tensor."""
+    """Raises TypeError unless `value` is a bool tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if value.dtype != torch.bool:
@@ -34,13 +34,13 @@ def check_bool(name: str, value: Tensor) -> None:
 
 
 def check_device(name: str, value: Tensor, reference: Tensor) -> None:
-    """Raises ValueError unless ``value`` is where ``reference`` is."""
+    """Raises ValueError unless `value` is where `reference` is."""
     if value.device != reference.device:
         raise ValueError(f"{name}: expected a tensor on {reference.device}, got {value.device}")
 
 
 def check_floating(name: str, value: Tensor) -> None:
-    """Raises TypeError unless ``value`` is a tensor of a floating dtype."""
+    """Raises TypeError unless `value` is a tensor of a floating dtype."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
@@ -48,19 +48,19 @@ def check_floating(name: str, value: Tensor) -> None:
 
 
 def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
-    """Raises ValueError unless ``value`` has exactly the shape ``expected``."""
+    """Raises ValueError unless `value` has exactly the shape `expected`."""
     if tuple(value.shape) != tuple(expected):
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(value.shape)}")
 
 
 def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
-    """Raises ValueError unless ``value`` has at least ``least`` dimensions, e.g. (*B, H, W)."""
+    """Raises ValueError unless `value` has at least `least` dimensions, e.g. (*B, H, W)."""
     if value.ndim < least:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
 
 def check_size(name: str, size: Sequence[int]) -> None:
-    """Raises TypeError unless ``size`` is (H, W) in ints, ValueError unless both are 1 or more."""
+    """Raises TypeError unless `size` is (H, W) in ints, ValueError unless both are 1 or more."""
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
     if not is_pair or not all(isinstance(n, _INTS) and n is not True for n in size):
         raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
@@ -69,7 +69,7 @@ def check_size(name: str, size: Sequence[int]) -> None:
 
 
 def check_int(name: str, value: int, least: int) -> None:
-    """Raises TypeError unless ``value`` is an int, ValueError if it is below ``least``."""
+    """Raises TypeError unless `value` is an int, ValueError if it is below `least`."""
     if isinstance(value, bool) or not isinstance(value, _INTS):
         raise TypeError(f"{name}: expected an int, got {value!r}")
     if value < least:
@@ -77,14 +77,14 @@ def check_int(name: str, value: int, least: int) -> None:
 
 
 def check_fraction(name: str, value: float) -> None:
-    """Raises TypeError unless ``value`` is a number, ValueError unless it lies in 0..1."""
+    """Raises TypeError unless `value` is a number, ValueError unless it lies in 0..1."""
     check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
 
 
 def check_number(name: str, value: float) -> None:
-    """Raises TypeError unless ``value`` is a number, ValueError if it is nan."""
+    """Raises TypeError unless `value` is a number, ValueError if it is nan."""
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if value != value:
@@ -94,7 +94,7 @@ def check_number(name: str, value: float) -> None:
 def checks_values(validate: bool | None, reference: Tensor) -> bool:
     """Whether a function looks at values, which on CUDA would wait for the device.
 
-    ``None`` means: on the CPU, outside of ``torch.compile`` and ``torch.export``.
+    `None` means: on the CPU, outside of `torch.compile` and `torch.export`.
 
     Raises:
         ValueError: for True where a graph is captured, which no value can steer.

@@ -3,7 +3,7 @@
 #: A level (instance or part) that an id does not have; a table row that is not used.
 ABSENT = -1
 
-#: Segment id of pixels that belong to no segment (COCO panoptic, ``panoptic_seg``).
+#: Segment id of pixels that belong to no segment (COCO panoptic, `panoptic_seg`).
 VOID_ID = 0
 
 #: As a part id of the ground truth: the part is not labelled; of a prediction: background.

@@ -69,7 +69,7 @@ def panoptic_pair(
     """(pred ids, pred segments, gt ids, gt segments): the prediction is a damaged copy.
 
     Among them: all void, one class, tiny segments, perfect predictions, several crowds. A map has
-    fewer than ``num_ids`` segments; ``speckled`` is the share of pixels with an id of their own.
+    fewer than `num_ids` segments; `speckled` is the share of pixels with an id of their own.
     """
     kind = rng.choice(["mixed", "mixed", "mixed", "one class", "perfect", "void gt", "void pred"])
     categories = [c["id"] for c in categories]
@@ -216,8 +216,8 @@ def pps_pair(
 ):
     """(pps (3, H, W), uids (H, W)), both int64; the prediction is a damaged copy.
 
-    ``highest`` are the highest instance ids of prediction and ground truth; ``speckled`` is the
-    share of pixels with one of the ``num_uids`` of their own.
+    `highest` are the highest instance ids of prediction and ground truth; `speckled` is the
+    share of pixels with one of the `num_uids` of their own.
 
     The ground truth has crowds, ignored classes, segments without parts, explicit part 0, parts
     that the spec does not list, instance 0 and stuff with instances; the prediction has void and

@@ -15,14 +15,14 @@ SOURCES = ("pps_torch", "docs", "setup.py", "README.md", "LICENSE", "MANIFEST.in
 
 
 def setup_arguments() -> dict[str, Any]:
-    """What setup.py calls ``setup`` with."""
+    """What setup.py calls `setup` with."""
     with mock.patch("setuptools.setup") as setup:
         runpy.run_path(str(ROOT / "setup.py"))
     return setup.call_args.kwargs
 
 
 def build(kind: str, folder: Path) -> Path:
-    """Builds ``wheel`` or ``sdist`` from a copy of the sources in ``folder`` -> the file."""
+    """Builds `wheel` or `sdist` from a copy of the sources in `folder` -> the file."""
     copy = folder / "sources"
     ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
     for name in SOURCES:

@@ -1,4 +1,4 @@
-"""What ``pps-torch env`` prints."""
+"""What `pps-torch env` prints."""
 
 from __future__ import annotations
 

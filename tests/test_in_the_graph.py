@@ -1,7 +1,7 @@
 """Merging and metric updates never wait for the device: traced, exported, and run on CUDA.
 
 Without a GPU the same claims are checked by tracing: fake CUDA tensors refuse every operation
-that needs a value on the host, and ``torch.compile(fullgraph=True)`` every graph break (the tests
+that needs a value on the host, and `torch.compile(fullgraph=True)` every graph break (the tests
 of the mergers and metrics capture each on random scenes).
 """
 

@@ -121,7 +121,7 @@ OF_A_METRIC = {"part_pixels_triton", "mean_part_iou_triton"}  # from its capacit
 
 
 def launched_kernels():
-    """(module, definition) of each Triton kernel that is started: ``kernel[grid](...)``."""
+    """(module, definition) of each Triton kernel that is started: `kernel[grid](...)`."""
     for path in sorted(Path(pps_torch.ops.__file__).parent.glob("*_triton.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         started = {

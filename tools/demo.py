@@ -1,4 +1,4 @@
-"""The same as ``pps-torch demo``."""
+"""The same as `pps-torch demo`."""
 
 import sys
 

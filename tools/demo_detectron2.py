@@ -4,7 +4,7 @@
     python tools/demo_detectron2.py --config-file FILE --input photo.jpg --output pictures \
         MODEL.WEIGHTS model_final.pth
 
-Writes ``<name>_pps.png``: the photo under the colours of the classes, instances and parts that
+Writes `<name>_pps.png`: the photo under the colours of the classes, instances and parts that
 were found, with a legend.
 """
 
@@ -62,7 +62,7 @@ def build_predictor(cfg: CfgNode, spec: EvalSpec) -> DefaultPredictor:
 
 
 def draw(photo: Tensor, pps: Tensor, spec: EvalSpec, alpha: float) -> Tensor:
-    """``(3, H, W)`` photo and PPS map -> the picture, with the legend beside it."""
+    """`(3, H, W)` photo and PPS map -> the picture, with the legend beside it."""
     picture = overlay(photo, colorize_pps(pps, spec), pps[0] == spec.ignore_label, alpha)
     return with_legend(picture, legend(pps_legend_entries(pps, spec), tuple(pps.shape[-2:])))
 

@@ -1,4 +1,4 @@
-"""The same as ``pps-torch env``."""
+"""The same as `pps-torch env`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The same as ``pps-torch eval_partpq``."""
+"""The same as `pps-torch eval_partpq`."""
 
 import sys
 

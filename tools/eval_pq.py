@@ -1,4 +1,4 @@
-"""The same as ``pps-torch eval_pq``."""
+"""The same as `pps-torch eval_pq`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Runs the tools on thousands of damaged files: ``python tools/fuzz.py -h``."""
+"""Runs the tools on thousands of damaged files: `python tools/fuzz.py -h`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same as ``pps-torch merge_to_panoptic``."""
+"""The same as `pps-torch merge_to_panoptic`."""
 
 import sys
 

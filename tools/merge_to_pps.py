@@ -1,4 +1,4 @@
-"""The same as ``pps-torch merge_to_pps``."""
+"""The same as `pps-torch merge_to_pps`."""
 
 import sys
 

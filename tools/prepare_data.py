@@ -1,4 +1,4 @@
-"""The same as ``pps-torch prepare_data``."""
+"""The same as `pps-torch prepare_data`."""
 
 import sys
 

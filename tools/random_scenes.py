@@ -1,4 +1,4 @@
-"""Checks random scenes against the slow rules: ``python tools/random_scenes.py -h``."""
+"""Checks random scenes against the slow rules: `python tools/random_scenes.py -h`."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The same as ``pps-torch report``."""
+"""The same as `pps-torch report`."""
 
 import sys
 

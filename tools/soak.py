@@ -1,4 +1,4 @@
-"""Runs eval_partpq on 100,000 images and watches it from outside: ``python tools/soak.py -h``.
+"""Runs eval_partpq on 100,000 images and watches it from outside: `python tools/soak.py -h`.
 
 The images are a few dozen drawn streets of three sizes, linked under as many names as are asked
 for. The process is the real command; /proc tells of its memory, files, threads and children, its
@@ -137,7 +137,7 @@ def _sample(pid: int, seconds: float, messages: Path) -> Sample:
 
 
 def _images_done(messages: Path) -> int:
-    """The last number of the progress bar, ``evaluating:  12%|#   | 1234/10000 [...]``."""
+    """The last number of the progress bar, `evaluating:  12%|#   | 1234/10000 [...]`."""
     with messages.open("rb") as file:
         file.seek(max(0, messages.stat().st_size - 1000))
         found = re.findall(rb"(\d+)/\d+ \[", file.read())

@@ -5,8 +5,8 @@
     python tools/train_net.py --config-file FILE --eval-only MODEL.WEIGHTS model_final.pth
 
 The arguments are those of Detectron2's own train_net.py; keys and values at the end overwrite the
-configuration. ``--num-gpus 0 MODEL.DEVICE cpu`` runs on the CPU. With ``TEST.PPS.TABLES True`` the
-evaluation leaves in ``OUTPUT_DIR/inference`` what ``pps-torch report`` makes a page of.
+configuration. `--num-gpus 0 MODEL.DEVICE cpu` runs on the CPU. With `TEST.PPS.TABLES True` the
+evaluation leaves in `OUTPUT_DIR/inference` what `pps-torch report` makes a page of.
 """
 
 from __future__ import annotations

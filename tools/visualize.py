@@ -1,4 +1,4 @@
-"""The same as ``pps-torch visualize``."""
+"""The same as `pps-torch visualize`."""
 
 import sys
 

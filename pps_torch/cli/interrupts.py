@@ -23,8 +23,8 @@ class Interrupts:
     """The first Ctrl-C raises KeyboardInterrupt, as ever; further ones change nothing.
 
     A thread that decodes a large image, or an operation that does not answer, cannot be told to
-    stop. A process that is still there after ``GRACE`` seconds is therefore ended at once, which
-    leaves no file half written (:func:`pps_torch.io.atomic.write_file`).
+    stop. A process that is still there after `GRACE` seconds is therefore ended at once, which
+    leaves no file half written ([`write_file`][pps_torch.io.atomic.write_file]).
     """
 
     def __init__(self, describe: Callable[[], str]) -> None:
@@ -57,7 +57,7 @@ class Interrupts:
     def end(self) -> int:
         """After KeyboardInterrupt: says what was done, once -> the exit code.
 
-        Where it was to ``hear``, the process ends here, when the images that were begun are done.
+        Where it was to `hear`, the process ends here, when the images that were begun are done.
         """
         self._tell()
         if self._heard:

@@ -1,4 +1,4 @@
-"""``pps-torch NAME ...``: arguments only; each command calls one function of the pipelines."""
+"""`pps-torch NAME ...`: arguments only; each command calls one function of the pipelines."""
 
 from __future__ import annotations
 

@@ -25,9 +25,9 @@ def encode_labels(
         categories, instances: tensors of one shape and any integer dtype. A negative category
             is void and becomes label -1.
         divisor: one more than the highest id of the lower part; 1000 in Cityscapes' files.
-        order: ``"category_major"`` (Detectron2, deeplab2): ``category * divisor + instance``;
-            ``"instance_major"`` (mmdetection): ``instance * divisor + category``;
-            ``"cityscapes"`` (instanceIds and panoptic PNGs): as category_major, but the category
+        order: `"category_major"` (Detectron2, deeplab2): `category * divisor + instance`;
+            `"instance_major"` (mmdetection): `instance * divisor + category`;
+            `"cityscapes"` (instanceIds and panoptic PNGs): as category_major, but the category
             alone where the instance is absent, a negative number, as it is of stuff and crowds.
         validate: check that each label means its two ids. Default: on the CPU only; unchecked,
             the label of ids that do not fit means others.
@@ -36,9 +36,9 @@ def encode_labels(
         int64 labels of the same shape.
 
     Raises:
-        ValueError: for different shapes, another order, a divisor below 1; with ``validate``,
+        ValueError: for different shapes, another order, a divisor below 1; with `validate`,
             for a lower part outside 0..divisor-1 or a negative upper one, and, in the order of
-            Cityscapes, for category 0 with an instance or ``divisor`` and above without one.
+            Cityscapes, for category 0 with an instance or `divisor` and above without one.
     """
     _check_scheme(divisor, order)
     check_integer("categories", categories)
@@ -56,15 +56,15 @@ def encode_labels(
 
 
 def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Tensor]:
-    """Splits panoptic labels: the inverse of :func:`encode_labels`.
+    """Splits panoptic labels: the inverse of `encode_labels`.
 
     Args:
         labels: tensor of any shape and integer dtype; negative labels are void.
-        divisor, order: as in :func:`encode_labels`.
+        divisor, order: as in `encode_labels`.
 
     Returns:
-        ``(categories, instances)``, int64, both -1 where the label is negative; in the order of
-        Cityscapes the instance is also -1 where it is absent, that is of labels below ``divisor``.
+        `(categories, instances)`, int64, both -1 where the label is negative; in the order of
+        Cityscapes the instance is also -1 where it is absent, that is of labels below `divisor`.
 
     Example:
         >>> import torch

@@ -17,17 +17,17 @@ from pps_torch.reserved import ABSENT, VOID_ID
 class PanopticSegmentation(NamedTuple):
     """A panoptic prediction on the device: a map of segment ids and a table of segments.
 
-    Row ``k - 1`` of the table is segment ``k``. The capacity ``S`` follows from the shapes of the
+    Row `k - 1` of the table is segment `k`. The capacity `S` follows from the shapes of the
     inputs; rows that hold no segment have category -1.
 
     Attributes:
-        panoptic_seg: ``(*B, H, W)`` int32, segment ids 1..S, 0 is void.
-        category_ids: ``(*B, S)`` int64, -1 in unused rows.
-        is_thing: ``(*B, S)`` bool.
-        scores: ``(*B, S)`` float, 0 for segments that come from a semantic map.
-        areas: ``(*B, S)`` int64, visible pixels.
-        source: ``(*B, S)`` int64, index of the instance or query, -1 for stuff.
-        num_segments: ``(*B,)`` int64.
+        panoptic_seg: `(*B, H, W)` int32, segment ids 1..S, 0 is void.
+        category_ids: `(*B, S)` int64, -1 in unused rows.
+        is_thing: `(*B, S)` bool.
+        scores: `(*B, S)` float, 0 for segments that come from a semantic map.
+        areas: `(*B, S)` int64, visible pixels.
+        source: `(*B, S)` int64, index of the instance or query, -1 for stuff.
+        num_segments: `(*B,)` int64.
     """
 
     panoptic_seg: Tensor
@@ -53,13 +53,13 @@ class PanopticSegmentation(NamedTuple):
         This looks at the map on the host: a step for data loading, not for the graph.
 
         Args:
-            ids: ``(H, W)`` map of any integer dtype.
-            segments_info: dicts with ``id`` and ``category_id``, and optionally ``isthing`` and
-                ``score``; their order becomes the order of the segments.
-            thing_ids: category ids of things, for segments that do not say ``isthing``, or say
+            ids: `(H, W)` map of any integer dtype.
+            segments_info: dicts with `id` and `category_id`, and optionally `isthing` and
+                `score`; their order becomes the order of the segments.
+            thing_ids: category ids of things, for segments that do not say `isthing`, or say
                 None.
             void_id: the id of pixels without segment.
-            capacity: rows of the table, at least ``len(segments_info)``, which is the default;
+            capacity: rows of the table, at least `len(segments_info)`, which is the default;
                 images of one batch need the same.
 
         Raises:
@@ -86,8 +86,8 @@ class PanopticSegmentation(NamedTuple):
         """The segments as the usual list of dicts; this step leaves the device.
 
         Returns:
-            For one image, a list of dicts with ``id``, ``category_id``, ``isthing``, ``area``
-            and, for things, ``score`` and ``source``; for a batch, a (nested) list of those.
+            For one image, a list of dicts with `id`, `category_id`, `isthing`, `area`
+            and, for things, `score` and `source`; for a batch, a (nested) list of those.
         """
         if self.category_ids.ndim > 1:
             images = range(self.category_ids.shape[0])
@@ -106,13 +106,13 @@ class PanopticSegmentation(NamedTuple):
 
 
 class PanopticTarget(NamedTuple):
-    """A panoptic ground truth on the device; rows as in :class:`PanopticSegmentation`.
+    """A panoptic ground truth on the device; rows as in `PanopticSegmentation`.
 
     Attributes:
-        panoptic_seg: ``(*B, H, W)`` int32, segment ids 1..S, 0 is void.
-        category_ids: ``(*B, S)`` int64, -1 in unused rows.
-        is_crowd: ``(*B, S)`` bool.
-        num_segments: ``(*B,)`` int64.
+        panoptic_seg: `(*B, H, W)` int32, segment ids 1..S, 0 is void.
+        category_ids: `(*B, S)` int64, -1 in unused rows.
+        is_crowd: `(*B, S)` bool.
+        num_segments: `(*B,)` int64.
     """
 
     panoptic_seg: Tensor
@@ -129,11 +129,11 @@ class PanopticTarget(NamedTuple):
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticTarget:
-        """Reads a map of arbitrary segment ids; see :meth:`PanopticSegmentation.from_segments`.
+        """Reads a map of arbitrary segment ids; see `PanopticSegmentation.from_segments`.
 
         A segment that is listed and has no pixel is an error, as is one that is not listed.
 
-        ``segments_info`` holds ``id``, ``category_id`` and optionally ``iscrowd``.
+        `segments_info` holds `id`, `category_id` and optionally `iscrowd`.
         """
         panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
         count = len(segments_info)
@@ -156,7 +156,7 @@ for _container in (PanopticSegmentation, PanopticTarget):
 
 
 def check_container(name: str, value: object, kind: type) -> None:
-    """Raises TypeError unless ``value`` is a ``kind`` of the two above; tuples are many."""
+    """Raises TypeError unless `value` is a `kind` of the two above; tuples are many."""
     if not isinstance(value, kind):
         raise TypeError(
             f"{name}: expected a {kind.__name__} (its from_segments makes one), "

@@ -1,4 +1,4 @@
-"""COCO's RGB segment ids: ``R + 256 * G + 65536 * B``."""
+"""COCO's RGB segment ids: `R + 256 * G + 65536 * B`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
     """Segment ids of an RGB image.
 
     Args:
-        rgb: ``(*B, H, W, 3)``, values 0..255 of any integer dtype.
+        rgb: `(*B, H, W, 3)`, values 0..255 of any integer dtype.
         validate: check that range, which uint8 cannot leave. Default: on the CPU only;
             unchecked, the id of other values means another colour.
 
     Returns:
-        ``(*B, H, W)`` int32.
+        `(*B, H, W)` int32.
 
     Raises:
-        ValueError: if the last dimension is not 3; with ``validate``, for other values.
+        ValueError: if the last dimension is not 3; with `validate`, for other values.
     """
     check_integer("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
@@ -41,18 +41,18 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
 
 
 def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
-    """RGB image of segment ids: the inverse of :func:`rgb_to_ids`.
+    """RGB image of segment ids: the inverse of `rgb_to_ids`.
 
     Args:
-        ids: ``(*B, H, W)``, any integer dtype, 0..16777215.
+        ids: `(*B, H, W)`, any integer dtype, 0..16777215.
         validate: check that range. Default: on the CPU only; unchecked, the lowest 24 bits are
             kept of an id.
 
     Returns:
-        ``(*B, H, W, 3)`` uint8.
+        `(*B, H, W, 3)` uint8.
 
     Raises:
-        ValueError: with ``validate``, for an id that three bytes cannot hold.
+        ValueError: with `validate`, for an id that three bytes cannot hold.
 
     Example:
         >>> import torch

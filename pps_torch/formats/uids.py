@@ -12,9 +12,9 @@ from pps_torch.reserved import ABSENT
 def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Splits uids into scene class, instance and part ids.
 
-    A uid of one or two digits is a scene class alone (``sid``), one of four or five is
-    ``sid * 1000 + iid``, a longer one ``sid * 100_000 + iid * 100 + pid``. The label format of
-    panoptic_parts stops at ``99_999_99``; longer uids decode by the same rule, so that a tensor
+    A uid of one or two digits is a scene class alone (`sid`), one of four or five is
+    `sid * 1000 + iid`, a longer one `sid * 100_000 + iid * 100 + pid`. The label format of
+    panoptic_parts stops at `99_999_99`; longer uids decode by the same rule, so that a tensor
     can hold more than 99 classes.
 
     Args:
@@ -23,11 +23,11 @@ def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, 
             Default: on the CPU only, as the check waits for the device.
 
     Returns:
-        ``(sids, iids, pids)``, each of the shape of ``uids`` and at least int32; -1 where an
+        `(sids, iids, pids)`, each of the shape of `uids` and at least int32; -1 where an
         instance or a part is absent.
 
     Raises:
-        ValueError: with ``validate``, for a negative or three-digit uid.
+        ValueError: with `validate`, for a negative or three-digit uid.
 
     Example:
         >>> import torch
@@ -49,14 +49,14 @@ def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, 
 
 
 def is_legal_uid(uids: Tensor) -> Tensor:
-    """True where a uid is neither negative nor of three digits (bool, the shape of ``uids``)."""
+    """True where a uid is neither negative nor of three digits (bool, the shape of `uids`)."""
     return (uids >= 0) & ((uids < 100) | (uids > 999))
 
 
 def encode_uids(
     sids: Tensor, iids: Tensor, pids: Tensor, *, validate: bool | None = None
 ) -> Tensor:
-    """Packs scene class, instance and part ids into uids: the inverse of :func:`decode_uids`.
+    """Packs scene class, instance and part ids into uids: the inverse of `decode_uids`.
 
     Args:
         sids, iids, pids: tensors of one shape and any integer dtype; a negative iid or pid says
@@ -68,7 +68,7 @@ def encode_uids(
         int64 uids of the same shape, which hold any sid of 32 bits.
 
     Raises:
-        ValueError: for different shapes; with ``validate``, for a negative sid, an iid above
+        ValueError: for different shapes; with `validate`, for a negative sid, an iid above
             999, a pid above 99, a part without instance, sid 0 with an instance, or a sid above
             99 without instance and part (its uid would mean something else).
     """

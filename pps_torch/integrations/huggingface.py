@@ -1,8 +1,9 @@
 """Hugging Face transformers: outputs of panoptic models, ground truth of panoptic data sets.
 
-The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (``class_queries_logits``,
-``masks_queries_logits``) and DETR (``logits``, ``pred_masks``) are merged by Mask2Former's rule,
-see :func:`pps_torch.merge_panoptic_queries`. transformers' own post-processing differs: it weights
+The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (`class_queries_logits`,
+`masks_queries_logits`) and DETR (`logits`, `pred_masks`) are merged by Mask2Former's rule,
+see [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries]. transformers' own post-processing
+differs: it weights
 masks by their score before it compares them with 0.5, and, but for EoMT, it gives a segment that
 comes after fused stuff an id that is already taken (its issue #23461).
 """
@@ -30,14 +31,14 @@ _LOGITS = (("class_queries_logits", "masks_queries_logits"), ("logits", "pred_ma
 
 
 def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
-    """The two tensors that :func:`pps_torch.merge_panoptic_queries` takes.
+    """The two tensors that [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries] takes.
 
     Args:
         outputs: what the model returned.
 
     Returns:
-        class logits ``(B, Q, C + 1)``, the last class is "no object", and mask logits
-        ``(B, Q, h, w)``.
+        class logits `(B, Q, C + 1)`, the last class is "no object", and mask logits
+        `(B, Q, h, w)`.
 
     Raises:
         TypeError: for outputs without them.
@@ -67,12 +68,12 @@ def merge_outputs(
     Args:
         outputs: what the model returned.
         thing_ids: the model's label ids of things.
-        out_size: ``(H, W)`` of the maps. Default: the size of the mask logits.
+        out_size: `(H, W)` of the maps. Default: the size of the mask logits.
         object_mask_threshold, min_kept_fraction, validate, backend: as in
-            :func:`pps_torch.merge_panoptic_queries`.
+            [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries].
 
     Returns:
-        :class:`PanopticSegmentation` of the batch, ``category_ids`` are the model's label ids.
+        `PanopticSegmentation` of the batch, `category_ids` are the model's label ids.
 
     Example:
         >>> from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
@@ -114,13 +115,13 @@ def merge_outputs_per_image(
 
     Args:
         outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate, backend: as in
-            :func:`merge_outputs`.
-        target_sizes: ``(H, W)`` of each image's map. Default: the size of the mask logits, or of
+            `merge_outputs`.
+        target_sizes: `(H, W)` of each image's map. Default: the size of the mask logits, or of
             the image in the batch.
-        image_sizes: ``(h, w)`` of each image in the batch, at its top left, where the processor
-            padded them (``pixel_mask`` shows it). The masks of an image are then first upsampled
+        image_sizes: `(h, w)` of each image in the batch, at its top left, where the processor
+            padded them (`pixel_mask` shows it). The masks of an image are then first upsampled
             to the batch's size, which holds Q x h x w.
-        padded_size: ``(H, W)`` of ``pixel_values``; needed with ``image_sizes``.
+        padded_size: `(H, W)` of `pixel_values`; needed with `image_sizes`.
 
     Raises:
         TypeError, ValueError: for a wrong size or number of sizes, or an image that is larger
@@ -171,10 +172,10 @@ def post_process_panoptic_segmentation(
 ) -> list[dict[str, Any]]:
     """In place of an image processor's method of this name: its arguments, its result, unique ids.
 
-    The arguments up to ``target_sizes``, their order and their defaults are those of Mask2Former,
+    The arguments up to `target_sizes`, their order and their defaults are those of Mask2Former,
     MaskFormer, OneFormer and DETR. EoMT's method has another order, threshold 0.8, the name
-    ``stuff_classes``, and takes padding off by itself: here, give its outputs by name, with
-    ``image_sizes``.
+    `stuff_classes`, and takes padding off by itself: here, give its outputs by name, with
+    `image_sizes`.
 
     Args:
         outputs: what the model returned.
@@ -183,15 +184,15 @@ def post_process_panoptic_segmentation(
         overlap_mask_area_threshold: fraction of its mask that a query must win.
         label_ids_to_fuse: label ids of stuff. None: every label is a thing.
         target_sizes, image_sizes, padded_size, validate, backend: as in
-            :func:`merge_outputs_per_image`.
+            `merge_outputs_per_image`.
 
     Returns:
-        for each image ``{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
-        "was_fused", "score"}]}``; ids count up from 1, each is listed once, 0 is void, also
+        for each image `{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
+        "was_fused", "score"}]}`; ids count up from 1, each is listed once, 0 is void, also
         where nothing was found (transformers has -1 there).
 
     Raises:
-        ValueError: for a label id that the model does not have, or another ``mask_threshold``.
+        ValueError: for a label id that the model does not have, or another `mask_threshold`.
 
     Example:
         >>> from transformers.models.mask2former.modeling_mask2former import (
@@ -228,7 +229,7 @@ def as_transformers_result(segmentation: PanopticSegmentation) -> dict[str, Any]
     """One image's segmentation as transformers has it; the table leaves the device.
 
     Returns:
-        see :func:`post_process_panoptic_segmentation`; ``was_fused`` says that it is stuff.
+        see `post_process_panoptic_segmentation`; `was_fused` says that it is stuff.
     """
     infos = segmentation.segments_info()
     scores = segmentation.scores.tolist()
@@ -253,12 +254,12 @@ def target_from_example(
     label_ids: Mapping[int, int] | None = None,
     capacity: int | None = None,
 ) -> PanopticTarget:
-    """Ground truth from an example of a panoptic data set, as ``datasets`` yields it.
+    """Ground truth from an example of a panoptic data set, as `datasets` yields it.
 
     Args:
-        example: under ``label_key`` an RGB image of COCO segment ids (PIL, NumPy or a tensor,
-            ``(H, W, 3)``), and ``segments_info``: dicts with ``id``, ``category_id`` and
-            optionally ``iscrowd``; or one dict of lists of them.
+        example: under `label_key` an RGB image of COCO segment ids (PIL, NumPy or a tensor,
+            `(H, W, 3)`), and `segments_info`: dicts with `id`, `category_id` and
+            optionally `iscrowd`; or one dict of lists of them.
         label_ids: the label id of each category id. Default: they are the same.
         capacity: rows of the table, at least the number of segments, which is the default.
 

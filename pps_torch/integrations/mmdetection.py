@@ -1,7 +1,7 @@
-"""mmdetection: its panoptic maps, ``instance * 1000 + class index``, in and out.
+"""mmdetection: its panoptic maps, `instance * 1000 + class index`, in and out.
 
-The rule is that of mmdet 3's ``CocoPanopticMetric`` and fusion heads: the class indices of things
-come before those of stuff, the instance of stuff is 0, and the class index ``num_classes`` is void.
+The rule is that of mmdet 3's `CocoPanopticMetric` and fusion heads: the class indices of things
+come before those of stuff, the instance of stuff is 0, and the class index `num_classes` is void.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pps_torch.reserved import VOID_ID
 if importlib.util.find_spec("mmdet") is None:
     raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")
 
-#: mmdet's ``INSTANCE_OFFSET``.
+#: mmdet's `INSTANCE_OFFSET`.
 INSTANCE_OFFSET = 1000
 
 
@@ -33,14 +33,14 @@ def from_mmdetection(
     """Reads one of mmdetection's panoptic maps; looks at it on the host.
 
     Args:
-        labels: ``(H, W)``, or ``(1, H, W)`` as ``pred_panoptic_seg.sem_seg`` is, any integer dtype.
+        labels: `(H, W)`, or `(1, H, W)` as `pred_panoptic_seg.sem_seg` is, any integer dtype.
         num_things: class indices below it are things.
         num_classes: things and stuff; the class index of void.
-        ignore_index: another class index of void (``pred_panoptic_seg.ignore_index``).
+        ignore_index: another class index of void (`pred_panoptic_seg.ignore_index`).
         capacity: rows of the table, at least the number of segments, which is the default.
 
     Returns:
-        :class:`PanopticSegmentation`, segments by rising label; ``category_ids`` are class indices.
+        `PanopticSegmentation`, segments by rising label; `category_ids` are class indices.
 
     Raises:
         TypeError, ValueError: for a wrong dtype or shape, or a class index that is none.
@@ -89,11 +89,11 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
     """Writes a panoptic map as mmdetection has it; runs in the graph.
 
     Args:
-        segmentation: one image or a batch; ``category_ids`` are class indices.
+        segmentation: one image or a batch; `category_ids` are class indices.
         num_classes: the class index of void.
 
     Returns:
-        ``(*B, H, W)`` int32; ``PixelData(sem_seg=labels[None])`` is ``pred_panoptic_seg``. Things
+        `(*B, H, W)` int32; `PixelData(sem_seg=labels[None])` is `pred_panoptic_seg`. Things
         are instances 1, 2, ... in the order of the segments, of all classes together. A second
         stuff segment of a class is instance 1, and so on.
 

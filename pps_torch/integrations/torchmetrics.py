@@ -34,8 +34,8 @@ class _SegmentMetric(Metric):
     """The base of both: holds a pps_torch metric, whose sums are this metric's states.
 
     Attributes:
-        result: what pps_torch's ``compute()`` returned at the latest :meth:`compute`, with the
-            numbers of each class and ``table()``; None before.
+        result: what pps_torch's `compute()` returned at the latest `compute`, with the
+            numbers of each class and `table()`; None before.
     """
 
     is_differentiable = False
@@ -63,7 +63,7 @@ class _SegmentMetric(Metric):
             raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
 
     def compute(self) -> dict[str, Tensor] | Tensor:
-        """The qualities as float64 scalars by name; with ``key`` only that one.
+        """The qualities as float64 scalars by name; with `key` only that one.
 
         Raises:
             ValueError: if updates had ids that the rules do not cover, with numbers.
@@ -80,7 +80,7 @@ class _SegmentMetric(Metric):
         self._lend_sums()
         try:
             self.metric.update(*inputs)
-        finally:  # what ``validate`` raises for is counted
+        finally:  # what `validate` raises for is counted
             for name in self._sums:
                 setattr(self, name, getattr(self.metric, name))
 
@@ -95,7 +95,7 @@ class _SegmentMetric(Metric):
 
 
 def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
-    """``(32,)`` int64 that tells metrics apart which count otherwise, or raise where others don't.
+    """`(32,)` int64 that tells metrics apart which count otherwise, or raise where others don't.
 
     The backend does not matter: all give the same bits.
     """
@@ -106,17 +106,17 @@ def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
 
 
 class PanopticQualityMetric(_SegmentMetric):
-    """:class:`pps_torch.PanopticQuality` as a torchmetrics metric.
+    """[`PanopticQuality`][pps_torch.PanopticQuality] as a torchmetrics metric.
 
-    ``compute()`` gives ``PQ, SQ, RQ, n`` and the same with ``_things`` and ``_stuff``; qualities
+    `compute()` gives `PQ, SQ, RQ, n` and the same with `_things` and `_stuff`; qualities
     are fractions.
 
     Args:
-        categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
-        rules, validate, backend: as in :class:`pps_torch.PanopticQuality`.
-        key: one of the names, where ``compute()`` shall give one scalar, as Lightning's
-            ``self.log`` needs it.
-        kwargs: torchmetrics' own, such as ``sync_on_compute``.
+        categories: COCO category dicts (`id`, `name`, `isthing`), or an `EvalSpec`.
+        rules, validate, backend: as in [`PanopticQuality`][pps_torch.PanopticQuality].
+        key: one of the names, where `compute()` shall give one scalar, as Lightning's
+            `self.log` needs it.
+        kwargs: torchmetrics' own, such as `sync_on_compute`.
 
     Raises:
         ValueError: for bad categories, other rules, another backend or another key.
@@ -151,7 +151,7 @@ class PanopticQualityMetric(_SegmentMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        """Counts a batch of images, see :meth:`pps_torch.PanopticQuality.update`."""
+        """Counts a batch of images, see [`update`][pps_torch.PanopticQuality.update]."""
         self._count(pred, target)
 
     def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
@@ -165,15 +165,15 @@ class PanopticQualityMetric(_SegmentMetric):
 
 
 class PartPanopticQualityMetric(_SegmentMetric):
-    """:class:`pps_torch.PartPanopticQuality` as a torchmetrics metric.
+    """[`PartPanopticQuality`][pps_torch.PartPanopticQuality] as a torchmetrics metric.
 
-    ``compute()`` gives that metric's summary: ``PartPQ, PartSQ, PartRQ, n`` and the same with
-    ``_parts`` and ``_noparts``; qualities are fractions.
+    `compute()` gives that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
+    `_parts` and `_noparts`; qualities are fractions.
 
     Args:
-        spec: the :class:`EvalSpec`.
-        capacity, validate, backend: as in :class:`pps_torch.PartPanopticQuality`.
-        key, kwargs: as in :class:`PanopticQualityMetric`.
+        spec: the `EvalSpec`.
+        capacity, validate, backend: as in [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
+        key, kwargs: as in `PanopticQualityMetric`.
 
     Raises:
         ValueError: for a bad capacity, another backend or another key.
@@ -205,7 +205,7 @@ class PartPanopticQualityMetric(_SegmentMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Counts a batch of images, see :meth:`pps_torch.PartPanopticQuality.update`."""
+        """Counts a batch of images, see [`update`][pps_torch.PartPanopticQuality.update]."""
         self._count(pps, gt_uids)
 
     def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:

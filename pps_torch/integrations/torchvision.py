@@ -29,24 +29,25 @@ if importlib.util.find_spec("torchvision") is None:
 class MaskRCNNPostProcessor(nn.Module):
     """Detections of torchvision's Mask R-CNN, semantic and part logits -> panoptic and PPS maps.
 
-    The heuristic merge (:func:`pps_torch.merge_panoptic`) and :func:`pps_torch.merge_pps`.
+    The heuristic merge ([`merge_panoptic`][pps_torch.merge_panoptic]) and
+    [`merge_pps`][pps_torch.merge_pps].
 
     Args:
-        spec: the :class:`EvalSpec` whose scene ids the outputs carry.
+        spec: the `EvalSpec` whose scene ids the outputs carry.
         label_ids: scene id that each of the detector's labels means, -1 for label 0, the
-            background. Default: the labels 1, 2, ... are ``spec.things``.
+            background. Default: the labels 1, 2, ... are `spec.things`.
         semantic_ids: scene id that each semantic channel means, -1 for one that is no class.
-            Default: ``spec.eval_sids``.
+            Default: `spec.eval_sids`.
         part_ids: flat part id that each part channel means. Default: 0 (background), then the
             spec's flat ids in rising order.
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit, backend: as in
-            :func:`pps_torch.merge_panoptic_boxes`.
+            [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
         validate: refuse NaN, and labels that mean nothing. Default: on the CPU only; unchecked,
             such a detection is dropped, and a NaN logit never wins.
 
     Raises:
         ValueError: for an id that the spec does not have, or another backend.
-        RuntimeError: at a call that the backend ``"triton"`` cannot run.
+        RuntimeError: at a call that the backend `"triton"` cannot run.
 
     Example:
         >>> from torchvision.models.detection import maskrcnn_resnet50_fpn
@@ -117,20 +118,20 @@ class MaskRCNNPostProcessor(nn.Module):
         """Post-processes a batch of images of one size.
 
         Args:
-            detections: for each image ``boxes (N, 4)`` xyxy pixels of the image, ``labels (N,)``,
-                ``scores (N,)`` and ``masks``: ``(N, 1, H, W)`` in the image, as the detector
-                returns them, or ``(N, 1, M, M)`` in the frame of their boxes, as its
-                ``roi_heads`` do; these are pasted as Detectron2 pastes them.
-            sem_seg_logits: ``(B, C, h, w)`` float; part_logits: ``(B, P, h', w')`` float, both at
+            detections: for each image `boxes (N, 4)` xyxy pixels of the image, `labels (N,)`,
+                `scores (N,)` and `masks`: `(N, 1, H, W)` in the image, as the detector
+                returns them, or `(N, 1, M, M)` in the frame of their boxes, as its
+                `roi_heads` do; these are pasted as Detectron2 pastes them.
+            sem_seg_logits: `(B, C, h, w)` float; part_logits: `(B, P, h', w')` float, both at
                 any stride: upsampled bilinearly (align_corners=False), the highest channel wins.
-            image_size: ``(H, W)``; needed with masks in the frame of their boxes.
+            image_size: `(H, W)`; needed with masks in the frame of their boxes.
             masks_are_logits: the masks are not probabilities 0..1 but logits.
 
         Returns:
-            the :class:`PanopticSegmentation` and the PPS map ``(B, 3, H, W)`` int32.
+            the `PanopticSegmentation` and the PPS map `(B, 3, H, W)` int32.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype, shape or size, and see ``validate``.
+            TypeError, ValueError: for a wrong dtype, shape or size, and see `validate`.
         """
         masks, boxes, scores, labels = stack_detections(detections)
         if masks_are_logits:
@@ -160,10 +161,10 @@ def stack_detections(
     """Detections of a batch as tensors: each image is filled up with empty masks of score 0.
 
     Args:
-        detections: see :meth:`MaskRCNNPostProcessor.forward`.
+        detections: see `MaskRCNNPostProcessor.forward`.
 
     Returns:
-        masks ``(B, N, h, w)``, boxes ``(B, N, 4)``, scores ``(B, N)`` and labels ``(B, N)`` int64,
+        masks `(B, N, h, w)`, boxes `(B, N, 4)`, scores `(B, N)` and labels `(B, N)` int64,
         label 0 where filled up; N is the largest number of detections in an image.
 
     Raises:

@@ -52,7 +52,7 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_temporary_files(folder: Path, name: str | None = None) -> None:
-    """Deletes what an interrupted run left half written in ``folder``, or of one file in it."""
+    """Deletes what an interrupted run left half written in `folder`, or of one file in it."""
     of_name = "*" if name is None else glob.escape(name)
     try:
         for temporary in folder.glob(f".{of_name}.*{TEMPORARY_SUFFIX}"):

@@ -29,7 +29,7 @@ class PanopticAnnotation:
     Attributes:
         image_id: normalised.
         png: the file of segment ids.
-        segments_info: dicts with at least ``id`` and ``category_id``, in the order of the file.
+        segments_info: dicts with at least `id` and `category_id`, in the order of the file.
         where: JSON file and image, for messages.
     """
 
@@ -39,7 +39,7 @@ class PanopticAnnotation:
     where: str
 
     def check_categories(self, known: Collection[int], of_what: str) -> None:
-        """Raises InputError for a segment whose category is not ``known``."""
+        """Raises InputError for a segment whose category is not `known`."""
         for segment in self.segments_info:
             if segment["category_id"] not in known:
                 raise InputError(
@@ -66,7 +66,7 @@ class PanopticFile:
 
     @classmethod
     def load(cls, path: Path | str, folder: Path | str | None = None) -> PanopticFile:
-        """Reads the JSON; its PNGs are looked up in ``folder`` (default: the path without .json).
+        """Reads the JSON; its PNGs are looked up in `folder` (default: the path without .json).
 
         Raises:
             InputError: names the file, the annotation or image, the key and what was found.
@@ -151,7 +151,7 @@ class SegmentIdGenerator:
         }
 
     def ids(self, segments_info: Iterable[Mapping[str, Any]]) -> list[int]:
-        """An id for each segment of an image (dicts with ``category_id`` and ``isthing``)."""
+        """An id for each segment of an image (dicts with `category_id` and `isthing`)."""
         taken = {0}
         candidates: dict[int, Iterator[int]] = {}
         ids = []
@@ -169,7 +169,7 @@ class SegmentIdGenerator:
 
 
 def rgb_to_id(color: Sequence[int]) -> int:
-    """The id of a colour, ``R + 256 G + 65536 B``."""
+    """The id of a colour, `R + 256 G + 65536 B`."""
     red, green, blue = color
     return pack_rgb(red, green, blue)
 

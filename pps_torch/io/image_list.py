@@ -21,7 +21,7 @@ class Image:
     """One entry of images.json.
 
     Attributes:
-        id: the id as normalised text: ``42``, ``"42"`` and ``"000042"`` are all ``"42"``.
+        id: the id as normalised text: `42`, `"42"` and `"000042"` are all `"42"`.
         file_name: the photo's name.
         height, width: pixels.
     """
@@ -74,9 +74,9 @@ class ImageList:
 
     @classmethod
     def load(cls, path: Path | str) -> ImageList:
-        """Reads ``{"images": [{"id", "file_name", "height", "width"}, ...]}``.
+        """Reads `{"images": [{"id", "file_name", "height", "width"}, ...]}`.
 
-        The id may also be called ``image_id``, as panoptic_parts' guide has it.
+        The id may also be called `image_id`, as panoptic_parts' guide has it.
 
         Raises:
             InputError: names the file, the entry and the key; or the ids or names that are double.

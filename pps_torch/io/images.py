@@ -95,7 +95,7 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads a COCO panoptic PNG: (H, W) int32 ids ``R + 256 G + 65536 B``; errors as above."""
+    """Reads a COCO panoptic PNG: (H, W) int32 ids `R + 256 G + 65536 B`; errors as above."""
     with _opened(path, _THREE_CHANNELS, size) as image:
         height, width = image.height, image.width
         pixels = np.frombuffer(image.tobytes("raw", "RGBX"), "<i4")
@@ -109,7 +109,7 @@ def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Reads any picture, resized to (height, width) ``size``: (3, H, W) uint8."""
+    """Reads any picture, resized to (height, width) `size`: (3, H, W) uint8."""
     with _opened(path, _ANY, formats=_PHOTO_FORMATS) as image:
         photo = image.convert("RGB")
     if (photo.height, photo.width) != size:
@@ -118,7 +118,7 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_id_map(path: Path, size: tuple[int, int]) -> None:
-    """Looks at a map's first bytes only, for the errors of :func:`read_id_map`."""
+    """Looks at a map's first bytes only, for the errors of `read_id_map`."""
     with _opened(path, _ONE_CHANNEL, size, load=False):
         pass
 
@@ -138,7 +138,7 @@ def count_channels(path: Path) -> int:
 def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
     """Writes (H, W) ids 0..16777215 as a COCO panoptic PNG, in one step.
 
-    ``outdated`` files, which would not fit it, are deleted as it appears.
+    `outdated` files, which would not fit it, are deleted as it appears.
     """
     height, width = ids.shape
     pixels = np.ascontiguousarray(ids, "<i4").tobytes()

@@ -29,7 +29,7 @@ class Instances:
     """The instances of one image, in the order of the file.
 
     Attributes:
-        masks: (N, H, W) bool, or (N, W, H) where ``columns_first``, as RLE stores masks.
+        masks: (N, H, W) bool, or (N, W, H) where `columns_first`, as RLE stores masks.
         scores: (N,) float64.
         category_ids: (N,) int64.
         columns_first: the masks are transposed.
@@ -78,7 +78,7 @@ class InstanceRules:
 
 
 class InstanceSource(Protocol):
-    """Where instances come from; ``read`` is called from several threads."""
+    """Where instances come from; `read` is called from several threads."""
 
     def read(self, image: Image) -> Instances:
         """The instances of an image that reach the score threshold, checked and decoded.
@@ -88,7 +88,7 @@ class InstanceSource(Protocol):
         ...
 
     def files(self, image: Image) -> Iterator[Path]:
-        """The files that :meth:`read` depends on."""
+        """The files that `read` depends on."""
         ...
 
 
@@ -98,10 +98,10 @@ def open_instances(
     """Finds the predicted instances of a list of images.
 
     Args:
-        path: for ``COCO`` a JSON file with all annotations, or a folder with a JSON for each
-            image, its id in the name; for ``Cityscapes`` the folder with a text file for each
-            image (``mask.png class score`` a line) and the masks, whose pixels are non-zero.
-        file_format: one of :data:`FORMATS`.
+        path: for `COCO` a JSON file with all annotations, or a folder with a JSON for each
+            image, its id in the name; for `Cityscapes` the folder with a text file for each
+            image (`mask.png class score` a line) and the masks, whose pixels are non-zero.
+        file_format: one of `FORMATS`.
 
     Raises:
         InputError: a missing or ambiguous file; whatever is wrong in a JSON of all images.

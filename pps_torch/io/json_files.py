@@ -18,7 +18,7 @@ def load_json(path: Path, expected: type = object) -> Any:
 
     Args:
         path: the file.
-        expected: type of the outermost value, ``dict`` or ``list``.
+        expected: type of the outermost value, `dict` or `list`.
 
     Raises:
         InputError: the file is missing, is no JSON (with line and column), or holds another type.

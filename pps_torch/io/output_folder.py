@@ -27,19 +27,19 @@ class OutputFolder:
     A hidden journal holds the package's version and the arguments in its first line, and a line
     for each finished image. The same command with the same arguments goes on where it stopped;
     with another version or other arguments, or in front of files that it did not write, it is an
-    error unless ``overwrite``. An image is done again if its inputs changed after it was finished,
+    error unless `overwrite`. An image is done again if its inputs changed after it was finished,
     or if its files are not those that the journal notes.
 
     Several processes may write one folder, on one machine or many: each has a journal of its own
     and reads those of all. It is no matter how many there were in the run that was interrupted.
 
-    Usage: ``open``, then for each image ``record_of`` and ``finish`` (from any thread).
+    Usage: `open`, then for each image `record_of` and `finish` (from any thread).
     """
 
     def __init__(self, path: Path | str, command: str, arguments: Mapping[str, Any]) -> None:
         """
         Args:
-            path: the folder; ``open`` creates it.
+            path: the folder; `open` creates it.
             command: the tool's name.
             arguments: what the results depend on; paths are made absolute.
         """
@@ -102,7 +102,7 @@ class OutputFolder:
     def record_of(
         self, image_id: str, outputs: Collection[Path], inputs: Iterable[Path]
     ) -> dict | None:
-        """What :meth:`finish` noted about an image, if it need not be done again."""
+        """What `finish` noted about an image, if it need not be done again."""
         stamps = _stamps(outputs)
         if stamps is not None:
             written = min(time for time, _ in stamps)
@@ -114,7 +114,7 @@ class OutputFolder:
         return None
 
     def finish(self, image_id: str, record: Mapping[str, Any]) -> None:
-        """Notes that an image's files, those given to :meth:`record_of`, are complete."""
+        """Notes that an image's files, those given to `record_of`, are complete."""
         stamps = _stamps(self._outputs.pop(image_id))
         line = json.dumps({"image": image_id, "files": stamps, "record": dict(record)})
         try:

@@ -28,13 +28,13 @@ def find_files(
     """Finds the one file of each image in a folder and the folders below.
 
     A name part is a stretch of letters and digits, or several with what stands between them:
-    ``aachen_000012_000019_parts.png`` belongs to image ``aachen_000012_000019``, ``000042.png``
-    to image 42 (leading zeros of a number do not count), ``420.png`` does not. Hidden files and
+    `aachen_000012_000019_parts.png` belongs to image `aachen_000012_000019`, `000042.png`
+    to image 42 (leading zeros of a number do not count), `420.png` does not. Hidden files and
     folders are not looked at. The time grows with the files plus the images, not their product.
 
     Args:
         folder: where to look.
-        image_ids: normalised ids (:func:`pps_torch.io.image_list.normalise_id`).
+        image_ids: normalised ids ([`normalise_id`][pps_torch.io.image_list.normalise_id]).
         suffixes: endings of the files to consider, in lower case.
         what: what the files hold, for messages, e.g. "part prediction".
 
@@ -79,8 +79,8 @@ def find_files(
 def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
     """Finds the photo of each map: what follows the last number of a name does not count.
 
-    ``aachen_000012_000019_gtFinePanopticParts.tif`` has the photo
-    ``aachen_000012_000019_leftImg8bit.png``; ``street_a_pps.png`` has ``street_a.jpg``.
+    `aachen_000012_000019_gtFinePanopticParts.tif` has the photo
+    `aachen_000012_000019_leftImg8bit.png`; `street_a_pps.png` has `street_a.jpg`.
 
     Raises:
         InputError: one error that lists each map with no photo or several.
@@ -111,7 +111,7 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files below ``folder`` with these endings, in a fixed order, hidden ones left out."""
+    """The files below `folder` with these endings, in a fixed order, hidden ones left out."""
     return [path for path in _visible_files(folder) if path.suffix.lower() in suffixes]
 
 
@@ -165,7 +165,7 @@ def _named(
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
-    """All files below ``folder``; linked folders are walked once."""
+    """All files below `folder`; linked folders are walked once."""
     walked = set()
     for root, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)

@@ -11,11 +11,11 @@ from pps_torch.io.json_files import describe
 
 
 def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Decodes the ``segmentation`` of a COCO annotation.
+    """Decodes the `segmentation` of a COCO annotation.
 
     Args:
-        segmentation: ``{"size": [h, w], "counts": text or list}``, or a list of polygons
-            ``[x1, y1, x2, y2, ...]``.
+        segmentation: `{"size": [h, w], "counts": text or list}`, or a list of polygons
+            `[x1, y1, x2, y2, ...]`.
         size: the (height, width) that the mask must have.
 
     Returns:

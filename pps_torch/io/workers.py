@@ -45,9 +45,9 @@ def map_images(
     quiet: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """Yields ``function(item)`` for each item, in order.
+    """Yields `function(item)` for each item, in order.
 
-    At most ``workers + 2`` items are in work or wait to be taken, so memory does not grow with
+    At most `workers + 2` items are in work or wait to be taken, so memory does not grow with
     the number of items. After an error no further item is begun, and those begun end. After Ctrl-C
     it does not wait for them, so that whoever is told of it can say so at once.
 

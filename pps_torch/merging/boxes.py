@@ -44,21 +44,21 @@ def merge_panoptic_boxes(
 ) -> PanopticSegmentation:
     """Merges masks given in the frame of their boxes and a semantic map into a panoptic map.
 
-    Equals pasting each mask into the image as Detectron2's ``paste_masks_in_image`` does and then
-    :func:`merge_panoptic`, but never holds N x H x W.
+    Equals pasting each mask into the image as Detectron2's `paste_masks_in_image` does and then
+    `merge_panoptic`, but never holds N x H x W.
 
     Args:
-        sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels.
-        mask_probs: ``(*B, N, M, M)`` float, 0..1, each in its box's frame.
-        boxes: ``(*B, N, 4)`` float, xyxy in absolute pixels.
-        scores, pred_classes: ``(*B, N)`` float and integer.
+        sem_seg: `(*B, H, W)`, any integer dtype: semantic labels.
+        mask_probs: `(*B, N, M, M)` float, 0..1, each in its box's frame.
+        boxes: `(*B, N, 4)` float, xyxy in absolute pixels.
+        scores, pred_classes: `(*B, N)` float and integer.
         mask_threshold: fraction above 0; a sample equal to it belongs to the mask.
         stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate, backend: as in
-            :func:`merge_panoptic`. The two versions may differ where a sample is within rounding
+            `merge_panoptic`. The two versions may differ where a sample is within rounding
             of the threshold.
 
     Returns:
-        :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments.
+        `PanopticSegmentation` with a capacity of N + len(stuff_ids) segments.
 
     Raises:
         TypeError, ValueError: for a wrong dtype, shape or threshold, naming the argument.
@@ -116,7 +116,7 @@ def merge_panoptic_boxes(
 
 
 class BoxPanopticMerger(nn.Module):
-    """:func:`merge_panoptic_boxes` with its settings; ``stuff_ids`` live on the module's device."""
+    """`merge_panoptic_boxes` with its settings; `stuff_ids` live on the module's device."""
 
     stuff_ids: Tensor
 
@@ -153,7 +153,7 @@ class BoxPanopticMerger(nn.Module):
         scores: Tensor,
         pred_classes: Tensor,
     ) -> PanopticSegmentation:
-        """See :func:`merge_panoptic_boxes`."""
+        """See `merge_panoptic_boxes`."""
         return merge_panoptic_boxes(
             sem_seg,
             mask_probs,

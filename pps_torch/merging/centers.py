@@ -51,8 +51,8 @@ def merge_panoptic_centers(
 
     The rule is that of Panoptic-DeepLab (arXiv 1911.10194) as Detectron2's project has it. The
     highest semantic channel is the class of a pixel. A centre is a pixel of the heat map above
-    ``center_threshold`` that no pixel of the ``nms_kernel`` window around it exceeds, and that lies
-    strictly above the ``top_k``-th best of them. A thing pixel belongs to the centre nearest to
+    `center_threshold` that no pixel of the `nms_kernel` window around it exceeds, and that lies
+    strictly above the `top_k`-th best of them. A thing pixel belongs to the centre nearest to
     where its offset points, the first one of equally near ones. The most frequent class of its
     pixels, the lowest of equally frequent ones, is the class of an instance. Without any centre
     the pixels of things are void.
@@ -61,27 +61,27 @@ def merge_panoptic_centers(
     device rounds them; that can differ only where two distances agree in seven digits.
 
     Args:
-        sem_seg_logits: ``(*B, C, h, w)`` float; channels are class indices.
-        center_heatmap: ``(*B, 1, h, w)`` float, 0..1.
-        offsets: ``(*B, 2, h, w)`` float: y and x, from the pixel to its centre, in pixels of the
+        sem_seg_logits: `(*B, C, h, w)` float; channels are class indices.
+        center_heatmap: `(*B, 1, h, w)` float, 0..1.
+        offsets: `(*B, 2, h, w)` float: y and x, from the pixel to its centre, in pixels of the
             result.
         thing_ids: class indices 0..C-1 of things, as ints or a tensor; the others are stuff.
         center_threshold: a centre must be strictly above it, and above 0.
         nms_kernel: odd number of pixels.
         top_k: one more than the most centres of an image, if no two are equally high.
         stuff_area_limit: pixels that a stuff segment needs at least.
-        out_size: ``(H, W)``: upsample all three bilinearly (align_corners=False), the logits one
+        out_size: `(H, W)`: upsample all three bilinearly (align_corners=False), the logits one
             channel at a time; the values of the offsets stay. Default: the inputs' size.
-        validate: refuse NaN, and a tensor ``thing_ids`` with wrong indices. Default: on the CPU.
-        backend: as in :func:`merge_panoptic`, for the steps that have a Triton version. The two may
+        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
+        backend: as in `merge_panoptic`, for the steps that have a Triton version. The two may
             differ where upsampled logits are equal up to rounding.
 
     Returns:
-        :class:`PanopticSegmentation` with a capacity of top_k + C - len(thing_ids) segments:
+        `PanopticSegmentation` with a capacity of top_k + C - len(thing_ids) segments:
         instances in the order of their centres, row by row from the top left (Detectron2 counts
-        the instances of a class in that order), then stuff by class index. ``source`` is the
-        centre's pixel ``y * W + x``; an instance's score is its mean probability of its class times
-        the heat map at its mean position; ``category_ids`` are class indices.
+        the instances of a class in that order), then stuff by class index. `source` is the
+        centre's pixel `y * W + x`; an instance's score is its mean probability of its class times
+        the heat map at its mean position; `category_ids` are class indices.
 
     Raises:
         TypeError, ValueError: for a wrong dtype, shape or setting, naming the argument.
@@ -145,7 +145,7 @@ def merge_panoptic_centers(
 
 
 class CenterPanopticMerger(nn.Module):
-    """:func:`merge_panoptic_centers` with its settings; ``thing_ids`` live on the device."""
+    """`merge_panoptic_centers` with its settings; `thing_ids` live on the device."""
 
     thing_ids: Tensor
 
@@ -180,7 +180,7 @@ class CenterPanopticMerger(nn.Module):
         offsets: Tensor,
         out_size: tuple[int, int] | None = None,
     ) -> PanopticSegmentation:
-        """See :func:`merge_panoptic_centers`."""
+        """See `merge_panoptic_centers`."""
         return merge_panoptic_centers(
             sem_seg_logits,
             center_heatmap,
@@ -235,18 +235,18 @@ def _check_heads(
 
 
 def _flatten_batch(values: Tensor) -> Tensor:
-    """``(*B, C, h, w)`` -> ``(B, C, h, w)``."""
+    """`(*B, C, h, w)` -> `(B, C, h, w)`."""
     return values.reshape(values.shape[:-3].numel(), *values.shape[-3:])
 
 
 def _find_centers(
     heatmap: Tensor, threshold: float, nms_kernel: int, top_k: int
 ) -> tuple[Tensor, Tensor]:
-    """The highest local maxima of ``heatmap (B, H, W)``.
+    """The highest local maxima of `heatmap (B, H, W)`.
 
     Returns:
-        ``centers (B, top_k)`` int64, pixels ``y * W + x`` in rising order, and ``is_center (B,
-        top_k)`` bool, false at the end of the list where there are fewer.
+        `centers (B, top_k)` int64, pixels `y * W + x` in rising order, and `is_center (B,
+        top_k)` bool, false at the end of the list where there are fewer.
     """
     highest = F.max_pool2d(heatmap[:, None], nms_kernel, stride=1, padding=nms_kernel // 2)[:, 0]
     is_peak = (heatmap > threshold) & (heatmap > 0) & (heatmap == highest)
@@ -265,11 +265,11 @@ def _group_pixels(
     """The centre of each thing pixel.
 
     Args:
-        offsets: ``(2, B, H, W)`` float, y and x; is_thing: ``(B, H, W)`` bool.
-        centers, is_center: ``(B, K)``, see :func:`_find_centers`.
+        offsets: `(2, B, H, W)` float, y and x; is_thing: `(B, H, W)` bool.
+        centers, is_center: `(B, K)`, see `_find_centers`.
 
     Returns:
-        ``(B, H, W)`` int32: position in ``centers`` + 1, 0 for none.
+        `(B, H, W)` int32: position in `centers` + 1, 0 for none.
     """
     height, width = is_thing.shape[1:]
     y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None]
@@ -293,7 +293,7 @@ def _group_pixels(
 def _vote(
     owner: Tensor, sem_seg: Tensor, num_centers: int, num_classes: int, backend: str
 ) -> tuple[Tensor, Tensor]:
-    """The most frequent class, and the area, of each centre's pixels: both ``(B, K)`` int64."""
+    """The most frequent class, and the area, of each centre's pixels: both `(B, K)` int64."""
     maps = owner.flatten(1), sem_seg.flatten(1)
     counts = joint_counts(*maps, num_centers + 1, num_classes, backend=backend)
     counts = counts[:, 1 : num_centers + 1, :num_classes]
@@ -303,7 +303,7 @@ def _vote(
 def _instance_scores(
     logits: Tensor, heatmap: Tensor, owner: Tensor, pred_classes: Tensor, areas: Tensor
 ) -> Tensor:
-    """Mean class probability times the heat map at the mean position -> ``(B, K)`` float."""
+    """Mean class probability times the heat map at the mean position -> `(B, K)` float."""
     height, width = heatmap.shape[1:]
     owner = owner.flatten(1).long()
     no_class = pred_classes.new_full((len(owner), 1), ABSENT)
@@ -326,7 +326,7 @@ def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
     """Softmax of the upsampled logits at one class a pixel, one channel at a time; 0 for none.
 
     Args:
-        logits: ``(B, C, h, w)`` float; class_of_pixel: ``(B, H, W)`` int64, -1 for none.
+        logits: `(B, C, h, w)` float; class_of_pixel: `(B, H, W)` int64, -1 for none.
     """
     size = class_of_pixel.shape[1], class_of_pixel.shape[2]
     chosen = upsample_channel(logits, 0, size)

@@ -20,7 +20,7 @@ from pps_torch.reserved import ABSENT
 
 
 def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:
-    """Ids by channel or class index as ``(K,)`` int32; ValueError for one that is not known."""
+    """Ids by channel or class index as `(K,)` int32; ValueError for one that is not known."""
     unknown = [value for value in ids if value not in known]
     if unknown:
         raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
@@ -30,7 +30,7 @@ def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Ten
 def check_logits(
     name: str, logits: Tensor, batch: Sequence[int], ids: Tensor, validate: bool | None
 ) -> None:
-    """Refuses logits that are not ``(*batch, len(ids), h, w)`` float, and NaN."""
+    """Refuses logits that are not `(*batch, len(ids), h, w)` float, and NaN."""
     check_floating(name, logits)
     check_ndim(name, logits, 3, "(*B, C, h, w)")
     check_shape(name, logits, (*batch, len(ids), *logits.shape[-2:]))
@@ -40,7 +40,7 @@ def check_logits(
 
 
 def highest_ids(logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str) -> Tensor:
-    """``(*B, C, h, w)`` -> ``(*B, H, W)``: the id of the highest upsampled channel."""
+    """`(*B, C, h, w)` -> `(*B, H, W)`: the id of the highest upsampled channel."""
     batch = logits.shape[:-3]
     logits = logits.reshape(batch.numel(), *logits.shape[-3:])
     return upsampled_ids(logits, ids, size, backend).view(*batch, *size)

@@ -29,7 +29,7 @@ def check_settings(
 def check_instances(
     scores: Tensor, pred_classes: Tensor, sem_seg: Tensor, validate: bool | None
 ) -> None:
-    """Refuses scores and classes that are not ``(*B, N)``, NaN scores and negative classes."""
+    """Refuses scores and classes that are not `(*B, N)`, NaN scores and negative classes."""
     check_integer("sem_seg", sem_seg)
     check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
     batch = sem_seg.shape[:-2]
@@ -49,7 +49,7 @@ def check_instances(
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """``(*B, N)`` scores and classes -> ``(B, N)``; a negative class has score -inf."""
+    """`(*B, N)` scores and classes -> `(B, N)`; a negative class has score -inf."""
     shape = (scores.shape[:-1].numel(), scores.shape[-1])
     pred_classes = pred_classes.reshape(shape).long()
     return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
@@ -59,10 +59,10 @@ def rank_instances(scores: Tensor, score_threshold: float) -> tuple[Tensor, Tens
     """Order of the instances and who takes part.
 
     Args:
-        scores: ``(B, N)`` float.
+        scores: `(B, N)` float.
 
     Returns:
-        ``order (B, N)`` int64: falling scores, ties by index; ``eligible (B, N)`` bool in that
+        `order (B, N)` int64: falling scores, ties by index; `eligible (B, N)` bool in that
         order: a score equal to the threshold stays (compared in float64). NaN and -inf rank
         last and are not eligible, whatever the threshold.
     """

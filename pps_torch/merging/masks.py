@@ -36,32 +36,32 @@ def merge_panoptic(
 ) -> PanopticSegmentation:
     """Merges instance masks and a semantic map into a panoptic map.
 
-    The rule is that of panopticapi's ``combine_semantic_and_instance_predictions`` (section 7 of
-    arXiv 1801.00868), which Detectron2's ``combine_semantic_and_instance_outputs`` follows.
+    The rule is that of panopticapi's `combine_semantic_and_instance_predictions` (section 7 of
+    arXiv 1801.00868), which Detectron2's `combine_semantic_and_instance_outputs` follows.
     Instances are taken by falling score, ties by index. One is dropped when its score is below
-    ``score_threshold``, when kept instances cover more than ``overlap_threshold`` of its full mask,
+    `score_threshold`, when kept instances cover more than `overlap_threshold` of its full mask,
     or when no pixel is left to it. What is left goes to the stuff classes.
 
     Args:
-        sem_seg: ``(*B, H, W)``, any integer dtype: semantic labels. Labels that are not in
-            ``stuff_ids`` (things, void, unknown ones) become void.
-        pred_masks: ``(*B, N, H, W)`` bool.
-        scores: ``(*B, N)`` float, 0..1.
-        pred_classes: ``(*B, N)``, any integer dtype: category ids.
+        sem_seg: `(*B, H, W)`, any integer dtype: semantic labels. Labels that are not in
+            `stuff_ids` (things, void, unknown ones) become void.
+        pred_masks: `(*B, N, H, W)` bool.
+        scores: `(*B, N)` float, 0..1.
+        pred_classes: `(*B, N)`, any integer dtype: category ids.
         stuff_ids: category ids of stuff, in the order that their segments shall have. A list
             is copied to the inputs' device, for which the first call there waits;
-            :class:`PanopticMerger` holds a tensor.
+            `PanopticMerger` holds a tensor.
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.
-        validate: refuse NaN scores, negative classes, and a tensor ``stuff_ids`` with negative or
+        validate: refuse NaN scores, negative classes, and a tensor `stuff_ids` with negative or
             equal ids. Default: on the CPU only; unchecked, such an instance is dropped.
-        backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: Triton on CUDA where it
+        backend: `"torch"`; `"triton"`, which must run; or `"auto"`: Triton on CUDA where it
             is installed and torch is 2.11 or newer. The results are equal; where masks or logits
             are interpolated (boxes, queries, centres), up to rounding.
 
     Returns:
-        :class:`PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
+        `PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
         instances by rank, then stuff.
 
     Raises:
@@ -104,7 +104,7 @@ def merge_panoptic(
 
 
 class PanopticMerger(nn.Module):
-    """:func:`merge_panoptic` with its settings; ``stuff_ids`` live on the module's device."""
+    """`merge_panoptic` with its settings; `stuff_ids` live on the module's device."""
 
     stuff_ids: Tensor
 
@@ -133,7 +133,7 @@ class PanopticMerger(nn.Module):
     def forward(
         self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
     ) -> PanopticSegmentation:
-        """See :func:`merge_panoptic`."""
+        """See `merge_panoptic`."""
         return merge_panoptic(
             sem_seg,
             pred_masks,

@@ -21,25 +21,25 @@ from pps_torch.specs import EvalSpec, check_eval_spec
 
 
 class PPSPostProcessor(nn.Module):
-    """Semantic, detection and part heads in, ``(PanopticSegmentation, pps)`` out.
+    """Semantic, detection and part heads in, `(PanopticSegmentation, pps)` out.
 
     Logits are upsampled bilinearly (align_corners=False) to the image and the highest channel
     wins, as Detectron2 does; neither C x H x W nor N x H x W is held. Then
-    :func:`~pps_torch.merge_panoptic_boxes` and :func:`~pps_torch.merge_pps`.
+    [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] and [`merge_pps`][pps_torch.merge_pps].
 
     Args:
-        spec: the :class:`EvalSpec` whose scene ids the outputs carry.
+        spec: the `EvalSpec` whose scene ids the outputs carry.
         semantic_ids: scene id that each semantic channel means; -1 for a channel that is no
-            class, such as Detectron2's channel "things". Default: ``spec.eval_sids``.
+            class, such as Detectron2's channel "things". Default: `spec.eval_sids`.
         class_ids: scene id that each class index of the detections means. Default:
-            ``spec.things``.
+            `spec.things`.
         part_ids: flat part id that each part channel means. Default: 0 (background), then the
             spec's flat ids in rising order.
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit: as in
-            :func:`~pps_torch.merge_panoptic_boxes`.
+            [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
         validate: refuse NaN, and class indices that mean nothing. Default: on the CPU only;
             unchecked, such a detection is dropped, and a NaN logit never wins.
-        backend: as in :func:`~pps_torch.merge_panoptic`.
+        backend: as in [`merge_panoptic`][pps_torch.merge_panoptic].
 
     Raises:
         ValueError: for a scene id or a flat part id that the spec does not have.
@@ -109,18 +109,18 @@ class PPSPostProcessor(nn.Module):
         """Post-processes one image or a batch.
 
         Args:
-            sem_seg_logits: ``(*B, C, h, w)`` float, any stride.
-            mask_probs: ``(*B, N, M, M)`` float, 0..1; boxes: ``(*B, N, 4)`` float, xyxy pixels of
-                the output; scores: ``(*B, N)``; class_indices: ``(*B, N)`` int. Pad a batch with
+            sem_seg_logits: `(*B, C, h, w)` float, any stride.
+            mask_probs: `(*B, N, M, M)` float, 0..1; boxes: `(*B, N, 4)` float, xyxy pixels of
+                the output; scores: `(*B, N)`; class_indices: `(*B, N)` int. Pad a batch with
                 score 0.
-            part_logits: ``(*B, P, h', w')`` float, any stride.
-            image_size: ``(H, W)`` of the outputs.
+            part_logits: `(*B, P, h', w')` float, any stride.
+            image_size: `(H, W)` of the outputs.
 
         Returns:
-            the :class:`PanopticSegmentation` and the PPS map ``(*B, 3, H, W)`` int32.
+            the `PanopticSegmentation` and the PPS map `(*B, 3, H, W)` int32.
 
         Raises:
-            TypeError, ValueError: for a wrong dtype, shape, device or size, and see ``validate``.
+            TypeError, ValueError: for a wrong dtype, shape, device or size, and see `validate`.
         """
         check_size("image_size", image_size)
         batch = sem_seg_logits.shape[:-3]

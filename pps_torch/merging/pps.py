@@ -30,26 +30,26 @@ def merge_pps(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Merges a panoptic map and a part map into the PPS map ``[scene class, instance, part]``.
+    """Merges a panoptic map and a part map into the PPS map `[scene class, instance, part]`.
 
-    The rule is that of panoptic_parts' ``merge_to_pps``. Instance numbers count up from 1 within
+    The rule is that of panoptic_parts' `merge_to_pps`. Instance numbers count up from 1 within
     a class, in the order of the segments. Parts are looked up per class: a flat part that the
-    class cannot have becomes the spec's ``ignore_label``; classes without parts store part 1.
-    Void pixels store ``[ignore_label, 0, 0]``.
+    class cannot have becomes the spec's `ignore_label`; classes without parts store part 1.
+    Void pixels store `[ignore_label, 0, 0]`.
 
     Args:
-        panoptic: segments whose ``category_ids`` are evaluation scene ids of ``spec``. A class
+        panoptic: segments whose `category_ids` are evaluation scene ids of `spec`. A class
             that the spec does not know is stored as it is, without parts.
-        part_seg: ``(*B, H, W)``, any integer dtype: flat part ids; 0, and ids that the spec
+        part_seg: `(*B, H, W)`, any integer dtype: flat part ids; 0, and ids that the spec
             does not know, are no part of any class.
-        spec: an :class:`EvalSpec`. Its tables are copied to the device at the first call there
-            (:class:`PPSMerger` holds them).
+        spec: an `EvalSpec`. Its tables are copied to the device at the first call there
+            (`PPSMerger` holds them).
         validate: refuse segment ids outside the table, and ids that int32 cannot hold. Default:
             on the CPU only; unchecked, pixels of the former become void, and the latter wrap.
-        backend: as in :func:`merge_panoptic`.
+        backend: as in `merge_panoptic`.
 
     Returns:
-        ``(*B, 3, H, W)`` int32.
+        `(*B, 3, H, W)` int32.
 
     Raises:
         TypeError, ValueError: for a wrong dtype or shape, naming the argument.
@@ -69,7 +69,7 @@ def merge_pps(
 
 
 class PPSMerger(nn.Module):
-    """:func:`merge_pps` for one spec, whose tables live on the module's device."""
+    """`merge_pps` for one spec, whose tables live on the module's device."""
 
     pid_of_sid_flat: Tensor
 
@@ -85,7 +85,7 @@ class PPSMerger(nn.Module):
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
-        """See :func:`merge_pps`."""
+        """See `merge_pps`."""
         return _merge(
             panoptic,
             part_seg,
@@ -147,6 +147,6 @@ def _check_category_ids(category_ids: Tensor) -> None:
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:
-    """``(B, S)`` categories -> how many segments up to this one have its category."""
+    """`(B, S)` categories -> how many segments up to this one have its category."""
     same = category_ids[:, :, None] == category_ids[:, None, :]
     return same.tril().sum(2)

@@ -41,28 +41,28 @@ def merge_panoptic_queries(
 ) -> PanopticSegmentation:
     """Merges the queries of a mask classification model into a panoptic map.
 
-    The rule is that of Mask2Former's ``panoptic_inference``. A query takes part when its best
-    class is not "no object" and has a probability above ``object_mask_threshold``. Each pixel
+    The rule is that of Mask2Former's `panoptic_inference`. A query takes part when its best
+    class is not "no object" and has a probability above `object_mask_threshold`. Each pixel
     is won by the query with the highest class probability times mask probability, and belongs to
     it if that mask probability is at least 0.5. A query is dropped when the pixels that it wins
-    are fewer than ``min_kept_fraction`` times its pixels with mask probability >= 0.5. Stuff
+    are fewer than `min_kept_fraction` times its pixels with mask probability >= 0.5. Stuff
     queries of one class share a segment.
 
     Args:
-        class_logits: ``(*B, Q, C + 1)`` float; the last class is "no object".
-        mask_logits: ``(*B, Q, h, w)`` float.
+        class_logits: `(*B, Q, C + 1)` float; the last class is "no object".
+        mask_logits: `(*B, Q, h, w)` float.
         thing_ids: class indices 0..C-1 of things, as ints or a tensor.
         object_mask_threshold: probability; the class probability must be strictly above it.
-        min_kept_fraction: fraction (Mask2Former's ``OVERLAP_THRESHOLD``); equal to it stays.
-        out_size: ``(H, W)``: upsample the logits bilinearly (align_corners=False), one query at
+        min_kept_fraction: fraction (Mask2Former's `OVERLAP_THRESHOLD`); equal to it stays.
+        out_size: `(H, W)`: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
-        validate: refuse NaN, and a tensor ``thing_ids`` with wrong indices. Default: on the CPU.
-        backend: as in :func:`merge_panoptic`. The two versions may differ where products of
+        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
+        backend: as in `merge_panoptic`. The two versions may differ where products of
             probabilities, or a probability and 0.5, are equal up to rounding.
 
     Returns:
-        :class:`PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
-        A segment's score is the class probability of its (first) query; ``category_ids`` are
+        `PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
+        A segment's score is the class probability of its (first) query; `category_ids` are
         class indices.
 
     Raises:
@@ -128,7 +128,7 @@ def merge_panoptic_queries(
 
 
 class QueryPanopticMerger(nn.Module):
-    """:func:`merge_panoptic_queries` with its settings; ``thing_ids`` live on the device."""
+    """`merge_panoptic_queries` with its settings; `thing_ids` live on the device."""
 
     thing_ids: Tensor
 
@@ -155,7 +155,7 @@ class QueryPanopticMerger(nn.Module):
     def forward(
         self, class_logits: Tensor, mask_logits: Tensor, out_size: tuple[int, int] | None = None
     ) -> PanopticSegmentation:
-        """See :func:`merge_panoptic_queries`."""
+        """See `merge_panoptic_queries`."""
         return merge_panoptic_queries(
             class_logits,
             mask_logits,
@@ -177,7 +177,7 @@ def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tu
     """Segment ids of queries in their order; stuff of one class shares the first one's.
 
     Returns:
-        ``segment_of_query (B, Q)`` int64, 0 for dropped ones, and ``is_first (B, Q)`` bool.
+        `segment_of_query (B, Q)` int64, 0 for dropped ones, and `is_first (B, Q)` bool.
     """
     num_queries = classes.shape[1]
     same_stuff = (classes[:, :, None] == classes[:, None, :]) & ~is_thing[:, :, None]

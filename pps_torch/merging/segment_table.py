@@ -28,14 +28,14 @@ def add_stuff(
 ) -> PanopticSegmentation:
     """Fills what no instance owns with stuff, and numbers the segments.
 
-    Kept instances come first, by rank; then the stuff classes in the order of ``stuff_ids``,
-    one segment each, if at least ``stuff_area_limit`` of its pixels are left (and one at least).
+    Kept instances come first, by rank; then the stuff classes in the order of `stuff_ids`,
+    one segment each, if at least `stuff_area_limit` of its pixels are left (and one at least).
 
     Args:
-        owner: ``(B, H, W)`` int32, rank + 1 of the instance that owns a pixel, 0 for none.
-        keep, order: ``(B, N)``, by rank.
-        scores, pred_classes: ``(B, N)``, by index.
-        sem_seg: ``(B, H, W)`` int; labels that are not in ``stuff_ids`` (K,) become void.
+        owner: `(B, H, W)` int32, rank + 1 of the instance that owns a pixel, 0 for none.
+        keep, order: `(B, N)`, by rank.
+        scores, pred_classes: `(B, N)`, by index.
+        sem_seg: `(B, H, W)` int; labels that are not in `stuff_ids` (K,) become void.
     """
     num_images = len(keep)
     panoptic_seg, segment_ids, areas = fill_stuff(
@@ -63,7 +63,7 @@ def add_stuff(
 
 
 def place_rows(values: Tensor, rows: Tensor, unused: int) -> Tensor:
-    """Writes ``values (B, S)`` to the rows ``rows (B, S)``; row -1 is dropped, others unused."""
+    """Writes `values (B, S)` to the rows `rows (B, S)`; row -1 is dropped, others unused."""
     num_images, capacity = values.shape
     table = values.new_full((num_images, capacity + 1), unused)
     table.scatter_(1, torch.where(rows >= 0, rows, capacity), values)
@@ -71,7 +71,7 @@ def place_rows(values: Tensor, rows: Tensor, unused: int) -> Tensor:
 
 
 def unflatten_batch(result: PanopticSegmentation, batch: tuple[int, ...]) -> PanopticSegmentation:
-    """Gives ``(B, ...)`` fields the batch shape of the inputs."""
+    """Gives `(B, ...)` fields the batch shape of the inputs."""
     return PanopticSegmentation(*(field.reshape((*batch, *field.shape[1:])) for field in result))
 
 
@@ -83,10 +83,10 @@ def as_id_tensor(
     num_classes: int | None = None,
     validate: bool | None = None,
 ) -> Tensor:
-    """Ids of categories, or indices of ``num_classes`` classes, as an int64 tensor on ``device``.
+    """Ids of categories, or indices of `num_classes` classes, as an int64 tensor on `device`.
 
     Args:
-        ids: distinct, as ints or a tensor ``(K,)``.
+        ids: distinct, as ints or a tensor `(K,)`.
         validate: look at the values of a tensor, too. Default: on the CPU only.
     """
     if isinstance(ids, Tensor):

@@ -2,7 +2,7 @@
 
 Boundary PQ (Cheng et al., Boundary IoU, CVPR 2021, arXiv 2103.16562) is PQ with another IoU: the
 smaller one of the IoU of the masks and the IoU of their boundaries. The boundary of a mask is what
-lies within ``d = max(1, round(ratio * diagonal))`` pixels of its contour, inside of it; the image
+lies within `d = max(1, round(ratio * diagonal))` pixels of its contour, inside of it; the image
 border is contour too. What excuses an unmatched prediction is the overlap of the masks.
 
 Parity: the counts of boundary-iou-api, whose ratio is 0.02 for COCO and 0.005 for Cityscapes, with
@@ -44,10 +44,10 @@ class BoundaryPanopticQualityResult(PanopticQualityResult):
     """PQ and Boundary PQ of a data set; all qualities are fractions 0..1.
 
     Attributes:
-        summary: as for PQ; each group also has ``BoundaryPQ, BoundarySQ, BoundaryRQ``, means over
+        summary: as for PQ; each group also has `BoundaryPQ, BoundarySQ, BoundaryRQ`, means over
             the same n classes.
-        per_class: as for PQ, with ``BoundaryPQ, BoundarySQ, BoundaryRQ`` and ``boundary_iou,
-            boundary_tp, boundary_fp, boundary_fn``.
+        per_class: as for PQ, with `BoundaryPQ, BoundarySQ, BoundaryRQ` and `boundary_iou,
+            boundary_tp, boundary_fp, boundary_fn`.
     """
 
     def table(self) -> str:
@@ -75,16 +75,16 @@ class BoundaryPanopticQualityResult(PanopticQualityResult):
 class BoundaryPanopticQuality(PanopticQuality):
     """Accumulates Boundary PQ and PQ over batches, on the device of its state.
 
-    Matching follows ``rules="coco"``, which are also those of Cityscapes.
+    Matching follows `rules="coco"`, which are also those of Cityscapes.
 
     Args:
-        categories, validate, backend: as for :class:`PanopticQuality`. Boundaries are found by
+        categories, validate, backend: as for `PanopticQuality`. Boundaries are found by
             torch operations on any backend.
         dilation_ratio: the width of a boundary as a fraction of the image diagonal; 0.02 for COCO,
             0.005 for Cityscapes.
 
     Raises:
-        ValueError: for a ratio that is not above 0, and as for :class:`PanopticQuality`.
+        ValueError: for a ratio that is not above 0, and as for `PanopticQuality`.
 
     Example:
         >>> import torch
@@ -119,7 +119,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         self._add_state("boundary_sums", len(self.class_ids), 5)
 
     def add(self, comparison: SegmentComparison) -> BoundaryPanopticQuality:
-        """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
+        """Counts a batch that `compare` has compared; errors as for `update`."""
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
         matches, scores, dilation_ratio = comparison.boundaries

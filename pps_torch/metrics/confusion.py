@@ -1,10 +1,10 @@
 """IoU, precision and recall of classes, from the confusion matrix of a data set.
 
-The rule is that of panoptic_parts' ``experimental_evaluation_IOU`` and of Detectron2's
-``SemSegEvaluator``: the matrix is summed over the data set; pixels of ground-truth void are in no
+The rule is that of panoptic_parts' `experimental_evaluation_IOU` and of Detectron2's
+`SemSegEvaluator`: the matrix is summed over the data set; pixels of ground-truth void are in no
 row; a pixel without prediction is missed by its class and false for none; and the means run over
 the classes that the ground truth has. A class that is only predicted costs the others their pixels;
-cityscapesScripts' ``evalPixelLevelSemanticLabeling`` also counts it in the mean, with 0.
+cityscapesScripts' `evalPixelLevelSemanticLabeling` also counts it in the mean, with 0.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def confusion_rows(confusion: Tensor, names: Sequence[str]) -> list[dict[str, An
     """What is known of each class; leaves the device.
 
     Args:
-        confusion: ``(C, C + 1)`` int64 pixels: class of the ground truth, class predicted; the last
+        confusion: `(C, C + 1)` int64 pixels: class of the ground truth, class predicted; the last
             column is no class.
         names: of the classes.
 
     Returns:
-        for each class ``name, IoU, precision, recall, tp, gt_pixels, pred_pixels``; nan where the
+        for each class `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`; nan where the
         denominator is 0.
     """
     confusion = confusion.cpu()

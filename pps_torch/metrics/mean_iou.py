@@ -36,9 +36,9 @@ class MeanIoUResult:
     """Semantic segmentation quality of a data set; all numbers are fractions 0..1.
 
     Attributes:
-        summary: ``mIoU``; ``mAcc``, the mean recall; and ``n``, the number of classes in the means:
+        summary: `mIoU`; `mAcc`, the mean recall; and `n`, the number of classes in the means:
             those that the ground truth has. An n of 0 comes with nan.
-        per_class: category id -> ``name, IoU, precision, recall, tp, gt_pixels, pred_pixels``; nan
+        per_class: category id -> `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`; nan
             where a denominator is 0.
     """
 
@@ -60,22 +60,22 @@ class MeanIoUResult:
 class MeanIoU(SumMetric):
     """Accumulates the confusion matrix of scene classes, on the device of its state.
 
-    :meth:`update` reads semantic maps. With panoptic maps there is no need to: :meth:`add` takes
-    what a :class:`PanopticQuality` or :class:`PartPanopticQuality` of the same classes has
+    `update` reads semantic maps. With panoptic maps there is no need to: `add` takes
+    what a `PanopticQuality` or `PartPanopticQuality` of the same classes has
     compared, and the maps are read once for both. Crowds have a class, so they count.
 
     Args:
-        categories: COCO category dicts (``id``, ``name``, ``isthing``), or an :class:`EvalSpec`.
+        categories: COCO category dicts (`id`, `name`, `isthing`), or an `EvalSpec`.
         ignore_label: the value of void pixels in semantic maps; by default that of the spec, else
             255.
         validate: raise at the update that meets an unknown category; by default such pixels are
-            counted, and :meth:`compute` raises.
-        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+            counted, and `compute` raises.
+        backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
         TypeError: for a category id that is no integer.
-        ValueError: for bad categories, an ``ignore_label`` that is one, or another backend.
-        RuntimeError: at an update that ``"triton"`` cannot run.
+        ValueError: for bad categories, an `ignore_label` that is one, or another backend.
+        RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
         >>> import torch
@@ -121,8 +121,8 @@ class MeanIoU(SumMetric):
         """Counts a batch of images.
 
         Args:
-            pred: ``(*B, H, W)`` category ids, any integer dtype.
-            target: the same, of the ground truth. ``ignore_label`` is void in both: such pixels of
+            pred: `(*B, H, W)` category ids, any integer dtype.
+            target: the same, of the ground truth. `ignore_label` is void in both: such pixels of
                 the ground truth are not evaluated, those of the prediction are missed.
 
         Returns:
@@ -130,7 +130,7 @@ class MeanIoU(SumMetric):
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for unknown categories, if ``validate`` is on.
+            ValueError: for unknown categories, if `validate` is on.
             RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
@@ -156,10 +156,10 @@ class MeanIoU(SumMetric):
         """Counts a batch from the joint counts of its segments, without reading maps.
 
         Args:
-            comparison: what the ``compare`` of a metric of the same classes returned.
+            comparison: what the `compare` of a metric of the same classes returned.
 
         Raises:
-            ValueError: for a comparison of other classes; for bad ids, if ``validate`` is on.
+            ValueError: for a comparison of other classes; for bad ids, if `validate` is on.
             RuntimeError: if the state already holds all processes.
 
         Example:

@@ -5,7 +5,7 @@ threshold of one half. For a stuff class it is the sum of the IoUs of all overla
 the class over the number of its ground-truth segments; predictions without ground truth cost
 nothing. For a thing class it is PQ.
 
-Parity: with ``rules="torchmetrics"`` it is torchmetrics' ``ModifiedPanopticQuality``, to the
+Parity: with `rules="torchmetrics"` it is torchmetrics' `ModifiedPanopticQuality`, to the
 float32 of its IoUs; with other rules their void, crowds and pieces of stuff hold here too.
 """
 
@@ -31,10 +31,10 @@ class ModifiedPanopticQualityResult(PanopticQualityResult):
     """PQ and PQ-dagger of a data set; all qualities are fractions 0..1.
 
     Attributes:
-        summary: as for PQ; each group also has ``PQ_dagger`` and ``n_dagger``, the number of
+        summary: as for PQ; each group also has `PQ_dagger` and `n_dagger`, the number of
             classes in that mean: a stuff class counts there if the ground truth has it.
-        per_class: as for PQ, with ``PQ_dagger``, and for stuff ``overlap_iou``, the sum of the
-            IoUs, and ``gt_segments``.
+        per_class: as for PQ, with `PQ_dagger`, and for stuff `overlap_iou`, the sum of the
+            IoUs, and `gt_segments`.
     """
 
     def table(self) -> str:
@@ -49,12 +49,12 @@ class ModifiedPanopticQualityResult(PanopticQualityResult):
 class ModifiedPanopticQuality(PanopticQuality):
     """Accumulates PQ-dagger and PQ over batches, on the device of its state.
 
-    Both come from one reading of the maps: it is a :class:`PanopticQuality` with one more state,
+    Both come from one reading of the maps: it is a `PanopticQuality` with one more state,
     and it also takes what another one has compared by the same rules:
-    ``modified.add(panoptic_quality.compare(pred, target))``.
+    `modified.add(panoptic_quality.compare(pred, target))`.
 
     Args:
-        categories, rules, validate, backend: as for :class:`PanopticQuality`. The sums of PQ-dagger
+        categories, rules, validate, backend: as for `PanopticQuality`. The sums of PQ-dagger
             are taken by torch operations on any backend, in the table of joint counts.
 
     Example:
@@ -83,7 +83,7 @@ class ModifiedPanopticQuality(PanopticQuality):
         self._add_state("overlap_sums", len(self.class_ids), 3)
 
     def add(self, comparison: SegmentComparison) -> ModifiedPanopticQuality:
-        """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
+        """Counts a batch that `compare` has compared; errors as for `update`."""
         super().add(comparison)
         joint, matches, _, gt_class, pred_class, is_crowd, *_ = comparison
         add_overlap_ious(

@@ -1,13 +1,13 @@
 """Panoptic quality (PQ, SQ, RQ).
 
-PQ of a class is the sum of the IoUs of its matches over ``TP + FP / 2 + FN / 2``; SQ is that sum
+PQ of a class is the sum of the IoUs of its matches over `TP + FP / 2 + FN / 2`; SQ is that sum
 over TP, RQ the rest (arXiv 1801.00868). Averages run over the classes that have any segment.
 
-Parity: counts equal those of panopticapi's ``pq_compute`` (COCO; the Cityscapes script matches by
+Parity: counts equal those of panopticapi's `pq_compute` (COCO; the Cityscapes script matches by
 the same rules) and qualities agree to 1e-9, with two deliberate differences. The area of a
 ground-truth segment is counted in the map, where panopticapi takes it from the JSON file. An
 empty group (no things, say) has quality nan, where panopticapi divides by zero. The rules of other
-implementations have names, see :mod:`pps_torch.metrics.panoptic_rules`.
+implementations have names, see [`panoptic_rules`][pps_torch.metrics.panoptic_rules].
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class PanopticQualityResult:
     """Panoptic quality of a data set; all qualities are fractions 0..1.
 
     Attributes:
-        summary: ``{"All" | "Things" | "Stuff": {"PQ", "SQ", "RQ", "n"}}``; n is the number of
+        summary: `{"All" | "Things" | "Stuff": {"PQ", "SQ", "RQ", "n"}}`; n is the number of
             classes in the mean, and an n of 0 comes with nan.
-        per_class: category id -> ``name, isthing, PQ, SQ, RQ, iou, tp, fp, fn``; iou is a sum. A
+        per_class: category id -> `name, isthing, PQ, SQ, RQ, iou, tp, fp, fn`; iou is a sum. A
             class without any segment has qualities 0 and is in no mean.
     """
 
@@ -98,21 +98,21 @@ class PanopticQuality(SegmentMetric):
     """Accumulates panoptic quality over batches, on the device of its state.
 
     Args:
-        categories: COCO category dicts (``id``, ``name``, ``isthing``), or an
-            :class:`EvalSpec`, whose scene classes are the categories.
-        rules: whose PQ it is: ``"coco"``, ``"cityscapes"``, ``"panoptic_parts"``,
-            ``"torchmetrics"`` or ``"deeplab2"``, or a :class:`PanopticRules`. Numbers by
+        categories: COCO category dicts (`id`, `name`, `isthing`), or an
+            `EvalSpec`, whose scene classes are the categories.
+        rules: whose PQ it is: `"coco"`, `"cityscapes"`, `"panoptic_parts"`,
+            `"torchmetrics"` or `"deeplab2"`, or a `PanopticRules`. Numbers by
             different rules do not compare; the first two are what is published.
         validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and :meth:`compute` raises. Either way the state is spoilt until
-            :meth:`reset`.
-        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+            are counted, and `compute` raises. Either way the state is spoilt until
+            `reset`.
+        backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
         TypeError: for a category id that is no integer.
         ValueError: for a category without those keys, a negative category id or one twice, or
             other rules or another backend.
-        RuntimeError: at an update that ``"triton"`` cannot run.
+        RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
         >>> import torch
@@ -148,15 +148,15 @@ class PanopticQuality(SegmentMetric):
         """Counts a batch of images.
 
         Args:
-            pred: ``panoptic_seg (*B, H, W)`` and ``category_ids (*B, S)`` are used.
-            target: a :class:`PanopticTarget` of the same batch and size (its own capacity).
+            pred: `panoptic_seg (*B, H, W)` and `category_ids (*B, S)` are used.
+            target: a `PanopticTarget` of the same batch and size (its own capacity).
 
         Returns:
             self.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if ``validate`` is on.
+            ValueError: for bad ids, if `validate` is on.
             RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
@@ -164,7 +164,7 @@ class PanopticQuality(SegmentMetric):
         return self
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
-        """What :meth:`update` counts, segment by segment; errors as there."""
+        """What `update` counts, segment by segment; errors as there."""
         for name, value, kind in (
             ("pred", pred, PanopticSegmentation),
             ("target", target, PanopticTarget),

@@ -24,10 +24,10 @@ class PanopticRules:
     """What differs between implementations of PQ.
 
     Attributes:
-        crowds: what crowds are. ``"last_of_class"``: never matched nor missed, they stay in the
+        crowds: what crowds are. `"last_of_class"`: never matched nor missed, they stay in the
             union, and the last one of a class can excuse an unmatched prediction of that class;
-            ``"all_of_class"``: the same, but all crowds of the class together excuse;
-            ``"void"``: they are void for every class; ``"instance"``: segments like all others.
+            `"all_of_class"`: the same, but all crowds of the class together excuse;
+            `"void"`: they are void for every class; `"instance"`: segments like all others.
         forgives_predicted_void: pixels without prediction leave the union, and a ground-truth
             segment of which more than half has no prediction is not missed.
         merges_stuff: all segments of a stuff class in a map are one segment.
@@ -50,8 +50,8 @@ class PanopticRules:
         return self.crowds == "void" or self.forgives_predicted_void
 
 
-#: The rules of each implementation: panopticapi's ``pq_compute`` and the Cityscapes script, whose
-#: matching is the same; what panoptic_parts 2.0 does under PartPQ; ``PanopticQuality`` of
+#: The rules of each implementation: panopticapi's `pq_compute` and the Cityscapes script, whose
+#: matching is the same; what panoptic_parts 2.0 does under PartPQ; `PanopticQuality` of
 #: torchmetrics 1.9; and that of deeplab2, whose data reader turns crowds into void.
 RULES = {
     "coco": PanopticRules(),
@@ -65,7 +65,7 @@ RULES = {
 
 
 def find_rules(rules: str | PanopticRules) -> PanopticRules:
-    """The rules of a name in :data:`RULES`; raises ValueError for another."""
+    """The rules of a name in `RULES`; raises ValueError for another."""
     if isinstance(rules, PanopticRules):
         return rules
     if not isinstance(rules, str) or rules not in RULES:
@@ -83,9 +83,9 @@ def match_by_rules(
     backend: str = "auto",
 ) -> SegmentMatches:
     """Matches segments; arguments as for
-    :func:`~pps_torch.ops.scoring.match_segments.match_segments`.
+    [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
 
-    ``joint`` is as :func:`merge_stuff` returns it where stuff merges, and ``is_crowd`` false where
+    `joint` is as `merge_stuff` returns it where stuff merges, and `is_crowd` false where
     crowds are instances.
     """
     table = evaluated_table(joint, is_crowd, rules)
@@ -103,10 +103,10 @@ def match_by_rules(
 
 
 def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
-    """The joint counts ``(B, G, P)`` of the pixels that the rules evaluate.
+    """The joint counts `(B, G, P)` of the pixels that the rules evaluate.
 
     Crowds that are void move to row 0; pixels without prediction leave the rows of segments. Where
-    nothing changes this is ``joint`` itself.
+    nothing changes this is `joint` itself.
     """
     if rules.crowds == "void":
         is_void = is_crowd[:, :, None].to(joint.dtype)
@@ -124,9 +124,9 @@ def merge_stuff(
     """Joint counts in which the first segment of a stuff class has the pixels of them all.
 
     Args:
-        joint: ``(B, G, P)`` int32.
-        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64, negative for none.
-        is_stuff_class: ``(C,)`` bool.
+        joint: `(B, G, P)` int32.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64, negative for none.
+        is_stuff_class: `(C,)` bool.
     """
     rows = _first_of_stuff(gt_class, is_stuff_class)[:, :, None].expand_as(joint)
     joint = torch.zeros_like(joint).scatter_add_(1, rows, joint)
@@ -135,7 +135,7 @@ def merge_stuff(
 
 
 def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:
-    """``(B, S)`` int64: for a stuff segment the first of its class, for all others itself."""
+    """`(B, S)` int64: for a stuff segment the first of its class, for all others itself."""
     own = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
     if len(is_stuff_class) == 0:
         return own

@@ -11,7 +11,7 @@ specification file (not published with it) leaves no doubt:
 - A predicted pixel of a class with flat parts that has a part of that class counts for this part,
   with part 0 for background, and with any other part, 255 included, for nothing: the part of the
   ground truth is missed there, and no other is falsely predicted. So does predicted void.
-- The confusion matrix is summed over the data set; see :mod:`pps_torch.metrics.confusion`.
+- The confusion matrix is summed over the data set; see [`confusion`][pps_torch.metrics.confusion].
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class PartIoUResult:
     """Part and scene segmentation quality of a data set; all numbers are fractions 0..1.
 
     Attributes:
-        summary: ``PartIoU`` over the ``n_parts`` part labels, background among them, and ``mIoU``
-            over the ``n`` scene classes that the ground truth has. An n of 0 comes with nan.
-        per_part: flat part id, 0 for background -> ``name, IoU, precision, recall, tp, gt_pixels,
-            pred_pixels``; nan where a denominator is 0.
+        summary: `PartIoU` over the `n_parts` part labels, background among them, and `mIoU`
+            over the `n` scene classes that the ground truth has. An n of 0 comes with nan.
+        per_part: flat part id, 0 for background -> `name, IoU, precision, recall, tp, gt_pixels,
+            pred_pixels`; nan where a denominator is 0.
         per_class: the same by scene id.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
@@ -84,14 +84,14 @@ class PartIoU(SumMetric):
     """Accumulates confusion matrices of parts and scene classes, on the device of its state.
 
     Args:
-        spec: the :class:`EvalSpec` that maps the ground truth's ids and names classes and parts.
+        spec: the `EvalSpec` that maps the ground truth's ids and names classes and parts.
         validate: raise at the update that meets a bad id; by default such pixels are counted, and
-            :meth:`compute` raises. Either way the state is spoilt until :meth:`reset`.
-        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+            `compute` raises. Either way the state is spoilt until `reset`.
+        backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
         ValueError: for another backend.
-        RuntimeError: at an update that ``"triton"`` cannot run.
+        RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
         >>> import torch
@@ -133,10 +133,10 @@ class PartIoU(SumMetric):
         """Counts a batch of images.
 
         Args:
-            pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
+            pps: `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]` with
                 evaluation ids. Instances do not matter. Scene ids that the spec does not know are
                 void; the result says how many pixels have one.
-            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids. Scene ids
+            gt_uids: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids
                 that the data set does not have are void and counted likewise.
 
         Returns:
@@ -144,7 +144,7 @@ class PartIoU(SumMetric):
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if ``validate`` is on.
+            ValueError: for bad ids, if `validate` is on.
             RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
@@ -216,10 +216,10 @@ class PartIoU(SumMetric):
 def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """From ids to class indices and part labels; the last label, C or F, is none.
 
-    ``class_of_sid (S + 1,)`` and ``label_of_sid_pid (S + 1, 101)`` are for the ground truth, with
-    rows and columns as in ``DatasetLookups``; ``class_of_eval_sid (E + 1,)`` and ``label_of_pred
-    (E + 1, P + 2)``, by sid and pid, for the prediction: last rows and columns stand for ids
-    outside. ``has_parts (C + 1,)``, whether a class has flat parts, is by class.
+    `class_of_sid (S + 1,)` and `label_of_sid_pid (S + 1, 101)` are for the ground truth, with
+    rows and columns as in `DatasetLookups`; `class_of_eval_sid (E + 1,)` and `label_of_pred
+    (E + 1, P + 2)`, by sid and pid, for the prediction: last rows and columns stand for ids
+    outside. `has_parts (C + 1,)`, whether a class has flat parts, is by class.
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)

@@ -1,7 +1,7 @@
 """Part-aware panoptic quality (PartPQ).
 
-PartPQ of a scene class is the sum, over its matches, of their part IoU over ``TP + FP / 2 + FN /
-2`` (arXiv 2106.06351). Segments match as in PQ, on their whole masks. The part IoU of a match is
+PartPQ of a scene class is the sum, over its matches, of their part IoU over `TP + FP / 2 + FN /
+2` (arXiv 2106.06351). Segments match as in PQ, on their whole masks. The part IoU of a match is
 the mean IoU over every part label that is present in the ground truth or in the prediction,
 background 0 included, over all pixels but void, crowd and the segment's pixels of undefined part;
 a predicted void part is no label, but its pixels count against the others. For a class without
@@ -59,10 +59,10 @@ class PartPanopticQualityResult:
     """Part-aware panoptic quality of a data set; all qualities are fractions 0..1.
 
     Attributes:
-        summary: ``PartPQ, PartSQ, PartRQ, n`` over all classes; the same with ``_parts`` (and
-            ``n_p``) over classes with parts and ``_noparts`` (and ``n_np``) over the others. An
+        summary: `PartPQ, PartSQ, PartRQ, n` over all classes; the same with `_parts` (and
+            `n_p`) over classes with parts and `_noparts` (and `n_np`) over the others. An
             n of 0 comes with nan.
-        per_class: scene id -> ``name, has_parts, PartPQ, PartSQ, PartRQ, iou, tp, fp, fn``; iou
+        per_class: scene id -> `name, has_parts, PartPQ, PartSQ, PartRQ, iou, tp, fp, fn`; iou
             is a sum. A class without any segment has qualities 0 and is in no mean.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
@@ -108,18 +108,18 @@ class PartPanopticQuality(SegmentMetric):
     """Accumulates PartPQ over batches, on the device of its state.
 
     Args:
-        spec: the :class:`EvalSpec` that maps the ground truth's ids and names the classes.
+        spec: the `EvalSpec` that maps the ground truth's ids and names the classes.
         capacity: highest instance id in the maps, and the most segments of an image in either
-            map. Beyond it, :meth:`compute` raises.
+            map. Beyond it, `compute` raises.
         validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and :meth:`compute` raises. Either way the state is spoilt until
-            :meth:`reset`.
-        backend: ``"torch"``, ``"triton"`` or ``"auto"``, which is Triton on CUDA; the same bits.
+            are counted, and `compute` raises. Either way the state is spoilt until
+            `reset`.
+        backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
         TypeError: for a capacity that is no int.
         ValueError: for a capacity below 1 or above what fits in 32 bits, or another backend.
-        RuntimeError: at an update that ``"triton"`` cannot run.
+        RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
         >>> import torch
@@ -175,10 +175,10 @@ class PartPanopticQuality(SegmentMetric):
         """Counts a batch of images.
 
         Args:
-            pps: ``(*B, 3, H, W)``, any integer dtype: ``[scene class, instance, part]`` with
+            pps: `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]` with
                 evaluation ids. Scene ids that the spec does not know are void, as in
                 panoptic_parts; the result says how many pixels have one.
-            gt_uids: ``(*B, H, W)``, any integer dtype: uids with the data set's ids. Scene ids
+            gt_uids: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids
                 that the data set does not have are void and counted likewise.
 
         Returns:
@@ -186,7 +186,7 @@ class PartPanopticQuality(SegmentMetric):
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if ``validate`` is on.
+            ValueError: for bad ids, if `validate` is on.
             RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("update")
@@ -194,7 +194,7 @@ class PartPanopticQuality(SegmentMetric):
         return self
 
     def compare(self, pps: Tensor, gt_uids: Tensor) -> SegmentComparison:
-        """What :meth:`update` counts, segment by segment; errors as there."""
+        """What `update` counts, segment by segment; errors as there."""
         check_integer("pps", pps)
         check_integer("gt_uids", gt_uids)
         check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
@@ -207,7 +207,7 @@ class PartPanopticQuality(SegmentMetric):
         return self._compare(pps, gt_uids.reshape(num_images, height * width))
 
     def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
-        """Counts a batch that :meth:`compare` has compared; errors as for :meth:`update`."""
+        """Counts a batch that `compare` has compared; errors as for `update`."""
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
         super().add(comparison)

@@ -13,7 +13,7 @@ from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.contract import LIMB_BITS
 from pps_torch.ops.scoring.match_segments import SegmentMatches
 
-#: IoUs of fewer segments than this can be summed, see :func:`iou_of_limbs`.
+#: IoUs of fewer segments than this can be summed, see `iou_of_limbs`.
 MAX_MATCHES = 1 << (63 - LIMB_BITS)
 
 
@@ -57,12 +57,12 @@ class PartComparison(NamedTuple):
     """The part of a comparison that is about parts.
 
     Attributes:
-        gt_parts, pred_parts: ``(B, G, 256)``, ``(B, P, 3, 256)`` int32 pixels, as in
-            :func:`~pps_torch.ops.scoring.mean_part_iou.part_overlaps`.
-        has_parts: ``(B, G)`` bool, whether a match counts with the IoU of its parts.
-        gt_keys, pred_keys: ``(B, G)``, ``(B, P)`` int64, see
-            :class:`~pps_torch.ops.scoring.part_pixels.PixelRules`.
-        unknown_pixels: ``(2,)`` int64, pixels of the ground truth and of the prediction whose scene
+        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels, as in
+            [`part_overlaps`][pps_torch.ops.scoring.mean_part_iou.part_overlaps].
+        has_parts: `(B, G)` bool, whether a match counts with the IoU of its parts.
+        gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
+            [`PixelRules`][pps_torch.ops.scoring.part_pixels.PixelRules].
+        unknown_pixels: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
             id is unknown; they were taken as void.
     """
 
@@ -79,7 +79,7 @@ class BoundaryComparison(NamedTuple):
 
     Attributes:
         matches: what became of each segment by the rule of Boundary PQ.
-        scores: ``(B, G)`` float64, the IoU that a match counts with.
+        scores: `(B, G)` float64, the IoU that a match counts with.
         dilation_ratio: width of the boundaries, a fraction of the image's diagonal.
     """
 
@@ -92,12 +92,12 @@ class SegmentComparison(NamedTuple):
     """What became of each segment of a batch, before it is counted. Index 0 is void.
 
     Attributes:
-        joint: ``(B, G, P)`` int32, pixels that two segments share.
+        joint: `(B, G, P)` int32, pixels that two segments share.
         matches: what became of each segment.
-        scores: ``(B, G)`` float64, the IoU that a match counts with.
-        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64 class index, negative for none.
-        is_crowd: ``(B, G)`` bool.
-        faults: ``(F,)`` int64, what the rules do not cover, by the metric's ``fault_names``.
+        scores: `(B, G)` float64, the IoU that a match counts with.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
+        is_crowd: `(B, G)` bool.
+        faults: `(F,)` int64, what the rules do not cover, by the metric's `fault_names`.
         class_ids: what the class indices mean.
         rules: by which rules the segments were compared, as a text.
         parts: what only PartPQ counts.
@@ -126,9 +126,9 @@ class SegmentMetric(SumMetric):
     An IoU is kept as an integer multiple of 2**-60 (exact for every IoU above 2**-7), split over
     two int64 sums, so that batches, processes and devices may be added in any order.
 
-    To the states of :class:`SumMetric`, whose arguments it takes, it adds ``class_sums``
-    ``(C, 5)``: IoU in two limbs, TP, FP, FN. Two limbs hold the IoUs of 2**33 - 1 matches of a
-    class, some eight billion; ``compute`` raises ValueError beyond.
+    To the states of `SumMetric`, whose arguments it takes, it adds `class_sums`
+    `(C, 5)`: IoU in two limbs, TP, FP, FN. Two limbs hold the IoUs of 2**33 - 1 matches of a
+    class, some eight billion; `compute` raises ValueError beyond.
     """
 
     class_sums: Tensor
@@ -145,14 +145,14 @@ class SegmentMetric(SumMetric):
         self._add_state("class_sums", len(self.class_ids), 5)
 
     def add(self: SelfSegmentMetric, comparison: SegmentComparison) -> SelfSegmentMetric:
-        """Counts a batch that the metric's own ``compare`` has compared.
+        """Counts a batch that the metric's own `compare` has compared.
 
         Returns:
             the metric.
 
         Raises:
             ValueError: for a comparison of other classes or by other rules; for bad ids, if
-                ``validate`` is on.
+                `validate` is on.
             RuntimeError: if the state already holds all processes.
         """
         self._refuse_after_sync("add")
@@ -180,7 +180,7 @@ class SegmentMetric(SumMetric):
 
 
 def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
-    """Raises ValueError unless the class indices of a comparison mean ``class_ids``."""
+    """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
     if comparison.class_ids != class_ids:
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
@@ -188,7 +188,7 @@ def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ..
 
 
 def counts_of_sums(class_sums: Tensor) -> list[ClassCounts]:
-    """The sums of each class as Python numbers, from ``(C, 5)``; leaves the device."""
+    """The sums of each class as Python numbers, from `(C, 5)`; leaves the device."""
     return [
         ClassCounts(iou_of_limbs(upper, lower, tp), tp, fp, fn)
         for upper, lower, tp, fp, fn in class_sums.tolist()

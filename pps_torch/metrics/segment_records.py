@@ -20,28 +20,28 @@ from pps_torch.reserved import ABSENT
 
 #: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is
 #: ignored when more than half of it lies on void and crowds of its class, and ground truth when the
-#: rules forgive a miss, see :class:`~pps_torch.metrics.panoptic_rules.PanopticRules`.
+#: rules forgive a miss, see [`PanopticRules`][pps_torch.metrics.panoptic_rules.PanopticRules].
 VERDICTS = ("tp", "fp", "fn", "crowd", "ignored")
 
 
 class SegmentRecord(NamedTuple):
     """One segment of one image.
 
-    A match is two records, one of each map, with the same ``iou`` and ``part_iou``; only that of
-    the ground truth has ``part_ious``. So sums of a class run over the ground truth for TP, FN and
+    A match is two records, one of each map, with the same `iou` and `part_iou`; only that of
+    the ground truth has `part_ious`. So sums of a class run over the ground truth for TP, FN and
     the parts, and over the predictions for FP.
 
     Attributes:
         is_gt: whether it is of the ground truth.
-        index: its number in the image, as in :func:`segment_maps`; for PQ the segment id.
+        index: its number in the image, as in `segment_maps`; for PQ the segment id.
         class_id: category id or scene id.
         instance: the instance id in a PPS map or in a uid, where stuff without one has 0, which
             is the same segment; None for a crowd of things without instance id, and for PQ.
         area: pixels.
-        verdict: one of :data:`VERDICTS`.
-        match: ``index`` of its match in the other map, None without one.
+        verdict: one of `VERDICTS`.
+        match: `index` of its match in the other map, None without one.
         iou: mask IoU with the match, void and all by the metric's rule; None without a match.
-        part_iou: what the match counts with in PartPQ: the mean of ``part_ious``, or ``iou`` for
+        part_iou: what the match counts with in PartPQ: the mean of `part_ious`, or `iou` for
             a class without parts; None without a match, and for PQ.
         part_ious: of a ground-truth segment, the IoU of each part label that is present in it or
             in its match, 0 is background; empty for predictions, without a match, for classes
@@ -69,8 +69,8 @@ class ImageRecord(NamedTuple):
     """One image.
 
     Attributes:
-        segments: ground truth first, then predictions, each by ``index``.
-        confused_pixels: ``(C, C + 1)`` int64 pixels. Row: the class of a ground-truth segment
+        segments: ground truth first, then predictions, each by `index`.
+        confused_pixels: `(C, C + 1)` int64 pixels. Row: the class of a ground-truth segment
             that is no crowd. Column: the class predicted there; the last one is void. Pixels of
             ground-truth void and of crowds are in no row.
     """
@@ -89,14 +89,14 @@ def record_segments(
 
     Args:
         metric: it counts the batch.
-        pred, gt: the two arguments of its ``update``.
+        pred, gt: the two arguments of its `update`.
 
     Returns:
         a record for each image of the batch, in the order of the flattened batch dimensions.
 
     Raises:
         TypeError: another metric.
-        TypeError, ValueError, RuntimeError: as ``update`` does.
+        TypeError, ValueError, RuntimeError: as `update` does.
 
     Example:
         >>> import torch
@@ -125,7 +125,7 @@ def counts_by_class(
 
     Args:
         segments: of any number of images.
-        part_aware: take ``part_iou``, as PartPQ does, in place of ``iou``.
+        part_aware: take `part_iou`, as PartPQ does, in place of `iou`.
 
     Returns:
         by class id, for the classes that have any segment that counts.
@@ -149,14 +149,14 @@ def counts_by_class(
 def segment_maps(
     metric: PanopticQuality | PartPanopticQuality, pred: Any, gt: Any
 ) -> tuple[Tensor, Tensor]:
-    """Which segment each pixel belongs to, by the ``index`` of the records.
+    """Which segment each pixel belongs to, by the `index` of the records.
 
     Args:
         metric: says what the ids mean; it counts nothing.
-        pred, gt: the two arguments of its ``update``.
+        pred, gt: the two arguments of its `update`.
 
     Returns:
-        prediction and ground truth, ``(*B, H, W)`` integers, 0 is void. Where the rules take all
+        prediction and ground truth, `(*B, H, W)` integers, 0 is void. Where the rules take all
         stuff of a class as one segment, the maps still have them apart.
     """
     if isinstance(metric, PanopticQuality):
@@ -174,7 +174,7 @@ def segment_maps(
 def image_records(
     comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
 ) -> list[ImageRecord]:
-    """The records of a batch that ``metric.compare`` has compared."""
+    """The records of a batch that `metric.compare` has compared."""
     joint = comparison.joint.long().cpu()
     gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
     counted_class = torch.where(comparison.is_crowd.cpu(), ABSENT, gt_class)
@@ -315,7 +315,7 @@ def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | No
 
 
 def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float]]]:
-    """For each row of ``(B, R, O)`` overlaps: class of the largest, -1 for void, and its share."""
+    """For each row of `(B, R, O)` overlaps: class of the largest, -1 for void, and its share."""
     largest, other = joint.max(2)
     classes = other_class.gather(1, other).tolist()
     shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()

@@ -24,28 +24,28 @@ _SINCE_LAYOUT_2 = ("unknown_gt_pixels",)
 class SumMetric(nn.Module):
     """Base of the metrics: its state is a few int64 buffers of sums.
 
-    So batches, processes and devices may be added in any order. One of the states is ``faults``,
-    the inputs that the rules do not cover, by the kinds in ``fault_names``; a subclass adds its own
-    with :meth:`_add_state`. Sums of pixels and segments are exact up to 2**63, more than any data
+    So batches, processes and devices may be added in any order. One of the states is `faults`,
+    the inputs that the rules do not cover, by the kinds in `fault_names`; a subclass adds its own
+    with `_add_state`. Sums of pixels and segments are exact up to 2**63, more than any data
     set has.
 
-    ``state_dict`` holds the sums, and in its metadata, which ``torch.save`` keeps, what they
-    depend on. ``load_state_dict`` reads what this and older versions wrote. A state of other
+    `state_dict` holds the sums, and in its metadata, which `torch.save` keeps, what they
+    depend on. `load_state_dict` reads what this and older versions wrote. A state of other
     classes, by other rules or of a newer version is a RuntimeError that names what differs, and
     changes nothing; without the metadata (in a copy of the dict, say) only the shapes and dtypes
     can tell.
 
-    A state that :meth:`sync` has added up stays one: the dict of such a metric says so
-    (``is_synced``), and where it is loaded ``compute`` works and an update is refused until
-    :meth:`reset`, as it would count all processes once for each. To go on counting later, let each
-    process save its own state before ``sync``.
+    A state that `sync` has added up stays one: the dict of such a metric says so
+    (`is_synced`), and where it is loaded `compute` works and an update is refused until
+    `reset`, as it would count all processes once for each. To go on counting later, let each
+    process save its own state before `sync`.
 
     Args:
         class_ids: ids of the classes, in class order.
         rules: what else the counts depend on; states add up only where it is equal.
         fault_names: kinds of inputs that the rules do not cover.
         validate: raise at the update that meets such inputs.
-        backend: what counts: ``"torch"``, ``"triton"``, or ``"auto"``, which is Triton on CUDA
+        backend: what counts: `"torch"`, `"triton"`, or `"auto"`, which is Triton on CUDA
             where it is installed. All give the same bits.
     """
 
@@ -111,9 +111,9 @@ class SumMetric(nn.Module):
     def sync(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
         """Adds up the states of all processes with one all_reduce; each then has the total.
 
-        Does nothing without ``torch.distributed``. After it, only ``compute`` and ``reset`` make
+        Does nothing without `torch.distributed`. After it, only `compute` and `reset` make
         sense: a further update would be counted once for every process. That holds where its
-        ``state_dict`` is loaded, too.
+        `state_dict` is loaded, too.
 
         Raises:
             RuntimeError: if the state already holds all processes.
@@ -188,7 +188,7 @@ class SumMetric(nn.Module):
         return [getattr(self, name) for name in self._state_names]
 
     def _add_faults(self, faults: Tensor) -> None:
-        """Counts inputs that the rules do not cover; raises ValueError if ``validate`` is on."""
+        """Counts inputs that the rules do not cover; raises ValueError if `validate` is on."""
         self.faults += faults
         if self.validate:
             self._raise_faults()

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def percent(fraction: float) -> str:
-    """A fraction as a percentage with one decimal; ``n/a`` for nan."""
+    """A fraction as a percentage with one decimal; `n/a` for nan."""
     return "n/a" if math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 BACKENDS = ("auto", "torch", "triton")
 
-#: What ``backend="auto"`` stands for in this process.
+#: What `backend="auto"` stands for in this process.
 ENVIRONMENT_VARIABLE = "PPS_TORCH_BACKEND"
 
 _DEFAULT = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
@@ -20,23 +20,23 @@ _IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def uses_triton(backend: str, reference: Tensor) -> bool:
-    """Whether an operation on tensors where ``reference`` is runs as a Triton kernel.
+    """Whether an operation on tensors where `reference` is runs as a Triton kernel.
 
     Both versions of an operation have one contract and give equal integers, with one exception:
     where an operation interpolates (boxes, queries, centres, argmax of upsampled logits), values
     that are equal up to rounding may compare differently.
 
     Args:
-        backend: ``"torch"``; ``"triton"``, which must run; or ``"auto"``: what the environment
-            variable ``PPS_TORCH_BACKEND`` says, else Triton on CUDA where it is installed and
-            torch is 2.11 or newer, but torch in ``torch.export``, so that an exported program
+        backend: `"torch"`; `"triton"`, which must run; or `"auto"`: what the environment
+            variable `PPS_TORCH_BACKEND` says, else Triton on CUDA where it is installed and
+            torch is 2.11 or newer, but torch in `torch.export`, so that an exported program
             needs no kernels of this package.
         reference: a tensor of the operation. On the CPU Triton runs in its interpreter only
-            (``TRITON_INTERPRET=1``, set before the first import).
+            (`TRITON_INTERPRET=1`, set before the first import).
 
     Raises:
         ValueError: for another backend, also in the environment variable.
-        RuntimeError: if ``"triton"`` cannot run, with the reason.
+        RuntimeError: if `"triton"` cannot run, with the reason.
     """
     check_backend(backend)
     asked_by = 'backend="triton"'
@@ -50,7 +50,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
 
 
 def check_backend(backend: str) -> None:
-    """Raises ValueError unless ``backend``, or what "auto" stands for, is in :data:`BACKENDS`."""
+    """Raises ValueError unless `backend`, or what "auto" stands for, is in `BACKENDS`."""
     if backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
     if backend == "auto" and _DEFAULT not in BACKENDS:
@@ -61,7 +61,7 @@ def check_backend(backend: str) -> None:
 
 
 def _obstacle(reference: Tensor) -> str | None:
-    """Why Triton cannot run where ``reference`` is."""
+    """Why Triton cannot run where `reference` is."""
     if not _HAS_TRITON:
         return "triton is not installed, or torch is older than 2.11"
     if not reference.is_cuda and not _IS_INTERPRETED:

@@ -39,17 +39,18 @@ def eval_partpq(
     tables: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PartPanopticQualityResult:
-    """Evaluates predictions by the rules of :class:`pps_torch.PartPanopticQuality`.
+    """Evaluates predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.
         gt_dir: folder of the dataset's TIFFs of uids.
         pred_dir: folder of 3-channel PPS PNGs.
         images_json: the list of images.
-        save_dir: gets ``<spec name>_results.json``.
-        tables: it also gets ``<spec name>_segments.csv``, ``<spec name>_images.csv`` and
-            ``<spec name>_tables.json``, which ``report`` reads: what became of each segment, see
-            :class:`pps_torch.metrics.SegmentRecord`, and the counts of PQ of the same maps.
+        save_dir: gets `<spec name>_results.json`.
+        tables: it also gets `<spec name>_segments.csv`, `<spec name>_images.csv` and
+            `<spec name>_tables.json`, which `report` reads: what became of each segment, see
+            [`SegmentRecord`][pps_torch.metrics.SegmentRecord], and the counts of PQ of the same
+            maps.
 
     Raises:
         InputError, SpecError: names the file and image, what was expected and what was found.

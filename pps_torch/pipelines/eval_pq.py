@@ -34,16 +34,16 @@ def eval_pq(
     tables: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PanopticQualityResult:
-    """Evaluates predictions by the rules of :class:`pps_torch.PanopticQuality`.
+    """Evaluates predictions by the rules of [`PanopticQuality`][pps_torch.PanopticQuality].
 
     Args:
         gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
         gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
-        save_dir: gets ``pq_results.json``.
-        tables: it also gets ``pq_segments.csv``, ``pq_images.csv`` and ``pq_tables.json``, which
-            ``report`` reads: what became of each segment, see
-            :class:`pps_torch.metrics.SegmentRecord`; ``index`` is the place of the segment in its
-            ``segments_info``, from 1 on.
+        save_dir: gets `pq_results.json`.
+        tables: it also gets `pq_segments.csv`, `pq_images.csv` and `pq_tables.json`, which
+            `report` reads: what became of each segment, see
+            [`SegmentRecord`][pps_torch.metrics.SegmentRecord]; `index` is the place of the segment
+            in its `segments_info`, from 1 on.
 
     Raises:
         InputError: names the file and image, what was expected and what was found.

@@ -87,16 +87,16 @@ class Tables:
     """All of an evaluation.
 
     Attributes:
-        metric: ``"PartPQ"`` or ``"PQ"``.
-        name: what the files are called after: the spec, or ``pq``.
-        inputs: the evaluation's own arguments, by name; evaluators have no ``images_json``.
+        metric: `"PartPQ"` or `"PQ"`.
+        name: what the files are called after: the spec, or `pq`.
+        inputs: the evaluation's own arguments, by name; evaluators have no `images_json`.
         classes: in class order.
-        result: the metric's result, as ``as_dict`` gives it.
-        confused_pixels: ``(C, C + 1)`` int64, the sum over the images; see
-            :class:`~pps_torch.metrics.ImageRecord`.
+        result: the metric's result, as `as_dict` gives it.
+        confused_pixels: `(C, C + 1)` int64, the sum over the images; see
+            [`ImageRecord`][pps_torch.metrics.ImageRecord].
         images: the segments by image id, in the order of the evaluation.
         whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
-            :meth:`EvalSpec.without_parts`; for PQ they are the counts
+            `EvalSpec.without_parts`; for PQ they are the counts
             of the segments, and this is empty.
     """
 
@@ -135,7 +135,7 @@ class Tables:
         """Reads the JSON; a folder stands for the one in it.
 
         Raises:
-            InputError: there is none, there are several, or it is not what ``save`` writes.
+            InputError: there is none, there are several, or it is not what `save` writes.
         """
         path = _the_tables_of(Path(path))
         content = load_json(path, dict)
@@ -166,7 +166,7 @@ class Tables:
             ) from error
 
     def as_json(self) -> dict[str, Any]:
-        """What :meth:`load` reads."""
+        """What `load` reads."""
         return {
             "tables_version": _VERSION,
             "metric": self.metric,
@@ -184,7 +184,7 @@ class Tables:
         }
 
     def segments_csv(self) -> str:
-        """A line for each segment; see :class:`~pps_torch.metrics.SegmentRecord`."""
+        """A line for each segment; see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]."""
         names = {info.id: info.name for info in self.classes}
         rows = [
             (
@@ -236,7 +236,7 @@ class TableFiles:
 
     @classmethod
     def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> TableFiles:
-        """``<name>_segments.csv``, ``<name>_images.csv`` and ``<name>_tables.json``.
+        """`<name>_segments.csv`, `<name>_images.csv` and `<name>_tables.json`.
 
         Raises:
             InputError: before any work: there is no folder, or a file may not be replaced.
@@ -262,13 +262,13 @@ class TableFiles:
         """Writes the tables; every process has to call it.
 
         Args:
-            metric: ``"PartPQ"`` or ``"PQ"``.
+            metric: `"PartPQ"` or `"PQ"`.
             inputs: the arguments of the evaluation, paths and names.
             classes: in class order.
             result: of all processes.
             image_ids: all images, in order.
             records: this process's images, in their order.
-            whole: for PartPQ, the result by ``EvalSpec.without_parts``, of all processes.
+            whole: for PartPQ, the result by `EvalSpec.without_parts`, of all processes.
         """
         segments = self.options.processes.collect(records.segments)
         confused_pixels = self.options.processes.gather(records.confused_pixels)

@@ -40,15 +40,15 @@ def merge_to_panoptic(
     stuff_area_limit: int = 1024,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Merges predictions by the rules of :func:`pps_torch.merge_panoptic`.
+    """Merges predictions by the rules of [`merge_panoptic`][pps_torch.merge_panoptic].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.
-        inst_pred: instances, see :func:`pps_torch.io.instances.open_instances`.
+        inst_pred: instances, see [`open_instances`][pps_torch.io.instances.open_instances].
         sem_pred_dir: folder of semantic maps of evaluation scene ids.
         output_dir: gets panoptic.json and panoptic/*.png.
         images_json: the list of images.
-        instseg_format: ``COCO`` or ``Cityscapes``.
+        instseg_format: `COCO` or `Cityscapes`.
         score_threshold, overlap_threshold, stuff_area_limit: the defaults are panoptic_parts'.
 
     Returns:

@@ -35,7 +35,7 @@ def merge_to_pps(
     *,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Merges predictions by the rules of :func:`pps_torch.merge_pps`.
+    """Merges predictions by the rules of [`merge_pps`][pps_torch.merge_pps].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.

@@ -21,12 +21,12 @@ def prepare_data(
     *,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Lists the images of a split as panoptic_parts' ``prepare_data`` does.
+    """Lists the images of a split as panoptic_parts' `prepare_data` does.
 
     Args:
         dataset_dir: folder of the split's ground-truth TIFFs, or of folders with them.
         output_dir: where images.json goes.
-        dataset: one of :data:`DATASETS`: how ids and photo names follow from the TIFF's name.
+        dataset: one of `DATASETS`: how ids and photo names follow from the TIFF's name.
 
     Returns:
         The path of images.json.

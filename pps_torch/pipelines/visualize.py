@@ -46,7 +46,7 @@ _MAP_SUFFIXES = (".png", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class _Drawing:
-    """A coloured map ``(3, H, W)``, where it is void ``(H, W)``, and the classes in it."""
+    """A coloured map `(3, H, W)`, where it is void `(H, W)`, and the classes in it."""
 
     colored: Tensor
     void: Tensor
@@ -64,19 +64,19 @@ def visualize(
     palette: str = "class",
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Draws maps: ``<name>_colored.png``, and ``<name>_overlay.png`` where there are photos.
+    """Draws maps: `<name>_colored.png`, and `<name>_overlay.png` where there are photos.
 
     Args:
-        eval_spec: bundled name or path of an EvalSpec; with ``panoptic_json`` also a JSON file
-            with COCO ``categories``.
+        eval_spec: bundled name or path of an EvalSpec; with `panoptic_json` also a JSON file
+            with COCO `categories`.
         maps: a file, or a folder of files: 3-channel PPS PNGs and TIFFs of uids; or, with
-            ``panoptic_json``, the PNGs that it names.
+            `panoptic_json`, the PNGs that it names.
         output_dir: gets the pictures.
         photos: folder of photos, which are resized to the maps; see
-            :func:`pps_torch.io.pairing.find_photos`.
+            [`find_photos`][pps_torch.io.pairing.find_photos].
         panoptic_json: segments of COCO panoptic PNGs.
-        palette: ``"class"``, the colours of the data set, or ``"colorblind"``; see
-            :func:`pps_torch.visualization.colorize_pps`.
+        palette: `"class"`, the colours of the data set, or `"colorblind"`; see
+            [`colorize_pps`][pps_torch.visualization.colorize_pps].
 
     Returns:
         The output folder.

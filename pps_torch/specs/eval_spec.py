@@ -209,7 +209,7 @@ class EvalSpec:
 
 
 def check_eval_spec(name: str, spec: object) -> None:
-    """Raises TypeError unless ``spec`` is an :class:`EvalSpec`; its name or path is none."""
+    """Raises TypeError unless `spec` is an `EvalSpec`; its name or path is none."""
     if not isinstance(spec, EvalSpec):
         raise TypeError(
             f"{name}: expected an EvalSpec (EvalSpec.load makes one), got {type(spec).__name__}"

@@ -101,7 +101,7 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
 def _made_once(
     make: Callable[[EvalSpec, torch.device], Lookups], spec: EvalSpec, device: torch.device
 ) -> Lookups:
-    """What ``make`` makes, kept by the spec."""
+    """What `make` makes, kept by the spec."""
     check_eval_spec("spec", spec)
     if not tensors_are_real():
         return make(spec, device)

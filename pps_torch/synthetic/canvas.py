@@ -52,7 +52,7 @@ class Canvas:
     def disc(
         self, center: Point, radius: float, color: Color | None, uid: int | None, squeeze: float = 1
     ) -> None:
-        """A disc that faces the camera; ``squeeze`` makes it narrower."""
+        """A disc that faces the camera; `squeeze` makes it narrower."""
         x, y, z = center
         angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         rim = zip(squeeze * np.cos(angles), np.sin(angles), strict=True)
@@ -70,14 +70,14 @@ class Canvas:
             self.disc(point, width / 2, color, uid)
 
     def photo_tensor(self, rng: np.random.Generator) -> Tensor:
-        """``(3, H, W)`` uint8: the photo, with the grain of a sensor."""
+        """`(3, H, W)` uint8: the photo, with the grain of a sensor."""
         photo = np.asarray(self.photo.reduce(2), dtype=np.float32)
         grain = rng.normal(0, 2, (self.height, self.width, 1))
         pixels = (photo + grain).clip(0, 255).astype(np.uint8)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def uids_tensor(self) -> Tensor:
-        """``(H, W)`` int32."""
+        """`(H, W)` int32."""
         return torch.from_numpy(np.array(self.uids, dtype=np.int32))
 
 

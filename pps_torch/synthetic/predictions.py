@@ -24,7 +24,7 @@ from pps_torch.synthetic.street import StreetScene
 
 
 class Detection(NamedTuple):
-    """One predicted instance: ``mask`` ``(H, W)`` bool, its class, and its score in 0..1."""
+    """One predicted instance: `mask` `(H, W)` bool, its class, and its score in 0..1."""
 
     mask: Tensor
     category_id: int
@@ -35,8 +35,8 @@ class StreetPrediction(NamedTuple):
     """What three networks might say about a street.
 
     Attributes:
-        semantic: ``(H, W)`` uint8, evaluation scene classes.
-        part_seg: ``(H, W)`` uint8, flat part ids, 0 where no part is seen.
+        semantic: `(H, W)` uint8, evaluation scene classes.
+        part_seg: `(H, W)` uint8, flat part ids, 0 where no part is seen.
         detections: instances, in no particular order.
     """
 

@@ -19,14 +19,14 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 def smooth_noise(
     size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """``(H, W)`` float32 of mean 0 and deviation about 1, smooth within each of the cells."""
+    """`(H, W)` float32 of mean 0 and deviation about 1, smooth within each of the cells."""
     rows, columns = cells
     coarse = rng.standard_normal((rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def blob(size: tuple[int, int], rng: np.random.Generator, reach: float) -> np.ndarray:
-    """``(H, W)`` bool, a round something of radii up to ``reach`` of the height."""
+    """`(H, W)` bool, a round something of radii up to `reach` of the height."""
     height, width = size
     center = rng.uniform(0, 1) * width, rng.uniform(0.1, 0.9) * height
     radii = rng.uniform(0.25, 1, size=2) * reach * height

@@ -25,8 +25,8 @@ class StreetScene(NamedTuple):
     """A photo and its ground truth.
 
     Attributes:
-        photo: ``(3, H, W)`` uint8, RGB.
-        uids: ``(H, W)`` int32, panoptic_parts uids of the Cityscapes classes.
+        photo: `(3, H, W)` uint8, RGB.
+        uids: `(H, W)` int32, panoptic_parts uids of the Cityscapes classes.
     """
 
     photo: Tensor

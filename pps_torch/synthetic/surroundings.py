@@ -28,7 +28,7 @@ METAL = (104, 106, 108)
 
 
 def sky(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """``(H, W, 3)`` uint8: blue above, pale below, with clouds."""
+    """`(H, W, 3)` uint8: blue above, pale below, with clouds."""
     depth = np.linspace(0, 1, size[0])[:, None, None]
     blue = (1 - depth) * np.array([96, 150, 214]) + depth * np.array([240, 240, 236])
     clouds = smooth_noise(size, (9, 7), rng) + 0.6 * smooth_noise(size, (24, 16), rng)

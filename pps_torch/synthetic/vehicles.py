@@ -37,7 +37,7 @@ class _VehicleShape:
         glass: numbers of the outline's pieces that are windows.
         side_windows: corners (place, height) of each.
         wheels: their places.
-        lights: their lower and upper height, at either end; ``plate`` likewise.
+        lights: their lower and upper height, at either end; `plate` likewise.
     """
 
     sid: int
@@ -163,7 +163,7 @@ def _draw_vehicle(
     top = max(height for _, height in shape.outline)
 
     def at(place: float, height: float, across: float) -> Point:
-        """A point of the body; ``across`` is -1 on the left side, 1 on the right side."""
+        """A point of the body; `across` is -1 on the left side, 1 on the right side."""
         lean = 0.16 * max(0.0, height - 1.0) / max(top - 1.0, 0.5) if top < 2.5 else 0.0
         return x + across * (shape.width / 2 - lean), height, z + place * shape.length
 

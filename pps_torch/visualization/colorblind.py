@@ -55,11 +55,11 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
     """How colours look to a dichromat.
 
     Args:
-        rgb: ``(..., 3)`` uint8.
-        deficiency: ``"protanopia"``, ``"deuteranopia"`` or ``"tritanopia"``.
+        rgb: `(..., 3)` uint8.
+        deficiency: `"protanopia"`, `"deuteranopia"` or `"tritanopia"`.
 
     Returns:
-        ``(..., 3)`` uint8.
+        `(..., 3)` uint8.
 
     Raises:
         ValueError: for another deficiency.
@@ -79,7 +79,7 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
 
 @lru_cache(maxsize=16)
 def colorblind_colors(count: int) -> tuple[tuple[int, int, int], ...]:
-    """The first ``count`` colours of the palette; a longer list begins with the shorter ones."""
+    """The first `count` colours of the palette; a longer list begins with the shorter ones."""
     steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8)
     candidates = torch.cartesian_prod(steps, steps, steps)
     lightness, chroma, _ = polar(rgb_to_oklab(candidates))
@@ -97,12 +97,12 @@ def colorblind_colors(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _looks(rgb: Tensor) -> Tensor:
-    """``(4, N, 3)`` OKLab: to normal vision and to each dichromat."""
+    """`(4, N, 3)` OKLab: to normal vision and to each dichromat."""
     seen = [rgb, *(simulate_deficiency(rgb, deficiency) for deficiency in DEFICIENCIES)]
     return rgb_to_oklab(torch.stack(seen))
 
 
 def _worst_distance(looks: Tensor, look: Tensor) -> Tensor:
-    """``(N,)`` distance of ``(4, N, 3)`` colours to one ``(4, 3)``, to whom it is smallest."""
+    """`(N,)` distance of `(4, N, 3)` colours to one `(4, 3)`, to whom it is smallest."""
     distances: Tensor = (looks - look.unsqueeze(1)).norm(dim=-1)
     return distances.amin(0)

@@ -29,22 +29,22 @@ def colorize_pps(
 
     A stuff class has its colour of the palette; the instances of a thing class have shades of it
     (pixels without an instance, and instance 1, the colour itself), clearly different where they
-    touch (:mod:`pps_torch.visualization.shades` has the rule); parts have tints around the shade
-    of their instance; void is black.
+    touch ([`shades`][pps_torch.visualization.shades] has the rule); parts have tints around the
+    shade of their instance; void is black.
 
     On CUDA this waits for the device three times: to check the ids, and for the list of instances
     that touch, to the host and back.
 
     Args:
-        pps: ``(*B, 3, H, W)`` integers: scene class, instance, part.
+        pps: `(*B, 3, H, W)` integers: scene class, instance, part.
         spec: what the ids mean.
         boundaries: draw a white line of one pixel between neighbouring segments.
-        palette: ``"class"``, the colours of the data set; or ``"colorblind"``, the colours of Okabe
+        palette: `"class"`, the colours of the data set; or `"colorblind"`, the colours of Okabe
             and Ito, and further ones that dichromats tell apart
-            (:mod:`pps_torch.visualization.colorblind`).
+            ([`colorblind`][pps_torch.visualization.colorblind]).
 
     Returns:
-        ``(*B, 3, H, W)`` uint8, RGB.
+        `(*B, 3, H, W)` uint8, RGB.
 
     Raises:
         ValueError: for a scene class or part that the spec does not have, naming it.
@@ -84,14 +84,14 @@ def colorize_panoptic(
     of it, clearly different where they touch (the first one the colour itself), void is black.
 
     Args:
-        panoptic: its ``panoptic_seg`` ``(*B, H, W)`` and ``category_ids`` ``(*B, S)`` are drawn.
-        categories: COCO category dicts: ``id``, ``isthing``, and ``color`` (a default where it
+        panoptic: its `panoptic_seg` `(*B, H, W)` and `category_ids` `(*B, S)` are drawn.
+        categories: COCO category dicts: `id`, `isthing`, and `color` (a default where it
             is missing).
         boundaries: draw a white line of one pixel between neighbouring segments.
-        palette: ``"class"``, the colours of the categories, or ``"colorblind"``.
+        palette: `"class"`, the colours of the categories, or `"colorblind"`.
 
     Returns:
-        ``(*B, 3, H, W)`` uint8, RGB.
+        `(*B, 3, H, W)` uint8, RGB.
 
     Raises:
         ValueError: for a segment whose category is not listed, or an id of the map that no
@@ -121,10 +121,10 @@ def colorize_panoptic(
 
 
 def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
-    """``(*B, H, W)`` int32: which of the spec's ``Paints`` each pixel of a PPS map has.
+    """`(*B, H, W)` int32: which of the spec's `Paints` each pixel of a PPS map has.
 
     Raises:
-        TypeError, ValueError: for a map that does not fit the spec; ``name`` is what they call it.
+        TypeError, ValueError: for a map that does not fit the spec; `name` is what they call it.
     """
     check_integer(name, pps)
     check_ndim(name, pps, 3, "(*B, 3, H, W)")
@@ -146,7 +146,7 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
 def segment_category_index(
     panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict[str, Any]]
 ) -> Tensor:
-    """``(*B, S)`` int64: the place of each segment's category in the list; 0 in unused rows."""
+    """`(*B, S)` int64: the place of each segment's category in the list; 0 in unused rows."""
     category_ids, ids = panoptic.category_ids, panoptic.panoptic_seg
     listed = torch.tensor([c["id"] for c in categories], device=category_ids.device)
     is_listed = category_ids.unsqueeze(-1) == listed
@@ -161,12 +161,12 @@ def segment_category_index(
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table ``(N, 3)`` at each pixel: ``(*B, H, W)`` to ``(*B, 3, H, W)``."""
+    """Rows of a table `(N, 3)` at each pixel: `(*B, H, W)` to `(*B, 3, H, W)`."""
     return torch.stack([take(channel, index) for channel in table.T.contiguous()], dim=-3)
 
 
 def take(table: Tensor, index: Tensor) -> Tensor:
-    """Values of a table ``(N,)`` at each pixel, in the shape of ``index``."""
+    """Values of a table `(N,)` at each pixel, in the shape of `index`."""
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
@@ -180,7 +180,7 @@ def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> Non
 
 
 def _after_void(segments: Tensor, of_void: int) -> Tensor:
-    """A table ``(*B, S)`` of segments with a first column for void."""
+    """A table `(*B, S)` of segments with a first column for void."""
     return torch.cat([segments.new_full((*segments.shape[:-1], 1), of_void), segments], dim=-1)
 
 

@@ -47,9 +47,9 @@ class Paints(NamedTuple):
     """The colours of an evaluation spec: one paint for void, for each class and for each part.
 
     Attributes:
-        paint_of_sid_pid: ``(R, K)`` int32, the paint of a scene class and part, -1 where the spec
+        paint_of_sid_pid: `(R, K)` int32, the paint of a scene class and part, -1 where the spec
             has no such pair. Paint 0 is void.
-        colors: ``(num_paints, NUM_SHADES, 3)`` uint8, column 0 is the colour itself.
+        colors: `(num_paints, NUM_SHADES, 3)` uint8, column 0 is the colour itself.
         members: (eval sid, eval pid) of each paint from 1 on, class by class; the class itself
             has the pid of undefined parts, 0.
     """
@@ -61,7 +61,7 @@ class Paints(NamedTuple):
 
 @lru_cache(maxsize=16)
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
-    """The paints of ``spec`` on ``device``, computed once."""
+    """The paints of `spec` on `device`, computed once."""
     check_eval_spec("spec", spec)
     is_thing_class = [sid in spec.things for sid in spec.eval_sids]
     class_colors = palette_colors(list(spec.colors.values()), is_thing_class, palette)
@@ -92,7 +92,7 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
 def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:
     """The colour of each COCO category in a palette.
 
-    ``"class"``: its ``color``, or else the default of its place in the list.
+    `"class"`: its `color`, or else the default of its place in the list.
     """
     own = [tuple(c.get("color") or default_color(place)) for place, c in enumerate(categories)]
     return palette_colors(own, [bool(c["isthing"]) for c in categories], palette)
@@ -101,11 +101,11 @@ def category_colors(categories: list[dict[str, Any]], palette: str = "class") ->
 def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str) -> list[Color]:
     """The colours of classes in a palette: their own, or colour-blind-safe ones.
 
-    The first colours of :func:`colorblind_colors` differ most: things share them, stuff the rest.
+    The first colours of `colorblind_colors` differ most: things share them, stuff the rest.
     Class by class, each takes the nearest to its own that is left.
 
     Raises:
-        ValueError: for a palette that is not one of ``PALETTES``.
+        ValueError: for a palette that is not one of `PALETTES`.
     """
     if palette not in PALETTES:
         raise ValueError(f"palette: expected one of {PALETTES}, got {palette!r}")
@@ -146,16 +146,16 @@ def default_color(index: int) -> Color:
 def shade(colors: Tensor, index: Tensor) -> Tensor:
     """Shades of colours; shade 0 is the colour itself.
 
-    Shade ``i`` has level ``i % NUM_LEVELS``: levels are 0.1 or more apart in OKLab lightness, five
+    Shade `i` has level `i % NUM_LEVELS`: levels are 0.1 or more apart in OKLab lightness, five
     times what the eye can tell, and successive ones 0.2 or more. Shades of one level differ a
     little in hue and chroma. What the screen cannot show loses chroma, never its level.
 
     Args:
-        colors: ``(..., 3)`` uint8.
-        index: ``(...)`` integers 0..NUM_SHADES - 1, broadcast against the colours.
+        colors: `(..., 3)` uint8.
+        index: `(...)` integers 0..NUM_SHADES - 1, broadcast against the colours.
 
     Returns:
-        ``(..., 3)`` uint8.
+        `(..., 3)` uint8.
     """
     lightness, chroma, hue = polar(rgb_to_oklab(colors))
     highest = NUM_LEVELS - 1
@@ -180,7 +180,7 @@ def part_colors(
 ) -> list[Color]:
     """Colours of the parts of a class, in the order of the parts.
 
-    They go from light to dark by ``lightness_range`` of OKLab lightness, the hue swings to both
+    They go from light to dark by `lightness_range` of OKLab lightness, the hue swings to both
     sides of the class's. All stay where a shade's level makes every part of an instance lighter,
     or every part darker, so that the parts of all instances look alike.
     """

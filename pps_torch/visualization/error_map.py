@@ -2,7 +2,7 @@
 
 A predicted and a ground-truth segment of one class are one another's match, and so found, when
 their IoU is above 0.5; void and crowds are not evaluated
-(:class:`pps_torch.PartPanopticQuality` has the rules).
+([`PartPanopticQuality`][pps_torch.PartPanopticQuality] has the rules).
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _LOOKS: dict[PixelError, tuple[str, Color]] = {
 def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
     """Compares a prediction with the ground truth.
 
-    Each pixel that is evaluated has one of the kinds of :class:`PixelError`. Where the classes
+    Each pixel that is evaluated has one of the kinds of `PixelError`. Where the classes
     differ: *extra* if only the ground-truth segment was found, *missed* if only the predicted one
     was, else *wrong class*. Where the classes are equal and the segments are not one another's
     match: *extra* if the ground-truth segment was found, else *missed*.
@@ -57,12 +57,12 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
     On CUDA this waits for the device: to check the ids, and to size the table of overlaps.
 
     Args:
-        pps: the prediction, ``(*B, 3, H, W)`` integers: scene class, instance, part.
-        gt_pps: the ground truth in the same form, from :func:`ground_truth_pps`.
+        pps: the prediction, `(*B, 3, H, W)` integers: scene class, instance, part.
+        gt_pps: the ground truth in the same form, from `ground_truth_pps`.
         spec: what the ids mean.
 
     Returns:
-        ``(*B, H, W)`` uint8 for :func:`colorize_errors` and :func:`error_legend_entries`.
+        `(*B, H, W)` uint8 for `colorize_errors` and `error_legend_entries`.
 
     Raises:
         ValueError: different shapes, or ids that the spec does not have, naming the map.
@@ -100,13 +100,13 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
 
 
 def colorize_errors(errors: Tensor) -> Tensor:
-    """Draws an :func:`error_map`: ``(*B, H, W)`` to ``(*B, 3, H, W)`` uint8, RGB."""
+    """Draws an `error_map`: `(*B, H, W)` to `(*B, 3, H, W)` uint8, RGB."""
     colors = [_LOOKS[kind][1] for kind in PixelError]
     return look_up(torch.tensor(colors, dtype=torch.uint8, device=errors.device), errors.int())
 
 
 def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
-    """The kinds of pixels in an :func:`error_map`."""
+    """The kinds of pixels in an `error_map`."""
     present = set(errors.unique().tolist())
     return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
 
@@ -114,7 +114,7 @@ def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
 class _Segments(NamedTuple):
     """The segments in a map; number 0 is void.
 
-    ``index`` is ``(*B, H, W)`` int32, ``sids`` (-1 for void) and ``numbers`` are ``(S + 1,)``.
+    `index` is `(*B, H, W)` int32, `sids` (-1 for void) and `numbers` are `(S + 1,)`.
     """
 
     index: Tensor  # type: ignore[assignment]  # the name hides tuple.index
@@ -135,7 +135,7 @@ def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
 def errors_of_pairs(
     matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
 ) -> Tensor:
-    """``(G, P)`` uint8: what a pixel of a ground-truth and a predicted segment is."""
+    """`(G, P)` uint8: what a pixel of a ground-truth and a predicted segment is."""
     match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
     gt_found, pred_found = match_of_gt > 0, match_of_pred > 0
     is_match = gt_found & (match_of_gt == torch.arange(len(pred_sids), device=gt_sids.device))
@@ -154,7 +154,7 @@ def with_wrong_parts(errors: Tensor, gt_parts: Tensor, pred_parts: Tensor) -> Te
     """The errors of pixels by their segments, and wrong parts where the segments agree.
 
     Args:
-        errors: ``(*B, H, W)`` uint8, :func:`errors_of_pairs` of the segments at each pixel.
+        errors: `(*B, H, W)` uint8, `errors_of_pairs` of the segments at each pixel.
         gt_parts: the same shape, 0 where the part is not labelled or the class has none.
         pred_parts: the same shape.
     """

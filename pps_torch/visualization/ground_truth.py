@@ -17,11 +17,11 @@ def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
     instances of different dataset classes may have the same number.
 
     Args:
-        uids: ``(*B, H, W)`` integers in the encoding of panoptic_parts.
+        uids: `(*B, H, W)` integers in the encoding of panoptic_parts.
         spec: what the ids mean; classes that it ignores become void.
 
     Returns:
-        ``(*B, 3, H, W)`` int64 for :func:`colorize_pps` and :func:`pps_legend_entries`: instance
+        `(*B, 3, H, W)` int64 for `colorize_pps` and `pps_legend_entries`: instance
         numbers are the ground truth's plus one, and 0 for stuff and for crowds; undefined parts
         are 0.
     """

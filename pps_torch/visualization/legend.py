@@ -31,7 +31,7 @@ VOID_ENTRY = LegendEntry("void", VOID_COLOR)
 
 
 def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -> list[LegendEntry]:
-    """The classes and parts in a PPS map ``(*B, 3, H, W)``, in the order of the spec."""
+    """The classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
     paints = spec_paints(spec, pps.device, palette)
     counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
     members = [
@@ -62,7 +62,7 @@ def panoptic_legend_entries(
     *,
     palette: str = "class",
 ) -> list[LegendEntry]:
-    """The categories of the segments, in the order of ``categories``."""
+    """The categories of the segments, in the order of `categories`."""
     is_used = panoptic.category_ids != ABSENT
     present = segment_category_index(panoptic, categories)[is_used].unique().tolist()
     colors = category_colors(categories, palette)
@@ -76,11 +76,11 @@ def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
     cut. A legend that needs more room than the picture has is larger than the picture.
 
     Args:
-        entries: from :func:`pps_legend_entries` or :func:`panoptic_legend_entries`.
+        entries: from `pps_legend_entries` or `panoptic_legend_entries`.
         picture_size: (height, width) of the picture.
 
     Returns:
-        ``(3, h, w)`` uint8, RGB, on the CPU; h is the picture's height or more.
+        `(3, h, w)` uint8, RGB, on the CPU; h is the picture's height or more.
     """
     from PIL import Image, ImageDraw
 
@@ -100,11 +100,11 @@ def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
     """Puts a legend to the right of its picture; the lower of the two gets a white margin.
 
     Args:
-        picture: ``(3, H, W)`` uint8.
-        legend: ``(3, h, w)`` uint8.
+        picture: `(3, H, W)` uint8.
+        legend: `(3, h, w)` uint8.
 
     Returns:
-        ``(3, max(H, h), W + w)`` uint8.
+        `(3, max(H, h), W + w)` uint8.
     """
     height = max(picture.shape[-2], legend.shape[-2])
     pages = [picture, legend.to(picture.device)]
@@ -130,7 +130,7 @@ class _Layout:
         self.gap = text_size // 2
 
     def columns(self, entries: list[LegendEntry], num_lines: int) -> list[list[_Line]]:
-        """Columns of at most ``num_lines`` (at least one); a class keeps its parts if it can."""
+        """Columns of at most `num_lines` (at least one); a class keeps its parts if it can."""
         num_lines = max(num_lines, 1)
         columns: list[list[_Line]] = [[]]
         for entry in entries:

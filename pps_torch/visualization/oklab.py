@@ -22,13 +22,13 @@ _CHROMA_STEPS = 12  # halvings: the chroma that a screen can show is found to 1 
 
 
 def rgb_to_oklab(rgb: Tensor) -> Tensor:
-    """``(..., 3)`` uint8 sRGB to float64 lightness 0..1, green to red, blue to yellow."""
+    """`(..., 3)` uint8 sRGB to float64 lightness 0..1, green to red, blue to yellow."""
     lms = rgb_to_linear(rgb) @ _matrix(_LMS_FROM_RGB, rgb.device).T
     return lms.pow(1 / 3) @ _matrix(_OKLAB_FROM_LMS, rgb.device).T
 
 
 def oklab_to_rgb(lab: Tensor) -> Tensor:
-    """``(..., 3)`` float64 OKLab to uint8 sRGB, after :func:`limit_chroma`."""
+    """`(..., 3)` float64 OKLab to uint8 sRGB, after `limit_chroma`."""
     return linear_to_rgb(_oklab_to_linear(limit_chroma(lab)))
 
 
@@ -42,7 +42,7 @@ def limit_chroma(lab: Tensor) -> Tensor:
 
 
 def scale_chroma(lab: Tensor, factor: Tensor) -> Tensor:
-    """Colours ``(..., 3)`` of the same lightness and hue with ``factor`` ``(..., 1)`` chroma."""
+    """Colours `(..., 3)` of the same lightness and hue with `factor` `(..., 1)` chroma."""
     return torch.cat([lab[..., :1], lab[..., 1:] * factor], dim=-1)
 
 
@@ -66,7 +66,7 @@ def polar(lab: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def cartesian(lightness: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
-    """The inverse of :func:`polar`; the three are broadcast."""
+    """The inverse of `polar`; the three are broadcast."""
     return torch.stack(
         torch.broadcast_tensors(lightness, chroma * hue.cos(), chroma * hue.sin()), dim=-1
     )

@@ -12,13 +12,13 @@ def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) ->
     """Blends a coloured map into its photo; where the map is void, the photo stays as it is.
 
     Args:
-        photo: ``(*B, 3, H, W)`` uint8.
-        colored: ``(*B, 3, H, W)`` uint8, from ``colorize_pps`` or ``colorize_panoptic``.
-        void: ``(*B, H, W)`` bool.
+        photo: `(*B, 3, H, W)` uint8.
+        colored: `(*B, 3, H, W)` uint8, from `colorize_pps` or `colorize_panoptic`.
+        void: `(*B, H, W)` bool.
         alpha: weight of the colours, 0 (only the photo) to 1.
 
     Returns:
-        ``(*B, 3, H, W)`` uint8.
+        `(*B, 3, H, W)` uint8.
 
     Raises:
         ValueError: photo and map differ in size, or alpha is outside 0..1.

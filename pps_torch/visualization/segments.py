@@ -15,8 +15,8 @@ class PPSSegments(NamedTuple):
     """Rows go image by image, scene class by scene class, instance number by instance number.
 
     Attributes:
-        rows: ``(*B, H, W)`` int32, the row of each pixel.
-        sids, numbers: ``(R,)`` int64, scene class and instance number of each row, whether or not
+        rows: `(*B, H, W)` int32, the row of each pixel.
+        sids, numbers: `(R,)` int64, scene class and instance number of each row, whether or not
             the map has such a segment.
     """
 
@@ -26,7 +26,7 @@ class PPSSegments(NamedTuple):
 
 
 def pps_segments(pps: Tensor, num_sids: int) -> PPSSegments:
-    """The segments of a map ``(*B, 3, H, W)`` with scene classes below ``num_sids``."""
+    """The segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
     sids, iids, _ = pps.unbind(-3)
     highest = int(iids.max()) if iids.numel() else 0
     if highest <= _HIGHEST_COUNTED:

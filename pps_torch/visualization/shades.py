@@ -1,6 +1,6 @@
 """Which shade an instance has: none that an instance beside it has.
 
-Instance ``n`` has shade ``n - 1``, counted round. In the order of their numbers, an instance that
+Instance `n` has shade `n - 1`, counted round. In the order of their numbers, an instance that
 touches, on a side of a pixel, an earlier one of its class with the same level of lightness takes
 the next level that no such neighbour has. Where they have all levels, earlier ones swap levels so
 that it finds one; in the rare case that no swap helps, or where it touches more than 32, it keeps
@@ -27,14 +27,14 @@ def instance_shades(
     The rows that touch are looked at on the host: one copy of their numbers each way.
 
     Args:
-        rows: ``(*B, H, W)`` integers 0..R - 1, the segment of each pixel.
-        differences: of ``rows``, see :func:`neighbour_differences`.
-        group_of_row: ``(R,)`` integers: segments of different groups may have one shade, as may
+        rows: `(*B, H, W)` integers 0..R - 1, the segment of each pixel.
+        differences: of `rows`, see `neighbour_differences`.
+        group_of_row: `(R,)` integers: segments of different groups may have one shade, as may
             those of group -1.
-        number_of_row: ``(R,)`` integers >= 0: rows choose in this order; 0 and 1 have shade 0.
+        number_of_row: `(R,)` integers >= 0: rows choose in this order; 0 and 1 have shade 0.
 
     Returns:
-        ``(R,)`` int32, 0..NUM_SHADES - 1.
+        `(R,)` int32, 0..NUM_SHADES - 1.
     """
     shades = ((number_of_row - 1).clamp(min=0) % NUM_SHADES).int()
     earlier, later = _touching_rows(rows, differences, group_of_row, number_of_row)
@@ -49,7 +49,7 @@ def instance_shades(
 
 
 def neighbour_differences(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a pixel's right neighbour ``(*B, H, W - 1)``, and its lower one, has another id."""
+    """Where a pixel's right neighbour `(*B, H, W - 1)`, and its lower one, has another id."""
     return ids[..., :, :-1] != ids[..., :, 1:], ids[..., :-1, :] != ids[..., 1:, :]
 
 
@@ -106,14 +106,14 @@ def _avoid(pairs: list[list[int]], shades: list[list[int]]) -> dict[int, int]:
 def _free_level(
     own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]
 ) -> int | None:
-    """The first level from ``own`` on that no row beside ``row`` has."""
+    """The first level from `own` on that no row beside `row` has."""
     taken = {levels.get(other) for other in touching[row]}
     in_turn = ((own + step) % NUM_LEVELS for step in range(NUM_LEVELS))
     return next((level for level in in_turn if level not in taken), None)
 
 
 def _make_room(own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]) -> int:
-    """The first level from ``own`` on that can leave the rows beside ``row``, else ``own``.
+    """The first level from `own` on that can leave the rows beside `row`, else `own`.
 
     A level leaves by a swap with another one, there and in all that touches on (A. B. Kempe, 1879).
     """

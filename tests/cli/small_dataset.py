@@ -20,7 +20,7 @@ CAR_WINDOW_FLAT = 9  # cpp_default: car parts are the flat ids 9 to 13
 
 
 class SmallDataset:
-    """Writes itself into a folder; ``run`` calls a tool on it as the command line would."""
+    """Writes itself into a folder; `run` calls a tool on it as the command line would."""
 
     def __init__(self, folder: Path, count: int = len(IDS)) -> None:
         self.folder = folder
@@ -187,7 +187,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def edit_json(path: Path, edit) -> None:
-    """Changes a JSON file in place: ``edit`` gets its content."""
+    """Changes a JSON file in place: `edit` gets its content."""
     value = json.loads(path.read_text())
     edit(value)
     write_json(path, value)

@@ -71,7 +71,7 @@ def test_an_unknown_option_shows_the_usage_of_its_command(tmp_path, capsys):
 
 @pytest.mark.parametrize("command", ["eval_partpq", "merge_to_pps"])
 def test_nobody_reads_the_output(tmp_path, command):
-    """As after ``| head``: the job is done, and nothing is said about it."""
+    """As after `| head`: the job is done, and nothing is said about it."""
     dataset = SmallDataset(tmp_path)
     words = [w for w in dataset.arguments(command) if w != "--quiet"]
     run = [sys.executable, "-m", "pps_torch.cli.main", *words]

@@ -156,7 +156,7 @@ def run_limited(limit: int, words: list[str], messages: Path) -> None:
 
 @pytest.fixture
 def file_system(tmp_path):
-    """Makes a small file system; ``mount(path, options)``."""
+    """Makes a small file system; `mount(path, options)`."""
     mounted = []
 
     def mount(path: Path, options: str) -> None:
@@ -191,7 +191,7 @@ def test_small_file_system(tmp_path, file_system):
 
 @pytest.fixture(params=["permissions", "mount"])
 def make_read_only(request, tmp_path):
-    """``begin`` before anything is written, and ``lock``."""
+    """`begin` before anything is written, and `lock`."""
     if request.param == "mount":
         mount = request.getfixturevalue("file_system")
         return lambda path: mount(path, "size=4m"), lambda path: remount(path, "ro")

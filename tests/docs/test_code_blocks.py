@@ -1,7 +1,7 @@
 """Every code block of the README and of docs/ runs.
 
-The Python blocks of a page run one after the other, with the names of ``given.py``; the shell
-blocks in a folder that holds what ``pps-torch demo`` writes. What does not run says why.
+The Python blocks of a page run one after the other, with the names of `given.py`; the shell
+blocks in a folder that holds what `pps-torch demo` writes. What does not run says why.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def pages_with(language: str):
 
 @pytest.fixture(scope="module")
 def demo_folder(tmp_path_factory) -> Path:
-    """What ``pps-torch demo`` writes."""
+    """What `pps-torch demo` writes."""
     folder = tmp_path_factory.mktemp("demo") / "pps_torch_demo"
     assert main(["demo", "--output_dir", str(folder), "--quiet"]) == 0
     return folder

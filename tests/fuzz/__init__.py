@@ -1,4 +1,4 @@
-"""Damaged input files, on the small data set of ``tests/cli``."""
+"""Damaged input files, on the small data set of `tests/cli`."""
 
 import sys
 from pathlib import Path

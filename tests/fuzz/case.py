@@ -47,8 +47,8 @@ class Verdict:
     """How a case ended.
 
     Attributes:
-        outcome: ``error`` (one of our own), ``right``, ``not judged`` (it ended well, where the
-            plain reading has no answer of its own), or ``BAD``.
+        outcome: `error` (one of our own), `right`, `not judged` (it ended well, where the
+            plain reading has no answer of its own), or `BAD`.
         detail: the message of the error, or what is bad.
     """
 

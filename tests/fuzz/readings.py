@@ -1,7 +1,7 @@
 """A second, plain reading of the small data set, and what each tool must make of it.
 
-It reads by ``json``, Pillow and pycocotools alone and computes by the slow rules of
-``tests/oracles``, so that a run that ends well can be told from one that is right.
+It reads by `json`, Pillow and pycocotools alone and computes by the slow rules of
+`tests/oracles`, so that a run that ends well can be told from one that is right.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs many cases, each within limits of time and memory: ``python tools/fuzz.py --cases 20000``.
+"""Runs many cases, each within limits of time and memory: `python tools/fuzz.py --cases 20000`.
 
 Worker processes run case after case and write a line of JSON for each into the log. One that
 crashes, hangs or takes too much memory is a finding, and the next one goes on behind that case. The

@@ -110,7 +110,7 @@ def test_models_with_random_weights(make):
 
 
 def outputs_of(classes, width=None):
-    """Query k of class ``classes[k]`` (of 2) is sure of column k of an image of one row."""
+    """Query k of class `classes[k]` (of 2) is sure of column k of an image of one row."""
     width = width or len(classes)
     class_logits = torch.full((1, len(classes), 3), -50.0)
     class_logits[0, range(len(classes)), classes] = 50

@@ -108,7 +108,7 @@ def test_update_compute_and_reset_as_the_plain_metric(case):
     assert not metric.class_sums.any()
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+@pytest.mark.filterwarnings("ignore:The `compute` method")
 def test_the_names_of_the_values():
     assert sorted(make_panoptic().compute()) == sorted(
         f"{name}{group}" for name in ("PQ", "SQ", "RQ", "n") for group in ("", "_things", "_stuff")
@@ -131,7 +131,7 @@ def test_forward_gives_the_batch_and_adds_it(case):
     assert same_sums(metric, expected)
 
 
-@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+@pytest.mark.filterwarnings("ignore:The `compute` method")
 def test_one_key_is_a_scalar(case):
     make, images, expected = case
     key = "PQ" if "PQ" in make().compute() else "PartPQ"

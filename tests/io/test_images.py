@@ -40,7 +40,7 @@ def png(width: int, height: int, depth: int, color_type: int, rows: list[bytes])
 
 
 def tiff(width: int, bits: int, photometric: int, row: bytes, order: str = ">", **more) -> bytes:
-    """A TIFF of one row made by hand, with more tags of 16 bits as ``t<number>``."""
+    """A TIFF of one row made by hand, with more tags of 16 bits as `t<number>`."""
     tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: 0, 277: 1, 278: 1, 279: 0}
     tags |= {int(name[1:]): value for name, value in more.items()}
     tags[273], tags[279] = 8 + 2 + 12 * len(tags) + 4, len(row)

@@ -29,7 +29,7 @@ SETTINGS = {"stuff_ids": [23, 7], "stuff_area_limit": 4, "overlap_threshold": 0.
 
 
 def batch_of(scenes, batch, device):
-    """Stacks the arrays of scenes; a tensor each of shape ``(*batch, ...)``."""
+    """Stacks the arrays of scenes; a tensor each of shape `(*batch, ...)`."""
     stacked = [np.stack(arrays) for arrays in zip(*scenes)]
     return [torch.from_numpy(a.reshape(*batch, *a.shape[1:])).to(device) for a in stacked]
 

@@ -152,7 +152,7 @@ def test_random_scenes_as_the_oracle(size, batch, device):
 
 
 def detectron2_grouping():
-    """Detectron2's ``get_panoptic_segmentation``; the project's file needs nothing but torch."""
+    """Detectron2's `get_panoptic_segmentation`; the project's file needs nothing but torch."""
     detectron2 = pytest.importorskip("detectron2")
     project = Path(detectron2.__file__).parents[1] / "projects" / "Panoptic-DeepLab"
     path = project / "panoptic_deeplab" / "post_processing.py"

@@ -8,7 +8,7 @@ CATEGORIES = [{"id": i, "name": f"class {i}", "isthing": int(i > 2)} for i in (1
 
 
 def cells(height: int, width: int, count: int, shift: int) -> np.ndarray:
-    """(H, W) ids 1..count: the nearest of ``count`` points, each moved a little by ``shift``."""
+    """(H, W) ids 1..count: the nearest of `count` points, each moved a little by `shift`."""
     number = np.arange(1, count + 1)
     rows = (number * 37) % height + shift * ((number * 7) % 5 - 2)
     columns = (number * 53) % width + shift * ((number * 11) % 7 - 3)

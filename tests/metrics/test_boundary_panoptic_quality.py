@@ -1,7 +1,7 @@
 """Boundary PQ: by hand, against its oracle, and against numbers of boundary-iou-api.
 
-The golden numbers were printed by boundary-iou-api 37d2558 (``pq_compute_single_core`` with
-``iou_type="boundary"``, OpenCV 4.11) for the scenes of ``cells.py``, with all segment ids times
+The golden numbers were printed by boundary-iou-api 37d2558 (`pq_compute_single_core` with
+`iou_type="boundary"`, OpenCV 4.11) for the scenes of `cells.py`, with all segment ids times
 1000, out of reach of the id that it gives to interiors.
 """
 

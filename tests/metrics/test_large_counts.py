@@ -162,7 +162,7 @@ def test_unknown_pixels_and_faults_beyond_2_to_the_31():
 
 
 def test_means_are_rounded_once():
-    """Python 3.12 and later round ``sum`` otherwise than 3.11, and the order of classes matters."""
+    """Python 3.12 and later round `sum` otherwise than 3.11, and the order of classes matters."""
     tenths = [ClassCounts(0.1, 1, 0, 0)] * 10
     assert mean_qualities(tenths) == (0.1, 0.1, 1.0, 10)
     assert mean_of_present((0.1, True) for _ in range(10)) == (0.1, 10)

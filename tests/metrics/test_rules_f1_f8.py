@@ -1,6 +1,6 @@
 """F1 to F8, column by column: what PQ is by the rules of each implementation.
 
-The scenes are those of ``test_fixtures_f1_f8.py``, where a letter counts ten pixels. Numbers of
+The scenes are those of `test_fixtures_f1_f8.py`, where a letter counts ten pixels. Numbers of
 torchmetrics 1.9 and deeplab2 were found by running their code on these scenes.
 """
 

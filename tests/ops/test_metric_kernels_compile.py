@@ -76,7 +76,7 @@ def compile_all() -> None:
 
 
 def compiled(module, name: str, **types: str | int | bool):
-    """One kernel of a module; what is not said by ``types`` follows from the tables above."""
+    """One kernel of a module; what is not said by `types` follows from the tables above."""
     from ops.kernel_compiler import compile_for_hopper
 
     kernel = getattr(module, name)

@@ -71,7 +71,7 @@ class Page:
         os.close(self._answers)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """One command -> its answer; what happens meanwhile goes to ``events``."""
+        """One command -> its answer; what happens meanwhile goes to `events`."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -97,7 +97,7 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def prefer(self, **features: str) -> None:
-        """Sets media features, such as ``prefers_color_scheme="dark"``."""
+        """Sets media features, such as `prefers_color_scheme="dark"`."""
         listed = [{"name": k.replace("_", "-"), "value": v} for k, v in features.items()]
         self.call("Emulation.setEmulatedMedia", features=listed)
 

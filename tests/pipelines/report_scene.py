@@ -17,9 +17,9 @@ ROAD, SKY, PERSON, CAR = 7, 23, 24, 26
 
 
 class ReportScene:
-    """Files in a folder. In image ``a`` all is right; ``b`` has one of each kind of error.
+    """Files in a folder. In image `a` all is right; `b` has one of each kind of error.
 
-    Image ``b``, ground truth: sky above, road below; car 1 to the left, of windows (1) over wheels
+    Image `b`, ground truth: sky above, road below; car 1 to the left, of windows (1) over wheels
     (2); car 2 in the middle; a crowd of persons to the right; void at the right border.
     Prediction: car 1 (as 5) has wheels only; car 2 is a person; an invented person on the sky.
     """

@@ -49,7 +49,7 @@ class BlockChecks:
         seed: of the run.
         block: number of the block.
         device: where the package runs; the slow rules run on the host.
-        compiler: backend of ``torch.compile``.
+        compiler: backend of `torch.compile`.
     """
 
     def __init__(self, seed: int, block: int, device: str, compiler: str) -> None:

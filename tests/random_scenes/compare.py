@@ -31,7 +31,7 @@ def _agree(one, other, scale: float) -> bool:
 
 
 def expect_counts(what: str, row: dict, keys: tuple[str, str, str], stats: list) -> None:
-    """IoU sum, counts and the three qualities (``keys``) of a class against an oracle's stats."""
+    """IoU sum, counts and the three qualities (`keys`) of a class against an oracle's stats."""
     iou, *counts = stats
     expect(f"{what} tp, fp, fn", (row["tp"], row["fp"], row["fn"]), counts)
     expect(f"{what} iou", [row["iou"]], [iou], max(1, counts[0]))

@@ -22,7 +22,7 @@ def state_of(metric: torch.nn.Module) -> torch.Tensor:
 
 
 def check_batch(check: Check, batch: list, total: torch.Tensor) -> None:
-    """All images at once; ``total`` is the sum of their states one by one."""
+    """All images at once; `total` is the sum of their states one by one."""
     metric = check.make().to(batch[0][0][0].device)
     check.count(metric, *stacked(batch))
     expect_true("a batch counts otherwise", torch.equal(state_of(metric), total))
@@ -100,7 +100,7 @@ def _compiled(compiler: str, device: torch.device):
 
 
 def check_compiled(seed: int, number: int, compiler: str, device: torch.device) -> None:
-    """``torch.compile`` of PQ and PartPQ, on two more scenes of one fixed setting."""
+    """`torch.compile` of PQ and PartPQ, on two more scenes of one fixed setting."""
     setting, twins = _compiled(compiler, device)
     scenes = [Scene(seed, number + i, setting) for i in range(2)]
     images = [inputs(scene, device, setting.num_ids) for scene in scenes]

@@ -1,4 +1,4 @@
-"""What the mergers must make of a scene: the maps of their slow rules in ``tests/oracles``."""
+"""What the mergers must make of a scene: the maps of their slow rules in `tests/oracles`."""
 
 from __future__ import annotations
 

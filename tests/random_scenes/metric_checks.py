@@ -1,4 +1,4 @@
-"""What every metric must say of a scene: the numbers of its slow rule in ``tests/oracles``."""
+"""What every metric must say of a scene: the numbers of its slow rule in `tests/oracles`."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Check:
     """One metric.
 
     Attributes:
-        make: makes it; takes ``backend``.
-        source: which of :func:`inputs` it counts.
+        make: makes it; takes `backend`.
+        source: which of `inputs` it counts.
         verify: raises Mismatch unless its result is that of the rule.
         count: how it counts them.
-        twins: what else ``make`` takes where Triton's interpreter is to count the same; None where
+        twins: what else `make` takes where Triton's interpreter is to count the same; None where
             another check has the same kernels.
     """
 

@@ -1,4 +1,4 @@
-"""Runs many scenes in blocks: ``python tools/random_scenes.py --scenes 100000 --seed 1``.
+"""Runs many scenes in blocks: `python tools/random_scenes.py --scenes 100000 --seed 1`.
 
 The scenes depend on the seed alone, and so does the digest of the metrics' states and merged maps
 that is printed at the end: it is the same for any number of processes, on any device.

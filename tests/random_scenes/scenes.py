@@ -35,7 +35,7 @@ class Setting:
 
     Args:
         seed: of the run.
-        block: number of the block; its first scene is ``BLOCK * block``.
+        block: number of the block; its first scene is `BLOCK * block`.
     """
 
     def __init__(self, seed: int, block: int) -> None:
@@ -126,7 +126,7 @@ class Scene:
 
 
 def panoptic_tensors(pair, capacity: int | None, device: torch.device):
-    """The two arguments of ``PanopticQuality.update``."""
+    """The two arguments of `PanopticQuality.update`."""
     pred_ids, pred_segments, gt_ids, gt_segments = pair
     images = (
         PanopticSegmentation.from_segments(

@@ -16,7 +16,7 @@ platform.python_version = lambda: "3.9.0"
 
 
 def run(module, *arguments):
-    """A whole command: ``python -m module arguments``."""
+    """A whole command: `python -m module arguments`."""
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__")
 

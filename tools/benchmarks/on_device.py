@@ -70,7 +70,7 @@ class PeerRun:
 
 @dataclass(frozen=True)
 class DeviceRow:
-    """One row: our operation against a peer. ``compare`` raises Difference."""
+    """One row: our operation against a peer. `compare` raises Difference."""
 
     name: str
     things: str
@@ -278,7 +278,7 @@ def compare_pps(
 
 
 def compare_counts(ours: dict[int, dict], theirs: dict[int, dict], tolerance: float) -> None:
-    """The same TP, FP and FN of each class; IoU sums may differ by ``tolerance``."""
+    """The same TP, FP and FN of each class; IoU sums may differ by `tolerance`."""
     for sid, expected in theirs.items():
         found = {name: ours[sid][name] for name in ("iou", "tp", "fp", "fn")}
         same = all(found[name] == expected[name] for name in ("tp", "fp", "fn"))

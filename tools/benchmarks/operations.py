@@ -143,11 +143,11 @@ def _of_metric(metric: nn.Module, inputs: tuple, pair: Pair, sizes: Sizes) -> Op
 
 
 def _sem_seg(street: Street) -> Tensor:
-    """``(B, H, W)`` int64, as an argmax gives it: 0 for "things" as Detectron2 has it, or stuff."""
+    """`(B, H, W)` int64, as an argmax gives it: 0 for "things" as Detectron2 has it, or stuff."""
     index = street.stuff_map(street.blobs(1 + len(street.stuff), street.sizes.logits))
     return torch.cat([street.stuff.new_zeros(1), street.stuff])[index]
 
 
 def _categories(street: Street) -> Tensor:
-    """``(B, N)`` category ids of the detections."""
+    """`(B, N)` category ids of the detections."""
     return street.things[street.ellipses.class_index]

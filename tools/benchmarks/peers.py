@@ -59,11 +59,11 @@ class Detectron2:
         return self._combine(found, sem_seg, 0.5, area_limit, 0.5)
 
     def paste(self, mask_probs: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-        """Masks in the frames of boxes -> ``(N, H, W)`` bool."""
+        """Masks in the frames of boxes -> `(N, H, W)` bool."""
         return self._paste(mask_probs, boxes, size, threshold=0.5)
 
     def best_channel(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        """Logits ``(C, h, w)`` of the whole image -> ``(H, W)`` index of the highest channel."""
+        """Logits `(C, h, w)` of the whole image -> `(H, W)` index of the highest channel."""
         return self._sem_seg(logits, tuple(logits.shape[-2:]), *size).argmax(dim=0)
 
     def panoptic_fpn(self, device: torch.device) -> nn.Module:
@@ -104,7 +104,7 @@ class Mask2Former:
         size: tuple[int, int],
         thing_classes: list[int],
     ) -> Segments:
-        """Its upsampling of the logits ``(Q, h, w)`` and ``panoptic_inference``."""
+        """Its upsampling of the logits `(Q, h, w)` and `panoptic_inference`."""
         settings = SimpleNamespace(
             sem_seg_head=SimpleNamespace(num_classes=class_logits.shape[-1] - 1),
             object_mask_threshold=0.8,
@@ -154,7 +154,7 @@ class PPSBySegment:
             self._flat_ids[sid] = torch.tensor(flat_ids, device=device)
 
     def __call__(self, panoptic: Segments, part_seg: Tensor) -> Tensor:
-        """``(3, H, W)`` int32: scene class, instance, part."""
+        """`(3, H, W)` int32: scene class, instance, part."""
         ids, segments_info = panoptic
         classes = torch.full_like(ids, self.spec.ignore_label)
         instances, parts = torch.zeros_like(ids), torch.zeros_like(ids)

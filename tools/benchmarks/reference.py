@@ -49,7 +49,7 @@ class Reference:
         return done.stdout
 
     def partpq_of_maps(self, pps: np.ndarray, gt_uids: np.ndarray) -> dict:
-        """PartPQ of ``(B, 3, H, W)`` maps on one core -> ``seconds``, ``counts`` by class."""
+        """PartPQ of `(B, 3, H, W)` maps on one core -> `seconds`, `counts` by class."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "maps.npz")
             np.savez(file, pps=pps, gt_uids=gt_uids)
@@ -58,5 +58,5 @@ class Reference:
 
 
 def counts_by_class(counts: dict[str, list]) -> dict[int, dict]:
-    """The references' ``[iou, tp, fp, fn]`` of each class, by name."""
+    """The references' `[iou, tp, fp, fn]` of each class, by name."""
     return {int(sid): dict(zip(("iou", "tp", "fp", "fn"), c)) for sid, c in counts.items()}

@@ -19,7 +19,7 @@ FULL_PIXELS = 1024 * 2048
 
 @dataclass(frozen=True)
 class Sizes:
-    """How big a scene is; ``stride`` is that of the logits."""
+    """How big a scene is; `stride` is that of the logits."""
 
     height: int = 1024
     width: int = 2048
@@ -55,7 +55,7 @@ class Sizes:
 
 
 class Ellipses(NamedTuple):
-    """Shapes of detections ``(B, N)``: centre, half axes (pixels) and index of the thing class."""
+    """Shapes of detections `(B, N)`: centre, half axes (pixels) and index of the thing class."""
 
     x: Tensor
     y: Tensor
@@ -64,7 +64,7 @@ class Ellipses(NamedTuple):
     class_index: Tensor
 
     def distance(self, image: int, number: int, size: tuple[int, int], scale: float = 1) -> Tensor:
-        """``(h, w)``: 0 in the centre, 1 on the border; ``scale``: of the size to the image."""
+        """`(h, w)`: 0 in the centre, 1 on the border; `scale`: of the size to the image."""
         x, y, a, b = (field[image, number] * scale for field in self[:4])
         rows = torch.arange(size[0], device=x.device, dtype=torch.float32) + 0.5
         columns = torch.arange(size[1], device=x.device, dtype=torch.float32) + 0.5
@@ -72,13 +72,13 @@ class Ellipses(NamedTuple):
 
     @property
     def boxes(self) -> Tensor:
-        """``(B, N, 4)`` xyxy."""
+        """`(B, N, 4)` xyxy."""
         x, y, a, b = self[:4]
         return torch.stack([x - a, y - b, x + a, y + b], -1)
 
 
 def street_spec(classes: int) -> EvalSpec:
-    """``cpp_default`` for 19 classes; else made up, with 16 parts for each class of things."""
+    """`cpp_default` for 19 classes; else made up, with 16 parts for each class of things."""
     if classes == 19:
         return EvalSpec.load("cpp_default")
     stuff, things = (
@@ -137,23 +137,23 @@ class Street:
         return torch.rand(*shape, generator=self._random).to(self.device)
 
     def blobs(self, channels: int, size: tuple[int, int]) -> Tensor:
-        """``(B, channels, h, w)`` smooth fields, as logits are."""
+        """`(B, channels, h, w)` smooth fields, as logits are."""
         coarse = self.normal(self.sizes.batch * channels, 1, 9, 17)
         fine = F.interpolate(coarse, size=size, mode="bicubic", align_corners=False)
         return 4 * fine.view(self.sizes.batch, channels, *size)
 
     def scores(self) -> Tensor:
-        """``(B, N)``: all above 0.5, no two equal, in random order."""
+        """`(B, N)`: all above 0.5, no two equal, in random order."""
         shape = (self.sizes.batch, self.sizes.instances)
         falling = torch.linspace(0.99, 0.51, shape[1])
         return falling[torch.rand(*shape, generator=self._random).argsort(1)].to(self.device)
 
     def stuff_map(self, logits: Tensor) -> Tensor:
-        """``(B, H, W)`` int64 index into the stuff classes of the highest channel."""
+        """`(B, H, W)` int64 index into the stuff classes of the highest channel."""
         return F.interpolate(logits, size=self.sizes.image, mode="bilinear").argmax(1)
 
     def masks(self) -> Tensor:
-        """``(B, N, H, W)`` bool."""
+        """`(B, N, H, W)` bool."""
         sizes = self.sizes
         shape = (sizes.batch, sizes.instances, *sizes.image)
         masks = torch.empty(shape, dtype=torch.bool, device=self.device)
@@ -163,7 +163,7 @@ class Street:
         return masks
 
     def mask_probs(self, side: int = 28) -> Tensor:
-        """``(B, N, M, M)``, in the frame of each box: ellipses with bumps."""
+        """`(B, N, M, M)`, in the frame of each box: ellipses with bumps."""
         batch, instances = self.sizes.batch, self.sizes.instances
         position = (torch.arange(side, device=self.device) + 0.5) / side * 2 - 1
         ellipse = 6 * (1 - position.square() - position.square()[:, None])
@@ -210,7 +210,7 @@ class Street:
 
 
 def margins(fields: Tensor) -> Tensor:
-    """``(B, K, h, w)`` fields -> each minus the highest other one: above 0 where it is highest."""
+    """`(B, K, h, w)` fields -> each minus the highest other one: above 0 where it is highest."""
     if fields.shape[1] == 1:
         return fields
     best = fields.topk(2, dim=1).values
@@ -219,7 +219,7 @@ def margins(fields: Tensor) -> Tensor:
 
 
 class Painted(NamedTuple):
-    """A street painted to maps ``(B, H, W)``: row 1..N is a detection, the rest stuff, 0 void."""
+    """A street painted to maps `(B, H, W)`: row 1..N is a detection, the rest stuff, 0 void."""
 
     rows: Tensor
     parts: Tensor
@@ -285,7 +285,7 @@ def panoptic_pair(sizes: Sizes, device: torch.device) -> Pair:
 
 
 def category_map(painted: PanopticSegmentation | PanopticTarget | Painted, void: int) -> Tensor:
-    """``(B, H, W)``: the category of each pixel."""
+    """`(B, H, W)`: the category of each pixel."""
     rows, category_ids = painted[0], painted.category_ids
     column = torch.full_like(category_ids[:, :1], void)
     table = torch.cat([column, category_ids], 1)
@@ -294,7 +294,7 @@ def category_map(painted: PanopticSegmentation | PanopticTarget | Painted, void:
 
 
 def _pps(painted: Painted, sizes: Sizes) -> Tensor:
-    """``(B, 3, H, W)`` int32: scene class, instance, part; no void."""
+    """`(B, 3, H, W)` int32: scene class, instance, part; no void."""
     is_thing = painted.rows <= sizes.instances
     iids = torch.where(is_thing, painted.rows, 1)
     parts = painted.parts.clamp(min=1)
@@ -303,7 +303,7 @@ def _pps(painted: Painted, sizes: Sizes) -> Tensor:
 
 
 def _uids(spec: EvalSpec, painted: Painted, sizes: Sizes) -> Tensor:
-    """``(B, H, W)`` int32: the same as a data set's labels; 0 is void."""
+    """`(B, H, W)` int32: the same as a data set's labels; 0 is void."""
     sids = category_map(painted, 0)
     has_parts = torch.isin(sids, torch.tensor(spec.parts, device=sids.device))
     is_thing = (painted.rows > 0) & (painted.rows <= sizes.instances)

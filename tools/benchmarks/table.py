@@ -45,8 +45,8 @@ class Goal:
 
     Attributes:
         at_least: the peer's median over ours, as a user calls us.
-        floors, at_most: our median is at most ``floors`` times the floor plus ``at_most``. With
-            ``floors`` it is the one replayed from a CUDA graph, else that of the call.
+        floors, at_most: our median is at most `floors` times the floor plus `at_most`. With
+            `floors` it is the one replayed from a CUDA graph, else that of the call.
     """
 
     at_least: float | None = None
@@ -63,7 +63,7 @@ class Row:
         replayed: the same work replayed from a CUDA graph.
         floor: bytes that must be moved over the bandwidth of a copy.
         peer: what a user would otherwise call, or why it did not run.
-        unit: ``"s"`` or ``"MiB"``.
+        unit: `"s"` or `"MiB"`.
         note: why the row, or a part of it, was not run.
     """
 
@@ -143,7 +143,7 @@ class Row:
 
 @dataclass
 class GrowthPoint:
-    """One operation at one size: ``axis`` is what grows, ``value`` how far."""
+    """One operation at one size: `axis` is what grows, `value` how far."""
 
     axis: str
     value: str
@@ -208,7 +208,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A few rows that are measured together; ``obstacle`` says why they cannot be here."""
+    """A few rows that are measured together; `obstacle` says why they cannot be here."""
 
     name: str
     run: Callable[[], Iterable[Row | GrowthPoint]]

@@ -13,7 +13,7 @@ from benchmarks.table import Spread
 
 
 def host_seconds(function: Callable[[], object], rounds: int) -> list[float]:
-    """Seconds of each of ``rounds`` calls on the host, after one that is not counted."""
+    """Seconds of each of `rounds` calls on the host, after one that is not counted."""
     function()
     return [seconds_of(function) for _ in range(rounds)]
 

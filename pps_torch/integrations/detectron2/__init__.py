@@ -1,8 +1,8 @@
 """Detectron2: evaluators, hook, data sets and models, driven by its configurations.
 
-Importing this needs Detectron2, and registers in its catalogues the data sets of ``datasets.py``
+Importing this needs Detectron2, and registers in its catalogues the data sets of `datasets.py`
 and the architectures of the models. Without Detectron2 only the modules that do not use it, such
-as ``class_ids`` and ``training_targets``, can be imported from here.
+as `class_ids` and `training_targets`, can be imported from here.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ THINGS_LABEL = 0
 
 
 def thing_contiguous_ids(spec: EvalSpec) -> dict[int, int]:
-    """Evaluation sid -> class index of the instances, in the order of ``spec.things``.
+    """Evaluation sid -> class index of the instances, in the order of `spec.things`.
 
     Example:
         >>> from pps_torch import EvalSpec
@@ -25,7 +25,7 @@ def thing_contiguous_ids(spec: EvalSpec) -> dict[int, int]:
 
 
 def stuff_contiguous_ids(spec: EvalSpec) -> dict[int, int]:
-    """Evaluation sid -> semantic label, from 1, in the order of ``spec.stuff``.
+    """Evaluation sid -> semantic label, from 1, in the order of `spec.stuff`.
 
     Label 0 means "things", as Detectron2's Panoptic FPN has it.
 
@@ -40,7 +40,7 @@ def stuff_contiguous_ids(spec: EvalSpec) -> dict[int, int]:
 def semantic_labels(spec: EvalSpec) -> tuple[int, ...]:
     """Semantic label of each evaluation class, in class order: 0 for every thing.
 
-    For models whose semantic channels are all the classes of ``spec.eval_sids``.
+    For models whose semantic channels are all the classes of `spec.eval_sids`.
 
     Example:
         >>> from pps_torch import EvalSpec
@@ -80,10 +80,10 @@ def check_ignore_value(ignore_value: int, spec: EvalSpec) -> None:
 
 
 class ContiguousPPSMerger(nn.Module):
-    """:func:`~pps_torch.merge_pps` for segments with Detectron2's contiguous category ids.
+    """[`merge_pps`][pps_torch.merge_pps] for segments with Detectron2's contiguous category ids.
 
     Args:
-        spec: the :class:`~pps_torch.EvalSpec` whose evaluation sids the PPS map carries.
+        spec: the [`EvalSpec`][pps_torch.EvalSpec] whose evaluation sids the PPS map carries.
 
     Example:
         >>> import torch
@@ -109,12 +109,12 @@ class ContiguousPPSMerger(nn.Module):
         """Merges one image or a batch.
 
         Args:
-            panoptic: segments with contiguous ``category_ids``: class indices of things, semantic
+            panoptic: segments with contiguous `category_ids`: class indices of things, semantic
                 labels of stuff.
-            part_seg: ``(*B, H, W)`` integers: flat part ids, 0 where there is no part.
+            part_seg: `(*B, H, W)` integers: flat part ids, 0 where there is no part.
 
         Returns:
-            ``(*B, 3, H, W)`` int32: evaluation sid, instance, part.
+            `(*B, 3, H, W)` int32: evaluation sid, instance, part.
         """
         return self.merge_pps(self.with_sids(panoptic), part_seg)
 

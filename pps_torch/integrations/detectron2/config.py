@@ -6,7 +6,7 @@ from detectron2.config import CfgNode
 
 
 def add_pps_config(cfg: CfgNode) -> None:
-    """Adds ``MODEL.PPS`` and ``TEST.PPS`` to a Detectron2 configuration, in place.
+    """Adds `MODEL.PPS` and `TEST.PPS` to a Detectron2 configuration, in place.
 
     A configuration that has them stays as it is, with the values that were set.
 
@@ -93,7 +93,7 @@ def _add_test_keys(cfg: CfgNode) -> None:
 
 
 def check_has_pps_config(cfg: CfgNode) -> None:
-    """Raises ValueError for a configuration without the keys of :func:`add_pps_config`."""
+    """Raises ValueError for a configuration without the keys of `add_pps_config`."""
     for section in ("MODEL", "TEST"):
         if "PPS" not in cfg[section]:
             raise ValueError(

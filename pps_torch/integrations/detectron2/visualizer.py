@@ -19,19 +19,21 @@ _LABEL_AREA = 8  # a name is written on segments of so many squares of the text'
 
 
 class PPSVisualizer(Visualizer):
-    """Stands where Detectron2's ``Visualizer`` stands, and draws the same picture each time.
+    """Stands where Detectron2's `Visualizer` stands, and draws the same picture each time.
 
-    Panoptic segmentations and PPS maps look as :func:`~pps_torch.visualization.colorize_panoptic`
-    and :func:`~pps_torch.visualization.colorize_pps` draw them: instances have shades of their
+    Panoptic segmentations and PPS maps look as
+    [`colorize_panoptic`][pps_torch.visualization.colorize_panoptic]
+    and [`colorize_pps`][pps_torch.visualization.colorize_pps] draw them: instances have shades of
+    their
     class that no neighbour has, where Detectron2 jitters the class colours at random. All else is
-    Detectron2's: the other ``draw_...`` methods, and the ``VisImage`` that each returns, with
-    ``get_image()`` and ``save(path)``. Detectron2's visualizer needs OpenCV and matplotlib.
+    Detectron2's: the other `draw_...` methods, and the `VisImage` that each returns, with
+    `get_image()` and `save(path)`. Detectron2's visualizer needs OpenCV and matplotlib.
 
     Args:
         img_rgb, metadata, scale, instance_mode, font_size_scale: as in Detectron2. Of the
-            metadata, ``thing_classes``, ``stuff_classes``, ``thing_colors``, ``stuff_colors`` and
-            ``label_divisor`` are read. ``ColorMode.IMAGE_BW`` makes void gray.
-        palette: ``"class"`` or ``"colorblind"``.
+            metadata, `thing_classes`, `stuff_classes`, `thing_colors`, `stuff_colors` and
+            `label_divisor` are read. `ColorMode.IMAGE_BW` makes void gray.
+        palette: `"class"` or `"colorblind"`.
 
     Example:
         >>> import numpy as np, torch
@@ -68,10 +70,10 @@ class PPSVisualizer(Visualizer):
         """Draws a panoptic segmentation with the names and scores of its segments.
 
         Args:
-            panoptic_seg: ``(H, W)`` integers on any device; at most one id is not listed: void.
-            segments_info: ``id``, ``category_id`` (contiguous) and ``isthing`` of each segment,
-                and ``score`` and ``iscrowd`` where there are; or None, where ids are ``category *
-                metadata.label_divisor + instance`` and -1 is void.
+            panoptic_seg: `(H, W)` integers on any device; at most one id is not listed: void.
+            segments_info: `id`, `category_id` (contiguous) and `isthing` of each segment,
+                and `score` and `iscrowd` where there are; or None, where ids are `category *
+                metadata.label_divisor + instance` and -1 is void.
             area_threshold: stuff segments of fewer pixels are not drawn.
             alpha: weight of the colours, 0..1.
 
@@ -111,8 +113,8 @@ class PPSVisualizer(Visualizer):
         """Draws a PPS map with the names of its segments.
 
         Args:
-            pps: ``(3, H, W)`` integers on any device: scene class, instance, part, as a model's
-                ``"pps"`` and :func:`pps_torch.merge_pps` have it.
+            pps: `(3, H, W)` integers on any device: scene class, instance, part, as a model's
+                `"pps"` and [`merge_pps`][pps_torch.merge_pps] have it.
             spec: what the ids mean.
             alpha: weight of the colours, 0..1.
 

@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 def index_of(values: Tensor, ids: Tensor) -> Tensor:
-    """Index of each value in ``ids``, -1 where it is not there.
+    """Index of each value in `ids`, -1 where it is not there.
 
     Args:
         values: tensor of any shape and integer dtype.
-        ids: ``(K,)`` distinct integers in any order.
+        ids: `(K,)` distinct integers in any order.
 
     Returns:
-        int64 of the shape of ``values``.
+        int64 of the shape of `values`.
     """
     if ids.numel() == 0:
         return torch.full_like(values, -1, dtype=torch.int64)

@@ -16,12 +16,12 @@ def joint_counts(
     """Counts pairs of ids over the pixels of each image.
 
     Args:
-        rows, columns: ``(B, P)`` maps of any integer dtype.
-        num_rows, num_columns: ids are ``0..num_rows-1`` and ``0..num_columns-1``.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        rows, columns: `(B, P)` maps of any integer dtype.
+        num_rows, num_columns: ids are `0..num_rows-1` and `0..num_columns-1`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        ``(B, num_rows + 1, num_columns + 1)`` int32; the last row and the last column hold the
+        `(B, num_rows + 1, num_columns + 1)` int32; the last row and the last column hold the
         pixels of all other ids.
     """
     check_num_pixels(rows)
@@ -38,5 +38,5 @@ def joint_counts(
 
 
 def _index(ids: Tensor, size: int) -> Tensor:
-    """Ids as int64, those outside ``0..size-1`` as ``size``: without its sign, -1 is huge."""
+    """Ids as int64, those outside `0..size-1` as `size`: without its sign, -1 is huge."""
     return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)

@@ -14,10 +14,10 @@ def pair_counts(
 
     Args:
         runs: the pixels that are counted.
-        rows, columns: ``(R,)`` int64, in ``0..num_rows-1`` and ``0..num_columns-1``.
+        rows, columns: `(R,)` int64, in `0..num_rows-1` and `0..num_columns-1`.
 
     Returns:
-        ``(B, num_rows, num_columns)`` int64.
+        `(B, num_rows, num_columns)` int64.
     """
     keys = (runs.image * num_rows + rows) * num_columns + columns
     counts = runs.lengths.new_zeros(num_images * num_rows * num_columns)

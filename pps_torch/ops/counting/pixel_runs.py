@@ -18,9 +18,9 @@ class PixelRuns(NamedTuple):
     """Pixels of a batch of images, neighbours with equal values in all maps taken as one run.
 
     Attributes:
-        maps: the maps' values, each ``(R,)``.
-        image: ``(R,)`` int64, index of the image that a run lies in.
-        lengths: ``(R,)`` int64, pixels.
+        maps: the maps' values, each `(R,)`.
+        image: `(R,)` int64, index of the image that a run lies in.
+        lengths: `(R,)` int64, pixels.
         is_collapsed: false where each pixel is a run of its own.
     """
 
@@ -30,16 +30,16 @@ class PixelRuns(NamedTuple):
     is_collapsed: bool
 
     def expand(self, values: Tensor) -> Tensor:
-        """Values of runs ``(*, R)`` -> values of pixels ``(*, B * P)``."""
+        """Values of runs `(*, R)` -> values of pixels `(*, B * P)`."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
 
 
 def pixel_runs(*maps: Tensor) -> PixelRuns:
-    """Collapses maps of shape ``(B, P)`` into runs.
+    """Collapses maps of shape `(B, P)` into runs.
 
     A label map has some 20 runs a row, so on the CPU everything after this step costs a few
     per cent. The number of runs depends on the data: on CUDA, where that would make the host
-    wait, and under ``torch.compile`` each pixel stays a run of length one.
+    wait, and under `torch.compile` each pixel stays a run of length one.
     """
     num_images, num_pixels = maps[0].shape
     flat = tuple(values.reshape(-1) for values in maps)
@@ -56,6 +56,6 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
 
 
 def check_num_pixels(maps: Tensor) -> None:
-    """Raises ValueError unless the images of ``maps (*, P)`` have fewer than 2**30 pixels."""
+    """Raises ValueError unless the images of `maps (*, P)` have fewer than 2**30 pixels."""
     if maps.shape[-1] >= MAX_PIXELS:
         raise ValueError(f"maps: expected fewer than 2**30 pixels an image, got {maps.shape[-1]}")

@@ -21,19 +21,19 @@ def fill_stuff(
     stuff_area_limit: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Paints segment ids: kept instances by rank, then stuff in the order of ``stuff_ids``.
+    """Paints segment ids: kept instances by rank, then stuff in the order of `stuff_ids`.
 
     Args:
-        owner: ``(B, H, W)`` int32, rank + 1 of the instance that owns a pixel, 0 for none.
-        keep: ``(B, N)`` bool, by rank.
-        sem_seg: ``(B, H, W)`` int; labels that are not in ``stuff_ids`` become void.
-        stuff_ids: ``(K,)`` int64, distinct.
+        owner: `(B, H, W)` int32, rank + 1 of the instance that owns a pixel, 0 for none.
+        keep: `(B, N)` bool, by rank.
+        sem_seg: `(B, H, W)` int; labels that are not in `stuff_ids` become void.
+        stuff_ids: `(K,)` int64, distinct.
         stuff_area_limit: pixels that a class needs at least; it always needs one.
 
     Returns:
-        ``panoptic_seg (B, H, W)`` int32, and for the N instances and K classes
-        ``segment_ids (B, N + K)`` int64, 0 for those that are no segment, and their visible
-        pixels ``areas (B, N + K)`` int64.
+        `panoptic_seg (B, H, W)` int32, and for the N instances and K classes
+        `segment_ids (B, N + K)` int64, 0 for those that are no segment, and their visible
+        pixels `areas (B, N + K)` int64.
     """
     least_area = _least_area(stuff_area_limit)
     if uses_triton(backend, owner):

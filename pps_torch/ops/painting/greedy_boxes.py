@@ -20,22 +20,23 @@ def greedy_boxes(
     overlap_threshold: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Chooses and paints masks as :func:`~pps_torch.ops.painting.greedy_paint.greedy_paint` does.
+    """Chooses and paints masks as
+    [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint] does.
 
-    Masks are pasted as :func:`~pps_torch.ops.painting.paste_masks.paste_masks` says; a sample
-    within rounding of the threshold may fall either way.
+    Masks are pasted as [`paste_masks`][pps_torch.ops.painting.paste_masks.paste_masks] says; a
+    sample within rounding of the threshold may fall either way.
 
     Args:
-        mask_probs: ``(B, N, M, M)`` float, 0..1, each in its box's frame.
-        boxes: ``(B, N, 4)`` float, xyxy in absolute pixels.
-        order: ``(B, N)`` int64, the mask at each rank, best first.
-        eligible: ``(B, N)`` bool, by rank.
-        size: ``(H, W)``.
+        mask_probs: `(B, N, M, M)` float, 0..1, each in its box's frame.
+        boxes: `(B, N, 4)` float, xyxy in absolute pixels.
+        order: `(B, N)` int64, the mask at each rank, best first.
+        eligible: `(B, N)` bool, by rank.
+        size: `(H, W)`.
         mask_threshold, overlap_threshold: fractions 0..1.
 
     Returns:
-        ``owner (B, H, W)`` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
-        ``keep (B, N)`` bool, by rank.
+        `owner (B, H, W)` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
+        `keep (B, N)` bool, by rank.
     """
     if uses_triton(backend, mask_probs):
         from pps_torch.ops.painting.triton import greedy_boxes as twin

@@ -22,17 +22,18 @@ def greedy_masks(
     overlap_threshold: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Chooses and paints masks as :func:`~pps_torch.ops.painting.greedy_paint.greedy_paint` does.
+    """Chooses and paints masks as
+    [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint] does.
 
     Args:
-        masks: ``(B, N, P)`` bool.
-        order: ``(B, N)`` int64, the mask at each rank, best first.
-        eligible: ``(B, N)`` bool, by rank.
+        masks: `(B, N, P)` bool.
+        order: `(B, N)` int64, the mask at each rank, best first.
+        eligible: `(B, N)` bool, by rank.
         overlap_threshold: fraction 0..1.
 
     Returns:
-        ``owner (B, P)`` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
-        ``keep (B, N)`` bool, by rank.
+        `owner (B, P)` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
+        `keep (B, N)` bool, by rank.
     """
     if uses_triton(backend, masks):
         from pps_torch.ops.painting.triton import greedy_masks as twin
@@ -69,7 +70,7 @@ def _greedy_runs(
 
 
 def _ranked(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:
-    """Masks ``(B, N, P)`` one rank after the other, each as a window of one row."""
+    """Masks `(B, N, P)` one rank after the other, each as a window of one row."""
     images = torch.arange(order.shape[0], device=order.device)
     for rank in range(order.shape[1]):
         yield MaskWindow(_ALL, _ALL, masks[images, order[:, rank]][:, None])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class MaskWindow(NamedTuple):
-    """A mask that is only held where it can be true: ``mask (B, h, w)`` at two slices."""
+    """A mask that is only held where it can be true: `mask (B, h, w)` at two slices."""
 
     rows: slice
     columns: slice
@@ -27,19 +27,19 @@ def greedy_paint(
     """Keeps masks, best first, unless those kept before cover too much of them.
 
     A mask is dropped when the fraction of its own area (the full mask, in float64) that kept
-    masks cover is strictly above ``overlap_threshold``, or when it has no pixel of its own. A
+    masks cover is strictly above `overlap_threshold`, or when it has no pixel of its own. A
     kept mask paints the pixels that nobody has.
 
     Args:
         windows: the masks of a batch of images, from the best rank to the worst.
-        eligible: ``(B, N)`` bool, in the order of ``windows``.
-        canvas_size: ``(height, width)`` of the canvas that the windows lie in.
+        eligible: `(B, N)` bool, in the order of `windows`.
+        canvas_size: `(height, width)` of the canvas that the windows lie in.
         overlap_threshold: fraction 0..1.
-        lengths: pixels that a canvas element stands for, ``(width,)``; default: one.
+        lengths: pixels that a canvas element stands for, `(width,)`; default: one.
 
     Returns:
-        ``owner (B, height, width)`` int32, rank + 1 of the mask that owns a pixel, 0 for none,
-        and ``keep (B, N)`` bool.
+        `owner (B, height, width)` int32, rank + 1 of the mask that owns a pixel, 0 for none,
+        and `keep (B, N)` bool.
     """
     owner = eligible.new_zeros((eligible.shape[0], *canvas_size), dtype=torch.int32)
     keep = []
@@ -56,7 +56,7 @@ def greedy_paint(
 
 
 def _count(mask: Tensor, lengths: Tensor | None) -> Tensor:
-    """Pixels of each mask ``(B, h, w)`` -> ``(B,)`` int64."""
+    """Pixels of each mask `(B, h, w)` -> `(B,)` int64."""
     if lengths is None:
         return mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
     return (mask * lengths).sum((1, 2))

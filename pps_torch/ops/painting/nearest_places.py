@@ -17,11 +17,11 @@ def nearest_places(points: Tensor, places: Tensor, backend: str = "auto") -> Ten
     """Index of the nearest place, by squares of distances in the points' dtype.
 
     Args:
-        points: ``(2, B, P)`` float32 or float64, finite.
-        places: ``(2, B, K)`` of the same dtype, at least one; a place at infinity is no place.
+        points: `(2, B, P)` float32 or float64, finite.
+        places: `(2, B, K)` of the same dtype, at least one; a place at infinity is no place.
 
     Returns:
-        ``(B, P)`` int32 in ``0..K-1``, the first of equally near places; 0 where all are no places.
+        `(B, P)` int32 in `0..K-1`, the first of equally near places; 0 where all are no places.
     """
     if uses_triton(backend, points):
         from pps_torch.ops.painting.triton import nearest_places as twin

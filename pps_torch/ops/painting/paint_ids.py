@@ -13,11 +13,11 @@ def paint_ids(owner: Tensor, ids: Tensor, backend: str = "auto") -> Tensor:
     """Writes the id of each pixel's owner.
 
     Args:
-        owner: ``(B, H, W)`` int32 in ``0..N``, 0 for none.
-        ids: ``(B, N)`` int64, the id of owners 1..N.
+        owner: `(B, H, W)` int32 in `0..N`, 0 for none.
+        ids: `(B, N)` int64, the id of owners 1..N.
 
     Returns:
-        ``(B, H, W)`` int32, 0 for pixels without owner.
+        `(B, H, W)` int32, 0 for pixels without owner.
     """
     if uses_triton(backend, owner):
         from pps_torch.ops.painting.triton import paint_ids as twin

@@ -16,18 +16,18 @@ from pps_torch.ops.painting.greedy_paint import MaskWindow
 def paste_masks(
     mask_probs: Tensor, boxes: Tensor, rows: slice, columns: slice, threshold: float
 ) -> Tensor:
-    """Pastes one mask an image into a window of it, as Detectron2's ``paste_masks_in_image`` does.
+    """Pastes one mask an image into a window of it, as Detectron2's `paste_masks_in_image` does.
 
     The mask is sampled bilinearly at pixel centres, with zeros around it; a sample equal to the
     threshold belongs to the mask.
 
     Args:
-        mask_probs: ``(B, M, M)`` float in 0..1, in the box's frame.
-        boxes: ``(B, 4)`` float, xyxy in absolute pixels.
+        mask_probs: `(B, M, M)` float in 0..1, in the box's frame.
+        boxes: `(B, 4)` float, xyxy in absolute pixels.
         rows, columns: the window, in pixels, with start and stop.
 
     Returns:
-        ``(B, rows, columns)`` bool.
+        `(B, rows, columns)` bool.
     """
     x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
     y = torch.arange(rows.start, rows.stop, device=boxes.device, dtype=torch.float32) + 0.5
@@ -46,7 +46,7 @@ def box_window(box: Tensor, side: int, height: int, width: int) -> tuple[slice, 
     """The pixels that a box's mask can reach: half a mask cell around the box; CPU only.
 
     Args:
-        box: ``(4,)`` float, xyxy in absolute pixels.
+        box: `(4,)` float, xyxy in absolute pixels.
         side: M, cells along each side of the mask.
     """
     x0, y0, x1, y1 = box.tolist()
@@ -59,11 +59,11 @@ def pasted_windows(
     """Pastes the masks of a batch one rank after the other.
 
     Args:
-        mask_probs: ``(B, N, M, M)`` float; boxes: ``(B, N, 4)`` float.
-        order: ``(B, N)`` int64, the mask at each rank.
+        mask_probs: `(B, N, M, M)` float; boxes: `(B, N, 4)` float.
+        order: `(B, N)` int64, the mask at each rank.
 
     Yields:
-        :class:`MaskWindow`: the box of the mask for one image on the CPU, else the whole image.
+        `MaskWindow`: the box of the mask for one image on the CPU, else the whole image.
     """
     images = torch.arange(order.shape[0], device=order.device)
     crops = order.shape[0] == 1 and is_on_host(order)

@@ -20,15 +20,15 @@ def pps_channels(
     """The three channels of PPS maps.
 
     Args:
-        segment: ``(B, H, W)`` int, segment ids; those outside ``0..S`` are void, segment 0.
-        part: ``(B, H, W)`` int, flat part ids.
-        sids, iids: ``(B, S + 1)`` int64, scene id and instance of each segment; instance 0 has
+        segment: `(B, H, W)` int, segment ids; those outside `0..S` are void, segment 0.
+        part: `(B, H, W)` int, flat part ids.
+        sids, iids: `(B, S + 1)` int64, scene id and instance of each segment; instance 0 has
             no part.
-        pid_of_sid_flat: ``(E + 1, F + 2)`` int64, part by scene id and flat part id; the last row
+        pid_of_sid_flat: `(E + 1, F + 2)` int64, part by scene id and flat part id; the last row
             and column stand for every id outside.
 
     Returns:
-        ``(B, 3, H, W)`` int32.
+        `(B, 3, H, W)` int32.
     """
     if uses_triton(backend, segment):
         from pps_torch.ops.painting.triton import pps_channels as twin

@@ -18,11 +18,11 @@ class QueryAreas(NamedTuple):
     """Who owns the pixels, and pixels of each query.
 
     Attributes:
-        owner: ``(B, H, W)`` int32, query + 1 where the winner's mask probability is at least
+        owner: `(B, H, W)` int32, query + 1 where the winner's mask probability is at least
             0.5, else 0.
-        won: ``(B, Q)`` int64, pixels that a query wins.
-        owned: ``(B, Q)`` int64, pixels that it owns.
-        masks: ``(B, Q)`` int64, pixels with mask probability >= 0.5; 0 if it takes no part.
+        won: `(B, Q)` int64, pixels that a query wins.
+        owned: `(B, Q)` int64, pixels that it owns.
+        masks: `(B, Q)` int64, pixels with mask probability >= 0.5; 0 if it takes no part.
     """
 
     owner: Tensor
@@ -44,10 +44,10 @@ def query_competition(
     rounding.
 
     Args:
-        mask_logits: ``(B, Q, h, w)`` float, upsampled bilinearly to ``size``.
-        scores: ``(B, Q)`` float, class probabilities.
-        takes_part: ``(B, Q)`` bool; the others win nothing.
-        size: ``(H, W)``.
+        mask_logits: `(B, Q, h, w)` float, upsampled bilinearly to `size`.
+        scores: `(B, Q)` float, class probabilities.
+        takes_part: `(B, Q)` bool; the others win nothing.
+        size: `(H, W)`.
     """
     if uses_triton(backend, mask_logits):
         from pps_torch.ops.painting.triton import query_competition as twin

@@ -15,7 +15,7 @@ def at_least_float32(values: Tensor) -> Tensor:
 
 
 def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Tensor:
-    """One channel of ``(B, C, h, w)`` logits, bilinear (align_corners=False) -> ``(B, H, W)``."""
+    """One channel of `(B, C, h, w)` logits, bilinear (align_corners=False) -> `(B, H, W)`."""
     plane = at_least_float32(logits[:, channel : channel + 1])
     if tuple(plane.shape[-2:]) == tuple(size):
         return plane[:, 0]
@@ -25,15 +25,15 @@ def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Ten
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Channel with the highest upsampled logit, the first of equal ones.
 
-    Equals upsampling all channels and taking ``argmax(1)``, but for NaN, and never holds
+    Equals upsampling all channels and taking `argmax(1)`, but for NaN, and never holds
     C x H x W.
 
     Args:
-        logits: ``(B, C, h, w)`` float.
-        size: ``(H, W)``.
+        logits: `(B, C, h, w)` float.
+        size: `(H, W)`.
 
     Returns:
-        ``(B, H, W)`` int64.
+        `(B, H, W)` int64.
     """
     logits = logits.detach()  # a graph of gradients would hold every upsampled channel
     best = upsample_channel(logits, 0, size)
@@ -49,17 +49,17 @@ def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def upsampled_ids(
     logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str = "auto"
 ) -> Tensor:
-    """The id of the channel that :func:`upsampled_argmax` finds.
+    """The id of the channel that `upsampled_argmax` finds.
 
     The two versions may choose differently where upsampled logits are equal up to rounding.
 
     Args:
-        logits: ``(B, C, h, w)`` float.
-        ids: ``(C,)`` int, the id of each channel.
-        size: ``(H, W)``.
+        logits: `(B, C, h, w)` float.
+        ids: `(C,)` int, the id of each channel.
+        size: `(H, W)`.
 
     Returns:
-        ``(B, H, W)`` of the dtype of ``ids``.
+        `(B, H, W)` of the dtype of `ids`.
     """
     if uses_triton(backend, logits):
         from pps_torch.ops.painting.triton import upsampled_argmax as twin

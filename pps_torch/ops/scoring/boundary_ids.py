@@ -15,19 +15,19 @@ INTERIOR = -1
 def boundary_ids(ids: Tensor, distance: int) -> Tensor:
     """A map of segment ids of which only the boundaries are left.
 
-    A pixel lies in the interior of its segment when the square of ``2 * distance + 1`` pixels
-    around it lies in the image and in the segment: eroding the mask ``distance`` times by 3 x 3
+    A pixel lies in the interior of its segment when the square of `2 * distance + 1` pixels
+    around it lies in the image and in the segment: eroding the mask `distance` times by 3 x 3
     leaves exactly these. The rest of the segment is its boundary. Void stays void everywhere.
 
     Two prefix sums count where neighbours differ, along rows and then along columns, so the time
     depends neither on the distance nor on the number of segments.
 
     Args:
-        ids: ``(B, H, W)``, any integer dtype; 0 is void.
+        ids: `(B, H, W)`, any integer dtype; 0 is void.
         distance: pixels, at least 1.
 
     Returns:
-        ``(B, H, W)``, a signed dtype: the id on boundaries, -1 in interiors, 0 on void.
+        `(B, H, W)`, a signed dtype: the id on boundaries, -1 in interiors, 0 on void.
 
     Raises:
         ValueError: for a distance below 1.
@@ -46,9 +46,9 @@ def boundary_ids(ids: Tensor, distance: int) -> Tensor:
 
 
 def _is_unbroken(is_break: Tensor, distance: int, dim: int) -> Tensor:
-    """Whether nothing breaks between positions ``i`` and ``i + 2 * distance``, for each such ``i``.
+    """Whether nothing breaks between positions `i` and `i + 2 * distance`, for each such `i`.
 
-    ``is_break`` has the gaps between positions, so one entry less than there are positions.
+    `is_break` has the gaps between positions, so one entry less than there are positions.
     """
     first = torch.zeros_like(is_break.narrow(dim, 0, 1), dtype=torch.int32)
     before = torch.cat([first, is_break.cumsum(dim, dtype=torch.int32)], dim)

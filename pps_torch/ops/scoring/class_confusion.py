@@ -12,11 +12,11 @@ def class_confusion(
     """Pixels by the class of the ground truth and the class predicted there.
 
     Args:
-        joint: ``(B, G, P)`` int32, pixels that two segments share.
-        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64 class index, negative for none.
+        joint: `(B, G, P)` int32, pixels that two segments share.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
 
     Returns:
-        ``(num_classes, num_classes + 1)`` int64; the last column is void. Ground-truth void is in
+        `(num_classes, num_classes + 1)` int64; the last column is void. Ground-truth void is in
         no row.
     """
     row = torch.where(gt_class >= 0, gt_class, num_classes)

@@ -22,11 +22,11 @@ def add_to_class_sums(
     """Adds the segments of a batch to the sums of their classes.
 
     Args:
-        class_sums: ``(C, 5)`` int64, changed in place: IoU in two limbs, TP, FP, FN.
+        class_sums: `(C, 5)` int64, changed in place: IoU in two limbs, TP, FP, FN.
         matches: what became of each segment.
-        scores: ``(B, G)`` float64 in 0..1, the IoU of each match; what is below 2**-60 is cut.
-        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64; negative classes take nothing.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        scores: `(B, G)` float64 in 0..1, the IoU of each match; what is below 2**-60 is cut.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64; negative classes take nothing.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
     """
     if uses_triton(backend, class_sums):
         from pps_torch.ops.scoring.triton import class_sums as twin

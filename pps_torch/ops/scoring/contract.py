@@ -30,11 +30,11 @@ FAULTS = (
 
 
 class PixelRules(NamedTuple):
-    """How the ids of a pixel become segment keys and parts. Tensors as in ``DatasetLookups``.
+    """How the ids of a pixel become segment keys and parts. Tensors as in `DatasetLookups`.
 
-    A segment's key is 0 for none, else ``1 + group * (capacity + 2) + slot``, with the class in
+    A segment's key is 0 for none, else `1 + group * (capacity + 2) + slot`, with the class in
     place of the group for predictions. The slot is the instance id, 0 where it is absent, or, for
-    the crowd of a thing group, its pixels without instance id, the last: ``capacity + 1``.
+    the crowd of a thing group, its pixels without instance id, the last: `capacity + 1`.
     """
 
     group_of_sid: Tensor
@@ -55,9 +55,9 @@ class SegmentMarks(NamedTuple):
     """Which segments are present.
 
     Attributes:
-        gt, pred: ``(B, K)`` bool, by key.
-        faults: ``(3,)`` int64 pixels, by :data:`FAULTS`.
-        num_unknown: ``(2,)`` int64, ground-truth pixels with a scene id that the data set does not
+        gt, pred: `(B, K)` bool, by key.
+        faults: `(3,)` int64 pixels, by `FAULTS`.
+        num_unknown: `(2,)` int64, ground-truth pixels with a scene id that the data set does not
             have, and predicted pixels with one that is neither a class nor void.
     """
 

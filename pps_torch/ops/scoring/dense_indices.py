@@ -15,8 +15,8 @@ class DenseIndices(NamedTuple):
     """Numbering of the keys that are present in each image. Key 0 stands for none.
 
     Attributes:
-        index: ``(B, K)`` int32, by key: 1..S in the order of the keys that are present, else 0.
-        keys: ``(B, S + 1)`` int64, the key behind each index, 0 in column 0 and in unused ones.
+        index: `(B, K)` int32, by key: 1..S in the order of the keys that are present, else 0.
+        keys: `(B, S + 1)` int64, the key behind each index, 0 in column 0 and in unused ones.
         num_dropped: scalar int64, keys beyond the capacity, whose index is 0.
     """
 
@@ -29,10 +29,10 @@ def dense_indices(is_present: Tensor, capacity: int, *, backend: str = "auto") -
     """Numbers the keys of each image from 1 on.
 
     Args:
-        is_present: ``(B, K)`` bool, by key; column 0 is not looked at.
+        is_present: `(B, K)` bool, by key; column 0 is not looked at.
         capacity: the most keys of an image. On the CPU the table is made only as large as the
             images need.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
     """
     if uses_triton(backend, is_present):
         from pps_torch.ops.scoring.triton import dense_indices as twin

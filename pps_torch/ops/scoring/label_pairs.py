@@ -14,11 +14,11 @@ class LabelPairs:
     """The pixels of a batch, or runs of them, as values to look labels up for.
 
     Args:
-        maps: ``(B, P)`` each, any integer dtype.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        maps: `(B, P)` each, any integer dtype.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Attributes:
-        maps: the values, ``(R,)`` each, R runs or pixels.
+        maps: the values, `(R,)` each, R runs or pixels.
     """
 
     def __init__(self, *maps: Tensor, backend: str = "auto") -> None:
@@ -35,10 +35,10 @@ class LabelPairs:
         """Pixels of each pair of labels.
 
         Args:
-            rows, columns: ``(R,)`` int64, in ``0..num_rows-1`` and ``0..num_columns-1``.
+            rows, columns: `(R,)` int64, in `0..num_rows-1` and `0..num_columns-1`.
 
         Returns:
-            ``(num_rows, num_columns)`` int64, over all images.
+            `(num_rows, num_columns)` int64, over all images.
         """
         if self._is_triton:
             one, other = (label.view(self.num_images, self.num_pixels) for label in (rows, columns))
@@ -49,7 +49,7 @@ class LabelPairs:
         return counts.long().sum(0)
 
     def num_pixels_of(self, is_counted: Tensor) -> Tensor:
-        """How many pixels are true in ``(R,)`` bool: scalar int64."""
+        """How many pixels are true in `(R,)` bool: scalar int64."""
         if self._is_triton:
             return is_counted.sum()
         return (is_counted * self._runs.lengths).sum()

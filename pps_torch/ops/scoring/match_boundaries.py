@@ -27,15 +27,15 @@ def match_boundaries(
 
     Args:
         matches: of the masks.
-        joint: ``(B, G, P)`` int32 pixels of the masks.
-        boundary_joint: ``(B, G, P)`` int32 pixels of the boundaries; row and column 0 are void,
+        joint: `(B, G, P)` int32 pixels of the masks.
+        boundary_joint: `(B, G, P)` int32 pixels of the boundaries; row and column 0 are void,
             and the last ones hold the interiors.
         gt_class, pred_class, is_crowd: as for
-            :func:`~pps_torch.ops.scoring.match_segments.match_segments`.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+            [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        the matches, and ``(B, G)`` float64, the IoU that each counts with, 0 without a match.
+        the matches, and `(B, G)` float64, the IoU that each counts with, 0 without a match.
     """
     boundary_joint = boundary_joint.long()
     of_match = matches.pred_of_gt

@@ -14,13 +14,13 @@ class SegmentMatches(NamedTuple):
     """What became of each segment. Index 0 of the segment dimensions is void.
 
     Attributes:
-        pred_of_gt: ``(B, G)`` int64, the matched prediction, 0 for none.
-        gt_of_pred: ``(B, P)`` int64, the matched ground truth, 0 for none.
-        iou: ``(B, G)`` float64, mask IoU of the match, 0 for none.
-        is_fn: ``(B, G)`` bool.
-        is_fp: ``(B, P)`` bool.
-        gt_area: ``(B, G)`` int64, pixels.
-        pred_area: ``(B, P)`` int64, pixels.
+        pred_of_gt: `(B, G)` int64, the matched prediction, 0 for none.
+        gt_of_pred: `(B, P)` int64, the matched ground truth, 0 for none.
+        iou: `(B, G)` float64, mask IoU of the match, 0 for none.
+        is_fn: `(B, G)` bool.
+        is_fp: `(B, P)` bool.
+        gt_area: `(B, G)` int64, pixels.
+        pred_area: `(B, P)` int64, pixels.
     """
 
     pred_of_gt: Tensor
@@ -41,7 +41,7 @@ def match_segments(
     last_crowd_only: bool = False,
     backend: str = "auto",
 ) -> SegmentMatches:
-    """Matches segments by the rule of panopticapi's ``pq_compute``.
+    """Matches segments by the rule of panopticapi's `pq_compute`.
 
     A prediction and a ground-truth segment of the same class match when their IoU is strictly
     above 0.5; the prediction's overlap with ground-truth void leaves the union, and crowds never
@@ -49,12 +49,12 @@ def match_segments(
     when more than half of it lies on void and on crowds of its class.
 
     Args:
-        joint: ``(B, G, P)`` int32 pixels; row and column 0 are void.
-        gt_class: ``(B, G)`` int64 class index, negative for void and for rows without class.
-        pred_class: ``(B, P)`` likewise.
-        is_crowd: ``(B, G)`` bool.
+        joint: `(B, G, P)` int32 pixels; row and column 0 are void.
+        gt_class: `(B, G)` int64 class index, negative for void and for rows without class.
+        pred_class: `(B, P)` likewise.
+        is_crowd: `(B, G)` bool.
         last_crowd_only: of the crowds of a class only the last one counts towards that half.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
     """
     if uses_triton(backend, joint):
         from pps_torch.ops.scoring.triton import match_segments as twin
@@ -86,7 +86,7 @@ def match_segments(
 
 
 def _last_of_class(is_crowd: Tensor, gt_class: Tensor) -> Tensor:
-    """The last crowd of each class, bool like ``is_crowd``."""
+    """The last crowd of each class, bool like `is_crowd`."""
     num_rows = gt_class.shape[1]
     is_later = torch.ones(num_rows, num_rows, dtype=torch.bool, device=gt_class.device).triu(1)
     same_class = gt_class[:, :, None] == gt_class[:, None, :]

@@ -17,8 +17,8 @@ class PartOverlaps(NamedTuple):
     """Pixels of each part label of each ground-truth segment and of its match.
 
     Attributes:
-        intersection, union: ``(B, G, 256)`` int64, by label; 0 is background.
-        is_label: ``(B, G, 256)`` bool, whether the label is present in either.
+        intersection, union: `(B, G, 256)` int64, by label; 0 is background.
+        is_label: `(B, G, 256)` bool, whether the label is present in either.
     """
 
     intersection: Tensor
@@ -42,15 +42,15 @@ def mean_part_iou(
     of the class, and the segment's pixels of undefined part. A predicted void part is no label.
 
     Args:
-        gt_parts: ``(B, G, 256)`` int32 pixels of each part; column 0 is the undefined part.
-        pred_parts: ``(B, P, 3, 256)`` int32, see ``PartRuns.count_parts``.
+        gt_parts: `(B, G, 256)` int32 pixels of each part; column 0 is the undefined part.
+        pred_parts: `(B, P, 3, 256)` int32, see `PartRuns.count_parts`.
         matches: what became of each segment.
-        gt_class: ``(B, G)`` int64.
-        is_crowd, has_parts: ``(B, G)`` bool.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        gt_class: `(B, G)` int64.
+        is_crowd, has_parts: `(B, G)` bool.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        ``(B, G)`` float64; for segments without parts the IoU of their masks.
+        `(B, G)` float64; for segments without parts the IoU of their masks.
     """
     if uses_triton(backend, gt_parts):
         from pps_torch.ops.scoring.triton import mean_part_iou as twin
@@ -71,7 +71,7 @@ def part_overlaps(
     gt_class: Tensor,
     is_crowd: Tensor,
 ) -> PartOverlaps:
-    """The labels that :func:`mean_part_iou` takes the mean over; arguments as there.
+    """The labels that `mean_part_iou` takes the mean over; arguments as there.
 
     Only the rows of matched segments of classes with parts have a meaning.
     """
@@ -98,7 +98,7 @@ def part_overlaps(
 
 
 def _evaluated_area(gt_area: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
-    """Pixels of the image without void and without crowd of each segment's class, ``(B, G)``."""
+    """Pixels of the image without void and without crowd of each segment's class, `(B, G)`."""
     crowd_area = gt_area * is_crowd
     of_class = gt_class[:, :, None] == gt_class[:, None, :]
     return gt_area[:, 1:].sum(1, keepdim=True) - (crowd_area[:, None] * of_class).sum(2)

@@ -18,11 +18,12 @@ def add_overlap_ious(
     The prediction's overlap with ground-truth void leaves the union, as in PQ.
 
     Args:
-        sums: ``(C, 3)`` int64, changed in place: IoU in two limbs (see
-            :func:`~pps_torch.ops.scoring.class_sums.add_to_class_sums`), and ground-truth segments.
-        joint: ``(B, G, P)`` int32 pixels; row and column 0 are void.
-        gt_class, pred_class: ``(B, G)``, ``(B, P)`` int64; negative classes take nothing.
-        is_counted: ``(B, G)`` bool, the ground-truth segments.
+        sums: `(C, 3)` int64, changed in place: IoU in two limbs (see
+            [`add_to_class_sums`][pps_torch.ops.scoring.class_sums.add_to_class_sums]), and
+            ground-truth segments.
+        joint: `(B, G, P)` int32 pixels; row and column 0 are void.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64; negative classes take nothing.
+        is_counted: `(B, G)` bool, the ground-truth segments.
     """
     num_classes = len(sums)
     joint = joint.long()

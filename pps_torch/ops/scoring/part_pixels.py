@@ -36,13 +36,13 @@ def part_pixels(
     """The pixels of a batch, ready to be counted.
 
     Args:
-        uids: ``(B, P)``, any integer dtype: the ground truth.
-        pps: ``(B, 3, P)``, any integer dtype: scene class, instance and part.
+        uids: `(B, P)`, any integer dtype: the ground truth.
+        pps: `(B, 3, P)`, any integer dtype: scene class, instance and part.
         rules: what the ids mean.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        :class:`PartRuns`, or its Triton twin with the same three methods.
+        `PartRuns`, or its Triton twin with the same three methods.
     """
     check_num_pixels(uids)
     if uses_triton(backend, uids):
@@ -83,10 +83,10 @@ class PartRuns:
         """Counts the pixels of each pair of segments, and of each ground-truth part.
 
         Args:
-            gt_index, pred_index: ``(B, K)`` int32 below ``num_gt`` and ``num_pred``, by key.
+            gt_index, pred_index: `(B, K)` int32 below `num_gt` and `num_pred`, by key.
 
         Returns:
-            ``(B, num_gt, num_pred)`` and ``(B, num_gt, 256)`` int32.
+            `(B, num_gt, num_pred)` and `(B, num_gt, 256)` int32.
         """
         self.gt = self._look_up(gt_index, self.gt_key)
         self.pred = self._look_up(pred_index, self.pred_key)
@@ -102,11 +102,11 @@ class PartRuns:
         pixels of undefined part.
 
         Args:
-            gt_of_pred: ``(B, P)`` int64, the matched segment, 0 where parts do not matter.
-            crowd_class: ``(B, G)`` int64, the class of a crowd, negative for other segments.
+            gt_of_pred: `(B, P)` int64, the matched segment, 0 where parts do not matter.
+            crowd_class: `(B, G)` int64, the class of a crowd, negative for other segments.
 
         Returns:
-            ``(B, P, 3, 256)`` int32: outside the matched segment, inside with the same part,
+            `(B, P, 3, 256)` int32: outside the matched segment, inside with the same part,
             inside with another part; and how many predicted pixels have a part outside 0..255.
         """
         match = self._look_up(gt_of_pred, self.pred)
@@ -165,13 +165,13 @@ class PartRuns:
         return is_outside
 
     def _marked(self, key: Tensor, num_keys: int) -> Tensor:
-        """``(B, num_keys)`` bool, true where a key is present."""
+        """`(B, num_keys)` bool, true where a key is present."""
         marks = key.new_zeros(self.num_images, num_keys, dtype=torch.bool)
         marks.view(-1).index_fill_(0, self.runs.image * num_keys + key, True)
         return marks
 
     def _look_up(self, table: Tensor, column: Tensor) -> Tensor:
-        """Values of each run in the row of its image of a table ``(B, N)``, int64."""
+        """Values of each run in the row of its image of a table `(B, N)`, int64."""
         slot = self.runs.image * table.shape[1] + column
         return table.flatten().index_select(0, slot).long()
 

@@ -14,12 +14,12 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "
     """Class index by segment id.
 
     Args:
-        category_ids: ``(B, S)`` integers, the category of segments 1..S, negative in unused rows.
-        class_ids: ``(C,)`` distinct integers of 0 or more.
-        backend: see :func:`~pps_torch.ops.backend.uses_triton`.
+        category_ids: `(B, S)` integers, the category of segments 1..S, negative in unused rows.
+        class_ids: `(C,)` distinct integers of 0 or more.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        ``(B, S + 2)`` int64: void in column 0, unused in the last column, which stands for all
+        `(B, S + 2)` int64: void in column 0, unused in the last column, which stands for all
         ids outside the table.
     """
     if uses_triton(backend, category_ids):
@@ -37,11 +37,11 @@ def count_unclassed(classes: Tensor, areas: Tensor, *, backend: str = "auto") ->
     """What the table of a map does not cover.
 
     Args:
-        classes: as :func:`segment_classes` returns them.
+        classes: as `segment_classes` returns them.
         areas: int64 of the same shape, pixels of each segment id.
 
     Returns:
-        ``(2,)`` int64: pixels of unused rows, and segments of an unknown category.
+        `(2,)` int64: pixels of unused rows, and segments of an unknown category.
     """
     if uses_triton(backend, classes):
         from pps_torch.ops.scoring.triton import segment_classes as twin

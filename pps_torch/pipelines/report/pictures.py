@@ -47,7 +47,7 @@ class Pictures(NamedTuple):
 
 
 def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
-    """Draws a scene, at most ``side`` pixels long; maps are sampled, not averaged."""
+    """Draws a scene, at most `side` pixels long; maps are sampled, not averaged."""
     height, width = scene.gt.shape
     rows, columns = _sample((height, width), side)
     height, width = len(rows), len(columns)
@@ -68,7 +68,7 @@ def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
 
 
 def _sample(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
-    """Rows ``(h, 1)`` and columns ``(w,)`` of the pixels that are shown."""
+    """Rows `(h, 1)` and columns `(w,)` of the pixels that are shown."""
     scale = max(1.0, max(size) / side)
     rows, columns = (
         ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()

@@ -31,21 +31,21 @@ def report(
 ) -> Path:
     """Writes one HTML file that needs nothing else: no network, no folder beside it.
 
-    How large it gets: an image of 2 : 1 with photo takes some 150 KB at the default ``side``, and
+    How large it gets: an image of 2 : 1 with photo takes some 150 KB at the default `side`, and
     the page without images some 100 KB, whatever the size of the data set. Images are left out,
-    from the end, until the file is at most ``max_size``.
+    from the end, until the file is at most `max_size`.
 
     Args:
-        evaluation: the ``save_dir`` of :func:`eval_partpq` or :func:`eval_pq` with ``tables``, the
-            ``output_dir`` of Detectron2 evaluators with ``tables``, or the ``*_tables.json`` in it.
+        evaluation: the `save_dir` of `eval_partpq` or `eval_pq` with `tables`, the
+            `output_dir` of Detectron2 evaluators with `tables`, or the `*_tables.json` in it.
         output: the file.
         photos: folder of photos; without it the page has none.
         gt, pred: folders of the maps, in place of those that were evaluated. Ground truth that
-            had no files needs ``gt``; without it the page has no pictures, and a warning says so.
+            had no files needs `gt`; without it the page has no pictures, and a warning says so.
         num_images: images to show, the lowest quality first.
         side: their longer side at most, in pixels.
         max_size: megabytes (10**6 bytes) that the file may take.
-        palette: see :func:`pps_torch.visualization.colorize_pps`.
+        palette: see [`colorize_pps`][pps_torch.visualization.colorize_pps].
 
     Returns:
         the file.

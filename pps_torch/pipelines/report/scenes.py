@@ -26,14 +26,14 @@ from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts
 
 
 class Scene(NamedTuple):
-    """One image. Maps are ``(H, W)`` integers.
+    """One image. Maps are `(H, W)` integers.
 
     Attributes:
-        gt, pred: segment of each pixel, by ``SegmentRecord.index``, 0 is void.
-        errors: :class:`~pps_torch.visualization.PixelError`.
+        gt, pred: segment of each pixel, by `SegmentRecord.index`, 0 is void.
+        errors: [`PixelError`][pps_torch.visualization.PixelError].
         gt_parts, pred_parts: part of each pixel, 0 where the class has no parts; None for PQ.
-        draw: rows and columns ``(h, 1)``, ``(w,)`` -> ground truth and prediction in colour there,
-            ``(3, h, w)`` uint8 each.
+        draw: rows and columns `(h, 1)`, `(w,)` -> ground truth and prediction in colour there,
+            `(3, h, w)` uint8 each.
     """
 
     gt: Tensor
@@ -45,13 +45,13 @@ class Scene(NamedTuple):
 
 
 class PartScenes:
-    """Scenes of an ``eval_partpq``.
+    """Scenes of an `eval_partpq`.
 
     Args:
         tables: what it wrote.
         image_ids: those that will be read.
         gt, pred: folders, in place of those that the tables name.
-        palette: of :func:`~pps_torch.visualization.colorize_pps`.
+        palette: of [`colorize_pps`][pps_torch.visualization.colorize_pps].
 
     Raises:
         InputError, SpecError: files are missing.
@@ -101,7 +101,7 @@ class PartScenes:
 
 
 class PanopticScenes:
-    """Scenes of an ``eval_pq``; arguments as for :class:`PartScenes`."""
+    """Scenes of an `eval_pq`; arguments as for `PartScenes`."""
 
     def __init__(
         self,

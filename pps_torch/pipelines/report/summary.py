@@ -94,7 +94,7 @@ def class_rows(tables: Tables) -> list[ClassRow]:
 
 
 def group_rows(tables: Tables) -> list[dict[str, Any]]:
-    """Means over groups of classes: ``label``, the qualities by name, and ``n`` of the metric."""
+    """Means over groups of classes: `label`, the qualities by name, and `n` of the metric."""
     members = {
         "All classes": tables.classes,
         "Things": [info for info in tables.classes if info.is_thing],
@@ -117,7 +117,7 @@ def group_rows(tables: Tables) -> list[dict[str, Any]]:
 
 
 def quality_names(metric: str) -> list[str]:
-    """``PQ, SQ, RQ``, or the same with Part."""
+    """`PQ, SQ, RQ`, or the same with Part."""
     return [metric.removesuffix("PQ") + name for name in ("PQ", "SQ", "RQ")]
 
 
@@ -184,7 +184,7 @@ def css_colors(classes: Sequence[ClassInfo], palette: str) -> dict[int, str]:
 
 
 def _confusion(classes: list[ClassInfo], counts: np.ndarray) -> Confusion:
-    """From counts ``(C, C + 1)``, the last column void."""
+    """From counts `(C, C + 1)`, the last column void."""
     columns: list[ClassInfo | None] = [*classes, None]
     totals, num_classes = counts.sum(1), len(classes)
 

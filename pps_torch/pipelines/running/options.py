@@ -26,7 +26,7 @@ class RunOptions:
     """Options that every job has.
 
     Attributes:
-        device: ``auto`` (CUDA where there is one), ``cpu``, ``cuda`` or ``cuda:<index>``; one that
+        device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:<index>`; one that
             is named must be there.
         workers: threads that decode, compute and encode; default: one a core, at most eight.
         overwrite: replace output of an earlier run.
@@ -81,9 +81,10 @@ class RunOptions:
     def map_images(
         self, function: Callable[[Item], Result], items: Sequence[Item], description: str
     ) -> Iterator[Result]:
-        """``function`` of each item of this process's share, in order.
+        """`function` of each item of this process's share, in order.
 
-        See :func:`pps_torch.io.workers.map_images`. The progress bar is that of the first process.
+        See [`map_images`][pps_torch.io.workers.map_images]. The progress bar is that of the first
+        process.
         """
         processes, share = self.processes, self.processes.share(items)
         self.progress.begin(description, len(share))
@@ -117,7 +118,7 @@ class RunOptions:
 
 
 def tell(text: str) -> None:
-    """Where nobody reads it any more, as after ``| head``, the job goes on in silence."""
+    """Where nobody reads it any more, as after `| head`, the job goes on in silence."""
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -7,7 +7,7 @@ be resumed by any number of processes; if not, each machine holds the PNGs of it
 belong together, and the file of the result is on the first one.
 
 A process that dies ends the others at once, a machine that falls silent after 30 seconds, one that
-never starts after ``JOIN_TIMEOUT``.
+never starts after `JOIN_TIMEOUT`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Processes:
         return f"rank {self.rank} (host {socket.gethostname()}, pid {os.getpid()})"
 
     def share(self, items: Sequence[Item]) -> Sequence[Item]:
-        """The items of this process: every ``world_size``-th."""
+        """The items of this process: every `world_size`-th."""
         return items[self.rank :: self.world_size]
 
     def gather(self, value: Any) -> list[Any]:
@@ -165,7 +165,7 @@ def joined_processes(
     stopped: Callable[[], str] = lambda: "stopped",
     join_timeout: float = JOIN_TIMEOUT,
 ) -> Iterator[Processes]:
-    """Within it, the processes work together, on ``torch.distributed`` (gloo).
+    """Within it, the processes work together, on `torch.distributed` (gloo).
 
     If one of them fails or dies, all end, with one message and one exit code: 2 for wrong input,
     130 after Ctrl-C, 1 for anything else. It is left by all together.

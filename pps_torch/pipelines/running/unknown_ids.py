@@ -18,7 +18,7 @@ _MOST_LISTED = 20
 
 
 def known_pids(spec: EvalSpec) -> dict[int, set[int]]:
-    """Scene class id -> the parts that a PPS map of ``spec`` has there, void included."""
+    """Scene class id -> the parts that a PPS map of `spec` has there, void included."""
     void = {UNDEFINED_PART, spec.ignore_label}
     return {sid: {*void, *spec.part_pids.get(sid, (NO_PART,))} for sid in spec.eval_sids}
 
@@ -58,7 +58,7 @@ class UnknownIds:
         return cls(what, known, outcome, spec.name, train_ids=is_cityscapes)
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Counts one map; called in the workers. The answer, ready for JSON, goes to ``add``."""
+        """Counts one map; called in the workers. The answer, ready for JSON, goes to `add`."""
         counts = count_ids(ids)
         unknown = {value: count for value, count in counts.items() if value not in self.known}
         highest = max(set(counts) - {PPS_VOID}, default=0)
@@ -95,7 +95,7 @@ class UnknownIds:
 
 
 class UnknownParts(UnknownIds):
-    """Counts the pixels of PPS maps whose part is none of their class, as ``<sid>_<pid>``.
+    """Counts the pixels of PPS maps whose part is none of their class, as `<sid>_<pid>`.
 
     Classes without parts are left out, as PartPQ does not look at their parts.
     """
@@ -106,7 +106,7 @@ class UnknownParts(UnknownIds):
         self._known_pids = {sid: pids[sid] | {PPS_VOID} for sid in spec.parts}
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Counts one PPS map ``(3, H, W)``."""
+        """Counts one PPS map `(3, H, W)`."""
         sids, _, pids = ids
         unknown = [
             (f"{sid}_{pid:02d}", count)

@@ -155,7 +155,7 @@ class OtherProcess:
 
 
 class _Connection:
-    """Lines of JSON over TCP; a lost machine ends it after ``LOST_AFTER`` seconds."""
+    """Lines of JSON over TCP; a lost machine ends it after `LOST_AFTER` seconds."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.peer = ""

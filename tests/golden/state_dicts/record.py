@@ -1,7 +1,7 @@
 """Writes the state dicts of this folder with whatever version of the package is importable.
 
-``python record.py FOLDER``, from the root of a checkout of the version to record; the numbers of
-the metrics go into ``expected.json`` beside that folder.
+`python record.py FOLDER`, from the root of a checkout of the version to record; the numbers of
+the metrics go into `expected.json` beside that folder.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ DIVISOR = 1000
 
 
 class CocoSet:
-    """Ground truth on disk; ``inputs`` and ``outputs`` are lists of one dict an image."""
+    """Ground truth on disk; `inputs` and `outputs` are lists of one dict an image."""
 
     def __init__(self, folder: Path, num_images: int, size: tuple[int, int] = (30, 40)) -> None:
         self.folder, self.name = folder, f"coco_set_{folder.name}"
@@ -54,7 +54,7 @@ class CocoSet:
         return register(name, self.inputs, **{**fields, **metadata})
 
     def labels(self) -> list[dict[str, Any]]:
-        """The outputs as a model with ``category * divisor + instance`` has them."""
+        """The outputs as a model with `category * divisor + instance` has them."""
         contiguous_ids, found = {**THINGS, **UNIFIED_STUFF}, []
         for output in self.outputs:
             ids, infos = output["panoptic_seg"]

@@ -19,7 +19,7 @@ from pps_torch.pipelines.running.processes import leave_group
 
 
 def in_processes(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-    """``function(rank, *args)`` in each process -> what each returned, by rank."""
+    """`function(rank, *args)` in each process -> what each returned, by rank."""
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_run, (world_size, Path(folder), function, args), nprocs=world_size)
         files = [Path(folder) / f"{rank}.pkl" for rank in range(world_size)]

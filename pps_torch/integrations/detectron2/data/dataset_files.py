@@ -21,12 +21,12 @@ def cityscapes_images(root: Path | str, split: str) -> list[dict[str, Any]]:
     """Dataset dicts of Cityscapes-PanopticParts.
 
     Args:
-        root: holds ``leftImg8bit/{train,val}/CITY/ID_leftImg8bit.png`` and
-            ``gtFinePanopticParts/{train,val}/CITY/ID_gtFinePanopticParts.tif``.
-        split: ``train`` or ``val``.
+        root: holds `leftImg8bit/{train,val}/CITY/ID_leftImg8bit.png` and
+            `gtFinePanopticParts/{train,val}/CITY/ID_gtFinePanopticParts.tif`.
+        split: `train` or `val`.
 
     Returns:
-        ``file_name, image_id, height, width, pps_file_name`` of each TIFF, by city and name.
+        `file_name, image_id, height, width, pps_file_name` of each TIFF, by city and name.
 
     Raises:
         InputError: names the folder without TIFFs, or the images without photo.
@@ -44,12 +44,12 @@ def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
     """Dataset dicts of PASCAL-PanopticParts.
 
     Args:
-        root: holds ``JPEGImages/ID.jpg`` of VOC 2010, and ``labels/{training,validation}/ID.tif``
+        root: holds `JPEGImages/ID.jpg` of VOC 2010, and `labels/{training,validation}/ID.tif`
             of PASCAL-PanopticParts.
-        split: ``train`` or ``val``.
+        split: `train` or `val`.
 
     Returns:
-        As :func:`cityscapes_images`; errors likewise.
+        As `cityscapes_images`; errors likewise.
     """
     root = Path(root)
     images = []
@@ -60,10 +60,10 @@ def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
 
 
 def street_images(split: str) -> list[dict[str, Any]]:
-    """Dataset dicts of the synthetic streets: ``street_seed`` says what to draw.
+    """Dataset dicts of the synthetic streets: `street_seed` says what to draw.
 
     Args:
-        split: ``train`` or ``val``.
+        split: `train` or `val`.
 
     Example:
         >>> street_images("val")[0]["image_id"]

@@ -35,16 +35,16 @@ class PPSDatasetMapper:
     Only the uids are transformed; instances, semantic and part map are made from what they then
     are, so that no flip, resize or crop can part them.
 
-    In training an image becomes ``image (C, H, W)`` uint8, ``instances`` (``gt_boxes``,
-    ``gt_classes``, ``gt_masks`` as bit masks, whatever ``INPUT.MASK_FORMAT`` says), ``sem_seg``
-    and ``part_seg`` ``(H, W)`` int64 as in :class:`TrainingTargets`, and ``pps_gt`` ``(H, W)``
-    int32 uids; in testing ``image`` and, at the original size, ``pps_gt``. The other keys of the
+    In training an image becomes `image (C, H, W)` uint8, `instances` (`gt_boxes`,
+    `gt_classes`, `gt_masks` as bit masks, whatever `INPUT.MASK_FORMAT` says), `sem_seg`
+    and `part_seg` `(H, W)` int64 as in `TrainingTargets`, and `pps_gt` `(H, W)`
+    int32 uids; in testing `image` and, at the original size, `pps_gt`. The other keys of the
     dataset dict stay.
 
     Args:
         is_train: whether to make training targets.
         augmentations: Detectron2's, for the photo; they cannot look at the ground truth.
-        image_format: ``RGB``, ``BGR``, ... as ``INPUT.FORMAT``.
+        image_format: `RGB`, `BGR`, ... as `INPUT.FORMAT`.
         eval_spec: what the uids mean.
 
     Example:
@@ -87,8 +87,8 @@ class PPSDatasetMapper:
         """Maps one image.
 
         Args:
-            dataset_dict: with ``file_name`` and ``pps_file_name``, or with ``street_seed``,
-                ``height`` and ``width``; in testing the ground truth may be missing.
+            dataset_dict: with `file_name` and `pps_file_name`, or with `street_seed`,
+                `height` and `width`; in testing the ground truth may be missing.
 
         Raises:
             InputError: names the image, what was expected and what was found.
@@ -110,7 +110,7 @@ class PPSDatasetMapper:
         return sample
 
     def _read(self, sample: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-        """``(H, W, C)`` uint8 photo in the model's format, ``(H, W)`` uids if there are any."""
+        """`(H, W, C)` uint8 photo in the model's format, `(H, W)` uids if there are any."""
         if "street_seed" in sample:
             size = sample["height"], sample["width"]
             street = make_street(size, sample["street_seed"])

@@ -24,12 +24,12 @@ _SPLITS = ("train", "val")
 def register_cityscapes_panoptic_parts(
     root: Path | str, *, eval_spec: str = "cpp_default", name: str = "cityscapes_panoptic_parts"
 ) -> None:
-    """Registers ``<name>_train`` and ``<name>_val``, in the place of what has these names.
+    """Registers `<name>_train` and `<name>_val`, in the place of what has these names.
 
     Files are looked at when the data set is first used.
 
     Args:
-        root: the folder with ``leftImg8bit`` and ``gtFinePanopticParts``.
+        root: the folder with `leftImg8bit` and `gtFinePanopticParts`.
         eval_spec: bundled name or path of the spec that says what is evaluated.
         name: how the data sets' names begin.
 
@@ -46,11 +46,11 @@ def register_cityscapes_panoptic_parts(
 def register_pascal_panoptic_parts(
     root: Path | str, *, eval_spec: str = "ppp_default", name: str = "pascal_panoptic_parts"
 ) -> None:
-    """Registers ``<name>_train`` and ``<name>_val``, in the place of what has these names.
+    """Registers `<name>_train` and `<name>_val`, in the place of what has these names.
 
     Args:
-        root: the folder with VOC 2010's ``JPEGImages`` and PASCAL-PanopticParts' ``labels``.
-        eval_spec: ``ppp_default`` has 57 parts, ``ppp_107`` has 107; or the path of a spec.
+        root: the folder with VOC 2010's `JPEGImages` and PASCAL-PanopticParts' `labels`.
+        eval_spec: `ppp_default` has 57 parts, `ppp_107` has 107; or the path of a spec.
         name: how the data sets' names begin.
 
     Example:
@@ -64,10 +64,10 @@ def register_pascal_panoptic_parts(
 
 
 def register_synthetic() -> None:
-    """Registers ``pps_synthetic_train`` and ``pps_synthetic_val``: streets drawn on the fly.
+    """Registers `pps_synthetic_train` and `pps_synthetic_val`: streets drawn on the fly.
 
-    They have the ids of Cityscapes-PanopticParts (``cpp_default``), 256 x 512 pixels, and no files:
-    :class:`PPSDatasetMapper` draws each street from its seed, the same one each time.
+    They have the ids of Cityscapes-PanopticParts (`cpp_default`), 256 x 512 pixels, and no files:
+    `PPSDatasetMapper` draws each street from its seed, the same one each time.
     """
     for split in _SPLITS:
         _register(f"pps_synthetic_{split}", partial(street_images, split), "cpp_default")
@@ -76,8 +76,8 @@ def register_synthetic() -> None:
 def register_all() -> None:
     """Registers all data sets, those with files where Detectron2 looks for its own.
 
-    That is the folder ``DETECTRON2_DATASETS`` of the environment, by default ``datasets``; in it
-    ``cityscapes`` and ``pascal``.
+    That is the folder `DETECTRON2_DATASETS` of the environment, by default `datasets`; in it
+    `cityscapes` and `pascal`.
     """
     root = Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser()
     register_cityscapes_panoptic_parts(root / "cityscapes")

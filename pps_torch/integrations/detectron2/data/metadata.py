@@ -16,20 +16,20 @@ _THINGS_COLOR = (82, 18, 128)  # Detectron2's for "things" in its semantic layou
 def pps_metadata(spec: EvalSpec, eval_spec: str) -> dict[str, Any]:
     """The fields of a data set's metadata.
 
-    The semantic layout is that of Detectron2's Panoptic FPN: ``stuff_classes[0]`` is "things",
-    all of them together, and the stuff classes follow in the order of ``spec.stuff``; the thing
-    classes are in the order of ``spec.things``. Both dictionaries map evaluation sids, which a PPS
-    map holds, to these contiguous ids, which ``sem_seg`` and ``instances.gt_classes`` hold.
+    The semantic layout is that of Detectron2's Panoptic FPN: `stuff_classes[0]` is "things",
+    all of them together, and the stuff classes follow in the order of `spec.stuff`; the thing
+    classes are in the order of `spec.things`. Both dictionaries map evaluation sids, which a PPS
+    map holds, to these contiguous ids, which `sem_seg` and `instances.gt_classes` hold.
 
     Args:
         spec: what the ids mean.
         eval_spec: name or path of the spec, by which evaluators load it.
 
     Returns:
-        ``thing_classes, thing_colors, stuff_classes, stuff_colors`` by contiguous id,
-        ``thing_dataset_id_to_contiguous_id, stuff_dataset_id_to_contiguous_id``, ``part_classes``
-        by flat part id (0 is the background), ``ignore_label``, ``eval_spec`` and
-        ``evaluator_type``.
+        `thing_classes, thing_colors, stuff_classes, stuff_colors` by contiguous id,
+        `thing_dataset_id_to_contiguous_id, stuff_dataset_id_to_contiguous_id`, `part_classes`
+        by flat part id (0 is the background), `ignore_label`, `eval_spec` and
+        `evaluator_type`.
 
     Example:
         >>> metadata = pps_metadata(EvalSpec.load("cpp_default"), "cpp_default")

@@ -24,12 +24,12 @@ class TrainingTargets(NamedTuple):
     """What the pixels of an image belong to; all four come from one map of uids.
 
     Attributes:
-        sem_seg: ``(H, W)`` int64, 0 for things, contiguous ids of stuff, the ignore label where
+        sem_seg: `(H, W)` int64, 0 for things, contiguous ids of stuff, the ignore label where
             nothing is evaluated.
-        part_seg: ``(H, W)`` int64, flat part ids; 0 for classes that have none; the ignore label
+        part_seg: `(H, W)` int64, flat part ids; 0 for classes that have none; the ignore label
             where the part is undefined or nothing is evaluated.
-        masks: ``(N, H, W)`` bool, the instances.
-        classes: ``(N,)`` int64, their contiguous thing ids.
+        masks: `(N, H, W)` bool, the instances.
+        classes: `(N,)` int64, their contiguous thing ids.
     """
 
     sem_seg: Tensor
@@ -39,10 +39,10 @@ class TrainingTargets(NamedTuple):
 
 
 class TrainingTargetMaker:
-    """Makes :class:`TrainingTargets`; a thing without instance id (a crowd) is no instance.
+    """Makes `TrainingTargets`; a thing without instance id (a crowd) is no instance.
 
     Args:
-        spec: what the ids mean. Its ``ignore_label`` is that of the maps.
+        spec: what the ids mean. Its `ignore_label` is that of the maps.
 
     Raises:
         ValueError: the ignore label is one of the contiguous or flat ids.
@@ -74,7 +74,7 @@ class TrainingTargetMaker:
         """Targets of one image.
 
         Args:
-            uids: ``(H, W)`` integers, with the data set's ids.
+            uids: `(H, W)` integers, with the data set's ids.
 
         Raises:
             ValueError: a negative or three-digit uid.
@@ -110,11 +110,11 @@ def transform_uids(
     each byte, become uid 0, unlabelled.
 
     Args:
-        uids: ``(H, W)`` integers of at most 32 bits.
+        uids: `(H, W)` integers of at most 32 bits.
         apply_segmentation: the transforms' method of this name.
 
     Returns:
-        ``(H, W)`` int32.
+        `(H, W)` int32.
     """
     height, width = uids.shape
     channels = np.ascontiguousarray(uids, np.int32).view(np.uint8).reshape(height, width, 4)

@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 
 
 class PPSEvalHook(HookBase):
-    """Evaluates every ``period`` iterations and after the last one, and stores the scalars.
+    """Evaluates every `period` iterations and after the last one, and stores the scalars.
 
-    The scalars are called as by Detectron2's ``EvalHook``: ``part_panoptic_seg/PartPQ``, with the
-    data set's name before it where there are several; and ``subset/part_panoptic_seg/PartPQ`` on a
-    subset, so that the two are never compared. Register it before a ``BestCheckpointer`` of the
+    The scalars are called as by Detectron2's `EvalHook`: `part_panoptic_seg/PartPQ`, with the
+    data set's name before it where there are several; and `subset/part_panoptic_seg/PartPQ` on a
+    subset, so that the two are never compared. Register it before a `BestCheckpointer` of the
     same period, and before the writers.
 
     Every process has to have this hook. The model keeps the mode of each of its modules. If an
@@ -76,12 +76,12 @@ class PPSEvalHook(HookBase):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, trainer: Any) -> PPSEvalHook:
-        """The hook that ``cfg.TEST.PPS`` describes.
+        """The hook that `cfg.TEST.PPS` describes.
 
         Args:
-            cfg: a configuration with the keys of :func:`add_pps_config`.
-            trainer: has ``model``, ``build_test_loader(cfg, name)`` and
-                ``build_evaluator(cfg, name)``, as Detectron2's ``DefaultTrainer``.
+            cfg: a configuration with the keys of `add_pps_config`.
+            trainer: has `model`, `build_test_loader(cfg, name)` and
+                `build_evaluator(cfg, name)`, as Detectron2's `DefaultTrainer`.
 
         Raises:
             ValueError: names the key that is missing or negative.
@@ -100,7 +100,7 @@ class PPSEvalHook(HookBase):
         )
 
     def after_step(self) -> None:
-        """Evaluates if it is time; the last iteration is left to :meth:`after_train`."""
+        """Evaluates if it is time; the last iteration is left to `after_train`."""
         iteration = self.trainer.iter + 1
         if self._period and iteration % self._period == 0 and iteration != self.trainer.max_iter:
             self._evaluate()
@@ -139,7 +139,7 @@ class PPSEvalHook(HookBase):
 
 
 class _EvaluatesTogether(DatasetEvaluator):
-    """Before its ``evaluate``, which needs all processes, asks whether all have come so far."""
+    """Before its `evaluate`, which needs all processes, asks whether all have come so far."""
 
     evaluator: DatasetEvaluator
 
@@ -170,7 +170,7 @@ class _EvaluatesTogether(DatasetEvaluator):
 def subset_loader(loader: DataLoader, count: int) -> DataLoader:
     """A test loader for a fixed subset of the images of another one; 0: that one itself.
 
-    The subset is spread over the processes by Detectron2's ``InferenceSampler``.
+    The subset is spread over the processes by Detectron2's `InferenceSampler`.
     """
     if count == 0:
         return loader

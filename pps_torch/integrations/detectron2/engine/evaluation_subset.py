@@ -9,7 +9,7 @@ from torch import nn
 
 
 def fixed_subset(num_images: int, count: int) -> list[int]:
-    """Indices of ``count`` images, evenly spread over the data set, the same ones each time.
+    """Indices of `count` images, evenly spread over the data set, the same ones each time.
 
     Args:
         num_images: images of the data set.

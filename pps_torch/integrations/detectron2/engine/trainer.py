@@ -32,11 +32,11 @@ from pps_torch.specs import EvalSpec
 
 
 class PPSTrainer(DefaultTrainer):
-    """Trains and evaluates what a configuration says, with the keys of ``add_pps_config``.
+    """Trains and evaluates what a configuration says, with the keys of `add_pps_config`.
 
-    Data sets whose ``evaluator_type`` is ``"pps"`` are read with :class:`PPSDatasetMapper` and
-    evaluated with :class:`PartPanopticEvaluator`; those that have a ``panoptic_json`` are read
-    as Detectron2 does and evaluated with :class:`PanopticQualityEvaluator`.
+    Data sets whose `evaluator_type` is `"pps"` are read with `PPSDatasetMapper` and
+    evaluated with `PartPanopticEvaluator`; those that have a `panoptic_json` are read
+    as Detectron2 does and evaluated with `PanopticQualityEvaluator`.
 
     Example:
         .. code-block:: python
@@ -59,7 +59,7 @@ class PPSTrainer(DefaultTrainer):
 
     @classmethod
     def build_train_loader(cls, cfg: CfgNode) -> Any:
-        """The endless loader of ``cfg.DATASETS.TRAIN``."""
+        """The endless loader of `cfg.DATASETS.TRAIN`."""
         if not all(map(_has_parts, cfg.DATASETS.TRAIN)):
             return super().build_train_loader(cfg)
         return build_detection_train_loader(cfg, mapper=PPSDatasetMapper(cfg, is_train=True))
@@ -74,7 +74,7 @@ class PPSTrainer(DefaultTrainer):
 
     @classmethod
     def build_evaluator(cls, cfg: CfgNode, dataset_name: str) -> DatasetEvaluator:
-        """The evaluator of a test set; its files go to ``OUTPUT_DIR/inference``.
+        """The evaluator of a test set; its files go to `OUTPUT_DIR/inference`.
 
         Where there are several test sets, each has a folder in it, called by its name.
 

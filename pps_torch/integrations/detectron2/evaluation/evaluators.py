@@ -1,6 +1,6 @@
-"""Evaluators for Detectron2: PQ as ``COCOPanopticEvaluator`` reports it, and PartPQ.
+"""Evaluators for Detectron2: PQ as `COCOPanopticEvaluator` reports it, and PartPQ.
 
-Both can leave what ``eval_pq`` and ``eval_partpq --tables`` leave, and the evaluated maps.
+Both can leave what `eval_pq` and `eval_partpq --tables` leave, and the evaluated maps.
 """
 
 from __future__ import annotations
@@ -171,10 +171,10 @@ class _ImageByImageEvaluator(DatasetEvaluator):
 
 
 class PanopticQualityEvaluator(_ImageByImageEvaluator):
-    """PQ on the device of the model: put it where ``COCOPanopticEvaluator`` was.
+    """PQ on the device of the model: put it where `COCOPanopticEvaluator` was.
 
-    Works on any data set registered with ``panoptic_json`` and ``panoptic_root``. The results have
-    the keys and values of ``COCOPanopticEvaluator``; a group without classes is nan, where that one
+    Works on any data set registered with `panoptic_json` and `panoptic_root`. The results have
+    the keys and values of `COCOPanopticEvaluator`; a group without classes is nan, where that one
     divides by zero. No PNG is written, no folder made, panopticapi is not needed. The ground truth
     is decoded in worker threads, ahead of need.
 
@@ -183,15 +183,15 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
 
     Args:
         dataset_name: a registered data set.
-        output_dir: gets ``panoptic_quality.json``, the result with every class.
-        tables: ``output_dir`` also gets the maps that were evaluated, as ``panoptic.json`` and
-            PNGs in ``panoptic``, and the files that ``eval_pq --save_dir --tables`` writes about
-            them; ``pps-torch report`` makes a page of it. Each process keeps the PNGs of its
+        output_dir: gets `panoptic_quality.json`, the result with every class.
+        tables: `output_dir` also gets the maps that were evaluated, as `panoptic.json` and
+            PNGs in `panoptic`, and the files that `eval_pq --save_dir --tables` writes about
+            them; `pps-torch report` makes a page of it. Each process keeps the PNGs of its
             images until then, and each image waits for the device.
 
     Raises:
-        InputError: the data set has no ``panoptic_json``, or one that is not as expected; tables
-            have no ``output_dir``.
+        InputError: the data set has no `panoptic_json`, or one that is not as expected; tables
+            have no `output_dir`.
 
     Example:
         .. code-block:: python
@@ -278,24 +278,24 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
 class PartPanopticEvaluator(_ImageByImageEvaluator):
     """PartPQ, and PQ of the same maps, on the device of the model.
 
-    The model's outputs need ``pps`` ``(3, H, W)``: evaluation sid, instance, part. The ground truth
-    is ``pps_gt`` ``(H, W)`` of the inputs, or the file ``pps_file_name`` of the data set, which is
+    The model's outputs need `pps` `(3, H, W)`: evaluation sid, instance, part. The ground truth
+    is `pps_gt` `(H, W)` of the inputs, or the file `pps_file_name` of the data set, which is
     then decoded in worker threads, ahead of need.
 
     PQ is that of the scene classes and instances in the maps: parts aside, each map is judged by
-    the same rules. Images may be left out or repeated, as in :class:`PanopticQualityEvaluator`.
+    the same rules. Images may be left out or repeated, as in `PanopticQualityEvaluator`.
 
     Args:
         dataset_name: a registered data set.
-        output_dir: gets ``part_panoptic_quality.json``, both results with every class.
-        eval_spec: a spec, or the name or path of one. Default: the data set's ``eval_spec``.
-        tables: ``output_dir`` also gets the maps that were evaluated, as PNGs in ``pps``, and the
-            files that ``eval_partpq --save_dir --tables`` writes about them; ``pps-torch report``
+        output_dir: gets `part_panoptic_quality.json`, both results with every class.
+        eval_spec: a spec, or the name or path of one. Default: the data set's `eval_spec`.
+        tables: `output_dir` also gets the maps that were evaluated, as PNGs in `pps`, and the
+            files that `eval_partpq --save_dir --tables` writes about them; `pps-torch report`
             makes a page of it, with pictures where the ground truth has files. Each process keeps
             the PNGs of its images until then, and each image waits for the device.
 
     Raises:
-        InputError: tables have no ``output_dir``, or image ids are no names of files.
+        InputError: tables have no `output_dir`, or image ids are no names of files.
 
     Example:
         .. code-block:: python

@@ -20,9 +20,9 @@ class ImageCounts:
     """A table with the metrics' integer state of each image by itself.
 
     A sampler that pads the data set to a multiple of the processes, as torch's
-    ``DistributedSampler`` does, lets several processes evaluate the same image. Who counts it is
+    `DistributedSampler` does, lets several processes evaluate the same image. Who counts it is
     decided in the same all_reduce that adds everything up: the first process, by rank, that
-    evaluated it. For that, each entry of the table carries ``world size - rank`` in its upper bits
+    evaluated it. For that, each entry of the table carries `world size - rank` in its upper bits
     and the table is reduced with MAX, not SUM. So the sum over the images does not depend on how
     they were spread, nor on small differences between two evaluations of one image, and a process
     without any image adds nothing.
@@ -46,10 +46,10 @@ class ImageCounts:
         return index in self._rows
 
     def take(self, index: int) -> None:
-        """Moves the metrics' state into the row of image ``index``, and resets them.
+        """Moves the metrics' state into the row of image `index`, and resets them.
 
         Raises:
-            RuntimeError: after :meth:`total`, when the metrics hold the sum of all images.
+            RuntimeError: after `total`, when the metrics hold the sum of all images.
         """
         if self._is_total:
             raise RuntimeError("the images are already added up; start anew with reset()")
@@ -76,11 +76,11 @@ class ImageCounts:
         return len(self._rows)
 
     def counted_here(self) -> frozenset[int]:
-        """After :meth:`total`: the images whose counts are those of this process."""
+        """After `total`: the images whose counts are those of this process."""
         return self._counted_here
 
     def first_bad_image(self) -> tuple[int, ValueError] | None:
-        """After :meth:`total`: the first image by which ``compute`` fails; the state is lost."""
+        """After `total`: the first image by which `compute` fails; the state is lost."""
         for index, row in self._rows.items():
             self._load(row)
             try:
@@ -94,7 +94,7 @@ class ImageCounts:
         return [state for metric in self.metrics for state in metric.state_dict().values()]
 
     def _table(self) -> Tensor:
-        """``(num_images, K)`` int64 on the device of the collective."""
+        """`(num_images, K)` int64 on the device of the collective."""
         device = _collective_device()
         width = sum(state.numel() for state in self._states())
         table = torch.zeros(self.num_images, width, dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""Detectron2's ``panoptic_seg`` output, read into tensors with the data set's category ids."""
+"""Detectron2's `panoptic_seg` output, read into tensors with the data set's category ids."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CategoryIds:
 
     Attributes:
         of_thing, of_stuff: contiguous id -> category id.
-        label_divisor: for maps of ``category * label_divisor + instance``.
+        label_divisor: for maps of `category * label_divisor + instance`.
     """
 
     of_thing: dict[int, int]
@@ -31,7 +31,7 @@ class CategoryIds:
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> CategoryIds:
-        """Reads Detectron2's ``thing_dataset_id_to_contiguous_id`` and its twin for stuff."""
+        """Reads Detectron2's `thing_dataset_id_to_contiguous_id` and its twin for stuff."""
         return cls(
             {v: k for k, v in metadata.thing_dataset_id_to_contiguous_id.items()},
             {v: k for k, v in metadata.stuff_dataset_id_to_contiguous_id.items()},
@@ -39,7 +39,7 @@ class CategoryIds:
         )
 
     def of_segment(self, info: Mapping[str, Any]) -> int:
-        """The category id of a segment; one that does not say ``isthing`` has it already.
+        """The category id of a segment; one that does not say `isthing` has it already.
 
         Raises:
             ValueError: the data set has no such contiguous id.
@@ -63,13 +63,13 @@ def read_panoptic_output(
     """Reads what a Detectron2 model returns for one image, on the device where it is.
 
     Nothing is looked at on the host but the list of segments. A pixel of a segment that is not
-    listed gets an id without row, which :class:`~pps_torch.PanopticQuality` reports; a listed
-    segment without pixels counts as nothing (panopticapi refuses it).
+    listed gets an id without row, which [`PanopticQuality`][pps_torch.PanopticQuality] reports; a
+    listed segment without pixels counts as nothing (panopticapi refuses it).
 
     Args:
-        panoptic_seg: ``(H, W)`` integers; 0 is void.
-        segments_info: dicts with ``id``, ``category_id`` and mostly ``isthing``; or None, then the
-            map holds ``category * label_divisor + instance`` and -1 is void.
+        panoptic_seg: `(H, W)` integers; 0 is void.
+        segments_info: dicts with `id`, `category_id` and mostly `isthing`; or None, then the
+            map holds `category * label_divisor + instance` and -1 is void.
         category_ids: of the data set.
 
     Raises:

@@ -18,7 +18,7 @@ class ReadAhead(Generic[Item]):
 
     The next indices are taken to follow in the same steps as the last two: 1 for a process that
     has a stretch of the data set, the number of processes where they take turns. Another guess
-    costs time and nothing else. At most ``workers + 2`` items are held.
+    costs time and nothing else. At most `workers + 2` items are held.
 
     Args:
         read: called with an index, in a worker thread.
@@ -40,7 +40,7 @@ class ReadAhead(Generic[Item]):
         self._last: int | None = None
 
     def __getitem__(self, index: int) -> Item:
-        """The item; an error of ``read`` comes up here."""
+        """The item; an error of `read` comes up here."""
         step = 1 if self._last is None or index <= self._last else index - self._last
         self._last = index
         stop = min(self._num_items, index + step * (self._workers + 2))

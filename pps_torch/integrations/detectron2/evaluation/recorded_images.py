@@ -23,7 +23,7 @@ class RecordedImage(NamedTuple):
 
     Attributes:
         segments: what became of each segment.
-        confused_pixels: as in :class:`~pps_torch.metrics.ImageRecord`, sparse.
+        confused_pixels: as in [`ImageRecord`][pps_torch.metrics.ImageRecord], sparse.
         png: the predicted map as it was evaluated, the bytes of a PNG.
         segments_info: the segments of a panoptic PNG; none of a PPS map.
     """
@@ -35,13 +35,13 @@ class RecordedImage(NamedTuple):
 
     @classmethod
     def of_pps(cls, record: ImageRecord, pps: Tensor) -> RecordedImage:
-        """From a map ``(3, H, W)`` that :func:`check_fits_png` let pass."""
+        """From a map `(3, H, W)` that `check_fits_png` let pass."""
         png = _png(pps.permute(1, 2, 0))
         return cls(record.segments, record.confused_pixels.to_sparse(), png, [])
 
     @classmethod
     def of_panoptic(cls, record: ImageRecord, panoptic: PanopticSegmentation) -> RecordedImage:
-        """From segments that all have pixels, see :func:`without_empty_segments`."""
+        """From segments that all have pixels, see `without_empty_segments`."""
         infos = [
             {key: info[key] for key in ("id", "category_id", "area")}
             for info in panoptic.segments_info()
@@ -55,7 +55,7 @@ class RecordedShare(NamedTuple):
 
     Attributes:
         segments, segments_info: by the image's index in the data set, in that order.
-        confused_pixels: ``(C, C + 1)``, the sum over the images.
+        confused_pixels: `(C, C + 1)`, the sum over the images.
     """
 
     segments: dict[int, list[SegmentRecord]]
@@ -140,7 +140,7 @@ def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:
 
 
 def _png(pixels: Tensor) -> bytes:
-    """From ``(H, W, 3)`` bytes."""
+    """From `(H, W, 3)` bytes."""
     buffer = io.BytesIO()
     image = PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy())
     image.save(buffer, "PNG", compress_level=1)

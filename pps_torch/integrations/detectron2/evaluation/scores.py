@@ -13,7 +13,8 @@ _GROUP_SUFFIXES = {"All": "", "Things": "_th", "Stuff": "_st"}
 
 
 def panoptic_scores(summary: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """``PQ, SQ, RQ, PQ_th, ..., RQ_st`` of a :class:`~pps_torch.PanopticQualityResult`'s summary.
+    """`PQ, SQ, RQ, PQ_th, ..., RQ_st` of a
+    [`PanopticQualityResult`][pps_torch.PanopticQualityResult]'s summary.
 
     Example:
         >>> group = {"PQ": 0.5, "SQ": 1.0, "RQ": 0.5, "n": 1}
@@ -33,13 +34,13 @@ def part_scores(
     """PartPQ and PQ of the same maps.
 
     Args:
-        parts: by ``spec``.
-        whole: by ``spec.without_parts()``.
+        parts: by `spec`.
+        whole: by `spec.without_parts()`.
         spec: says which classes are things.
 
     Returns:
-        ``PartPQ, PartSQ, PartRQ``, those with ``_parts`` and ``_noparts``, and the keys of
-        :func:`panoptic_scores`.
+        `PartPQ, PartSQ, PartRQ`, those with `_parts` and `_noparts`, and the keys of
+        `panoptic_scores`.
     """
     scores = {
         key: 100 * value for key, value in parts.summary.items() if key not in ("n", "n_p", "n_np")

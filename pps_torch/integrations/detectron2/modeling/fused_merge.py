@@ -28,18 +28,19 @@ _BOX_MASKS = "box_masks"  # field of Instances on which detector_postprocess doe
 class FusedMerge(nn.Module):
     """From the raw heads of one image to Detectron2's outputs, and to a PPS map.
 
-    :func:`~pps_torch.merge_panoptic_boxes` on the masks in their boxes' frames. It equals
-    Detectron2's ``detector_postprocess`` and ``combine_semantic_and_instance_outputs``, except
+    [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] on the masks in their boxes' frames.
+    It equals
+    Detectron2's `detector_postprocess` and `combine_semantic_and_instance_outputs`, except
     that a segment without any pixel, which Detectron2 can list if the overlap threshold is 1 or
     the stuff area limit 0, is not listed.
 
     Args:
         spec: with a spec the outputs hold a PPS map. The class indices of the detections are
-            then ``spec.things``, the semantic labels "things" and ``spec.stuff``.
-        overlap_threshold, stuff_area_limit, score_threshold: as in ``merge_panoptic_boxes``.
+            then `spec.things`, the semantic labels "things" and `spec.stuff`.
+        overlap_threshold, stuff_area_limit, score_threshold: as in `merge_panoptic_boxes`.
         label_of_channel: semantic label that each semantic channel means. Default: its index.
-        paste_masks: whether ``instances.pred_masks`` becomes ``(N, H, W)`` bool, as Detectron2
-            has it; else it is a ``ROIMasks`` of ``(N, M, M)``.
+        paste_masks: whether `instances.pred_masks` becomes `(N, H, W)` bool, as Detectron2
+            has it; else it is a `ROIMasks` of `(N, M, M)`.
 
     Example:
         >>> import torch
@@ -80,16 +81,16 @@ class FusedMerge(nn.Module):
         """Merges one image.
 
         Args:
-            detections: raw, at the network's input size: ``pred_boxes``, ``scores``,
-                ``pred_classes`` and ``pred_masks`` ``(N, 1, M, M)``. The boxes are scaled in
-                place, as ``detector_postprocess`` does.
-            sem_seg: ``(C, H, W)`` logits at the output size.
-            part_seg: ``(H, W)`` flat part ids. Default: no pixel is part of anything, so that
+            detections: raw, at the network's input size: `pred_boxes`, `scores`,
+                `pred_classes` and `pred_masks` `(N, 1, M, M)`. The boxes are scaled in
+                place, as `detector_postprocess` does.
+            sem_seg: `(C, H, W)` logits at the output size.
+            part_seg: `(H, W)` flat part ids. Default: no pixel is part of anything, so that
                 classes with parts have unknown parts in the PPS map.
 
         Returns:
-            ``sem_seg``, ``instances`` and ``panoptic_seg`` as Detectron2's PanopticFPN has them;
-            with a spec also ``pps`` ``(3, H, W)`` int32.
+            `sem_seg`, `instances` and `panoptic_seg` as Detectron2's PanopticFPN has them;
+            with a spec also `pps` `(3, H, W)` int32.
         """
         self._check_channels(len(sem_seg))
         height, width = sem_seg.shape[-2:]
@@ -146,19 +147,19 @@ class FusedMerge(nn.Module):
 def use_fused_merge(
     model: nn.Module, *, spec: EvalSpec | None = None, paste_masks: bool = True
 ) -> nn.Module:
-    """Replaces the merge of a built Panoptic FPN by :class:`FusedMerge`; weights are untouched.
+    """Replaces the merge of a built Panoptic FPN by `FusedMerge`; weights are untouched.
 
     Args:
-        model: a ``PanopticFPN``, or one inside ``DistributedDataParallel``. Its thresholds at
+        model: a `PanopticFPN`, or one inside `DistributedDataParallel`. Its thresholds at
             the time of the call are taken over.
-        spec: with a spec the outputs also hold ``pps``, in which all parts are unknown.
-        paste_masks: see :class:`FusedMerge`.
+        spec: with a spec the outputs also hold `pps`, in which all parts are unknown.
+        paste_masks: see `FusedMerge`.
 
     Returns:
         the same model.
 
     Raises:
-        TypeError: for another model, or one with an ``inference`` of its own.
+        TypeError: for another model, or one with an `inference` of its own.
         ValueError: the classes of the model are not those of the spec.
 
     Example:
@@ -188,7 +189,7 @@ def use_fused_merge(
 def _fused_inference(
     model: PanopticFPN, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True
 ) -> Any:
-    """``PanopticFPN.inference`` with the fused merge."""
+    """`PanopticFPN.inference` with the fused merge."""
     detections, sem_seg = PanopticFPN.inference(model, batched_inputs, do_postprocess=False)
     if not do_postprocess:
         return detections, sem_seg
@@ -199,17 +200,17 @@ def _fused_inference(
 
 
 def output_size(image_size: tuple[int, int], inputs: dict[str, Any]) -> tuple[int, int]:
-    """``(height, width)`` that an input asks for; default: that of the image in the network."""
+    """`(height, width)` that an input asks for; default: that of the image in the network."""
     return inputs.get("height", image_size[0]), inputs.get("width", image_size[1])
 
 
 def resize_logits(logits: Tensor, image_size: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
-    """``(C, h, w)`` logits of a padded image, at the output size, as Detectron2 does it."""
+    """`(C, h, w)` logits of a padded image, at the output size, as Detectron2 does it."""
     return sem_seg_postprocess(logits, image_size, *output_size(image_size, inputs))
 
 
 def _postprocess_boxes(detections: Instances, size: tuple[int, int]) -> tuple[Instances, Tensor]:
-    """``detector_postprocess`` without pasting -> instances without masks, masks (N, M, M)."""
+    """`detector_postprocess` without pasting -> instances without masks, masks (N, M, M)."""
     fields = detections.get_fields()
     if "pred_masks" not in fields:
         raise ValueError(

@@ -32,9 +32,9 @@ class RawOutputs(NamedTuple):
     """What a model says of one image before anything is merged; None for what it does not say.
 
     Attributes:
-        detections: ``Instances`` at the network's input size, with box-frame masks.
-        sem_seg: ``(C, H, W)`` logits at the output size.
-        part_seg: ``(P, H, W)`` logits at the output size.
+        detections: `Instances` at the network's input size, with box-frame masks.
+        sem_seg: `(C, H, W)` logits at the output size.
+        part_seg: `(P, H, W)` logits at the output size.
     """
 
     detections: Instances | None = None
@@ -52,11 +52,11 @@ class PartAwareBaseline(nn.Module):
 
     Args:
         models: name -> model.
-        name_of_role: ``instance``, ``semantic`` and ``part`` -> name in ``models``.
+        name_of_role: `instance`, `semantic` and `part` -> name in `models`.
         eval_spec: what the classes and part ids mean.
-        semantic_classes: what the semantic channels are: ``"stuff"``, things together and then
-            the stuff classes, or ``"all"``, each class of the spec in its order.
-        **merge_options: as of :class:`FusedMerge`.
+        semantic_classes: what the semantic channels are: `"stuff"`, things together and then
+            the stuff classes, or `"all"`, each class of the spec in its order.
+        **merge_options: as of `FusedMerge`.
 
     Raises:
         ValueError: for a role that its model cannot fill.
@@ -99,7 +99,7 @@ class PartAwareBaseline(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The arguments of the constructor, from ``MODEL.PPS.BASELINE``."""
+        """The arguments of the constructor, from `MODEL.PPS.BASELINE`."""
         models, name_of_role = build_models(cfg)
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
         return {
@@ -114,10 +114,10 @@ class PartAwareBaseline(nn.Module):
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The outputs of Detectron2's ``PanopticFPN``, and ``pps`` ``(3, H, W)`` int32.
+        """The outputs of Detectron2's `PanopticFPN`, and `pps` `(3, H, W)` int32.
 
         Args:
-            batched_inputs: ``image`` and optionally ``height`` and ``width``, as all models of
+            batched_inputs: `image` and optionally `height` and `width`, as all models of
                 Detectron2 take them. All models see the same image.
 
         Raises:
@@ -158,7 +158,7 @@ def raw_outputs(model: nn.Module, batched_inputs: list[dict[str, Any]]) -> list[
 
 
 def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Builds each distinct pair of configuration and weights of ``MODEL.PPS.BASELINE`` once.
+    """Builds each distinct pair of configuration and weights of `MODEL.PPS.BASELINE` once.
 
     Returns:
         the models by name, and the name of each role's model: that of the first role it fills.
@@ -206,7 +206,7 @@ def _check_role(role: str, model: Any, spec: EvalSpec) -> None:
 
 
 def _part_ids(raw: RawOutputs, spec: EvalSpec) -> Tensor:
-    """``(H, W)`` flat part ids of part logits, of which a SemanticSegmentor's are its sem_seg."""
+    """`(H, W)` flat part ids of part logits, of which a SemanticSegmentor's are its sem_seg."""
     logits = raw.sem_seg if raw.part_seg is None else raw.part_seg
     if logits is None:
         raise ValueError("part model: expected part logits, got none")

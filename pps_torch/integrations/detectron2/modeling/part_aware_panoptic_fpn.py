@@ -26,20 +26,20 @@ from pps_torch.specs import EvalSpec
 
 @META_ARCH_REGISTRY.register()
 class PartAwarePanopticFPN(PanopticFPN):
-    """Detectron2's ``PanopticFPN`` plus a head over the flat part ids of a spec.
+    """Detectron2's `PanopticFPN` plus a head over the flat part ids of a spec.
 
-    In training, inputs hold ``image``, ``instances``, ``sem_seg`` and ``part_seg`` ``(H, W)``
+    In training, inputs hold `image`, `instances`, `sem_seg` and `part_seg` `(H, W)`
     int64: flat part ids, 0 for the background, the head's ignore value where nothing is known.
-    The losses are those of ``PanopticFPN`` and ``loss_part_seg``.
+    The losses are those of `PanopticFPN` and `loss_part_seg`.
 
-    In inference, the outputs of an image are those of ``PanopticFPN`` and ``pps`` ``(3, H, W)``
-    int32: evaluation sid, instance, part, merged by :func:`~pps_torch.merge_pps`.
+    In inference, the outputs of an image are those of `PanopticFPN` and `pps` `(3, H, W)`
+    int32: evaluation sid, instance, part, merged by [`merge_pps`][pps_torch.merge_pps].
 
     Args:
         part_head: a module as Detectron2's semantic heads: features, targets -> logits, losses.
         eval_spec: what the classes and part ids mean.
-        paste_masks: see :class:`FusedMerge`.
-        **panoptic_fpn_options: as of ``PanopticFPN``.
+        paste_masks: see `FusedMerge`.
+        **panoptic_fpn_options: as of `PanopticFPN`.
 
     Raises:
         ValueError: the detector does not have the things of the spec.
@@ -127,14 +127,14 @@ class PartAwarePanopticFPN(PanopticFPN):
     def _label_maps(
         self, batched_inputs: list[dict[str, Any]], key: str, ignore_value: int
     ) -> Tensor:
-        """``(B, H, W)`` labels of all images, padded as the images are."""
+        """`(B, H, W)` labels of all images, padded as the images are."""
         maps = [inputs[key].to(self.device) for inputs in batched_inputs]
         padding = self.backbone.size_divisibility, ignore_value, self.backbone.padding_constraints
         return ImageList.from_tensors(maps, *padding).tensor
 
 
 def best_parts(logits: Tensor, image_size: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
-    """``(H, W)`` int64 flat part ids at the output size, of logits ``(P, h, w)`` of a padded image.
+    """`(H, W)` int64 flat part ids at the output size, of logits `(P, h, w)` of a padded image.
 
     Channel i is the flat part id i; the logits are resized as semantic logits are.
     """

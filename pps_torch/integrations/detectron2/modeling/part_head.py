@@ -16,7 +16,7 @@ from pps_torch.specs import EvalSpec
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class PartSegFPNHead(SemSegFPNHead):
-    """Detectron2's ``SemSegFPNHead`` with one channel for the background and each flat part id.
+    """Detectron2's `SemSegFPNHead` with one channel for the background and each flat part id.
 
     Channel 0 is the background: pixels of classes without parts. Pixels that the labels do not
     tell (void, undefined parts) have the ignore value and no loss.
@@ -25,7 +25,7 @@ class PartSegFPNHead(SemSegFPNHead):
         input_shape: feature name -> shape.
         background_weight: weight of background pixels in the loss; 0 leaves them out.
         ignore_value: label of pixels without a loss.
-        **head_options: as of ``SemSegFPNHead``.
+        **head_options: as of `SemSegFPNHead`.
 
     Example:
         .. code-block:: python
@@ -50,7 +50,7 @@ class PartSegFPNHead(SemSegFPNHead):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
-        """The arguments of the constructor, from ``MODEL.PPS.PART_HEAD`` and the spec."""
+        """The arguments of the constructor, from `MODEL.PPS.PART_HEAD` and the spec."""
         options, spec = cfg.MODEL.PPS.PART_HEAD, EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
         return {
             "input_shape": {name: input_shape[name] for name in options.IN_FEATURES},
@@ -67,10 +67,10 @@ class PartSegFPNHead(SemSegFPNHead):
         """Cross entropy at the labels' stride.
 
         Args:
-            predictions: ``(B, P, h, w)`` logits; targets: ``(B, H, W)`` int64 flat part ids.
+            predictions: `(B, P, h, w)` logits; targets: `(B, H, W)` int64 flat part ids.
 
         Returns:
-            ``{"loss_part_seg": ...}``; 0 where every pixel is ignored.
+            `{"loss_part_seg": ...}`; 0 where every pixel is ignored.
         """
         logits = F.interpolate(
             predictions.float(),
@@ -88,7 +88,7 @@ def part_seg_loss(
     """Mean cross entropy over pixels, the background weighted, 0 where all are ignored.
 
     Args:
-        logits: ``(B, P, H, W)``; targets: ``(B, H, W)`` int64, 0 is the background.
+        logits: `(B, P, H, W)`; targets: `(B, H, W)` int64, 0 is the background.
 
     Example:
         >>> import torch
@@ -110,5 +110,5 @@ def num_part_classes(spec: EvalSpec) -> int:
 
 
 def build_part_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Module:
-    """The head that ``cfg.MODEL.PPS.PART_HEAD.NAME`` names, from the registry SEM_SEG_HEADS."""
+    """The head that `cfg.MODEL.PPS.PART_HEAD.NAME` names, from the registry SEM_SEG_HEADS."""
     return SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.PPS.PART_HEAD.NAME)(cfg, input_shape)

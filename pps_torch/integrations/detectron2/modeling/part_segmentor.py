@@ -12,10 +12,10 @@ from pps_torch.integrations.detectron2.modeling.part_head import build_part_head
 
 @META_ARCH_REGISTRY.register()
 class PartSegmentor(SemanticSegmentor):
-    """Detectron2's ``SemanticSegmentor`` with a part head, trained on ``part_seg``.
+    """Detectron2's `SemanticSegmentor` with a part head, trained on `part_seg`.
 
-    In training, inputs hold ``image`` and ``part_seg`` ``(H, W)`` int64. In inference, the output
-    of an image is ``part_seg`` ``(P, H, W)``: logits of the background and the flat part ids.
+    In training, inputs hold `image` and `part_seg` `(H, W)` int64. In inference, the output
+    of an image is `part_seg` `(P, H, W)`: logits of the background and the flat part ids.
 
     Example:
         .. code-block:: python
@@ -48,7 +48,7 @@ class PartSegmentor(SemanticSegmentor):
 
 
 def _with_parts_as_labels(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs with ``part_seg``, where there is one, in the place of ``sem_seg``."""
+    """The inputs with `part_seg`, where there is one, in the place of `sem_seg`."""
     inputs = {key: value for key, value in inputs.items() if key != "sem_seg"}
     if "part_seg" in inputs:
         inputs["sem_seg"] = inputs["part_seg"]

@@ -8,10 +8,10 @@ from pps_torch.formats import PanopticSegmentation
 
 
 def detectron2_segments_info(panoptic: PanopticSegmentation) -> list[dict[str, Any]]:
-    """The dicts of Detectron2's ``combine_semantic_and_instance_outputs``, key by key.
+    """The dicts of Detectron2's `combine_semantic_and_instance_outputs`, key by key.
 
-    Things have ``id, isthing, score, category_id, instance_id`` (their index among the
-    instances), stuff has ``id, isthing, category_id, area``. This step leaves the device.
+    Things have `id, isthing, score, category_id, instance_id` (their index among the
+    instances), stuff has `id, isthing, category_id, area`. This step leaves the device.
 
     Args:
         panoptic: one image.

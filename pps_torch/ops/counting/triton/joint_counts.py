@@ -1,4 +1,4 @@
-"""The Triton twin of ``joint_counts``: one pass over the two maps."""
+"""The Triton twin of `joint_counts`: one pass over the two maps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 512
     schema="(Tensor rows, Tensor columns, SymInt num_rows, SymInt num_columns) -> Tensor",
 )
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
-    """See :func:`pps_torch.ops.counting.joint_counts.joint_counts`."""
+    """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
     num_images, num_pixels = rows.shape
     counts = rows.new_zeros(num_images, num_rows + 1, num_columns + 1, dtype=torch.int32)
     if rows.numel():

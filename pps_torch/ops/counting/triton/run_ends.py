@@ -17,7 +17,7 @@ def run_ends(map_ptr, values, pixel, num_pixels, is_first, is_last):
 
     Args:
         map_ptr: the map of one image.
-        values: what it holds at ``pixel``.
+        values: what it holds at `pixel`.
         is_first, is_last: what is known from the border of the image and from other maps.
     """
     in_image = pixel < num_pixels

@@ -22,7 +22,7 @@ from pps_torch.ops.painting.triton.paint_ids import PIXELS, paint
 def fill_stuff(
     owner: Tensor, keep: Tensor, sem_seg: Tensor, stuff_ids: Tensor, least_area: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`pps_torch.ops.painting.fill_stuff.fill_stuff`."""
+    """See [`fill_stuff`][pps_torch.ops.painting.fill_stuff.fill_stuff]."""
     panoptic_seg, segment_ids, areas = _outputs(owner, keep, sem_seg, stuff_ids, least_area)
     num_images, num_instances = keep.shape
     num_pixels = owner.shape[1:].numel()

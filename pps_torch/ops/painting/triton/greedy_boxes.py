@@ -45,7 +45,7 @@ def greedy_boxes(
     mask_threshold: float,
     overlap_threshold: float,
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`pps_torch.ops.painting.greedy_boxes.greedy_boxes`."""
+    """See [`greedy_boxes`][pps_torch.ops.painting.greedy_boxes.greedy_boxes]."""
     num_images, num_masks, side, _ = mask_probs.shape
     owner = mask_probs.new_empty((num_images, height, width), dtype=torch.int32)
     keep = torch.empty_like(eligible, memory_format=torch.contiguous_format)
@@ -91,7 +91,7 @@ def _outputs(
 
 @triton.jit
 def _reaches(start, stop, side, first, last):
-    """Whether a mask between two edges can reach the pixels ``first`` to ``last``."""
+    """Whether a mask between two edges can reach the pixels `first` to `last`."""
     low, high = tl.minimum(start, stop), tl.maximum(start, stop)
     margin = (high - low) / (2 * side) + 2
     return (low - margin <= last) & (high + margin >= first)
@@ -228,7 +228,7 @@ def _count_round(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """From the choice of round ``last`` to the counts of the next one; the first counts areas."""
+    """From the choice of round `last` to the counts of the next one; the first counts areas."""
     image = tl.program_id(1).to(tl.int64)
     masks = image * num_masks
     now_ptr = counts_ptr + last * num_images * num_masks + masks
@@ -318,7 +318,7 @@ def _finish(
 ):
     """Decides an image that is not settled, mask after mask; the last counts take the result.
 
-    Each mask is visited once, and once more if it is kept. ``owner``, painted later, holds the
+    Each mask is visited once, and once more if it is kept. `owner`, painted later, holds the
     pixels that are taken.
     """
     image = tl.program_id(0).to(tl.int64)

@@ -38,7 +38,7 @@ _PIXELS = 1024
 def greedy_masks(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """See :func:`pps_torch.ops.painting.greedy_masks.greedy_masks`."""
+    """See [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks]."""
     num_images, num_masks, num_pixels = masks.shape
     owner, keep = _outputs(masks, order, eligible, overlap_threshold)
     if masks.numel() == 0:
@@ -168,7 +168,7 @@ def _count_round(
     num_images,
     BLOCK: tl.constexpr,
 ):
-    """From the choice of round ``last`` to the counts of the next one."""
+    """From the choice of round `last` to the counts of the next one."""
     image = tl.program_id(1)
     allowed_ptr += image * num_masks
     now_ptr = counts_ptr + (last * num_images + image) * num_masks
@@ -199,7 +199,7 @@ def _finish(
     """Decides an image that is not settled, word after word; the last counts take the result.
 
     A word's masks are counted given the words before it until their choice stays as it is, at
-    most once for each and once more. ``owner``, painted later, holds the pixels that are taken.
+    most once for each and once more. `owner`, painted later, holds the pixels that are taken.
     """
     image = tl.program_id(0)
     allowed_ptr += image * num_masks

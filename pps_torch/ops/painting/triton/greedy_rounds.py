@@ -5,8 +5,8 @@ counts them, given the choice of the round before. After k rounds the first k ma
 good, and most often all are after a few: a choice that a round leaves as it was is the only one
 that fulfils the rule, so it is the greedy one.
 
-``counts[k]`` holds the hidden pixels of round k; a mask is kept while they are at most its entry of
-``allowed``, so the choice is never stored. Round 0 hides nothing.
+`counts[k]` holds the hidden pixels of round k; a mask is kept while they are at most its entry of
+`allowed`, so the choice is never stored. Round 0 hides nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def allow_overlap(
 
 @triton.jit
 def choice_of_word(allowed_ptr, counts_ptr, first, num_masks):
-    """Masks ``first`` to ``first + 30`` as bits: those that can be kept, and those that are."""
+    """Masks `first` to `first + 30` as bits: those that can be kept, and those that are."""
     lane = tl.arange(0, 32)
     in_word = (lane < WORD_BITS) & (first + lane < num_masks)
     allowed = tl.load(allowed_ptr + first + lane, mask=in_word, other=-1)
@@ -95,7 +95,7 @@ def store_choice(allowed_ptr, counts_ptr, keep_ptr, num_masks):
 
 @triton.jit
 def clear(values_ptr, number, BLOCK: tl.constexpr):
-    """Sets the first ``number`` int32 values to zero."""
+    """Sets the first `number` int32 values to zero."""
     for first in range(0, number, BLOCK):
         index = first + tl.arange(0, BLOCK)
         tl.store(values_ptr + index, tl.zeros((BLOCK,), tl.int32), mask=index < number)

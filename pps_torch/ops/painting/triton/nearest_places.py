@@ -14,7 +14,7 @@ _POINTS = 1024
     "pps_torch::nearest_places", mutates_args=(), schema="(Tensor points, Tensor places) -> Tensor"
 )
 def nearest_places(points: Tensor, places: Tensor) -> Tensor:
-    """See :func:`pps_torch.ops.painting.nearest_places.nearest_places`."""
+    """See [`nearest_places`][pps_torch.ops.painting.nearest_places.nearest_places]."""
     nearest = _output(points, places)
     _, num_images, num_points = points.shape
     if nearest.numel():

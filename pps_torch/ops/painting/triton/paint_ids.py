@@ -16,7 +16,7 @@ PIXELS = 1024
     schema="(Tensor owner, Tensor ids) -> Tensor",
 )
 def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
-    """See :func:`pps_torch.ops.painting.paint_ids.paint_ids`."""
+    """See [`paint_ids`][pps_torch.ops.painting.paint_ids.paint_ids]."""
     painted = torch.empty_like(owner, memory_format=torch.contiguous_format)
     num_pixels = owner.shape[1:].numel()
     if painted.numel():

@@ -20,7 +20,7 @@ _PIXELS = 1024
 def pps_channels(
     segment: Tensor, part: Tensor, sids: Tensor, iids: Tensor, pid_of_sid_flat: Tensor
 ) -> Tensor:
-    """See :func:`pps_torch.ops.painting.pps_channels.pps_channels`."""
+    """See [`pps_channels`][pps_torch.ops.painting.pps_channels.pps_channels]."""
     pps = _output(segment, part, sids, iids, pid_of_sid_flat)
     num_images, num_pixels = len(segment), segment.shape[1:].numel()
     if pps.numel() == 0:

@@ -24,7 +24,7 @@ _ROWS, _COLUMNS = 8, 64
 def query_competition(
     mask_logits: Tensor, scores: Tensor, takes_part: Tensor, out_height: int, out_width: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`pps_torch.ops.painting.query_competition.query_competition`."""
+    """See [`query_competition`][pps_torch.ops.painting.query_competition.query_competition]."""
     outputs = _outputs(mask_logits, scores, takes_part, out_height, out_width)
     owner, *areas = outputs
     for area in areas:

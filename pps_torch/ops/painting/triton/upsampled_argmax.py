@@ -18,7 +18,7 @@ _ROWS, _COLUMNS = 8, 64
     schema="(Tensor logits, Tensor ids, SymInt out_height, SymInt out_width) -> Tensor",
 )
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
-    """See :func:`pps_torch.ops.painting.upsampled_argmax.upsampled_ids`."""
+    """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_argmax.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
     num_images, num_channels, height, width = logits.shape
     check_upsampling((height, width), (out_height, out_width))

@@ -7,7 +7,7 @@ import triton.language as tl
 
 
 def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> None:
-    """Raises ValueError where :func:`taps` would leave 32 bits."""
+    """Raises ValueError where `taps` would leave 32 bits."""
     if in_size != out_size and max(of_in * of_out for of_in, of_out in zip(in_size, out_size)) >= (
         1 << 30
     ):
@@ -21,7 +21,7 @@ def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> Non
 def taps(position, in_size, out_size):
     """The two input positions that an output position lies between, and the second one's weight.
 
-    The place ``(position + 1/2) * in_size / out_size - 1/2``, at least 0, in whole numbers.
+    The place `(position + 1/2) * in_size / out_size - 1/2`, at least 0, in whole numbers.
     """
     numerator = tl.maximum((2 * position + 1) * in_size - out_size, 0)
     low = tl.minimum(numerator // (2 * out_size), in_size - 1)
@@ -44,7 +44,7 @@ def upsample_tile(
     INTERPOLATES: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
-    """Values of a plane at the output pixels ``row x column``; those outside are of no use."""
+    """Values of a plane at the output pixels `row x column`; those outside are of no use."""
     if INTERPOLATES:
         upper, lower, lower_part = taps(row, height, out_height)
         before, after, after_part = taps(column, width, out_width)

@@ -1,4 +1,4 @@
-"""The Triton twin of ``add_to_class_sums``: integers are added atomically, in any order."""
+"""The Triton twin of `add_to_class_sums`: integers are added atomically, in any order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def add_to_class_sums(
     is_fp: Tensor,
     pred_class: Tensor,
 ) -> None:
-    """See :func:`pps_torch.ops.scoring.class_sums.add_to_class_sums`."""
+    """See [`add_to_class_sums`][pps_torch.ops.scoring.class_sums.add_to_class_sums]."""
     num_gt, num_pred = gt_class.numel(), pred_class.numel()
     if num_gt + num_pred:
         sums = class_sums.contiguous()

@@ -1,4 +1,4 @@
-"""The Triton twin of ``dense_indices``: one program an image walks along its keys."""
+"""The Triton twin of `dense_indices`: one program an image walks along its keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BLOCK = 4096
     schema="(Tensor is_present, SymInt capacity) -> (Tensor, Tensor, Tensor)",
 )
 def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
-    """See :func:`pps_torch.ops.scoring.dense_indices.dense_indices`."""
+    """See [`dense_indices`][pps_torch.ops.scoring.dense_indices.dense_indices]."""
     num_images, num_keys = is_present.shape
     index = is_present.new_empty(num_images, num_keys, dtype=torch.int32)
     keys = is_present.new_zeros(num_images, capacity + 1, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The Triton twin of ``match_segments``: the table is read once by columns and once by rows."""
+"""The Triton twin of `match_segments`: the table is read once by columns and once by rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TILE = 32
 def match_segments(
     joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_crowd: Tensor, last_crowd_only: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """See :func:`pps_torch.ops.scoring.match_segments.match_segments`."""
+    """See [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments]."""
     outputs = _outputs(joint)
     num_images, num_gt, num_pred = joint.shape
     if joint.numel():
@@ -55,7 +55,7 @@ def _(
 
 
 def _outputs(joint: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Room for the fields of ``SegmentMatches``."""
+    """Room for the fields of `SegmentMatches`."""
     num_images, num_gt, num_pred = joint.shape
     of_gt, of_pred = (num_images, num_gt), (num_images, num_pred)
     return (
@@ -134,7 +134,7 @@ def match_kernel(
 ):
     """Rows of the table: the match of each ground-truth segment.
 
-    The IoU is above one half when ``3 * joint - (pred_area - on_void) > gt_area``. At most one
+    The IoU is above one half when `3 * joint - (pred_area - on_void) > gt_area`. At most one
     prediction fulfils that, so it is the one whose left side, the margin, is largest.
     """
     image = tl.program_id(1).to(tl.int64)

@@ -1,4 +1,4 @@
-"""The Triton twin of ``mean_part_iou``: one program a ground-truth segment."""
+"""The Triton twin of `mean_part_iou`: one program a ground-truth segment."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def mean_part_iou(
     is_crowd: Tensor,
     has_parts: Tensor,
 ) -> Tensor:
-    """See :func:`pps_torch.ops.scoring.mean_part_iou.mean_part_iou`."""
+    """See [`mean_part_iou`][pps_torch.ops.scoring.mean_part_iou.mean_part_iou]."""
     scores = torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
     num_images, num_gt = gt_class.shape
     if gt_class.numel():

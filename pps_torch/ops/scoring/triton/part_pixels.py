@@ -1,4 +1,4 @@
-"""The Triton twin of ``part_pixels``: each pass reads the maps and decodes them in registers."""
+"""The Triton twin of `part_pixels`: each pass reads the maps and decodes them in registers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ _RULES = (
 
 
 class PartMaps:
-    """Pixels as they are in the maps; see :class:`pps_torch.ops.scoring.part_pixels.PartRuns`."""
+    """Pixels as they are in the maps; see
+    [`PartRuns`][pps_torch.ops.scoring.part_pixels.PartRuns]."""
 
     def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
         self.maps = (uids.contiguous(), pps.contiguous())
@@ -61,7 +62,7 @@ class PartMaps:
     schema=f"(Tensor uids, Tensor pps, {_RULES}) -> (Tensor, Tensor, Tensor)",
 )
 def mark_segments(uids: Tensor, pps: Tensor, *rules: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Marks ``(B, K)`` of both maps; and the faults, then unknown scene ids of both."""
+    """Marks `(B, K)` of both maps; and the faults, then unknown scene ids of both."""
     rules = PixelRules(*rules)
     gt_marks, pred_marks = (
         uids.new_zeros(len(uids), size, dtype=torch.bool) for size in rules.num_keys()
@@ -111,7 +112,7 @@ def count_overlaps(
     num_pred: int,
     *rules: Any,
 ) -> tuple[Tensor, Tensor]:
-    """See :meth:`pps_torch.ops.scoring.part_pixels.PartRuns.count_overlaps`."""
+    """See [`count_overlaps`][pps_torch.ops.scoring.part_pixels.PartRuns.count_overlaps]."""
     rules = PixelRules(*rules)
     joint = uids.new_zeros(len(uids), num_gt, num_pred, dtype=torch.int32)
     gt_parts = uids.new_zeros(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
@@ -168,7 +169,7 @@ def count_parts(
     crowd_class: Tensor,
     *rules: Any,
 ) -> tuple[Tensor, Tensor]:
-    """See :meth:`pps_torch.ops.scoring.part_pixels.PartRuns.count_parts`."""
+    """See [`count_parts`][pps_torch.ops.scoring.part_pixels.PartRuns.count_parts]."""
     rules = PixelRules(*rules)
     counts = uids.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
     num_bad_parts = uids.new_zeros((), dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""The Triton twins of ``segment_classes`` and ``count_unclassed``: one small kernel each."""
+"""The Triton twins of `segment_classes` and `count_unclassed`: one small kernel each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = 128
     schema="(Tensor category_ids, Tensor class_ids) -> Tensor",
 )
 def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
-    """See :func:`pps_torch.ops.scoring.segment_classes.segment_classes`."""
+    """See [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes]."""
     num_images, num_rows = category_ids.shape
     classes = class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
     if num_images:
@@ -49,7 +49,7 @@ def _(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     schema="(Tensor classes, Tensor areas) -> Tensor",
 )
 def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
-    """See :func:`pps_torch.ops.scoring.segment_classes.count_unclassed`."""
+    """See [`count_unclassed`][pps_torch.ops.scoring.segment_classes.count_unclassed]."""
     counts = classes.new_zeros(2)
     if classes.numel():
         with torch.cuda.device_of(classes):

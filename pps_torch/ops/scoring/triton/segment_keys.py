@@ -1,4 +1,4 @@
-"""Segment keys inside Triton kernels, from the ids of a pixel; see ``PixelRules``."""
+"""Segment keys inside Triton kernels, from the ids of a pixel; see `PixelRules`."""
 
 from __future__ import annotations
 

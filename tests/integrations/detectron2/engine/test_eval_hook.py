@@ -32,7 +32,7 @@ NUM_IMAGES = 5
 
 
 class Model(nn.Module):
-    """Says of an image what is stored with it, of the first ``num_known`` rows only."""
+    """Says of an image what is stored with it, of the first `num_known` rows only."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ PARTS = cases.ROOT / "partpq" / "cpp_default"
 
 
 class PartSet:
-    """The golden images of cpp_default, registered; ``with_files`` or as tensors."""
+    """The golden images of cpp_default, registered; `with_files` or as tensors."""
 
     def __init__(self, with_files: bool = True) -> None:
         self.inputs, self.outputs = [], []

@@ -15,7 +15,7 @@ from triton_support import BACKENDS
 
 from merging.compare import expect_segmentation, images_of
 from pps_torch import EvalSpec, merge_panoptic
-from pps_torch.merging.segment_table import as_id_tensor
+from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.specs import dataset_lookups
 
 ROAD, SKY, CAR, PERSON = 7, 23, 26, 24

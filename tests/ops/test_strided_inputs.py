@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair
 
 import pps_torch.ops
-from ops.twins import expect_equal, on_device
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.fill_stuff import fill_stuff
@@ -29,6 +27,8 @@ from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 from pps_torch.ops.scoring.part_pixels import part_pixels
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from tests.factories import pps_pair
+from tests.ops.twins import expect_equal, on_device
 
 BACKENDS = ("torch", "triton")
 LAYOUTS = {

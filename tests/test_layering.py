@@ -3,11 +3,12 @@
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "pps_torch"
+from tests import ROOT
+
+PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
     "checks",

@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_dataset import SmallDataset
 
 import pps_torch
 from pps_torch.cli.main import main
+from tests import ROOT
+from tests.cli.small_dataset import SmallDataset
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "prepare_data",
     "merge_to_panoptic",

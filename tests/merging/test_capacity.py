@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from triton_support import BACKENDS
 
 from pps_torch import merge_panoptic, merge_panoptic_boxes, merge_panoptic_queries
 from pps_torch.ops.painting.pps_channels import pps_channels
+from tests.triton_support import BACKENDS
 
 NUM_INSTANCES, NUM_CLASSES, NUM_PARTS = 1000, 300, 16
 SIZE = (24, 50)

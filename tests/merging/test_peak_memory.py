@@ -14,10 +14,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from triton_support import REASON
 
 from pps_torch import BoxPanopticMerger, EvalSpec, PPSPostProcessor
 from pps_torch.ops import backend as backends
+from tests.triton_support import REASON
 
 SPEC = EvalSpec.load("cpp_default")
 NUM, HEIGHT, WIDTH = 200, 2160, 3840
@@ -54,10 +54,10 @@ class LiveBytes(TorchDispatchMode):
 
 
 class NoKernel:
-    """Stands for a kernel, and does nothing."""
+    """Stands for a kernel, which is launched with keywords, and does nothing."""
 
     def __getitem__(self, grid):
-        return lambda *arguments, **options: None
+        return lambda **arguments: None
 
 
 @pytest.fixture

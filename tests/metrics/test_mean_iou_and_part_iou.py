@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, CATEGORIES, SIZES, pps_pair, specs
-from oracles.part_iou import label_pixels, mean_iou, quality_of_labels
 
-from metrics.drawings import pps, uids
-from metrics.test_panoptic_quality import as_tensors
-from metrics.test_rules_f1_f8 import pair_with_voids
 from pps_torch import EvalSpec, MeanIoU, PanopticQuality, PartIoU, PartPanopticQuality
+from tests.factories import BATCH_SHAPES, CATEGORIES, SIZES, pps_pair, specs
+from tests.metrics.drawings import pps, uids
+from tests.metrics.scenes import as_tensors, pair_with_voids
+from tests.oracles.part_iou import label_pixels, mean_iou, quality_of_labels
 
 SPECS = specs()
 CPP = SPECS["cpp_default"]

@@ -14,8 +14,8 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2.class_ids import check_num_labels, check_num_things
 from pps_torch.integrations.detectron2.config import add_pps_config
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 RUNS = [file for file in FILES if not file.name.startswith("Base-")]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import boxed_instances
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
+from tests.factories import boxed_instances
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.greedy_masks import greedy_masks
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import SIZES, instances
-from oracles.merge_panoptic import merge_panoptic as slow_merge
 
 from pps_torch.ops.painting.greedy_paint import MaskWindow, greedy_paint
+from tests.factories import SIZES, instances
+from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
 
 ALL = slice(None)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.nearest_places import nearest_places
+from tests.triton_support import BACKENDS, needs_triton
 
 
 def drawn(shape, dtype, seed=0):

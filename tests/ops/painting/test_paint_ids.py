@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.paint_ids import paint_ids
+from tests.triton_support import BACKENDS, needs_triton
 
 
 @needs_triton

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import boxed_instances
-from oracles.paste_masks import paste_masks as slow_paste
 
 from pps_torch.ops.painting.paste_masks import box_window, paste_masks
+from tests.factories import boxed_instances
+from tests.oracles.paste_masks import paste_masks as slow_paste
 
 
 @pytest.mark.parametrize("threshold", [0.1, 0.3, 0.5, 0.8])

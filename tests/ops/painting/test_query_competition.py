@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import queries
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.query_competition import query_competition
+from tests.factories import queries
+from tests.triton_support import BACKENDS, needs_triton
 
 
 def scene(rng, num_images, num_queries, size):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.upsampled_ids import upsampled_argmax, upsampled_ids
+from tests.triton_support import BACKENDS, needs_triton
 
 
 @pytest.mark.parametrize("size", [(6, 8), (24, 32), (13, 5), (1, 1)])

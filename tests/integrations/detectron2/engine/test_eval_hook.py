@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from golden import cases
 from torch import nn
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
@@ -19,12 +20,12 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import BestCheckpointer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils.events import EventStorage
-from integrations.detectron2.coco_set import register
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PartPanopticEvaluator, PPSEvalHook, add_pps_config
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
+from tests.integrations.detectron2.coco_set import register
+from tests.integrations.detectron2.processes import in_processes
 
 NAME = "pps_test_hook"
 PART_PQ = "part_panoptic_seg/PartPQ"

@@ -13,7 +13,6 @@ from detectron2.data import MetadataCatalog
 from detectron2.engine import BestCheckpointer
 from detectron2.engine.hooks import EvalHook, PeriodicWriter
 from detectron2.utils import comm
-from integrations.detectron2.models import small_config
 
 from pps_torch.integrations.detectron2 import dataset_files
 from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
@@ -22,6 +21,7 @@ from pps_torch.integrations.detectron2.engine.trainer import (
     best_metric,
     evaluates_all_twice,
 )
+from tests.integrations.detectron2.models import small_config
 
 
 @pytest.fixture(autouse=True)

@@ -8,12 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import cases
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
-
-from integrations.detectron2.coco_set import CocoSet, register
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PanopticQualityEvaluator, PartPanopticEvaluator
@@ -25,6 +23,8 @@ from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.report import report
 from pps_torch.pipelines.report.summary import group_rows
 from pps_torch.pipelines.running.options import RunOptions
+from tests.integrations.detectron2.coco_set import CocoSet, register
+from tests.integrations.detectron2.processes import in_processes
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
 PARTS = cases.ROOT / "partpq" / "cpp_default"

@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import cases
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.evaluation import COCOPanopticEvaluator, inference_on_dataset
-from integrations.detectron2.coco_set import (
-    DIVISOR,
-    UNIFIED_STUFF,
-    CocoSet,
-    register,
-)
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import (
@@ -31,6 +25,13 @@ from pps_torch.integrations.detectron2 import (
 )
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
 from pps_torch.io.errors import InputError
+from tests.integrations.detectron2.coco_set import (
+    DIVISOR,
+    UNIFIED_STUFF,
+    CocoSet,
+    register,
+)
+from tests.integrations.detectron2.processes import in_processes
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair
 
 from pps_torch import EvalSpec, PanopticSegmentation, PartPanopticQuality
 from pps_torch.integrations.detectron2.evaluation.recorded_images import (
@@ -17,6 +16,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.io.images import read_pps, read_rgb_ids
 from pps_torch.metrics import ImageRecord, counts_by_class, record_segments
 from pps_torch.pipelines.evaluation_tables import TableRecords
+from tests.factories import pps_pair
 
 SPEC = EvalSpec.load("cpp_default")
 NUM_CLASSES = len(SPEC.eval_sids)

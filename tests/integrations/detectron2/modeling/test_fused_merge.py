@@ -6,16 +6,17 @@ import copy
 
 import pytest
 import torch
-from golden import cases
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.modeling import PanopticFPN, build_model
 from detectron2.structures import Boxes, Instances, ROIMasks
-from integrations.detectron2.models import field_tensor, lively_model, photo, small_config
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge, use_fused_merge
+from tests.integrations.detectron2.models import field_tensor, lively_model, photo, small_config
 
 SPEC = EvalSpec.load("cpp_default")
 

@@ -9,7 +9,6 @@ pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.modeling import build_model
-from integrations.detectron2.models import lively_model, photo, small_config
 
 from pps_torch import EvalSpec, PanopticSegmentation, merge_pps
 from pps_torch.integrations.detectron2.class_ids import ContiguousPPSMerger
@@ -17,6 +16,7 @@ from pps_torch.integrations.detectron2.modeling.part_aware_baseline import (
     PartAwareBaseline,
     raw_outputs,
 )
+from tests.integrations.detectron2.models import lively_model, photo, small_config
 
 SPEC = EvalSpec.load("cpp_default")
 ROLES = ("instance", "semantic", "part")

@@ -9,13 +9,13 @@ pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
-from integrations.detectron2.models import lively_model, photo, small_config, training_input
 
 from pps_torch import EvalSpec, PanopticSegmentation, merge_pps
 from pps_torch.integrations.detectron2.class_ids import ContiguousPPSMerger
 from pps_torch.integrations.detectron2.modeling.fused_merge import resize_logits
 from pps_torch.integrations.detectron2.modeling.part_head import num_part_classes, part_seg_loss
 from pps_torch.specs.bundled import find_spec
+from tests.integrations.detectron2.models import lively_model, photo, small_config, training_input
 
 SPEC = EvalSpec.load("cpp_default")
 

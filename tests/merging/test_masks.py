@@ -7,16 +7,16 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, instances
-from golden import cases
-from oracles.merge_panoptic import merge_panoptic as slow_merge
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from triton_support import BACKENDS
 
-from merging.compare import expect_segmentation, images_of
 from pps_torch import EvalSpec, merge_panoptic
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.specs import dataset_lookups
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, instances
+from tests.golden import cases
+from tests.merging.compare import expect_segmentation, images_of
+from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
+from tests.triton_support import BACKENDS
 
 ROAD, SKY, CAR, PERSON = 7, 23, 26, 24
 

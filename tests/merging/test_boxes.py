@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, boxed_instances, draw
-from golden import cases
-from oracles.merge_panoptic import merge_panoptic as slow_merge
-from oracles.paste_masks import paste_masks as slow_paste
 
-from merging.compare import expect_segmentation, images_of
 from pps_torch import merge_panoptic, merge_panoptic_boxes
+from tests.factories import BATCH_SHAPES, boxed_instances, draw
+from tests.golden import cases
+from tests.merging.compare import expect_segmentation, images_of
+from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
+from tests.oracles.paste_masks import paste_masks as slow_paste
 
 NO_STUFF = {"stuff_ids": [], "score_threshold": 0.0}
 

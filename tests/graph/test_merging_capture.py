@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import boxed_instances, draw, instances, queries
 
 from pps_torch import (
     BoxPanopticMerger,
@@ -19,6 +18,7 @@ from pps_torch import (
     QueryPanopticMerger,
     merge_panoptic_queries,
 )
+from tests.factories import boxed_instances, draw, instances, queries
 
 SIZE = (9, 14)
 SPEC = EvalSpec.load("cpp_default")

@@ -1,7 +1,7 @@
 """F1 to F8, column by column: what PQ is by the rules of each implementation.
 
-The scenes are those of `test_fixtures_f1_f8.py`, where a letter counts ten pixels. Numbers of
-torchmetrics 1.9 and deeplab2 were found by running their code on these scenes.
+The scenes are those of `test_panoptic_quality_by_hand.py`, where a letter counts ten pixels.
+Numbers of torchmetrics 1.9 and deeplab2 were found by running their code on these scenes.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, SIZES, draw, panoptic_pair
-from oracles import panoptic_rules as oracle
-from oracles.panoptic_quality import panoptic_quality
 
-from metrics.drawings import prediction, target
-from metrics.test_fixtures_f1_f8 import CATEGORIES as SCENE_CATEGORIES
-from metrics.test_fixtures_f1_f8 import LEGEND, expect
-from metrics.test_panoptic_quality import as_tensors
 from pps_torch import PanopticQuality, PanopticRules
 from pps_torch.metrics.panoptic_rules import RULES
+from tests.factories import CATEGORIES, SIZES
+from tests.metrics.drawings import CATEGORIES as SCENE_CATEGORIES
+from tests.metrics.drawings import LEGEND, expect, prediction, target
+from tests.metrics.scenes import as_tensors, category_instance, halves, pair_with_voids
+from tests.oracles import panoptic_rules as oracle
+from tests.oracles.panoptic_quality import panoptic_quality
 
 STUFF = {c["id"] for c in CATEGORIES if not c["isthing"]}
 
@@ -73,15 +72,6 @@ SLOW = {
 def score(rules, gt: str, pred: str, crowds: str = ""):
     metric = PanopticQuality(SCENE_CATEGORIES, rules=rules)
     return metric.update(prediction(LEGEND, pred), target(LEGEND, gt, crowds=crowds)).compute()
-
-
-def pair_with_voids(rng, size):
-    """A random scene, half of the time with more void in the prediction."""
-    pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, size)
-    if rng.random() < 0.5:
-        draw(rng, pred_ids, [0], 2)
-        pred_segments = [s for s in pred_segments if (pred_ids == s["id"]).any()]
-    return pred_ids, pred_segments, gt_ids, gt_segments
 
 
 @pytest.mark.parametrize("fixture", SCENES)
@@ -146,19 +136,6 @@ def test_random_scenes_as_torchmetrics():
         assert [row[key] for row in rows] == expected.tolist()
     found = [ours.compute().summary["All"][key] for key in ("PQ", "SQ", "RQ")]
     assert found == pytest.approx(theirs.compute().tolist(), abs=1e-6)
-
-
-def halves(pair):
-    """(ids, segments) of the prediction, and of the ground truth."""
-    return pair[:2], pair[2:]
-
-
-def category_instance(ids: np.ndarray, segments: list[dict]) -> np.ndarray:
-    """(1, H, W, 2) as torchmetrics takes it; 255 is no category."""
-    out = np.stack([np.full_like(ids, 255), np.zeros_like(ids)], 2)
-    for segment in segments:
-        out[ids == segment["id"]] = segment["category_id"], segment["id"]
-    return out[None]
 
 
 def test_other_rules_are_refused_and_own_ones_taken():

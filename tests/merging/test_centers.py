@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, SIZES, random_box
-from oracles.merge_centers import merge_panoptic_centers as slow_merge
-from triton_support import needs_triton
 
-from merging.compare import expect_segmentation, images_of
 from pps_torch import CenterPanopticMerger, decode_labels, merge_panoptic_centers
+from tests.factories import BATCH_SHAPES, SIZES, random_box
+from tests.merging.compare import expect_segmentation, images_of
+from tests.oracles.merge_centers import merge_panoptic_centers as slow_merge
+from tests.triton_support import needs_triton
 
 CAR, ROAD, PERSON = 0, 1, 2
 THINGS = [CAR, PERSON]

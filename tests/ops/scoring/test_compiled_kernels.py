@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from triton_support import needs_triton
+from tests import ROOT
+from tests.triton_support import needs_triton
 
 # Types of two maps: each integer dtype on either side.
 MAP_TYPES = (("*i32", "*i32"), ("*u8", "*i64"), ("*i64", "*u8"), ("*i16", "*i8"), ("*i8", "*i16"))
@@ -32,9 +32,8 @@ CONSTANTS = {
 
 @needs_triton
 def test_every_variant_compiles():
-    root = Path(__file__).parents[2]
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(root), str(root / "tests")])
+    environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -77,7 +76,7 @@ def compile_all() -> None:
 
 def compiled(module, name: str, **types: str | int | bool):
     """One kernel of a module; what is not said by `types` follows from the tables above."""
-    from ops.kernel_compiler import compile_for_hopper
+    from tests.ops.kernel_compiler import compile_for_hopper
 
     kernel = getattr(module, name)
     sizes = {size: getattr(module, size, None) for size in ("BLOCK", "TILE")}

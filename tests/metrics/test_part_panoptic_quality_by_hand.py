@@ -11,10 +11,10 @@ from fractions import Fraction
 
 import pytest
 import torch
-from factories import remapped_spec
 
-from metrics.drawings import pps, uids
 from pps_torch import EvalSpec, PartPanopticQuality
+from tests.factories import remapped_spec
+from tests.metrics.drawings import pps, uids
 
 ROAD, CAR = 7, 26
 CPP = EvalSpec.load("cpp_default")

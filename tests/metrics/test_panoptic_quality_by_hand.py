@@ -11,16 +11,16 @@ from fractions import Fraction
 
 import pytest
 
-from metrics.drawings import prediction, target
 from pps_torch import PanopticQuality
-
-THING, OTHER_THING, STUFF = 1, 2, 3
-CATEGORIES = [
-    {"id": THING, "name": "thing", "isthing": 1},
-    {"id": OTHER_THING, "name": "other thing", "isthing": 1},
-    {"id": STUFF, "name": "stuff", "isthing": 0},
-]
-LEGEND = {"t": THING, "u": THING, "v": THING, "o": OTHER_THING, "s": STUFF, "z": STUFF}
+from tests.metrics.drawings import (
+    CATEGORIES,
+    LEGEND,
+    OTHER_THING,
+    THING,
+    expect,
+    prediction,
+    target,
+)
 
 
 def score(*, gt, pred, crowds=""):
@@ -28,15 +28,6 @@ def score(*, gt, pred, crowds=""):
     metric = PanopticQuality(CATEGORIES)
     metric.update(prediction(LEGEND, *rows[0]), target(LEGEND, *rows[1], crowds=crowds))
     return metric.compute()
-
-
-def expect(result, **expected):
-    """thing=(iou, tp, fp, fn) for each class; a class that is not named has nothing."""
-    for name, category in (("thing", THING), ("other", OTHER_THING), ("stuff", STUFF)):
-        iou, *counts = expected.get(name, (0, 0, 0, 0))
-        found = result.per_class[category]
-        assert [found["tp"], found["fp"], found["fn"]] == counts, name
-        assert found["iou"] == pytest.approx(float(iou), abs=1e-12), name
 
 
 def test_f1_a_thing_predicted_void_is_missed():

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from packaged import setup_arguments
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
-
+from tests import ROOT
+from tests.packaged import setup_arguments
 
 needs_sources = pytest.mark.skipif(
     not (ROOT / "pps_torch").is_dir(), reason="needs the sources of the package"

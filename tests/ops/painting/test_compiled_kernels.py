@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
-from triton_support import needs_triton
+from tests import ROOT
+from tests.triton_support import needs_triton
 
-TESTS = Path(__file__).resolve().parents[1]
 FLOATS = ("*fp16", "*bf16", "*fp32", "*fp64")
 INTEGERS = ("*u8", "*i8", "*i16", "*i32", "*i64")
 SIZES = {"num_pixels": "i32", "num_masks": "i32", "num_images": "i32"}
@@ -147,7 +146,7 @@ OPERATIONS = [
 @needs_triton
 def test_every_variant_compiles():
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    environment["PYTHONPATH"] = str(ROOT)
     command = [sys.executable, __file__]
     run = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr
@@ -158,7 +157,7 @@ def test_every_variant_compiles():
 
 def compile_all(operation) -> int:
     """Compiles the kernels of an operation; also as launched with sizes of 1, made constants."""
-    from ops.kernel_compiler import compile_for_hopper
+    from tests.ops.kernel_compiler import compile_for_hopper
 
     count = 0
     for kernel, arguments in operation():

@@ -10,10 +10,10 @@ import shutil
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
-from triton_support import needs_triton
 
 import pps_torch
 from pps_torch import EvalSpec, PanopticTarget
+from tests.triton_support import needs_triton
 
 SPEC = EvalSpec.load("cpp_default")
 SIZE = (32, 48)

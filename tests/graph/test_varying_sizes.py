@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from triton_support import needs_triton
 
 import pps_torch
 from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
+from tests.triton_support import needs_triton
 
 SPEC = EvalSpec.load("cpp_default")
 SIZES = [(16 + i, 20 + 2 * i) for i in range(10)]  # more than torch.compile compiles again

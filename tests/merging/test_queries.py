@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, SIZES, queries
-from golden import cases
-from oracles.merge_queries import merge_panoptic_queries as slow_merge
 
-from merging.compare import expect_segmentation, images_of
 from pps_torch import merge_panoptic_queries
+from tests.factories import BATCH_SHAPES, SIZES, queries
+from tests.golden import cases
+from tests.merging.compare import expect_segmentation, images_of
+from tests.oracles.merge_queries import merge_panoptic_queries as slow_merge
 
 THING, STUFF, NO_OBJECT = 0, 1, 2
 

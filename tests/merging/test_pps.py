@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, draw
-from golden import cases
-from oracles.merge_pps import merge_pps as slow_merge
 
 from pps_torch import EvalSpec, PanopticSegmentation, merge_panoptic, merge_pps
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, draw
+from tests.golden import cases
+from tests.merging.scenes import stack_segmentations
+from tests.oracles.merge_pps import merge_pps as slow_merge
 
 ROAD, PERSON, CAR = 7, 24, 26
 
@@ -83,16 +84,6 @@ def test_random_scenes_as_the_oracle(spec_name, batch, device):
             assert found.dtype == torch.int32 and found.shape == (*batch, 3, *size)
             for image, *scene in zip(found.reshape(-1, 3, *size), panoptic, categories, parts):
                 assert np.array_equal(image.cpu().numpy(), slow_merge(*scene, spec))
-
-
-def stack_segmentations(panoptic, categories, batch, device) -> PanopticSegmentation:
-    """A batch with the same number of segments in each image."""
-    maps = torch.from_numpy(np.stack(panoptic)).reshape(*batch, *panoptic[0].shape).to(device)
-    category_ids = torch.tensor(categories, dtype=torch.int64, device=device)
-    category_ids = category_ids.reshape(*batch, len(categories[0]))
-    none = torch.zeros_like(category_ids)
-    count = torch.full(batch, category_ids.shape[-1], device=device)
-    return PanopticSegmentation(maps, category_ids, none.bool(), none.double(), none, none, count)
 
 
 @pytest.mark.parametrize("dtype", INTEGER_DTYPES)

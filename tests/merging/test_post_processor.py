@@ -9,9 +9,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, boxed_instances, instances, queries
 
-from merging.test_merge_pps import stack_segmentations
 from pps_torch import (
     BoxPanopticMerger,
     EvalSpec,
@@ -24,6 +22,8 @@ from pps_torch import (
     merge_panoptic_queries,
     merge_pps,
 )
+from tests.factories import BATCH_SHAPES, boxed_instances, instances, queries
+from tests.merging.scenes import SPEC, heads, stack_segmentations
 
 
 def module_cases():
@@ -76,23 +76,6 @@ def test_a_module_is_its_function_with_settings(case, device):
         found = twin.to(device)(*inputs)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert module.state_dict() == {} and list(module.parameters()) == []
-
-
-SPEC = EvalSpec.load("cpp_default")
-
-
-def heads(rng: np.random.Generator, batch: tuple[int, ...], count: int = 5):
-    """(semantic logits, mask probs, boxes, scores, class indices, part logits), image 24 x 32."""
-    images = [boxed_instances(rng, (24, 32), count) for _ in range(np.prod(batch, dtype=int))]
-    probs, boxes = (np.stack(a).reshape(*batch, *a[0].shape) for a in zip(*images))
-    return (
-        torch.from_numpy(rng.normal(size=(*batch, 19, 6, 8)).astype(np.float32)),
-        torch.from_numpy(probs),
-        torch.from_numpy(boxes),
-        torch.from_numpy(rng.choice([0.25, 0.5, 0.75], (*batch, count)).astype(np.float32)),
-        torch.from_numpy(rng.integers(0, len(SPEC.things), (*batch, count))),
-        torch.from_numpy(rng.normal(size=(*batch, 24, 12, 16)).astype(np.float32)),
-    )
 
 
 def compose(heads, semantic_ids, class_ids, part_ids, size, **settings):

@@ -10,7 +10,6 @@ import functools
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
 from pps_torch import (
     BoundaryPanopticQuality,
@@ -22,6 +21,7 @@ from pps_torch import (
     PartIoU,
     PartPanopticQuality,
 )
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
 SIZE = (9, 14)
 SPEC = remapped_spec()

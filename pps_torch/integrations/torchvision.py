@@ -16,7 +16,7 @@ from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
     check_logits,
-    highest_ids,
+    ids_of_best_channels,
     ids_of_indices,
 )
 from pps_torch.reserved import ABSENT
@@ -140,11 +140,12 @@ class MaskRCNNPostProcessor(nn.Module):
             check_size("image_size", image_size)
         height, width = masks.shape[-2:] if image_size is None else image_size
         size, batch = (height, width), masks.shape[:1]
-        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, self.validate)
-        check_logits("part_logits", part_logits, batch, self.part_ids, self.validate)
-        sem_seg = highest_ids(sem_seg_logits, self.semantic_ids, size, self.backend)
-        part_seg = highest_ids(part_logits, self.part_ids, size, self.backend)
-        classes = ids_of_indices("labels", labels, self.label_ids, self.validate)
+        validate, backend = self.validate, self.backend
+        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
+        check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
+        sem_seg = ids_of_best_channels(sem_seg_logits, self.semantic_ids, size, backend=backend)
+        part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
+        classes = ids_of_indices("labels", labels, self.label_ids, validate=validate)
         # The merge refuses negative classes, but never takes an instance of score -inf.
         scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
         if tuple(masks.shape[-2:]) == size:

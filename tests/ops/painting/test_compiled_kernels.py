@@ -16,24 +16,24 @@ SIZES = {"num_pixels": "i32", "num_masks": "i32", "num_images": "i32"}
 
 def greedy_masks():
     from pps_torch.ops.painting.triton import greedy_masks as masks
-    from pps_torch.ops.painting.triton import greedy_rounds as choice
+    from pps_torch.ops.painting.triton import greedy_rounds as rounds
 
     state = {"allowed_ptr": "*i32", "counts_ptr": "*i32"}
     sizes = {"num_pixels": "i32", "num_masks": "i32"}
-    yield choice.allow_overlap, {
+    yield rounds._allow_overlap_kernel, {
         "areas_ptr": "*i32", "eligible_ptr": "*i1", "allowed_ptr": "*i32",
         "num_masks": "i32", "THRESHOLD": 0.3, "BLOCK": 128,
     }  # fmt: skip
-    yield masks._pack, {
+    yield masks._pack_kernel, {
         "masks_ptr": "*u8", "order_ptr": "*i64", "eligible_ptr": "*i1", "words_ptr": "*i32",
         "areas_ptr": "*i32", "counts_ptr": "*i32", "image_stride": "i64", "mask_stride": "i32",
         "pixel_stride": 1, **sizes, "BLOCK": 512,
     }  # fmt: skip
     words = {"words_ptr": "*i32", **state}
-    yield masks._count_round, {**words, "last": "i32", **SIZES, "BLOCK": 1024}
+    yield masks._count_round_kernel, {**words, "last": "i32", **SIZES, "BLOCK": 1024}
     finish = {**words, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32", **SIZES}
-    yield masks._finish, {**finish, "BLOCK": 4096}
-    yield masks._paint, {**words, "owner_ptr": "*i32", **sizes, "BLOCK": 1024}
+    yield masks._finish_kernel, {**finish, "BLOCK": 4096}
+    yield masks._paint_kernel, {**words, "owner_ptr": "*i32", **sizes, "BLOCK": 1024}
 
 
 def greedy_boxes():
@@ -47,27 +47,28 @@ def greedy_boxes():
         sizes |= {"width": "i32", "threshold": "fp32"}
         for is_first in (False, True):
             rest = {"last": "i32", **sizes, "IS_FIRST": is_first, **tile}
-            yield boxes._count_round, {**masks, **state, **rest}
+            yield boxes._count_round_kernel, {**masks, **state, **rest}
         del state["areas_ptr"]
         finish = {**masks, **state, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32"}
-        yield boxes._finish, {**finish, **sizes, **tile}
-        yield boxes._paint, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
+        yield boxes._finish_kernel, {**finish, **sizes, **tile}
+        yield boxes._paint_kernel, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
 
 
 def fill_stuff():
     from pps_torch.ops.painting.triton import fill_stuff as stuff
+    from pps_torch.ops.painting.triton import paint_ids
 
     for label in INTEGERS:
-        yield stuff._count_slots, {
+        yield stuff._count_slots_kernel, {
             "owner_ptr": "*i32", "label_ptr": label, "stuff_ptr": "*i64", "slot_ptr": "*i32",
             "areas_ptr": "*i64", "num_pixels": "i32", "num_instances": "i32", "num_stuff": "i32",
             "BLOCK": 1024,
         }  # fmt: skip
-    yield stuff._number_segments, {
+    yield stuff._number_segments_kernel, {
         "keep_ptr": "*i1", "areas_ptr": "*i64", "segment_ids_ptr": "*i64", "num_instances": "i32",
         "num_slots": "i32", "least_area": "i64", "BLOCK": 256,
     }  # fmt: skip
-    yield stuff.paint, {
+    yield paint_ids._paint_kernel, {
         "owner_ptr": "*i32", "ids_ptr": "*i64", "painted_ptr": "*i32", "num_pixels": "i32",
         "num_owners": "i32", "BLOCK": 1024,
     }  # fmt: skip
@@ -77,7 +78,7 @@ def pps_channels():
     from pps_torch.ops.painting.triton import pps_channels as pps
 
     for dtype in INTEGERS:
-        yield pps._look_up, {
+        yield pps._look_up_kernel, {
             "segment_ptr": "*i32", "part_ptr": dtype, "sids_ptr": "*i64", "iids_ptr": "*i64",
             "pids_ptr": "*i64", "pps_ptr": "*i32", "num_pixels": "i32", "num_segments": "i32",
             "num_rows": "i32", "num_columns": "i32", "BLOCK": 1024,
@@ -91,12 +92,12 @@ TILE = {"ROWS": 8, "COLUMNS": 64}
 def upsampled_ids():
     import triton.language as tl
 
-    from pps_torch.ops.painting.triton import upsampled_argmax as argmax
+    from pps_torch.ops.painting.triton import upsampled_ids as ids
 
     for dtype in FLOATS:
         compute = tl.float64 if dtype == "*fp64" else tl.float32
         for interpolates in (False, True):
-            yield argmax._best_channel, {
+            yield ids._choose_channel_kernel, {
                 "logits_ptr": dtype, "ids_ptr": "*i32", "best_ptr": "*i32", "image_stride": "i64",
                 "channel_stride": "i32", "row_stride": "i32", "column_stride": 1,
                 "num_channels": "i32", **SIZES_OF_MAPS, "INTERPOLATES": interpolates,
@@ -112,7 +113,7 @@ def query_competition():
     for dtype in FLOATS:
         compute = tl.float64 if dtype == "*fp64" else tl.float32
         for interpolates in (False, True):
-            yield competition._compete, {
+            yield competition._compete_kernel, {
                 "mask_logits_ptr": dtype, "scores_ptr": "*fp32", "takes_part_ptr": "*i1",
                 "owner_ptr": "*i32", "won_ptr": "*i64", "owned_ptr": "*i64", "masks_ptr": "*i64",
                 "image_stride": "i64", "query_stride": "i32", "row_stride": "i32",
@@ -125,7 +126,7 @@ def nearest_places():
     from pps_torch.ops.painting.triton import nearest_places as nearest
 
     for dtype in ("*fp32", "*fp64"):
-        yield nearest._nearest, {
+        yield nearest._find_nearest_kernel, {
             "y_ptr": dtype, "x_ptr": dtype, "place_y_ptr": dtype, "place_x_ptr": dtype,
             "nearest_ptr": "*i32", "num_points": "i32", "num_places": "i32", "BLOCK": 1024,
         }  # fmt: skip

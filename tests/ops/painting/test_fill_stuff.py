@@ -28,8 +28,8 @@ def scene(rng, num_images, num_instances, size, labels):
 
 def expect_twins(owner, keep, sem_seg, stuff_ids, limit, device):
     inputs = [t.to(device) for t in (owner, keep, sem_seg, torch.tensor(stuff_ids).long())]
-    expected = fill_stuff(*inputs, limit, backend="torch")
-    found = fill_stuff(*inputs, limit, backend="triton")
+    expected = fill_stuff(*inputs, stuff_area_limit=limit, backend="torch")
+    found = fill_stuff(*inputs, stuff_area_limit=limit, backend="triton")
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
     return expected

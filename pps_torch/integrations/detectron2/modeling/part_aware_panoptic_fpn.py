@@ -20,7 +20,7 @@ from pps_torch.integrations.detectron2.modeling.fused_merge import (
     resize_logits,
 )
 from pps_torch.integrations.detectron2.modeling.part_head import build_part_head
-from pps_torch.ops.painting.upsampled_argmax import upsampled_argmax
+from pps_torch.ops.painting.upsampled_ids import upsampled_argmax
 from pps_torch.specs import EvalSpec
 
 

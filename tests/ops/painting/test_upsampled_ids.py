@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pps_torch.ops.painting.upsampled_argmax import upsampled_argmax, upsampled_ids
+from pps_torch.ops.painting.upsampled_ids import upsampled_argmax, upsampled_ids
 from tests.triton_support import BACKENDS, needs_triton
 
 
@@ -58,14 +58,14 @@ def test_triton_with_any_dtype_and_stride(dtype, size, device):
 def test_ids_of_channels_and_the_first_of_equal_ones(backend, device):
     ids = torch.tensor([255, 7, 8], dtype=torch.int32, device=device)
     logits = torch.tensor([1.0, 3.0, 3.0], device=device).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-    assert upsampled_ids(logits, ids, (5, 4), backend).unique().tolist() == [7]
+    assert upsampled_ids(logits, ids, (5, 4), backend=backend).unique().tolist() == [7]
     logits = torch.tensor([1.0, float("nan"), 3.0], device=device).view(1, 3, 1, 1)
-    assert upsampled_ids(logits, ids, (3, 2), backend).unique().tolist() == [8]
+    assert upsampled_ids(logits, ids, (3, 2), backend=backend).unique().tolist() == [8]
 
 
 @needs_triton
 def test_triton_refuses_sizes_that_leave_32_bits(device):
     logits, ids = torch.zeros(1, 1, 1, 33_000, device=device), torch.zeros(1, device=device).int()
-    assert upsampled_ids(logits, ids, (2, 33_000), "torch").shape == (1, 2, 33_000)
+    assert upsampled_ids(logits, ids, (2, 33_000), backend="torch").shape == (1, 2, 33_000)
     with pytest.raises(ValueError, match=r"^expected an output .*\(1, 33000\).*, got \(2, 33000\)"):
-        upsampled_ids(logits, ids, (2, 33_000), "triton")
+        upsampled_ids(logits, ids, (2, 33_000), backend="triton")

@@ -117,12 +117,12 @@ VARYING = {
     *("num_gt", "num_pred", "num_owners", "num_segments", "num_queries", "out_height"),
     "num_places",
 }
-OF_A_METRIC = {"part_pixels_triton", "mean_part_iou_triton"}  # from its capacity, not the image
+OF_A_METRIC = {"part_pixels", "mean_part_iou"}  # from its capacity, not the image
 
 
 def launched_kernels():
     """(module, definition) of each Triton kernel that is started: `kernel[grid](...)`."""
-    for path in sorted(Path(pps_torch.ops.__file__).parent.glob("*_triton.py")):
+    for path in sorted(Path(pps_torch.ops.__file__).parent.glob("*/triton/*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         started = {
             node.func.value.id

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from ops.twins import expect_twins
 
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 
 

@@ -15,7 +15,7 @@ from detectron2.engine.hooks import EvalHook, PeriodicWriter
 from detectron2.utils import comm
 from integrations.detectron2.models import small_config
 
-from pps_torch.integrations.detectron2 import dataset_files
+from pps_torch.integrations.detectron2.data import dataset_files
 from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
 from pps_torch.integrations.detectron2.engine.trainer import (
     PPSTrainer,

@@ -12,7 +12,7 @@ from factories import pps_pair
 from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec, PartPanopticQuality
-from pps_torch.integrations.detectron2 import image_counts
+from pps_torch.integrations.detectron2.evaluation import image_counts
 from pps_torch.integrations.detectron2.evaluation.image_counts import ImageCounts
 
 NUM_IMAGES = 7

@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from integrations.detectron2.data.test_dataset_files import write_cityscapes, write_pascal
+from integrations.detectron2.dataset_folders import write_cityscapes, write_pascal
 
 from pps_torch.integrations.detectron2 import (
     register_all,

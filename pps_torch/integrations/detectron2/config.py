@@ -6,6 +6,8 @@ from detectron2.config import CfgNode
 
 from pps_torch.specs import EvalSpec, SpecError
 
+_OLD_KEY = "MODEL.PPS.PART_HEAD.IGNORE_VALUE"
+
 
 def add_pps_config(cfg: CfgNode) -> None:
     """Add `MODEL.PPS` and `TEST.PPS` to a Detectron2 configuration, in place.
@@ -27,7 +29,8 @@ def add_pps_config(cfg: CfgNode) -> None:
 
 def _add_model_keys(cfg: CfgNode) -> None:
     # A key of earlier versions; configurations that Detectron2 saved with it can still be read.
-    cfg.register_deprecated_key("MODEL.PPS.PART_HEAD.IGNORE_VALUE")
+    if not cfg.key_is_deprecated(_OLD_KEY):
+        cfg.register_deprecated_key(_OLD_KEY)
     cfg.MODEL.PPS = CfgNode()
     # The evaluation spec, which says what the ids mean: a bundled name (cpp_default, cpp_grouped,
     # ppp_default, ppp_107) or the path of an evalspec file.

@@ -51,6 +51,9 @@ def test_each_section_is_added_where_it_lacks(cfg):
     cfg.MODEL.PPS.EVAL_SPEC = "ppp_default"
     config.add_pps_config(cfg)
     assert cfg.TEST.PPS.PERIOD == 0 and cfg.MODEL.PPS.EVAL_SPEC == "ppp_default"
+    del cfg.MODEL["PPS"]
+    config.add_pps_config(cfg)
+    assert cfg.MODEL.PPS.EVAL_SPEC == "cpp_default"
 
 
 def test_a_configuration_without_the_keys_is_refused(cfg):

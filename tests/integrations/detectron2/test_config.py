@@ -10,6 +10,7 @@ from detectron2.config import get_cfg
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import config
+from pps_torch.specs import SpecError
 
 
 @pytest.fixture
@@ -47,12 +48,23 @@ def test_each_section_is_added_where_it_lacks(cfg):
     cfg.MODEL.PPS.EVAL_SPEC = "ppp_default"
     config.add_pps_config(cfg)
     assert cfg.TEST.PPS.PERIOD == 0 and cfg.MODEL.PPS.EVAL_SPEC == "ppp_default"
+    del cfg.MODEL["PPS"]
+    config.add_pps_config(cfg)
+    assert cfg.MODEL.PPS.EVAL_SPEC == "cpp_default"
 
 
 def test_a_configuration_without_the_keys_is_refused(cfg):
     config.check_has_pps_config(cfg)
     with pytest.raises(ValueError, match=r"cfg: expected MODEL.PPS; call add_pps_config\(cfg\)"):
         config.check_has_pps_config(get_cfg())
+
+
+def test_the_spec_is_loaded_and_a_missing_one_names_the_key(cfg):
+    cfg.MODEL.PPS.EVAL_SPEC = "ppp_107"
+    assert config.load_eval_spec(cfg).name == "ppp_107"
+    cfg.MODEL.PPS.EVAL_SPEC = "no_such_spec"
+    with pytest.raises(SpecError, match="^MODEL.PPS.EVAL_SPEC: no_such_spec: expected"):
+        config.load_eval_spec(cfg)
 
 
 def test_nothing_of_detectron2_is_changed(cfg):

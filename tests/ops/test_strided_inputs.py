@@ -22,9 +22,13 @@ from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.ops.painting.query_competition import query_competition
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
-from pps_torch.ops.scoring.contract import PixelRules
+from pps_torch.ops.scoring.contract import (
+    DenseIndices,
+    PixelTables,
+    SegmentMatches,
+)
 from pps_torch.ops.scoring.dense_indices import dense_indices
-from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 from pps_torch.ops.scoring.part_pixels import part_pixels
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
@@ -71,15 +75,19 @@ def class_sums(pred_of_gt, iou, is_fn, is_fp, gt_class, pred_class, *, backend):
     return sums
 
 
-def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *of_gt, backend):
+def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *gt_columns, backend):
     matches = matches_of(pred_of_gt, iou, pred_of_gt, pred_of_gt, gt_area)
-    return mean_part_iou(gt_parts, pred_parts, matches, *of_gt, backend=backend)
+    return mean_part_iou(gt_parts, pred_parts, matches, *gt_columns, backend=backend)
 
 
-def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *rules, backend):
-    pixels = part_pixels(uids, pps, PixelRules(*rules), backend=backend)
-    overlaps = *pixels.mark(), *pixels.count_overlaps(gt_index, pred_index, 7, 7)
-    return *overlaps, *pixels.count_parts(gt_of_pred, crowd_class)
+def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *tables, backend):
+    rules = RULES._replace(tables=PixelTables(*tables))
+    pixels = part_pixels(uids, pps, rules, backend=backend)
+    keys, num_dropped = torch.zeros_like(gt_of_pred), gt_of_pred.sum()  # seven segments each
+    gt, pred = (DenseIndices(index, keys, num_dropped) for index in (gt_index, pred_index))
+    segments = pixels.index(gt, pred)
+    parts = segments.count_parts(gt_of_pred, crowd_class)
+    return *pixels.mark(), *segments.count_overlaps(), *parts
 
 
 #: Each operation with a Triton version -> how it is called, and small inputs.
@@ -121,7 +129,7 @@ CASES = {
     "part_pixels": (
         part_passes,
         (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys()))
-        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES),
+        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES.tables),
     ),
     "pps_channels": (
         pps_channels,

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
-from pps_torch.integrations.detectron2 import dataset_files
+from pps_torch.integrations.detectron2.data import dataset_files
 from pps_torch.io.images import read_photo, read_size, write_rgb
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.synthetic import make_street

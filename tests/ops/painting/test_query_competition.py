@@ -59,7 +59,6 @@ def test_by_hand(backend, device):
     assert found.owner.tolist() == [[[1, 1, 3]]], "the first of equal ones"
     assert found.won.tolist() == found.owned.tolist() == [[2, 0, 1, 0]]
     assert found.masks.tolist() == [[3, 2, 1, 0]], "a logit of 0 is a probability of one half"
-    outside = query_competition(
-        logits[:, 2:3], scores[:, 2:3], takes_part[:, 2:3], (1, 3), backend=backend
-    )
+    one = logits[:, 2:3], scores[:, 2:3], takes_part[:, 2:3]
+    outside = query_competition(*one, (1, 3), backend=backend)
     assert outside.won.tolist() == [[3]] and outside.owner.tolist() == [[[0, 0, 1]]]

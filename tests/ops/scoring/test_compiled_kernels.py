@@ -42,36 +42,36 @@ def test_every_variant_compiles():
 
 def compile_all() -> None:
     """Compiles the kernels and prints the PTX of the last one, which divides."""
-    from pps_torch.ops import (
-        class_sums_triton,
-        dense_indices_triton,
-        joint_counts_triton,
-        match_segments_triton,
-        mean_part_iou_triton,
-        part_pixels_triton,
-        segment_classes_triton,
+    from pps_torch.ops.counting.triton import joint_counts
+    from pps_torch.ops.scoring.triton import (
+        class_sums,
+        dense_indices,
+        match_segments,
+        mean_part_iou,
+        part_pixels,
+        segment_classes,
     )
 
     for one, other in MAP_TYPES:
         maps = {"counts_ptr": "*i32", "rows_ptr": one, "columns_ptr": other}
-        compiled(joint_counts_triton, "joint_counts_kernel", **maps)
+        compiled(joint_counts, "_count_pairs_kernel", **maps)
         maps = {"counts_ptr": "*i32", "uids_ptr": one, "pps_ptr": other}
-        for name in ("mark_segments_kernel", "count_overlaps_kernel", "count_parts_kernel"):
-            compiled(part_pixels_triton, name, **maps)
-        compiled(segment_classes_triton, "segment_classes_kernel", category_ids_ptr=one)
+        for name in ("_mark_segments_kernel", "_count_overlaps_kernel", "_count_parts_kernel"):
+            compiled(part_pixels, name, **maps)
+        compiled(segment_classes, "_look_up_classes_kernel", category_ids_ptr=one)
     # Triton makes a constant of a 1.
     ones = {"num_pixels": 1, "num_rows": 1, "num_columns": 1, "capacity": 1, "last_sid": 1}
     maps = {"counts_ptr": "*i32", "rows_ptr": "*u8", "columns_ptr": "*i64"}
-    compiled(joint_counts_triton, "joint_counts_kernel", **maps, **ones)
+    compiled(joint_counts, "_count_pairs_kernel", **maps, **ones)
     maps = {"counts_ptr": "*i32", "uids_ptr": "*u8", "pps_ptr": "*u8"}
-    compiled(part_pixels_triton, "count_parts_kernel", **maps, **ones)
-    compiled(segment_classes_triton, "count_unclassed_kernel")
-    compiled(dense_indices_triton, "dense_indices_kernel")
-    compiled(match_segments_triton, "judge_predictions_kernel")
-    compiled(match_segments_triton, "judge_predictions_kernel", LAST_CROWD_ONLY=False)
-    compiled(match_segments_triton, "match_kernel")
-    compiled(class_sums_triton, "class_sums_kernel")
-    print(compiled(mean_part_iou_triton, "mean_part_iou_kernel").asm["ptx"])
+    compiled(part_pixels, "_count_parts_kernel", **maps, **ones)
+    compiled(segment_classes, "_count_unclassed_kernel")
+    compiled(dense_indices, "_number_keys_kernel")
+    compiled(match_segments, "_judge_predictions_kernel")
+    compiled(match_segments, "_judge_predictions_kernel", LAST_CROWD_ONLY=False)
+    compiled(match_segments, "_match_kernel")
+    compiled(class_sums, "_add_segments_kernel")
+    print(compiled(mean_part_iou, "_average_part_ious_kernel").asm["ptx"])
 
 
 def compiled(module, name: str, **types: str | int | bool):

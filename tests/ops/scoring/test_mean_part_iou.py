@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 from tests.ops.twins import expect_twins
 

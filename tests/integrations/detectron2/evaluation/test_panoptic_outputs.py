@@ -15,7 +15,7 @@ from pps_torch.integrations.detectron2.evaluation.panoptic_outputs import (
 )
 from tests.factories import CATEGORIES, panoptic_pair
 
-IDS = CategoryIds(of_thing={0: 7, 1: 1}, of_stuff={1: 3, 2: 200}, label_divisor=1000)
+IDS = CategoryIds(things={0: 7, 1: 1}, stuff={1: 3, 2: 200}, label_divisor=1000)
 
 
 def read(ids, infos, category_ids=IDS) -> tuple[list, list]:

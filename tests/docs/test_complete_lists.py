@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT, prose
 
 import pps_torch
 from pps_torch.cli.main import _parser
+from tests import ROOT
+from tests.docs.pages import prose
 
 PACKAGE = Path(pps_torch.__file__).parent
 DOCS = ROOT / "docs"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from ops.twins import DEVICE, on_device
 
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.contract import SegmentMatches
+from tests.ops.twins import DEVICE, on_device
 
 
 def sums_of(backend: str, scores, pred_of_gt, is_fn, is_fp, gt_class, pred_class):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ops.twins import expect_twins
 
 from pps_torch.ops.scoring.match_segments import match_segments
+from tests.ops.twins import expect_twins
 
 
 def match(joint, gt_class, pred_class, is_crowd=None, **options):

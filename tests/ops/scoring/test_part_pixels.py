@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair, remapped_spec
-from ops.twins import DEVICE, expect_equal, on_device
 
 from pps_torch import PartPanopticQuality
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.part_pixels import part_pixels
+from tests.factories import pps_pair, remapped_spec
+from tests.ops.twins import DEVICE, expect_equal, on_device
 
 SPEC = remapped_spec()
 METRIC = PartPanopticQuality(SPEC, capacity=30).to(DEVICE)

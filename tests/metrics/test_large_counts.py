@@ -17,8 +17,12 @@ from pps_torch import (
     PanopticSegmentation,
     PanopticTarget,
 )
-from pps_torch.metrics.segment_metric import ClassCounts, iou_of_limbs, mean_qualities
-from pps_torch.metrics.text_tables import mean_of_present
+from pps_torch.metrics.class_counts import (
+    ClassCounts,
+    iou_of_limbs,
+    mean_of_present,
+    mean_qualities,
+)
 from pps_torch.ops.scoring.match_segments import match_segments
 
 BEYOND = [1 << 31, 1 << 32, (1 << 53) + 1, 1 << 58]

@@ -39,7 +39,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
-from pps_torch.metrics import PanopticQuality, PartPanopticQuality, record_segments
+from pps_torch.metrics import PanopticQuality, PartPanopticQuality
 from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.pipelines import eval_partpq, eval_pq
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
@@ -239,7 +239,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
             self._metric.update(pred, target)
             return
         pred = without_empty_segments(pred)
-        (record,) = record_segments(self._metric, pred, target)
+        (record,) = self._metric.record_segments(pred, target)
         self._recorded[index] = RecordedImage.of_panoptic(record, pred)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
@@ -347,7 +347,7 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         if not self._has_tables:
             self._part_metric.update(pps, uids)
             return
-        (record,) = record_segments(self._part_metric, pps, uids)
+        (record,) = self._part_metric.record_segments(pps, uids)
         self._recorded[index] = RecordedImage.of_pps(record, pps)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:

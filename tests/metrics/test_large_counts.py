@@ -161,7 +161,7 @@ def test_unknown_pixels_and_faults_beyond_2_to_the_31():
     metric.unknown_pixels += (1 << 53) + 1
     assert metric.compute().unknown_pixels == (1 << 53) + 1
     metric.faults[0] += (1 << 53) + 1
-    with pytest.raises(ValueError, match=f"had {(1 << 53) + 1} pixels of gt_uids"):
+    with pytest.raises(ValueError, match=f"had {(1 << 53) + 1} pixels of target"):
         metric.compute()
 
 

@@ -315,7 +315,6 @@ class PartPanopticQuality(SegmentMetric):
             unknown_gt_pixels=int(self.unknown_gt_pixels),
         )
 
-    @accept_former_names(pps="pred", gt_uids="target")
     def segment_maps(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
 

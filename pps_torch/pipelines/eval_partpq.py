@@ -18,7 +18,6 @@ from pps_torch.metrics import (
     ImageRecord,
     PartPanopticQuality,
     PartPanopticQualityResult,
-    record_segments,
 )
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.running.options import RunOptions, naming
@@ -134,7 +133,7 @@ class _Job:
         if not self.tables:
             metric.update(pps, uids)
             return []
-        records = record_segments(metric, pps, uids)
+        records = metric.record_segments(pps, uids)
         self.whole.mine().update(pps, uids)
         return records
 

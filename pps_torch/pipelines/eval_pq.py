@@ -17,7 +17,6 @@ from pps_torch.metrics import (
     ImageRecord,
     PanopticQuality,
     PanopticQualityResult,
-    record_segments,
 )
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.running.options import RunOptions, naming
@@ -106,7 +105,7 @@ class _Job:
             pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
         with naming(f"image {image_id}"):
             if self.tables:
-                return record_segments(self.metrics.mine(), pred, target)
+                return self.metrics.mine().record_segments(pred, target)
             self.metrics.mine().update(pred, target)
             return []
 

@@ -14,8 +14,8 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
 from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
-from pps_torch.metrics import PanopticQuality, PartPanopticQuality, segment_maps
-from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics import PanopticQuality, PartPanopticQuality
+from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.running.options import naming
@@ -81,8 +81,8 @@ class PartScenes:
         pps = torch.from_numpy(predicted)
         with naming(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
-        _check_unchanged(comparison, self.metric, self.tables, image_id)
-        pred_map, gt_map = segment_maps(self.metric, pps, uids)
+        _check_unchanged(comparison, self.tables, image_id)
+        pred_map, gt_map = self.metric.segment_maps(pps, uids)
         gt_pps = ground_truth_pps(uids, self.spec)
         pps = torch.from_numpy(without_unknown(predicted, self.spec))
         has_parts = torch.tensor([*self.spec.parts])
@@ -131,8 +131,8 @@ class PanopticScenes:
             gt = PanopticTarget.from_segments(gt_ids, of_gt.segments_info)
             pred = PanopticSegmentation.from_segments(pred_ids, of_pred.segments_info)
             comparison = self.metric.compare(pred, gt)
-        _check_unchanged(comparison, self.metric, self.tables, image_id)
-        pred_map, gt_map = segment_maps(self.metric, pred, gt)
+        _check_unchanged(comparison, self.tables, image_id)
+        pred_map, gt_map = self.metric.segment_maps(pred, gt)
         errors = _errors(comparison, gt_map, pred_map)
 
         def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,13 +161,8 @@ def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> 
     return of_pairs[gt_map.long(), pred_map.long()]
 
 
-def _check_unchanged(
-    comparison: SegmentComparison,
-    metric: PanopticQuality | PartPanopticQuality,
-    tables: Tables,
-    image_id: str,
-) -> None:
-    if image_records(comparison, metric)[0].segments != tables.images[image_id]:
+def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:
+    if image_records(comparison)[0].segments != tables.images[image_id]:
         raise InputError(
             f"image {image_id}: expected the files of the evaluation, found that they have other "
             f"segments than {tables.name}_tables.json says; evaluate again"

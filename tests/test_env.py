@@ -15,7 +15,7 @@ from pps_torch import __version__
 from pps_torch.cli.main import main
 from pps_torch.env import NEEDED, OPTIONAL, environment
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 def test_it_names_versions_devices_and_what_is_missing(capsys):

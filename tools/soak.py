@@ -21,10 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pps_torch.io.json_files import save_json
-from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
-from pps_torch.pipelines.merge_to_pps import merge_to_pps
-from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, merge_to_panoptic, merge_to_pps, prepare_data
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 

@@ -171,7 +171,7 @@ def _add_prepare_data(commands: argparse._SubParsersAction) -> argparse.Argument
 
 
 def _prepare_data(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.prepare_data import prepare_data
+    from pps_torch.pipelines.data_preparation import prepare_data
 
     prepare_data(parsed.dataset_dir, parsed.output_dir, parsed.dataset, options=options)
 
@@ -209,7 +209,7 @@ def _add_merge_to_panoptic(commands: argparse._SubParsersAction) -> argparse.Arg
 
 
 def _merge_to_panoptic(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
+    from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
 
     merge_to_panoptic(
         parsed.eval_spec,
@@ -240,7 +240,7 @@ def _add_merge_to_pps(commands: argparse._SubParsersAction) -> argparse.Argument
 
 
 def _merge_to_pps(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.merge_to_pps import merge_to_pps
+    from pps_torch.pipelines.pps_merging import merge_to_pps
 
     merge_to_pps(
         parsed.eval_spec,
@@ -266,7 +266,7 @@ def _add_eval_partpq(commands: argparse._SubParsersAction) -> argparse.ArgumentP
 
 
 def _eval_partpq(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.eval_partpq import eval_partpq
+    from pps_torch.pipelines.partpq_evaluation import eval_partpq
 
     result = eval_partpq(
         parsed.eval_spec,
@@ -293,7 +293,7 @@ def _add_eval_pq(commands: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 
 def _eval_pq(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.eval_pq import eval_pq
+    from pps_torch.pipelines.pq_evaluation import eval_pq
 
     result = eval_pq(
         parsed.gt_json_file,
@@ -335,7 +335,7 @@ def _add_palette(parser: argparse.ArgumentParser) -> None:
 
 
 def _visualize(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.visualize import visualize
+    from pps_torch.pipelines.map_drawing import visualize
 
     visualize(
         parsed.eval_spec,
@@ -377,7 +377,7 @@ def _add_report(commands: argparse._SubParsersAction) -> argparse.ArgumentParser
 
 
 def _report(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.report import report
+    from pps_torch.pipelines.html_report import report
 
     report(
         parsed.evaluation,
@@ -403,7 +403,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
 
 
 def _demo(parsed: argparse.Namespace, options: RunOptions) -> None:
-    from pps_torch.pipelines.demo import demo
+    from pps_torch.pipelines.demonstration import demo
 
     demo(parsed.output_dir, options=options)
 

@@ -11,6 +11,7 @@ import pytest
 from small_dataset import SmallDataset
 
 import pps_torch
+from pps_torch import pipelines
 from pps_torch.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -103,12 +104,10 @@ def test_a_script_runs_like_its_command(tmp_path):
 
 
 def test_ctrl_c_ends_with_one_line(tmp_path, monkeypatch, capsys):
-    from pps_torch.pipelines import merge_to_pps
-
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(merge_to_pps, "merge_to_pps", interrupt)
+    monkeypatch.setattr(pipelines, "merge_to_pps", interrupt)
     assert SmallDataset(tmp_path).run("merge_to_pps") == 130
     assert capsys.readouterr().err.count("\n") == 1
 

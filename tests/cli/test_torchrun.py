@@ -17,7 +17,7 @@ from PIL import Image
 from small_dataset import SmallDataset, edit_json, never_read
 from warm_processes import TIMEOUT, Job, WarmProcess, wait_until
 
-from pps_torch.pipelines import processes
+from pps_torch.pipelines.running import processes
 
 ROOT = Path(__file__).parents[2]
 TOOLS = (

@@ -20,11 +20,7 @@ CONTEXT.set_forkserver_preload(
     [
         "torch.distributed",
         "pps_torch.cli.main",
-        "pps_torch.pipelines.merge_to_panoptic",
-        "pps_torch.pipelines.merge_to_pps",
-        "pps_torch.pipelines.eval_partpq",
-        "pps_torch.pipelines.eval_pq",
-        "pps_torch.pipelines.visualize",
+        "pps_torch.pipelines",
     ]
 )
 TIMEOUT = 60

@@ -10,8 +10,7 @@ from PIL import Image
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import ImageList
-from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, prepare_data
 
 QUIET = RunOptions(quiet=True)
 AGAIN = RunOptions(quiet=True, overwrite=True)

@@ -15,11 +15,12 @@ from report_scene import CAR, OPTIONS, ReportScene
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
+from pps_torch.pipelines import eval_pq, report
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
-from pps_torch.pipelines.report import report, summary
-from pps_torch.pipelines.report.page import TEMPLATES
-from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.scenes import PartScenes
+from pps_torch.pipelines.html_report import summary
+from pps_torch.pipelines.html_report.page import TEMPLATES
+from pps_torch.pipelines.html_report.pictures import draw_pictures
+from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
 
 pytest.importorskip("jinja2")
@@ -275,7 +276,6 @@ def test_script_has_no_way_to_set_html():
 
 
 def test_gallery_of_pq(tmp_path):
-    from pps_torch.pipelines.eval_pq import eval_pq
     from pps_torch.specs import EvalSpec
     from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 

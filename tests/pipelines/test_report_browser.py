@@ -8,7 +8,7 @@ import pytest
 from browser import Page, find_chromium
 from report_scene import OPTIONS, ReportScene
 
-from pps_torch.pipelines.report import report
+from pps_torch.pipelines import report
 
 pytest.importorskip("jinja2")
 if find_chromium() is None:

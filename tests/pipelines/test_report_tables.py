@@ -16,9 +16,8 @@ from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import PartPanopticQuality, counts_by_class
-from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report.summary import class_rows, group_rows
+from pps_torch.pipelines import Tables, eval_pq
+from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.visualize import visualize
+from pps_torch.pipelines import RunOptions, visualize
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.bundled import find_spec
 from pps_torch.visualization import PALETTES, colorize_pps

@@ -41,8 +41,9 @@ from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality, record_segments
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.pipelines import eval_partpq, eval_pq
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
+from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
+from pps_torch.pipelines.pq_evaluation import as_panopticapi
 from pps_torch.pipelines.running.options import RunOptions, naming
 from pps_torch.pipelines.running.results import ResultFile
 from pps_torch.specs import EvalSpec
@@ -270,7 +271,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
         folder, result = self._maps.parent, self._metric.compute()
         classes = ClassInfo.of_categories(categories)
         result_file = ResultFile.in_folder(folder, "pq_results.json", _OPTIONS)
-        result_file.save(eval_pq.as_reference(result))
+        result_file.save(as_panopticapi(result))
         files = TableFiles.in_folder(folder, "pq", _OPTIONS)
         files.save("PQ", inputs, classes, result, self._ids(share), share.table_records())
 
@@ -372,7 +373,7 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
         folder, spec, whole = self._maps.parent, self._spec, self._metric.compute()
         result, classes = self._part_metric.compute(), ClassInfo.of_spec(spec)
         result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", _OPTIONS)
-        result_file.save(eval_partpq.as_reference(result))
+        result_file.save(as_panoptic_parts(result))
         files = TableFiles.in_folder(folder, spec.name, _OPTIONS)
         files.save(
             "PartPQ", inputs, classes, result, self._ids(share), share.table_records(), whole

@@ -8,10 +8,10 @@ from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.pairing import find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report.page import PageImage, render_page
-from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.scenes import PanopticScenes, PartScenes, has_ground_truth
-from pps_torch.pipelines.report.summary import worst_images
+from pps_torch.pipelines.html_report.page import PageImage, render_page
+from pps_torch.pipelines.html_report.pictures import draw_pictures
+from pps_torch.pipelines.html_report.scenes import PanopticScenes, PartScenes, has_ground_truth
+from pps_torch.pipelines.html_report.summary import worst_images
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.visualization import PALETTES
 

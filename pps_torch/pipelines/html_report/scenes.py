@@ -18,8 +18,8 @@ from pps_torch.metrics import PanopticQuality, PartPanopticQuality, segment_maps
 from pps_torch.metrics.segment_metric import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
+from pps_torch.pipelines.map_drawing import without_unknown
 from pps_torch.pipelines.running.options import naming
-from pps_torch.pipelines.visualize import without_unknown
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import colorize_panoptic, colorize_pps, ground_truth_pps
 from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts

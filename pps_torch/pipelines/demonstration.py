@@ -9,14 +9,14 @@ from typing import Any
 
 from pps_torch.io.json_files import load_json
 from pps_torch.io.output_folder import OutputFolder
-from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
-from pps_torch.pipelines.merge_to_pps import merge_to_pps
-from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.report import report
+from pps_torch.pipelines.data_preparation import prepare_data
+from pps_torch.pipelines.html_report.report import report
+from pps_torch.pipelines.map_drawing import visualize
+from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
+from pps_torch.pipelines.partpq_evaluation import eval_partpq
+from pps_torch.pipelines.pps_merging import merge_to_pps
+from pps_torch.pipelines.pq_evaluation import eval_pq
 from pps_torch.pipelines.running.options import RunOptions, tell
-from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 

@@ -71,7 +71,7 @@ def eval_pq(
     for of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
         records.add(of_image)
     result = options.processes.add_up(job.metrics.merged()).compute()
-    result_file.save(as_reference(result))
+    result_file.save(as_panopticapi(result))
     if table_files is not None:
         inputs = {
             "gt_json_file": gt_json_file,
@@ -114,7 +114,7 @@ class _Job:
         return torch.from_numpy(read_rgb_ids(annotation.png, size)).to(self.device)
 
 
-def as_reference(result: PanopticQualityResult) -> dict[str, Any]:
+def as_panopticapi(result: PanopticQualityResult) -> dict[str, Any]:
     """panopticapi's structure and names."""
     content = result.as_dict()
     averages = {

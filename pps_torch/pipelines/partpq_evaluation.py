@@ -76,7 +76,7 @@ def eval_partpq(
         job.add_unknown(evaluated)
         records.add(evaluated.records)
     result = processes.add_up(job.metrics.merged()).compute()
-    result_file.save(as_reference(result))
+    result_file.save(as_panoptic_parts(result))
     if table_files is not None:
         inputs = {
             "eval_spec": eval_spec,
@@ -161,7 +161,7 @@ def _warn(
             options.warn(warning)
 
 
-def as_reference(result: PartPanopticQualityResult) -> list[Any]:
+def as_panoptic_parts(result: PartPanopticQualityResult) -> list[Any]:
     """panoptic_parts' structure: averages, then classes, here each under its id and its name."""
     content = result.as_dict()
     summary = content["summary"]

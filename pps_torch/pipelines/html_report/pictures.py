@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.io.images import read_photo
-from pps_torch.pipelines.report.scenes import Scene
+from pps_torch.pipelines.html_report.scenes import Scene
 from pps_torch.visualization import colorize_errors
 
 _PHOTO_QUALITY = 82

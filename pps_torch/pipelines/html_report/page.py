@@ -14,8 +14,8 @@ import torch
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report import summary
-from pps_torch.pipelines.report.pictures import Pictures
+from pps_torch.pipelines.html_report import summary
+from pps_torch.pipelines.html_report.pictures import Pictures
 from pps_torch.version import __version__
 from pps_torch.visualization import PixelError, error_legend_entries
 

@@ -93,7 +93,9 @@ class PanopticFile:
         categories, sizes = _read_categories(path, content), _read_sizes(path, content)
         return cls(path, annotations, categories, sizes)
 
-    def of_images(self, image_ids: Iterable[str], wanted_by: Path) -> dict[str, PanopticAnnotation]:
+    def find_annotations(
+        self, image_ids: Iterable[str], wanted_by: Path
+    ) -> dict[str, PanopticAnnotation]:
         """The annotations of these images.
 
         Raises:

@@ -112,7 +112,9 @@ def open_instances(
             path, find_files(path, images.ids, (".txt",), "instance prediction"), rules
         )
     if file_format != "COCO":
-        raise InputError(f"instseg_format: expected one of {FORMATS}, found {file_format!r}")
+        raise InputError(
+            f"expected one of {FORMATS}, found {file_format!r}", argument="instseg_format"
+        )
     if path.is_dir():
         return CocoFolderInstances(
             find_files(path, images.ids, (".json",), "instance prediction"), rules
@@ -259,7 +261,8 @@ class _MaskMemory(threading.local):
         if needed > _MOST_MASK_BYTES:
             raise InputError(
                 f"{path}: expected masks of at most {_MOST_MASK_BYTES} pixels in all for an "
-                f"image, found {count} instances with {needed}; --score_threshold drops poor ones"
+                f"image, found {count} instances with {needed}",
+                remedy=("score_threshold", "drop poor ones"),
             )
         if len(self._memory) < needed:
             self._memory = np.empty(needed, bool)

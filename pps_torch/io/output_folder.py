@@ -148,8 +148,8 @@ class OutputFolder:
         parsed = [line for line in map(_parse, lines) if line is not None]
         if not parsed or not _is_header(parsed[0]):
             raise InputError(
-                f"{journal}: expected the record of an earlier run, found something else; "
-                "--overwrite starts afresh"
+                f"{journal}: expected the record of an earlier run, found something else",
+                remedy=("overwrite", "start afresh"),
             )
         earlier, now = parsed[0]["arguments"], self._header["arguments"]
         if earlier != now:
@@ -159,8 +159,8 @@ class OutputFolder:
                 if earlier.get(key) != now.get(key)
             )
             raise InputError(
-                f"{self.path}: holds the output of a run with other arguments: {differences}; "
-                "--overwrite replaces it"
+                f"{self.path}: holds the output of a run with other arguments: {differences}",
+                remedy=("overwrite", "replace it"),
             )
         return {
             (line["image"], tuple(map(tuple, line["files"]))): line["record"]
@@ -173,7 +173,8 @@ class OutputFolder:
         if present:
             raise InputError(
                 f"{self.path}: already holds {len(present)} of the files to write, e.g. "
-                f"{present[0]}, from another source; --overwrite replaces them"
+                f"{present[0]}, from another source",
+                remedy=("overwrite", "replace them"),
             )
 
     def _refuse_outside(self, folder: Path) -> None:

@@ -1,8 +1,9 @@
-"""The whole main job on small streets made for the purpose, through the same code as the tools."""
+"""The demo: every command runs on a few small streets that it draws itself."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
 from pps_torch.pipelines.partpq_evaluation import eval_partpq
 from pps_torch.pipelines.pps_merging import merge_to_pps
 from pps_torch.pipelines.pq_evaluation import eval_pq
-from pps_torch.pipelines.running.options import RunOptions, tell
+from pps_torch.pipelines.running.options import RunOptions, print_line
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.dataset import DemoFolders, write_dataset
 
@@ -26,7 +27,9 @@ SIZE = (512, 1024)
 
 
 def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:  # noqa: B008
-    """Makes streets, predicts them imperfectly, merges, evaluates, draws and reports.
+    """Draw streets, predict them imperfectly, merge, evaluate, visualize and report.
+
+    Each step is printed as the command that does the same.
 
     Args:
         output_dir: gets everything; an earlier demo of the same version in it is replaced.
@@ -34,61 +37,91 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     Raises:
         InputError: the folder holds files of other origin, or of another version.
     """
-    at = DemoFolders(Path(output_dir))
-    OutputFolder(at.root, "demo", {}).open(at.names(), options.overwrite)
-    steps = replace(options, overwrite=True, quiet=True)
-    tell(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {at.root}\n")
-    write_dataset(at, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
-    _merge(at, steps)
-    _evaluate(at, steps)
-    for maps, pictures in ((at.pps, at.pictures), (at.gt, at.gt_pictures)):
-        _say("visualize", SPEC_NAME, maps, pictures, "--photos", at.photos)
-        visualize(SPEC_NAME, maps, pictures, photos=at.photos, options=steps)
-    tables = at.results / f"{SPEC_NAME}_tables.json"
-    _say("report", tables, at.report, "--photos", at.photos)
-    report(tables, at.report, photos=at.photos, options=steps)
-    tell(f"\nreport, for any browser: {at.report}")
-    tell(f"pictures of the predictions: {at.pictures}")
-    tell(f"pictures of the ground truth: {at.gt_pictures}")
-    tell(f"numbers: {at.results}")
+    folders = DemoFolders(Path(output_dir))
+    root = folders.root
+    OutputFolder(root, "demo", {}).open(folders.names(), options.overwrite)
+    print_line(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {root}\n")
+    write_dataset(folders, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
+    steps = _Steps(folders, replace(options, overwrite=True, quiet=True))
+    steps.merge()
+    steps.evaluate()
+    steps.draw()
+    print_line(f"\nreport, for any browser: {folders.report}")
+    print_line(f"pictures of the predictions: {folders.pictures}")
+    print_line(f"pictures of the ground truth: {folders.gt_pictures}")
+    print_line(f"numbers: {folders.results}")
 
 
-def _merge(at: DemoFolders, options: RunOptions) -> None:
-    _say("prepare_data", at.gt, at.root, "Cityscapes")
-    prepare_data(at.gt, at.root, "Cityscapes", options=options)
-    for instances, output_dir, file_format in (
-        (at.coco_instances, at.panoptic, "COCO"),
-        (at.cityscapes_instances, at.panoptic_cityscapes, "Cityscapes"),
-    ):
-        arguments: list[Any] = [SPEC_NAME, instances, at.semantic, output_dir, at.images_json]
-        _say("merge_to_panoptic", *arguments, "--instseg_format", file_format)
-        merge_to_panoptic(*arguments, instseg_format=file_format, options=options)
-    _check_equal(at.panoptic, at.panoptic_cityscapes)
-    panoptic = [at.panoptic / "panoptic", at.panoptic / "panoptic.json"]
-    arguments = [SPEC_NAME, *panoptic, at.parts, at.images_json, at.pps]
-    _say("merge_to_pps", *arguments)
-    merge_to_pps(*arguments, options=options)
+class _Steps:
+    """The steps of the demo after the drawing of the streets."""
 
+    def __init__(self, folders: DemoFolders, options: RunOptions) -> None:
+        self.folders = folders
+        self.options = options
 
-def _evaluate(at: DemoFolders, options: RunOptions) -> None:
-    arguments: list[Any] = [SPEC_NAME, at.gt, at.pps, at.images_json]
-    _say("eval_partpq", *arguments, "--save_dir", at.results, "--tables")
-    result = eval_partpq(*arguments, save_dir=at.results, tables=True, options=options)
-    tell(f"\n{result.table()}\n")
-    gt, pred = at.gt_panoptic_json, at.panoptic / "panoptic.json"
-    _say("eval_pq", "--gt_json_file", gt, "--pred_json_file", pred, "--save_dir", at.results)
-    tell(f"\n{eval_pq(gt, pred, save_dir=at.results, options=options).table()}\n")
+    def merge(self) -> None:
+        """Merge to panoptic maps, from both formats of instances, and to PPS maps."""
+        folders = self.folders
+        self._run(prepare_data, folders.gt, folders.root, "Cityscapes")
+        for instances, output_dir, instseg_format in (
+            (folders.coco_instances, folders.panoptic, "COCO"),
+            (folders.cityscapes_instances, folders.panoptic_cityscapes, "Cityscapes"),
+        ):
+            self._run(
+                merge_to_panoptic,
+                *(SPEC_NAME, instances, folders.semantic, output_dir, folders.images_json),
+                instseg_format=instseg_format,
+            )
+        _check_equal(folders.panoptic, folders.panoptic_cityscapes)
+        self._run(
+            merge_to_pps,
+            *(SPEC_NAME, folders.panoptic / "panoptic", folders.panoptic / "panoptic.json"),
+            *(folders.parts, folders.images_json, folders.pps),
+        )
 
+    def evaluate(self) -> None:
+        """Evaluate with PartPQ and with PQ, and print the tables."""
+        folders = self.folders
+        part_result = self._run(
+            eval_partpq,
+            *(SPEC_NAME, folders.gt, folders.pps, folders.images_json),
+            save_dir=folders.results,
+            tables=True,
+        )
+        print_line(f"\n{part_result.table()}\n")
+        result = self._run(
+            eval_pq,
+            gt_json_file=folders.gt_panoptic_json,
+            pred_json_file=folders.panoptic / "panoptic.json",
+            save_dir=folders.results,
+        )
+        print_line(f"\n{result.table()}\n")
 
-def _say(command: str, *arguments: Any) -> None:
-    tell(shlex.join(["pps-torch", command, *map(str, arguments)]))
+    def draw(self) -> None:
+        """Draw the predictions and the ground truth, and write the report."""
+        folders = self.folders
+        for maps, pictures in (
+            (folders.pps, folders.pictures),
+            (folders.gt, folders.gt_pictures),
+        ):
+            self._run(visualize, SPEC_NAME, maps, pictures, photos=folders.photos)
+        tables = folders.results / f"{SPEC_NAME}_tables.json"
+        self._run(report, tables, folders.report, photos=folders.photos)
+
+    def _run(self, function: Callable[..., Any], *arguments: Any, **named_arguments: Any) -> Any:
+        """Print a step as the command that does the same, and run it."""
+        words = ["pps-torch", function.__name__, *map(str, arguments)]
+        for name, value in named_arguments.items():
+            words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+        print_line(shlex.join(words))
+        return function(*arguments, **named_arguments, options=self.options)
 
 
 def _check_equal(one: Path, other: Path) -> None:
-    """Both instance formats say the same, so they must be merged to the same bytes."""
+    """Check that both formats of the same instances were merged to the same bytes."""
     annotations = [load_json(path / "panoptic.json")["annotations"] for path in (one, other)]
     names = [annotation["file_name"] for annotation in annotations[0]]
     pngs = [[(path / "panoptic" / name).read_bytes() for name in names] for path in (one, other)]
     if annotations[0] != annotations[1] or pngs[0] != pngs[1]:
         raise RuntimeError(f"{one} and {other} differ, but come from the same instances")
-    tell("both instance formats give the same panoptic maps")
+    print_line("both instance formats give the same panoptic maps")

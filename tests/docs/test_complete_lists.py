@@ -10,7 +10,7 @@ import pytest
 from pages import ROOT, prose
 
 import pps_torch
-from pps_torch.cli.main import _parser
+from pps_torch.cli.command_line import build_parser
 
 PACKAGE = Path(pps_torch.__file__).parent
 DOCS = ROOT / "docs"
@@ -43,7 +43,7 @@ def test_every_module_of_io_is_listed():
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
-    (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return commands.choices
 
 

@@ -35,7 +35,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.integrations.detectron2.evaluation.scores import panoptic_scores, part_scores
 from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.json_files import save_json
@@ -44,7 +44,7 @@ from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
 from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
 from pps_torch.pipelines.pq_evaluation import as_panopticapi
-from pps_torch.pipelines.running.options import RunOptions, naming
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFile
 from pps_torch.specs import EvalSpec
 
@@ -95,7 +95,7 @@ class _ImageByImageEvaluator(DatasetEvaluator):
             InputError: names the image, what was expected and what was found.
         """
         for of_image, output in zip(inputs, outputs):
-            with naming(f"{self._name}: image {of_image.get('image_id')}"):
+            with input_errors_at(f"{self._name}: image {of_image.get('image_id')}"):
                 index = self._find(of_image.get("image_id"))
                 if index not in self._counts:
                     self._update(index, of_image, output)
@@ -222,7 +222,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
         """On the CPU, in a worker thread; few bytes a pixel, as they are copied to the device."""
         annotation = self._annotations[index]
         ids = torch.from_numpy(read_rgb_ids(annotation.png))
-        with naming(f"{annotation.where}: {annotation.png}"):
+        with input_errors_at(f"{annotation.where}: {annotation.png}"):
             target = PanopticTarget.from_segments(ids, annotation.segments_info)
         if len(annotation.segments_info) < 256:
             target = target._replace(panoptic_seg=target.panoptic_seg.to(torch.uint8))
@@ -269,7 +269,7 @@ class PanopticQualityEvaluator(_ImageByImageEvaluator):
             "pred_folder": self._maps,
         }
         folder, result = self._maps.parent, self._metric.compute()
-        classes = ClassInfo.of_categories(categories)
+        classes = ClassInfo.from_categories(categories)
         result_file = ResultFile.in_folder(folder, "pq_results.json", _OPTIONS)
         result_file.save(as_panopticapi(result))
         files = TableFiles.in_folder(folder, "pq", _OPTIONS)
@@ -371,7 +371,7 @@ class PartPanopticEvaluator(_ImageByImageEvaluator):
     def _write_tables(self, share: RecordedShare) -> None:
         inputs = {"eval_spec": self._eval_spec, "gt_dir": self._gt_folder(), "pred_dir": self._maps}
         folder, spec, whole = self._maps.parent, self._spec, self._metric.compute()
-        result, classes = self._part_metric.compute(), ClassInfo.of_spec(spec)
+        result, classes = self._part_metric.compute(), ClassInfo.from_spec(spec)
         result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", _OPTIONS)
         result_file.save(as_panoptic_parts(result))
         files = TableFiles.in_folder(folder, spec.name, _OPTIONS)

@@ -20,8 +20,8 @@ class InputError(ValueError):
         >>> error = InputError("a.json: already exists", remedy=("overwrite", "replace it"))
         >>> print(error)
         a.json: already exists; use overwrite to replace it
-        >>> print(error.text(lambda parameter: f"--{parameter}"))
-        a.json: already exists; use --overwrite to replace it
+        >>> print(error.text(str.upper))
+        a.json: already exists; use OVERWRITE to replace it
     """
 
     def __init__(

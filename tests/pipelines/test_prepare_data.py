@@ -58,7 +58,7 @@ def test_again_and_with_other_images(tmp_path):
     path = prepare_data(gt, tmp_path, "Pascal", options=QUIET)
     assert prepare_data(gt, tmp_path, "Pascal", options=QUIET) == path
     make(gt, "2008_000009.tif")
-    with pytest.raises(InputError, match="images.json: already exists .*--overwrite"):
+    with pytest.raises(InputError, match="images.json: already exists .*; use overwrite to"):
         prepare_data(gt, tmp_path, "Pascal", options=QUIET)
     prepare_data(gt, tmp_path, "Pascal", options=AGAIN)
     assert len(ImageList.load(path)) == 2

@@ -97,7 +97,7 @@ def test_size_has_a_limit(scene, tmp_path):
     assert images(max_size=sizes[2] / 1e6) == ["b_2", "a_1"]
     assert images(max_size=(sizes[2] - 1) / 1e6) == ["b_2"]
     assert (tmp_path / "a.html").stat().st_size == sizes[1]
-    with pytest.raises(InputError, match="--max_size: expected room for the page without images"):
+    with pytest.raises(InputError, match="^max_size: expected room for the page without images"):
         images(max_size=1e-3)
 
 

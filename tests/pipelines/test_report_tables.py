@@ -163,7 +163,7 @@ def test_panoptic_tables(tmp_path):
 def test_refusals(scene, tmp_path, capsys):
     arguments = ["cpp_default", scene.gt, scene.pred, scene.images_json, "--tables"]
     assert main(["eval_partpq", *map(str, arguments)]) == 2
-    assert "--tables: expected --save_dir" in capsys.readouterr().err
+    assert "--save_dir: expected the folder that the tables go to" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"expected one file \*_tables.json, found none"):
         Tables.load(scene.folder)
     scene.evaluate()

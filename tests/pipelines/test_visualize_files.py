@@ -92,7 +92,7 @@ def test_palette(tmp_path):
         )
         expected = SPEC.colors[26] if palette == "class" else (0, 114, 178)
         assert color_at(out / "a_colored.png", 7, 9) == expected
-    with pytest.raises(InputError, match="--palette: expected one of .* found 'gray'"):
+    with pytest.raises(InputError, match="^palette: expected one of .* found 'gray'"):
         visualize("cpp_default", tmp_path / "maps", tmp_path / "o", palette="gray", options=QUIET)
 
 

@@ -82,9 +82,10 @@ def _call(line: CommandLine, options: RunOptions) -> None:
 
         options.show(environment_table())
         return
-    from pps_torch import pipelines
+    import pps_torch.pipelines
 
-    result = getattr(pipelines, line.command.name)(**line.arguments, options=options)
+    function = getattr(pps_torch.pipelines, line.command.name)
+    result = function(**line.arguments, options=options)
     if line.command.shows_table:
         options.show(result.table())
 

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_scene import CAR, OPTIONS, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
@@ -22,6 +21,7 @@ from pps_torch.pipelines.html_report.page import TEMPLATES
 from pps_torch.pipelines.html_report.pictures import draw_pictures
 from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
+from tests.pipelines.report_scene import CAR, OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 

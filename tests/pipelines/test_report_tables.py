@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
@@ -20,6 +19,7 @@ from pps_torch.pipelines import Tables, eval_pq
 from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -17,8 +16,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.pipelines.running import watch
 from pps_torch.pipelines.running.processes import Processes, processes_of_environment
 from pps_torch.pipelines.running.unknown_ids import UnknownIds
-
-ROOT = Path(__file__).parents[3]
+from tests import ROOT
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])

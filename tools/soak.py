@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 from pps_torch.io.json_files import save_json
 from pps_torch.pipelines import RunOptions, merge_to_panoptic, merge_to_pps, prepare_data
+from pps_torch.pipelines.demonstration import DemoFolders
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import write_streets
 
 SPEC = "cpp_default"
 SIZES = ((64, 128), (96, 192), (128, 256))
@@ -94,15 +95,17 @@ def write_images(root: Path, count: int) -> list[str]:
 
 
 def _draw_streets(root: Path, size: tuple[int, int]) -> Iterator[tuple[Path, Path, tuple]]:
-    at, options = DemoFolders(root / f"{size[0]}"), RunOptions(device="cpu", quiet=True)
-    write_dataset(at, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
-    prepare_data(at.gt, at.root, "Cityscapes", options=options)
+    folders = DemoFolders(root / f"{size[0]}")
+    options = RunOptions(device="cpu", quiet=True)
+    write_streets(folders, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
+    prepare_data(folders.gt, folders.root, "Cityscapes", options=options)
     merge_to_panoptic(
-        *(SPEC, at.coco_instances, at.semantic, at.panoptic, at.images_json), options=options
+        *(SPEC, folders.coco_instances, folders.semantic, folders.panoptic, folders.images_json),
+        options=options,
     )
-    panoptic = (at.panoptic / "panoptic", at.panoptic / "panoptic.json")
-    merge_to_pps(SPEC, *panoptic, at.parts, at.images_json, at.pps, options=options)
-    for uids, pps in zip(sorted(at.gt.iterdir()), sorted(at.pps.glob("*.png"))):
+    panoptic = (folders.panoptic / "panoptic", folders.panoptic / "panoptic.json")
+    merge_to_pps(SPEC, *panoptic, folders.parts, folders.images_json, folders.pps, options=options)
+    for uids, pps in zip(sorted(folders.gt.iterdir()), sorted(folders.pps.glob("*.png"))):
         yield uids, pps, size
 
 

@@ -19,11 +19,30 @@ from pps_torch.pipelines.pps_merging import merge_to_pps
 from pps_torch.pipelines.pq_evaluation import eval_pq
 from pps_torch.pipelines.running.options import RunOptions, print_line
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 SPEC_NAME = "cpp_default"
 NUM_STREETS = 3
 SIZE = (512, 1024)
+
+
+class DemoFolders(StreetFolders):
+    """The files and folders of the demo: the streets, and what the commands make of them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.images_json = root / "images.json"
+        self.panoptic = root / "panoptic"
+        self.panoptic_cityscapes = root / "panoptic_cityscapes"
+        self.pps = root / "pps"
+        self.results = root / "results"
+        self.report = root / "report.html"
+        self.pictures = root / "pictures"
+        self.gt_pictures = root / "gt_pictures"
+
+    def names(self) -> list[str]:
+        """The names of the files and folders that the demo puts into its root."""
+        return [path.name for path in vars(self).values() if path.parent == self.root]
 
 
 def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:  # noqa: B008
@@ -41,7 +60,7 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     root = folders.root
     OutputFolder(root, "demo", {}).open(folders.names(), options.overwrite)
     print_line(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {root}\n")
-    write_dataset(folders, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
+    write_streets(folders, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
     steps = _Steps(folders, replace(options, overwrite=True, quiet=True))
     steps.merge()
     steps.evaluate()

@@ -277,10 +277,10 @@ def test_script_has_no_way_to_set_html():
 
 def test_gallery_of_pq(tmp_path):
     from pps_torch.specs import EvalSpec
-    from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+    from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
-    folders = DemoFolders(tmp_path / "demo")
-    write_dataset(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
+    folders = StreetFolders(tmp_path / "streets")
+    write_streets(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
     gt = folders.gt_panoptic_json
     eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     path = report(

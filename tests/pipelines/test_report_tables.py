@@ -18,7 +18,7 @@ from pps_torch.metrics import PartPanopticQuality, counts_by_class
 from pps_torch.pipelines import Tables, eval_pq
 from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 
@@ -142,8 +142,8 @@ def test_any_number_of_workers_writes_the_same(scene):
 
 
 def test_panoptic_tables(tmp_path):
-    folders = DemoFolders(tmp_path / "demo")
-    write_dataset(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
+    folders = StreetFolders(tmp_path / "streets")
+    write_streets(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
     gt = folders.gt_panoptic_json
     result = eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     tables = Tables.load(tmp_path / "pq_tables.json")

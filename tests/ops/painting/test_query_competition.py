@@ -61,6 +61,4 @@ def test_by_hand(backend, device):
     assert found.masks.tolist() == [[3, 2, 1, 0]], "a logit of 0 is a probability of one half"
     one = logits[:, 2:3], scores[:, 2:3], takes_part[:, 2:3]
     outside = query_competition(*one, (1, 3), backend=backend)
-        logits[:, 2:3], scores[:, 2:3], takes_part[:, 2:3], (1, 3), backend=backend
-    )
     assert outside.won.tolist() == [[3]] and outside.owner.tolist() == [[[0, 0, 1]]]

@@ -1,4 +1,4 @@
-"""The demo's data set on disk: photos, ground truth, predictions in every format of the tools."""
+"""Drawn streets as files: photos, ground truth, predictions in every format of the commands."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ from pps_torch.synthetic import Detection, make_street, predict_imperfectly
 from pps_torch.visualization import ground_truth_pps
 
 
-class DemoFolders:
-    """Where everything of the demo goes."""
+class StreetFolders:
+    """Where the files of drawn streets are: photos, ground truth, and three networks' predictions.
+
+    Args:
+        root: the folder of them all.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -32,24 +36,19 @@ class DemoFolders:
         self.parts = self.predictions / "parts"
         self.coco_instances = self.predictions / "instances.json"
         self.cityscapes_instances = self.predictions / "instances"
-        self.images_json = root / "images.json"
-        self.panoptic = root / "panoptic"
-        self.panoptic_cityscapes = root / "panoptic_cityscapes"
-        self.pps = root / "pps"
-        self.results = root / "results"
-        self.report = root / "report.html"
-        self.pictures = root / "pictures"
-        self.gt_pictures = root / "gt_pictures"
-
-    def names(self) -> list[str]:
-        """What the demo puts into its root."""
-        return [path.name for path in vars(self).values() if path.parent == self.root]
 
 
-def write_dataset(
-    folders: DemoFolders, spec: EvalSpec, size: tuple[int, int], num_streets: int
+def write_streets(
+    folders: StreetFolders, spec: EvalSpec, size: tuple[int, int], num_streets: int
 ) -> None:
-    """Draws streets, predicts them imperfectly, and writes both as a data set's files."""
+    """Draws streets, predicts them imperfectly, and writes both as the files of a data set.
+
+    Args:
+        folders: where to; they are made.
+        spec: the classes that are predicted.
+        size: (height, width) of each street in pixels.
+        num_streets: how many; their seeds are 0, 1, ...
+    """
     for folder in (
         folders.photos,
         folders.gt,
@@ -87,8 +86,11 @@ def write_dataset(
 def _write_gt_panoptic(
     path: Path, uids: Tensor, spec: EvalSpec, segment_ids: SegmentIdGenerator
 ) -> list[dict[str, Any]]:
-    """Writes uids as a COCO panoptic PNG -> its segments_info."""
-    # Its numbers tell instances apart, as the demo's spec maps no two dataset classes to one.
+    """Writes uids as a COCO panoptic PNG; returns its segments_info.
+
+    Instances are told apart by their evaluation class and number, which does for specs that map
+    no two dataset classes to one.
+    """
     sids, iids, _ = ground_truth_pps(uids, spec).numpy()
     keys = np.where(sids == spec.ignore_label, -1, sids * 10_000 + iids)
     found, panoptic_seg = np.unique(keys, return_inverse=True)

@@ -108,8 +108,8 @@ def _scenes(scene):
 
 def test_errors_are_those_of_the_matches(scene):
     found = _scenes(scene).read("b_2")
-    at = {name: int(found.errors[y, x]) for name, (y, x) in POINTS.items()}
-    assert at == {
+    errors = {name: int(found.errors[y, x]) for name, (y, x) in POINTS.items()}
+    assert errors == {
         "sky": PixelError.AGREED,
         "windows": PixelError.WRONG_PART,
         "wheels": PixelError.AGREED,

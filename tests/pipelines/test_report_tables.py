@@ -89,7 +89,7 @@ def test_tables_come_back_as_they_were(scene):
         "pred_dir": str(scene.pred),
         "images_json": str(scene.images_json),
     }
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
+    segments = [segment for image in tables.images.values() for segment in image]
     counts = counts_by_class(segments, part_aware=True)
     for sid, expected in result.per_class.items():
         if sid in counts:
@@ -147,7 +147,7 @@ def test_panoptic_tables(tmp_path):
     gt = folders.gt_panoptic_json
     result = eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     tables = Tables.load(tmp_path / "pq_tables.json")
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
+    segments = [segment for image in tables.images.values() for segment in image]
     counts = counts_by_class(segments, part_aware=False)
     assert counts and not tables.part_aware
     for category_id, count in counts.items():

@@ -50,7 +50,9 @@ def merge_to_panoptic(
         output_dir: gets panoptic.json and panoptic/*.png.
         images_json: the list of images.
         instseg_format: `COCO` or `Cityscapes`.
-        score_threshold, overlap_threshold, stuff_area_limit: the defaults are panoptic_parts'.
+        score_threshold: instances with a lower score are dropped.
+        overlap_threshold: an instance is dropped if better ones cover a larger fraction of it.
+        stuff_area_limit: the pixels that a stuff segment needs; the default is panoptic_parts'.
 
     Returns:
         The path of panoptic.json.

@@ -9,7 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_integer, checks_values, tensors_are_real
+from pps_torch.checks import can_keep_tensors, check_integer, checks_values
 
 
 def as_id_tensor(
@@ -44,7 +44,7 @@ def as_id_tensor(
     except TypeError:
         raise TypeError(f"{name}: expected ints, got {ids}") from None
     _check_ids(name, ids, num_classes)
-    if device.type == "cpu" or torch.compiler.is_compiling() or not tensors_are_real():
+    if device.type == "cpu" or torch.compiler.is_compiling() or not can_keep_tensors():
         return torch.tensor(ids, dtype=torch.int64, device=device)
     return _copied_ids(tuple(ids), device)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -23,11 +23,16 @@ class TensorHolder(nn.Module):
     Tables are also kept on the CPU, so that a module made on the device `meta` has them as soon as
     it is on a real one. Counts start at zero there.
 
+    Attributes:
+        device: where the tensors are.
+        tables: the tables by name, on the CPU.
+        count_names: the names of the counts.
+
     Example:
         >>> class Labels(TensorHolder):
         ...     def __init__(self, ids):
         ...         super().__init__()
-        ...         self._hold_tables(lambda: {"ids": torch.tensor(ids)})
+        ...         self._hold_tables(ids=torch.tensor(ids, device="cpu"))
         >>> with torch.device("meta"):
         ...     labels = Labels([7, 300])
         >>> labels.half().to_empty(device="cpu").ids
@@ -37,21 +42,21 @@ class TensorHolder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.device = torch.empty(0).device
-        self._tables: dict[str, Tensor] = {}
-        self._count_names: list[str] = []
+        self.tables: dict[str, Tensor] = {}
+        self.count_names: tuple[str, ...] = ()
 
-    def _hold_tables(self, make: Callable[[], Mapping[str, Tensor]]) -> None:
-        """Hold the tensors that `make` returns by name, as attributes that never change."""
-        with torch.device("cpu"), torch.inference_mode(False):
-            for name, table in make().items():
-                self._tables[name] = table.clone()
-                setattr(self, name, self._tables[name].to(self.device))
+    def _hold_tables(self, **tables: Tensor) -> None:
+        """Hold tensors, which are on the CPU, as attributes that never change."""
+        with torch.inference_mode(False):
+            for name, table in tables.items():
+                self.tables[name] = table.clone()
+                setattr(self, name, self.tables[name].to(self.device))
 
     def _hold_counts(self, name: str, *shape: int) -> None:
         """Hold a tensor of int64 zeros, as an attribute that is added to in place."""
         with torch.inference_mode(False):
             setattr(self, name, torch.zeros(shape, dtype=torch.int64, device=self.device))
-        self._count_names.append(name)
+        self.count_names = (*self.count_names, name)
 
     def _apply(
         self: SelfHolder, fn: Callable[[Tensor], Tensor], recurse: bool = True
@@ -64,12 +69,24 @@ class TensorHolder(nn.Module):
 
     def _move(self, device: torch.device) -> None:
         was_on_meta, self.device = self.device.type == "meta", device
-        for name, table in self._tables.items():
+        for name, table in self.tables.items():
             setattr(self, name, table.to(device))
-        for name in self._count_names:
+        for name in self.count_names:
             count = getattr(self, name)
             moved = torch.zeros_like(count, device=device) if was_on_meta else count.to(device)
             setattr(self, name, moved)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        *lists: Any,
+    ) -> None:
+        """Leave the device `meta` where `load_state_dict(assign=True)` takes the model from it."""
+        if self.device.type == "meta" and local_metadata.get("assign_to_params_buffers"):
+            self._move(torch.empty(0).device)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *lists)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy or a pickle; one made in inference mode can be used outside of it."""

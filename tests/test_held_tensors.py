@@ -17,7 +17,8 @@ IDS = [7, 300, 70_000]
 class Holder(TensorHolder):
     def __init__(self):
         super().__init__()
-        self._hold_tables(lambda: {"ids": torch.tensor(IDS), "is_thing": torch.tensor(IDS) > 7})
+        ids = torch.tensor(IDS, device="cpu")
+        self._hold_tables(ids=ids, is_thing=ids > 7)
         self._hold_counts("counts", 3)
         self.scale = torch.nn.Parameter(torch.ones(2))
 

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
     "checks",
+    "held_tensors",
     "specs",
     "formats",
     "ops",

@@ -129,7 +129,7 @@ def test_what_is_missing_or_not_expected_is_named():
 
 def test_in_a_module_the_error_says_which_metric():
     def model(categories):
-        return torch.nn.ModuleDict({"score": PanopticQuality(categories)})
+        return torch.nn.ModuleDict({"score": PanopticQuality(categories).persistent()})
 
     with pytest.raises(RuntimeError, match=r"score.class_ids: expected \(3, 7\), got \(3, 7, 200"):
         model(FEWER).load_state_dict(model(CATEGORIES).state_dict())

@@ -49,6 +49,7 @@ class ClassContract:
 
     def check(self) -> None:
         self.check_compute()
+        self.check_forward()
         self.check_reset()
         self.check_merge()
         self.check_copies()
@@ -60,6 +61,12 @@ class ClassContract:
         twice = self.updated(self.images + self.images)
         for name, value in self.total.state_dict().items():
             assert torch.equal(twice.state_dict()[name], 2 * value), "updates accumulate"
+
+    def check_forward(self) -> None:
+        metric = self.make()
+        for image in self.images:
+            assert metric(*image) == self.updated([image]).compute(), "the result of the batch"
+        assert same_state(metric, self.total), "a call counts as an update does"
 
     def check_reset(self) -> None:
         metric = self.updated(self.images)
@@ -141,7 +148,11 @@ def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None
         metric = make()
         for image in share:
             metric.update(*image)
+        before = copy.deepcopy(metric)
+        total = metric.synced()
+        assert same_state(metric, before), "synced leaves this metric as it was"
         assert metric.sync() is metric
+        assert same_state(metric, total), "synced gives what sync gives"
         (folder / f"{name}_{rank}.json").write_text(results_of(metric))
     dist.barrier()
     leave_group()

@@ -23,7 +23,7 @@ from pps_torch.metrics import (
     SegmentRecord,
     counts_by_class,
 )
-from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFile
 from pps_torch.specs import EvalSpec

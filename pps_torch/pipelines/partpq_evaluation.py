@@ -19,7 +19,6 @@ from pps_torch.metrics import (
     ImageRecord,
     PartPanopticQuality,
     PartPanopticQualityResult,
-    record_segments,
 )
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.running.options import RunOptions
@@ -136,7 +135,7 @@ class _Job:
         if not self.tables:
             metric.update(pps, uids)
             return []
-        records = record_segments(metric, pps, uids)
+        records = metric.record_segments(pps, uids)
         self.whole.of_this_thread().update(pps, uids)
         return records
 

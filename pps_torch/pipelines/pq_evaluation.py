@@ -17,7 +17,6 @@ from pps_torch.metrics import (
     ImageRecord,
     PanopticQuality,
     PanopticQualityResult,
-    record_segments,
 )
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.running.options import RunOptions
@@ -108,7 +107,7 @@ class _Job:
             pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
         with input_errors_at(f"image {image_id}"):
             if self.tables:
-                return record_segments(self.metrics.of_this_thread(), pred, target)
+                return self.metrics.of_this_thread().record_segments(pred, target)
             self.metrics.of_this_thread().update(pred, target)
             return []
 

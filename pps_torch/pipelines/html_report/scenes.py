@@ -14,8 +14,8 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
 from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
-from pps_torch.metrics import PanopticQuality, PartPanopticQuality, segment_maps
-from pps_torch.metrics.segment_metric import SegmentComparison
+from pps_torch.metrics import PanopticQuality, PartPanopticQuality
+from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.running.unknown_ids import without_unknown
@@ -84,8 +84,8 @@ class PartScenes:
         pps = torch.from_numpy(predicted)
         with input_errors_at(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
-        _check_unchanged(comparison, self.metric, self.tables, image_id)
-        pred_map, gt_map = segment_maps(self.metric, pps, uids)
+        _check_unchanged(comparison, self.tables, image_id)
+        pred_map, gt_map = self.metric.segment_maps(pps, uids)
         gt_pps = ground_truth_pps(uids, self.spec)
         pps = torch.from_numpy(without_unknown(predicted, self.spec))
         has_parts = torch.tensor([*self.spec.parts])
@@ -138,8 +138,8 @@ class PanopticScenes:
             gt = PanopticTarget.from_segments(gt_ids, gt_info.segments_info)
             pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
             comparison = self.metric.compare(pred, gt)
-        _check_unchanged(comparison, self.metric, self.tables, image_id)
-        pred_map, gt_map = segment_maps(self.metric, pred, gt)
+        _check_unchanged(comparison, self.tables, image_id)
+        pred_map, gt_map = self.metric.segment_maps(pred, gt)
         errors = _errors(comparison, gt_map, pred_map)
 
         def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -169,14 +169,9 @@ def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> 
     return pair_errors[gt_map.long(), pred_map.long()]
 
 
-def _check_unchanged(
-    comparison: SegmentComparison,
-    metric: PanopticQuality | PartPanopticQuality,
-    tables: Tables,
-    image_id: str,
-) -> None:
+def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:
     """Raise InputError if an image has other segments than the tables."""
-    if image_records(comparison, metric)[0].segments != tables.images[image_id]:
+    if image_records(comparison)[0].segments != tables.images[image_id]:
         raise InputError(
             f"image {image_id}: expected the files of the evaluation, found that they have other "
             f"segments than {tables.name}_tables.json says; evaluate again"

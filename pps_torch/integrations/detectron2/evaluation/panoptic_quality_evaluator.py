@@ -30,7 +30,7 @@ from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import coco_id
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.io.json_files import save_json
-from pps_torch.metrics import PanopticQuality, record_segments
+from pps_torch.metrics import PanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
 from pps_torch.pipelines.pq_evaluation import as_panopticapi
 from pps_torch.pipelines.running.results import ResultFile
@@ -105,7 +105,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
             self._metric.update(pred, target)
             return
         pred = without_empty_segments(pred)
-        (record,) = record_segments(self._metric, pred, target)
+        (record,) = self._metric.record_segments(pred, target)
         self._recorded[index] = RecordedImage.from_panoptic(record, pred)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:

@@ -25,7 +25,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.integrations.detectron2.evaluation.scores import part_scores
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
-from pps_torch.metrics import PartPanopticQuality, record_segments
+from pps_torch.metrics import PartPanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
 from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
 from pps_torch.pipelines.running.results import ResultFile
@@ -104,7 +104,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         if not self._has_tables:
             self._part_metric.update(pps, uids)
             return
-        (record,) = record_segments(self._part_metric, pps, uids)
+        (record,) = self._part_metric.record_segments(pps, uids)
         self._recorded[index] = RecordedImage.from_pps(record, pps)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:

@@ -34,7 +34,7 @@ def check_bool(name: str, value: Tensor) -> None:
 
 
 def check_device(name: str, value: Tensor, reference: Tensor) -> None:
-    """Raises ValueError unless `value` is where `reference` is."""
+    """Raises ValueError unless `value` is on the device of `reference`."""
     if value.device != reference.device:
         raise ValueError(f"{name}: expected a tensor on {reference.device}, got {value.device}")
 
@@ -54,7 +54,7 @@ def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
 
 
 def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
-    """Raises ValueError unless `value` has at least `least` dimensions, e.g. (*B, H, W)."""
+    """Raises ValueError unless `value` has `least` dimensions; `layout` is e.g. (*B, H, W)."""
     if value.ndim < least:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
@@ -92,9 +92,10 @@ def check_number(name: str, value: float) -> None:
 
 
 def checks_values(validate: bool | None, reference: Tensor) -> bool:
-    """Whether a function looks at values, which on CUDA would wait for the device.
+    """Says whether a function with the argument `validate` looks at the values of its tensors.
 
-    `None` means: on the CPU, outside of `torch.compile` and `torch.export`.
+    On CUDA that waits for the device, so `None` means: on the CPU, outside of `torch.compile` and
+    `torch.export`.
 
     Raises:
         ValueError: for True where a graph is captured, which no value can steer.
@@ -105,10 +106,13 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
 
 
 def is_on_host(reference: Tensor) -> bool:
-    """Whether values can steer Python: on the CPU, and not while a graph is captured."""
+    """Says whether Python may read values: on the CPU, and not while a graph is captured."""
     return reference.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
-def tensors_are_real() -> bool:
-    """False under a mode such as FakeTensorMode, whose tensors must not outlive it."""
+def can_keep_tensors() -> bool:
+    """Says whether tensors made now may be kept for later calls.
+
+    Those of a mode such as FakeTensorMode must not outlive it; torch.compile takes care itself.
+    """
     return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None

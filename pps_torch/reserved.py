@@ -6,10 +6,10 @@ ABSENT = -1
 #: Segment id of pixels that belong to no segment (COCO panoptic, `panoptic_seg`).
 VOID_ID = 0
 
-#: As a part id of the ground truth: the part is not labelled; of a prediction: background.
+#: Part id 0. In the ground truth: the part is not labelled. In a prediction: background.
 UNDEFINED_PART = 0
 
-#: As a part of a PPS map: the class has no parts.
+#: Part id of every pixel of a class without parts, in a PPS map.
 NO_PART = 1
 
 #: Scene class, and part, of a PPS pixel without prediction, unless the EvalSpec says otherwise.

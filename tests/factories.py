@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from oracles.part_panoptic_quality import eval_part
-from oracles.uids import decode_uid
 
 from pps_torch import DatasetSpec, EvalSpec
+from tests.oracles.part_panoptic_quality import eval_part
+from tests.oracles.uids import decode_uid
 
 SIZES = ((1, 1), (1, 17), (13, 1), (6, 6), (9, 14), (20, 12))
 BATCH_SHAPES = ((), (2,), (2, 3))

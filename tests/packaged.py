@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).parents[1]
+from tests import ROOT
+
 SOURCES = ("pps_torch", "docs", "setup.py", "README.md", "LICENSE", "MANIFEST.in")
 
 

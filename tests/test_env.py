@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +13,7 @@ import torch
 from pps_torch import __version__
 from pps_torch.cli.main import main
 from pps_torch.env import NEEDED, OPTIONAL, environment
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def test_it_names_versions_devices_and_what_is_missing(capsys):

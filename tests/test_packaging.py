@@ -13,9 +13,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from packaged import ROOT, build, setup_arguments
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from tests.packaged import ROOT, build, setup_arguments
 
 #: Every file of the wheel that is not Python -> where it comes from; all may be redistributed.
 ORIGIN = {

@@ -21,12 +21,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pps_torch.io.json_files import save_json
+from pps_torch.pipelines.demo import DemoFolders
 from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
 from pps_torch.pipelines.merge_to_pps import merge_to_pps
 from pps_torch.pipelines.prepare_data import prepare_data
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import write_streets
 
 SPEC = "cpp_default"
 SIZES = ((64, 128), (96, 192), (128, 256))
@@ -98,7 +99,7 @@ def write_images(root: Path, count: int) -> list[str]:
 
 def _draw_streets(root: Path, size: tuple[int, int]) -> Iterator[tuple[Path, Path, tuple]]:
     at, options = DemoFolders(root / f"{size[0]}"), RunOptions(device="cpu", quiet=True)
-    write_dataset(at, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
+    write_streets(at, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
     prepare_data(at.gt, at.root, "Cityscapes", options=options)
     merge_to_panoptic(
         *(SPEC, at.coco_instances, at.semantic, at.panoptic, at.images_json), options=options

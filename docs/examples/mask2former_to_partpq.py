@@ -35,16 +35,16 @@ def tiny_mask2former(num_labels):
     config = Mask2FormerConfig(
         backbone_config=backbone,
         num_labels=num_labels,
-        num_queries=40,
+        num_queries=20,
         feature_size=32,
         mask_feature_size=32,
         hidden_dim=32,
         dim_feedforward=64,
         encoder_feedforward_dim=64,
         encoder_layers=1,
-        decoder_layers=3,
+        decoder_layers=2,
         num_attention_heads=4,
-        train_num_points=1024,
+        train_num_points=512,
     )
     return Mask2FormerForUniversalSegmentation(config)
 
@@ -54,7 +54,7 @@ def learn(model, photos, target, num_steps):
     learnt = (target.category_ids >= 0) & ~target.is_crowd
     segment_ids = 1 + learnt.nonzero().flatten()
     masks = (target.panoptic_seg == segment_ids[:, None, None]).float()
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
     model.train()
     for step in range(num_steps):
         outputs = model(photos, mask_labels=[masks], class_labels=[target.category_ids[learnt]])
@@ -64,7 +64,7 @@ def learn(model, photos, target, num_steps):
         if step % 20 == 0: print(step, outputs.loss.item())
 
 
-def main(num_steps=100):
+def main(num_steps=50):
     torch.manual_seed(0)
     spec = EvalSpec.load("cpp_default")
     street = make_street(SIZE, seed=0)

@@ -85,7 +85,7 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
 
 
 def _major_first(one: Tensor, other: Tensor, order: str) -> tuple[Tensor, Tensor]:
-    """Category and instance -> upper and lower part of a label; and the other way round."""
+    """Orders category and instance as upper and lower part of a label, or such parts back."""
     return (other, one) if order == "instance_major" else (one, other)
 
 
@@ -99,7 +99,7 @@ def _check_scheme(divisor: int, order: str) -> None:
 def _refuse_others(
     categories: Tensor, instances: Tensor, labels: Tensor, divisor: int, order: str
 ) -> None:
-    """Raises ValueError for ids that their labels do not mean; those of void may be any."""
+    """Raises ValueError for ids that their label does not give back; void may have any."""
     upper, lower = _major_first(categories, instances, order)
     highest = torch.iinfo(torch.int64).max // divisor - 1
     fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest)

@@ -15,7 +15,7 @@ from pps_torch.reserved import ABSENT, VOID_ID
 
 
 class PanopticSegmentation(NamedTuple):
-    """A panoptic prediction on the device: a map of segment ids and a table of segments.
+    """A panoptic prediction as tensors: a map of segment ids and a table of the segments.
 
     Row `k - 1` of the table is segment `k`. The capacity `S` follows from the shapes of the
     inputs; rows that hold no segment have category -1.
@@ -48,7 +48,7 @@ class PanopticSegmentation(NamedTuple):
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticSegmentation:
-        """Reads a map of arbitrary segment ids, as COCO files and Detectron2 have it.
+        """Makes one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
         This looks at the map on the host: a step for data loading, not for the graph.
 
@@ -83,7 +83,7 @@ class PanopticSegmentation(NamedTuple):
         )
 
     def segments_info(self) -> list[Any]:
-        """The segments as the usual list of dicts; this step leaves the device.
+        """Lists the segments as the usual dicts; this step leaves the device.
 
         Returns:
             For one image, a list of dicts with `id`, `category_id`, `isthing`, `area`
@@ -106,7 +106,7 @@ class PanopticSegmentation(NamedTuple):
 
 
 class PanopticTarget(NamedTuple):
-    """A panoptic ground truth on the device; rows as in `PanopticSegmentation`.
+    """A panoptic ground truth as tensors; rows as in `PanopticSegmentation`.
 
     Attributes:
         panoptic_seg: `(*B, H, W)` int32, segment ids 1..S, 0 is void.
@@ -129,11 +129,16 @@ class PanopticTarget(NamedTuple):
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticTarget:
-        """Reads a map of arbitrary segment ids; see `PanopticSegmentation.from_segments`.
+        """Makes one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
-        A segment that is listed and has no pixel is an error, as is one that is not listed.
+        Args:
+            ids, void_id, capacity: as in
+                [`PanopticSegmentation.from_segments`][pps_torch.PanopticSegmentation.from_segments].
+            segments_info: dicts with `id` and `category_id`, and optionally `iscrowd`; their
+                order becomes the order of the segments.
 
-        `segments_info` holds `id`, `category_id` and optionally `iscrowd`.
+        Raises:
+            ValueError: for a segment that is in the map and not listed, or the reverse.
         """
         panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
         count = len(segments_info)
@@ -156,7 +161,7 @@ for _container in (PanopticSegmentation, PanopticTarget):
 
 
 def check_container(name: str, value: object, kind: type) -> None:
-    """Raises TypeError unless `value` is a `kind` of the two above; tuples are many."""
+    """Raises TypeError unless `value` is a `kind`, one of the two above; plain tuples are not."""
     if not isinstance(value, kind):
         raise TypeError(
             f"{name}: expected a {kind.__name__} (its from_segments makes one), "
@@ -177,8 +182,8 @@ def _num_unused(count: int, capacity: int | None) -> int:
 
 
 def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
-    said = info.get("isthing")
-    return info["category_id"] in thing_ids if said is None else bool(said)
+    is_thing = info.get("isthing")
+    return info["category_id"] in thing_ids if is_thing is None else bool(is_thing)
 
 
 def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
@@ -205,7 +210,11 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
 def _number_segments(
     ids: Tensor, segments_info: Sequence[Mapping[str, Any]], void_id: int
 ) -> tuple[Tensor, Tensor]:
-    """Renumbers listed ids to 1..S in their order -> (map int32, areas (S,) int64)."""
+    """Renumbers the listed ids to 1..S, in their order.
+
+    Returns:
+        The map in int32, and the areas `(S,)` int64.
+    """
     check_integer("ids", ids)
     if ids.ndim != 2:
         raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")

@@ -49,7 +49,7 @@ def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, 
 
 
 def is_legal_uid(uids: Tensor) -> Tensor:
-    """True where a uid is neither negative nor of three digits (bool, the shape of `uids`)."""
+    """Marks the uids that are neither negative nor of three digits: bool, the shape of `uids`."""
     return (uids >= 0) & ((uids < 100) | (uids > 999))
 
 

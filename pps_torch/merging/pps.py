@@ -14,6 +14,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.panoptic import check_container
+from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
@@ -30,7 +31,7 @@ def merge_pps(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Merges a panoptic map and a part map into the PPS map `[scene class, instance, part]`.
+    """Merge a panoptic map and a part map into the PPS map `[scene class, instance, part]`.
 
     The rule is that of panoptic_parts' `merge_to_pps`. Instance numbers count up from 1 within
     a class, in the order of the segments. Parts are looked up per class: a flat part that the
@@ -46,7 +47,7 @@ def merge_pps(
             (`PPSMerger` holds them).
         validate: refuse segment ids outside the table, and ids that int32 cannot hold. Default:
             on the CPU only; unchecked, pixels of the former become void, and the latter wrap.
-        backend: as in `merge_panoptic`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(*B, 3, H, W)` int32.
@@ -64,12 +65,22 @@ def merge_pps(
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """
     lookups = part_lookups(spec, part_seg.device)
-    table = lookups.pid_of_sid_flat
-    return _merge(panoptic, part_seg, table, spec.ignore_label, validate, backend)
+    return _merge(
+        panoptic,
+        part_seg,
+        lookups.pid_of_sid_flat,
+        ignore_label=spec.ignore_label,
+        validate=validate,
+        backend=backend,
+    )
 
 
 class PPSMerger(nn.Module):
-    """`merge_pps` for one spec, whose tables live on the module's device."""
+    """Module that merges a panoptic map and a part map into a PPS map.
+
+    Made with the settings of [`merge_pps`][pps_torch.merge_pps]; the table of the spec moves with
+    the module.
+    """
 
     pid_of_sid_flat: Tensor
 
@@ -78,6 +89,7 @@ class PPSMerger(nn.Module):
     ) -> None:
         super().__init__()
         check_backend(backend)
+        self.spec = spec
         self.validate = validate
         self.backend = backend
         lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
@@ -85,25 +97,34 @@ class PPSMerger(nn.Module):
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
-        """See `merge_pps`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_pps`][pps_torch.merge_pps].
+        """
         return _merge(
             panoptic,
             part_seg,
             self.pid_of_sid_flat,
-            self.ignore_label,
-            self.validate,
-            self.backend,
+            ignore_label=self.ignore_label,
+            validate=self.validate,
+            backend=self.backend,
         )
+
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        return format_settings(self, "spec", "validate", "backend")
 
 
 def _merge(
     panoptic: PanopticSegmentation,
     part_seg: Tensor,
     pid_of_sid_flat: Tensor,
+    *,
     ignore_label: int,
     validate: bool | None,
     backend: str,
 ) -> Tensor:
+    """Check and merge, given what is needed of the spec on the device."""
     check_container("panoptic", panoptic, PanopticSegmentation)
     check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
     check_integer("part_seg", part_seg)
@@ -127,11 +148,12 @@ def _merge(
         _check_segment_ids(panoptic_seg, capacity)
         _check_category_ids(category_ids)
     part_seg = part_seg.reshape(panoptic_seg.shape)
-    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend)
+    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend=backend)
     return pps.reshape(*batch, 3, height, width)
 
 
 def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
+    """Raise ValueError for segment ids that the table has no row for."""
     if panoptic_seg.numel() == 0:
         return
     lowest, highest = (value.item() for value in panoptic_seg.aminmax())
@@ -142,11 +164,12 @@ def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
 
 
 def _check_category_ids(category_ids: Tensor) -> None:
+    """Raise ValueError for ids that an int32 PPS map cannot hold."""
     if category_ids.numel() and (highest := int(category_ids.max())) > _MAX_INT32:
         raise ValueError(f"panoptic.category_ids: expected ids below 2**31, found {highest}")
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:
-    """`(B, S)` categories -> how many segments up to this one have its category."""
+    """Count, for each of `(B, S)` segments, those up to it that have its category."""
     same = category_ids[:, :, None] == category_ids[:, None, :]
     return same.tril().sum(2)

@@ -38,7 +38,7 @@ from pps_torch.metrics.segment_metric import (
     mean_qualities,
 )
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
-from pps_torch.ops.scoring.contract import FAULTS, PixelRules
+from pps_torch.ops.scoring.contract import FAULTS, PixelRules, PixelTables
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
@@ -247,8 +247,8 @@ class PartPanopticQuality(SegmentMetric):
         marks = pixels.mark()
         gt = dense_indices(marks.gt, self.capacity, backend=self.backend)
         pred = dense_indices(marks.pred, self.capacity, backend=self.backend)
-        sizes = gt.keys.shape[1], pred.keys.shape[1]
-        joint, gt_parts = pixels.count_overlaps(gt.index, pred.index, *sizes)
+        segments = pixels.index(gt, pred)
+        joint, gt_parts = segments.count_overlaps()
 
         slots = self.capacity + 2
         gt_class = torch.where(gt.keys > 0, self.class_of_group[(gt.keys - 1) // slots], -1)
@@ -259,7 +259,7 @@ class PartPanopticQuality(SegmentMetric):
         is_crowd = is_crowd | (gt_has_parts & (gt_parts[:, :, 1:].sum(2) == 0))
         matches = match_segments(joint, gt_class, pred_class, is_crowd, backend=self.backend)
 
-        pred_parts, num_bad_parts = pixels.count_parts(
+        pred_parts, num_bad_parts = segments.count_parts(
             torch.where(pred_has_parts, matches.gt_of_pred, 0),
             torch.where(is_crowd, gt_class, -1),
         )
@@ -284,15 +284,14 @@ class PartPanopticQuality(SegmentMetric):
 
     def pixel_rules(self) -> PixelRules:
         """What the ids of a pixel mean, where the metric is now."""
-        return PixelRules(
-            self.group_of_sid,
-            self.is_thing_group,
-            self.part_of_sid_pid,
-            self.class_of_eval_sid,
-            self.has_parts_class,
-            self.capacity,
-            self.spec.ignore_label,
+        tables = PixelTables(
+            group_of_sid=self.group_of_sid,
+            is_thing_group=self.is_thing_group,
+            part_of_sid_pid=self.part_of_sid_pid,
+            class_of_eval_sid=self.class_of_eval_sid,
+            has_parts_class=self.has_parts_class,
         )
+        return PixelRules(tables, self.capacity, self.spec.ignore_label)
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
-from pps_torch.ops.scoring.contract import LIMB_BITS
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import LIMB_BITS, SegmentMatches
 
 #: IoUs of fewer segments than this can be summed, see `iou_of_limbs`.
 MAX_MATCHES = 1 << (63 - LIMB_BITS)
@@ -61,7 +60,7 @@ class PartComparison(NamedTuple):
             [`part_overlaps`][pps_torch.ops.scoring.mean_part_iou.part_overlaps].
         has_parts: `(B, G)` bool, whether a match counts with the IoU of its parts.
         gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
-            [`PixelRules`][pps_torch.ops.scoring.part_pixels.PixelRules].
+            [`PixelRules`][pps_torch.ops.scoring.contract.PixelRules].
         unknown_pixels: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
             id is unknown; they were taken as void.
     """

@@ -15,7 +15,7 @@ from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.contract import LIMB_BITS
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.mean_part_iou import part_overlaps
-from pps_torch.ops.scoring.part_pixels import part_pixels
+from pps_torch.ops.scoring.part_pixels import PartRuns
 from pps_torch.reserved import ABSENT
 
 #: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is
@@ -163,11 +163,10 @@ def segment_maps(
         return pred.panoptic_seg, gt.panoptic_seg
     num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
     uids, pps = gt.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
-    pixels: Any = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
+    pixels = PartRuns(uids, pps, metric.pixel_rules())
     marks = pixels.mark()
     tables = [dense_indices(m, metric.capacity, backend="torch") for m in (marks.gt, marks.pred)]
-    pixels.count_overlaps(*(t.index for t in tables), *(t.keys.shape[1] for t in tables))
-    pred_map, gt_map = (pixels.runs.expand(runs) for runs in (pixels.pred, pixels.gt))
+    gt_map, pred_map = pixels.index(*tables).maps()
     return pred_map.view(gt.shape), gt_map.view(gt.shape)
 
 

@@ -18,11 +18,30 @@ from pps_torch.pipelines.report import report
 from pps_torch.pipelines.running.options import RunOptions, tell
 from pps_torch.pipelines.visualize import visualize
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 SPEC_NAME = "cpp_default"
 NUM_STREETS = 3
 SIZE = (512, 1024)
+
+
+class DemoFolders(StreetFolders):
+    """Where everything of the demo goes: the streets, and what the commands make of them."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.images_json = root / "images.json"
+        self.panoptic = root / "panoptic"
+        self.panoptic_cityscapes = root / "panoptic_cityscapes"
+        self.pps = root / "pps"
+        self.results = root / "results"
+        self.report = root / "report.html"
+        self.pictures = root / "pictures"
+        self.gt_pictures = root / "gt_pictures"
+
+    def names(self) -> list[str]:
+        """The files and folders that the demo puts into its root."""
+        return [path.name for path in vars(self).values() if path.parent == self.root]
 
 
 def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:  # noqa: B008
@@ -38,7 +57,7 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     OutputFolder(at.root, "demo", {}).open(at.names(), options.overwrite)
     steps = replace(options, overwrite=True, quiet=True)
     tell(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {at.root}\n")
-    write_dataset(at, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
+    write_streets(at, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
     _merge(at, steps)
     _evaluate(at, steps)
     for maps, pictures in ((at.pps, at.pictures), (at.gt, at.gt_pictures)):

@@ -1,4 +1,4 @@
-"""What ids mean: spec files, the checked specs read from them, and their lookup tensors."""
+"""What ids mean: spec files, the checked specs read from them, and the specs' lookup tensors."""
 
 from pps_torch.specs.dataset_spec import DatasetSpec
 from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec

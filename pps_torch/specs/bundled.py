@@ -1,4 +1,4 @@
-"""The spec files that come with the package, and finding a spec by name or path."""
+"""The spec files that come with the package; how a spec is found by name or path."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def bundled_files(kind: Kind) -> dict[str, Path]:
 
 
 def spec_name(path: Path, kind: Kind) -> str:
-    """What a spec file is called: its file name without `_evalspec.yaml` or `.yaml`."""
+    """The name of a spec: its file name without `_evalspec.yaml` or `.yaml`."""
     return path.name.removesuffix(".yaml").removesuffix(".yml").removesuffix(f"_{kind}")
 
 
 def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
-    """The file of a bundled name, or the path itself.
+    """Finds the file of a spec by its bundled name or its path.
 
     Raises:
-        SpecError: neither a bundled name nor a file; lists the bundled names.
+        SpecError: for neither a bundled name nor a file; lists the bundled names.
     """
     bundled = bundled_files(kind)
     path = bundled.get(os.fspath(name_or_path), Path(name_or_path))
@@ -39,14 +39,14 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
     return path
 
 
-def find_dataset_spec_of(eval_spec: Path, dataset_spec_path: str) -> Path:
-    """The file that an evalspec's `dataset_spec_path` means.
+def find_dataset_spec(eval_spec: Path, dataset_spec_path: str) -> Path:
+    """Finds the datasetspec that an evalspec names in `dataset_spec_path`.
 
-    It is looked up as given, beside the evalspec, then by its file name among the bundled ones. A
-    bundled evalspec means a bundled datasetspec, whatever lies in the working directory.
+    The path is looked up as given, beside the evalspec, then by its file name among the bundled
+    ones. A bundled evalspec means a bundled datasetspec, whatever lies in the working directory.
 
     Raises:
-        SpecError: no such file; lists where it was looked for.
+        SpecError: for a path that leads to no file; lists where it was looked for.
     """
     given = Path(dataset_spec_path)
     bundled = FOLDERS["datasetspec"] / given.name

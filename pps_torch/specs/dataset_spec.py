@@ -39,7 +39,7 @@ class DatasetSpec:
     countable_pids: dict[tuple[int, int], int]
 
     def __repr__(self) -> str:
-        """The name and the size only; the fields fill pages."""
+        """Shows the name and the size only; the fields fill pages."""
         return f"DatasetSpec({self.name!r}, {len(self.scene_classes) - 1} scene classes)"
 
     @classmethod
@@ -80,12 +80,12 @@ class DatasetSpec:
         )
 
     def fold_pid(self, sid: int, file_pid: int) -> int:
-        """The dataset's pid of a pid in the annotation files (see `countable_pids`)."""
+        """Turns a pid of the annotation files into the dataset's own; see `countable_pids`."""
         return self.countable_pids.get((sid, file_pid), file_pid)
 
 
 def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
-    """Scene class name -> part names, `UNLABELED` first in both."""
+    """Reads the part names of each scene class, `UNLABELED` first among classes and parts."""
     key = "scene_class2part_classes"
 
     def read_parts(where: str, value: Any) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
 
 
 def _unlabeled_first(fields: Fields, where: str, names: Iterable[str]) -> tuple[str, ...]:
-    """`names` with `UNLABELED` at 0, where a file may already have it; no name twice."""
+    """Puts `UNLABELED` before `names`, where a file may already have it; refuses doubled names."""
     names = tuple(names)
     if names[:1] != (UNLABELED,):
         names = (UNLABELED, *names)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pps_torch.reserved import ABSENT
-from pps_torch.specs.bundled import find_dataset_spec_of, find_spec, spec_name
+from pps_torch.specs.bundled import find_dataset_spec, find_spec, spec_name
 from pps_torch.specs.dataset_spec import DatasetSpec
 from pps_torch.specs.fields import Fields
 
@@ -63,11 +63,11 @@ class EvalSpec:
     lookups: dict[Any, Any] = field(default_factory=dict, init=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What is copied and pickled: all but the tensors, which are made again where needed."""
+        """Copies and pickles all but the lookup tensors, which are made again when needed."""
         return {**self.__dict__, "lookups": {}}
 
     def __repr__(self) -> str:
-        """The name and the sizes only; the fields fill pages."""
+        """Shows the name and the sizes only; the fields fill pages."""
         return (
             f"EvalSpec({self.name!r}, {len(self.things)} things, {len(self.stuff)} stuff, "
             f"{len(self.parts)} with parts)"
@@ -102,7 +102,7 @@ class EvalSpec:
         path = find_spec(name_or_path, "evalspec")
         fields = Fields(read_yaml(path), str(path))
         dataset_spec_path = fields.name("dataset_spec_path", fields.require("dataset_spec_path"))
-        dataset = DatasetSpec.load(find_dataset_spec_of(path, dataset_spec_path))
+        dataset = DatasetSpec.load(find_dataset_spec(path, dataset_spec_path))
         name = spec_name(path, "evalspec")
         return cls.from_dict(fields.values, dataset, name=name, source=fields.source)
 
@@ -155,9 +155,10 @@ class EvalSpec:
         return spec
 
     def without_parts(self) -> EvalSpec:
-        """The same spec with no class that has parts: PartPQ by it is PQ of the same maps.
+        """Makes the same spec with every class declared without parts.
 
-        A match then counts with its mask IoU, and a segment without part labels is no crowd.
+        PartPQ by it is the PQ of the same maps: a match counts with its mask IoU, and a segment
+        without part labels is no crowd.
 
         Example:
             >>> EvalSpec.load("cpp_default").without_parts().parts
@@ -204,12 +205,12 @@ class EvalSpec:
         ]
 
     def fold_pid(self, sid: int, file_pid: int) -> int:
-        """The dataset's pid of a pid in the annotation files; see `DatasetSpec.countable_pids`."""
+        """Turns a pid of the annotation files into the dataset's; see `DatasetSpec.fold_pid`."""
         return self.dataset.fold_pid(sid, file_pid)
 
 
 def check_eval_spec(name: str, spec: object) -> None:
-    """Raises TypeError unless `spec` is an `EvalSpec`; its name or path is none."""
+    """Raises TypeError unless `spec` is an `EvalSpec`; the name or path of one is refused."""
     if not isinstance(spec, EvalSpec):
         raise TypeError(
             f"{name}: expected an EvalSpec (EvalSpec.load makes one), got {type(spec).__name__}"
@@ -217,7 +218,7 @@ def check_eval_spec(name: str, spec: object) -> None:
 
 
 def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
-    """Dataset sid -> evaluation sid, the ignored left out."""
+    """Reads the evaluation sid of each evaluated dataset sid."""
     key = "dataset_sid2eval_sid"
     targets = fields.targets(key, fields.any_sid, fields.sid)
     sids = {sid: eval_sid for sid, eval_sid in targets.items() if eval_sid is not None}
@@ -231,9 +232,17 @@ def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
 def _read_parts(
     fields: Fields, dataset: DatasetSpec, sids: Mapping[int, int]
 ) -> dict[SidPid, SidPid]:
-    """Dataset (sid, pid) -> evaluation (sid, pid), the ignored left out; pid 0 follows pid -1."""
+    """Reads the evaluation (sid, pid) of each evaluated dataset part; pid 0 follows pid -1."""
     key = "dataset_sid_pid2eval_sid_pid"
-    targets = fields.targets(key, fields.sid_pid, fields.part)
+
+    def read_sid_pid(where: str, value: Any) -> SidPid:
+        sid_pid = fields.sid_pid(where, value)
+        if "_" not in str(value) and 100 <= int(value) < len(dataset.scene_classes):
+            expected = f"a part written S_PP, as {dataset.name} has more than 99 scene classes"
+            raise fields.error(where, expected, f"{value}, which could mean the class {value}")
+        return sid_pid
+
+    targets = fields.targets(key, read_sid_pid, fields.part)
     parts: dict[SidPid, SidPid] = {}
     for (sid, pid), target in targets.items():
         if target is None:
@@ -252,7 +261,7 @@ def _read_parts(
 
 
 def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
-    """Evaluation (sid, pid) -> flat id, no flat id twice within a class."""
+    """Reads the flat id of each evaluation (sid, pid); parts of one class have different ones."""
     key = "eval_sid_pid2eval_pid_flat"
     flat_ids = fields.table(key, fields.part, fields.number)
     owners: dict[tuple[int, int], int] = {}
@@ -268,7 +277,7 @@ def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
 def _read_halves(
     fields: Fields, first: str, second: str, evaluated: set[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Two lists of sids that together hold each evaluated sid once."""
+    """Reads two lists of sids that together hold each evaluated sid once."""
     halves = []
     seen: dict[int, str] = {}
     for key in (first, second):
@@ -287,7 +296,7 @@ def _read_halves(
 
 
 def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
-    """Evaluation sid -> name in the file's order, names of other sids left out; no name twice."""
+    """Reads the name of each evaluated sid, in the file's order; no two have the same."""
     key = "eval_sid2scene_label"
     labels = fields.table(key, fields.any_sid, fields.name)
     if missing := evaluated - set(labels):
@@ -308,7 +317,7 @@ def _check_known(fields: Fields, where: str, sid: int, dataset: DatasetSpec) -> 
 
 
 def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
-    """No id may have the value that marks what is not evaluated."""
+    """Refuses an `ignore_label` that is also an evaluated sid or a pid."""
     for sid in spec.eval_sids:
         if sid == spec.ignore_label:
             raise fields.error("ignore_label", "a value that is no evaluated sid", str(sid))
@@ -319,7 +328,7 @@ def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
 
 
 def _check_parts(fields: Fields, spec: EvalSpec) -> None:
-    """A class with parts has at least two, each with a flat id."""
+    """Refuses a class with fewer than two parts, and a part without a flat id."""
     for sid, pids in spec.part_pids.items():
         if len(pids) < 2:
             expected = f"at least two parts of {sid} ({spec.scene_labels[sid]}) to be mapped"
@@ -343,7 +352,7 @@ def _warn_of_unused_parts(fields: Fields, spec: EvalSpec) -> None:
 
 
 def _mapped_pids(spec: EvalSpec) -> dict[int, tuple[int, ...]]:
-    """Evaluation sid -> the pids to which dataset parts are mapped, ascending, for every class."""
+    """The pids of each evaluation sid to which dataset parts are mapped, ascending."""
     pids: dict[int, tuple[int, ...]] = {sid: () for sid in spec.eval_sids}
     for sid, pid in sorted(set(spec.dataset_sid_pid_to_eval_sid_pid.values())):
         pids[sid] += (pid,)
@@ -351,7 +360,7 @@ def _mapped_pids(spec: EvalSpec) -> dict[int, tuple[int, ...]]:
 
 
 def _text(sid: int, pid: int) -> str:
-    """A part the way the files write it."""
+    """Writes a part as the files do."""
     return str(sid) if pid == ABSENT else f"{sid}_{pid:02d}"
 
 

@@ -1,4 +1,4 @@
-"""The tensors that turn ids into ids on a device: one index operation each."""
+"""Lookup tables on a device: tensors that turn ids into other ids by one index operation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pps_torch.checks import tensors_are_real
+from pps_torch.checks import can_keep_tensors
 from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
 
@@ -20,7 +20,9 @@ Lookups = TypeVar("Lookups", "DatasetLookups", "PartLookups")
 
 @dataclass(frozen=True, eq=False)
 class DatasetLookups:
-    """From dataset ids to evaluation ids. S counts the dataset's sids, 0 included; C the classes.
+    """Tables from dataset ids to evaluation ids.
+
+    S is the number of the dataset's sids, 0 included; C the number of classes.
 
     Attributes:
         class_of_sid: (S + 1,) int64, class index of each dataset sid, -1 for those not evaluated;
@@ -55,7 +57,9 @@ class DatasetLookups:
 
 @dataclass(frozen=True, eq=False)
 class PartLookups:
-    """From flat part ids to the pids of a class. E and F are the highest sid + 1 and flat id.
+    """The table from flat part ids to the pids of a class.
+
+    E is the highest evaluation sid plus one; F the highest flat part id.
 
     Attributes:
         pid_of_sid_flat: (E + 1, F + 2) int64, evaluation pid by evaluation sid and flat part id;
@@ -68,7 +72,7 @@ class PartLookups:
 
 
 def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> DatasetLookups:
-    """The tables for ground truth uids, made once per spec and device.
+    """Returns the tables for ground truth uids, made once per spec and device.
 
     A pid is first folded to the dataset's own pid (`DatasetSpec.countable_pids`), then mapped by
     `dataset_sid_pid2eval_sid_pid`: an absent part level by the key that is a bare sid, an explicit
@@ -80,20 +84,20 @@ def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> Datas
 
     Args:
         spec: the evaluation.
-        device: where the tensors shall be. The copy to a GPU waits for it, so ask once, ahead.
+        device: where the tensors shall be. A copy to a GPU waits for it: ask once, in advance.
     """
     return _made_once(_dataset_lookups, spec, torch.device(device))
 
 
 def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLookups:
-    """The table for part predictions, made once per spec and device.
+    """Returns the table for part predictions, made once per spec and device.
 
     Source of the rule: `merge_to_pps` of panoptic_parts v2. What a class cannot have becomes the
     void label, and every pixel of a class without parts has part 1.
 
     Args:
         spec: the evaluation.
-        device: where the tensor shall be. The copy to a GPU waits for it, so ask once, ahead.
+        device: where the tensor shall be. A copy to a GPU waits for it: ask once, in advance.
     """
     return _made_once(_part_lookups, spec, torch.device(device))
 
@@ -101,9 +105,9 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
 def _made_once(
     make: Callable[[EvalSpec, torch.device], Lookups], spec: EvalSpec, device: torch.device
 ) -> Lookups:
-    """What `make` makes, kept by the spec."""
+    """Returns the lookups that the spec keeps; makes them if there are none yet."""
     check_eval_spec("spec", spec)
-    if not tensors_are_real():
+    if not can_keep_tensors():
         return make(spec, device)
     key = make.__name__, device
     if key not in spec.lookups:
@@ -163,7 +167,7 @@ def _part_lookups(spec: EvalSpec, device: torch.device) -> PartLookups:
 
 
 def _eval_pids(spec: EvalSpec, sid: int) -> list[int]:
-    """Evaluation pids of a dataset class by pid + 1, from absent to 99."""
+    """The evaluation pids of a dataset class, at pid + 1, for pids from absent (-1) to 99."""
     targets = spec.dataset_sid_pid_to_eval_sid_pid
     undefined = ABSENT, UNDEFINED_PART
     file_pids = range(ABSENT, NUM_PIDS)
@@ -171,7 +175,7 @@ def _eval_pids(spec: EvalSpec, sid: int) -> list[int]:
 
 
 def _table(index_of_id: dict[int, int], size: int) -> Tensor:
-    """(size + 1,) int64: the index by id, -1 for ids without one and in the last row."""
+    """Makes a table `(size + 1,)` int64 of indices by id; -1 for ids without, and at the end."""
     table = torch.full((size + 1,), ABSENT)
     table[list(index_of_id)] = torch.tensor(list(index_of_id.values()))
     return table

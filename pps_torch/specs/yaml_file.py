@@ -1,4 +1,4 @@
-"""Reading a spec file: YAML into plain dicts, lists and text."""
+"""Reads spec files: YAML into plain dicts, lists and text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_NODES = 200_000
 
 
 class _TextLoader(yaml.BaseLoader):
-    """YAML whose scalars all stay text, and whose mappings have no key twice.
+    """A YAML loader that leaves all scalars as text and refuses a key given twice.
 
     As text `24_01` is the same in YAML 1.1, where it is the number 2401, and in YAML 1.2; `07_01`
     is no octal number and a class may be called `no`. Only dict, list and str are ever built.
@@ -38,7 +38,7 @@ def _error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
 
 
 def _count_nodes(node: yaml.Node, parents: tuple[int, ...], counted: dict[int, int]) -> int:
-    """How many nodes a node stands for, aliases written out."""
+    """Counts the nodes that a node stands for, with aliases written out."""
     if id(node) in parents:
         raise _error("an alias is recursive", node)
     if len(parents) > MAX_DEPTH:
@@ -57,7 +57,7 @@ def _count_nodes(node: yaml.Node, parents: tuple[int, ...], counted: dict[int, i
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file, every scalar as text.
+    """Reads the content of a YAML file, every scalar as text.
 
     Args:
         path: the file, at most 250 kB.

@@ -1,4 +1,4 @@
-"""Pedestrians, a crowd, and a cyclist."""
+"""People in the street: pedestrians, a crowd, and a cyclist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _CLOTHES = [
 
 @dataclass(frozen=True)
 class _Look:
-    """How somebody looks; lengths in metres."""
+    """The look of a person; lengths in metres."""
 
     height: float
     stride: float
@@ -57,7 +57,7 @@ class _Look:
 
 
 def people(rng: np.random.Generator, instances: InstanceNumbers) -> Iterator[Drawable]:
-    """Pedestrians on the crossing and the sidewalks, a crowd without instance ids, a cyclist."""
+    """Places pedestrians on the crossing and the sidewalks, a crowd without ids, and a cyclist."""
     spots = [
         (rng.uniform(-4.5, -0.8), 13.2),
         (rng.uniform(0.2, 2.0), 14.6),

@@ -32,7 +32,7 @@ class Detection(NamedTuple):
 
 
 class StreetPrediction(NamedTuple):
-    """What three networks might say about a street.
+    """The predictions of three networks for a street.
 
     Attributes:
         semantic: `(H, W)` uint8, evaluation scene classes.
@@ -46,7 +46,7 @@ class StreetPrediction(NamedTuple):
 
 
 def predict_imperfectly(scene: StreetScene, spec: EvalSpec, seed: int = 0) -> StreetPrediction:
-    """Predictions with the usual faults; the same seed makes the same ones.
+    """Predicts a street with the usual faults; the same seed makes the same ones.
 
     Borders wobble, patches are of a wrong class, small parts are overlooked, instances are
     missing, doubled, shifted, eroded, merged with a neighbour, of a wrong class, or invented.
@@ -72,7 +72,7 @@ def predict_imperfectly(scene: StreetScene, spec: EvalSpec, seed: int = 0) -> St
 def _perfect_maps(
     sids: np.ndarray, pids: np.ndarray, spec: EvalSpec
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Evaluation class and flat part of every pixel, also where the ground truth has none."""
+    """The evaluation class and flat part of each pixel, also where the ground truth has none."""
     class_of_sid = np.full(100, spec.ignore_label)
     flat_of_sid_pid = np.zeros((100, 101), dtype=np.int64)
     for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
@@ -94,7 +94,7 @@ def _perfect_maps(
 def _instance_ids(
     classes: np.ndarray, sids: np.ndarray, iids: np.ndarray, spec: EvalSpec
 ) -> np.ndarray:
-    """One id per instance, class * 1000 + number; 0 elsewhere. A crowd is cut into a few."""
+    """Makes one id per instance, class * 1000 + number; 0 elsewhere. Crowds are cut into a few."""
     columns = np.arange(sids.shape[1]) * 24 // sids.shape[1]
     numbers = np.where(iids >= 0, iids, 900 + columns)
     is_thing = np.isin(classes, spec.things) & np.isin(sids, list(spec.dataset_sid_to_eval_sid))
@@ -102,7 +102,7 @@ def _instance_ids(
 
 
 def _wobble(ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The map with displaced borders."""
+    """Displaces the borders of a map."""
     height, width = ids.shape
     cells, reach = (26, 26 * width // height + 1), height / 400
     down, right = (np.rint(reach * smooth_noise(ids.shape, cells, rng)) for _ in range(2))
@@ -139,9 +139,9 @@ def _with_wrong_parts(parts: np.ndarray, spec: EvalSpec, rng: np.random.Generato
         for sid in spec.parts
     }
     areas = np.bincount(parts.ravel(), minlength=spec.num_parts_flat + 1)
-    for of_class in flats.values():
-        largest = max(of_class, key=lambda flat: areas[flat])
-        for flat in of_class:
+    for class_flats in flats.values():
+        largest = max(class_flats, key=lambda flat: areas[flat])
+        for flat in class_flats:
             if areas[flat] < 0.1 * areas[largest] and rng.random() < 0.25:
                 parts[parts == flat] = largest
     for _ in range(12):
@@ -193,7 +193,7 @@ def _random_step(reach: float, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _moved(mask: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The mask elsewhere; what leaves on one side does not return on the other."""
+    """Moves a mask; what leaves on one side does not return on the other."""
     height, width = mask.shape
     moved = np.zeros_like(mask)
     target = moved[max(0, down) : height + down, max(0, right) : width + right]

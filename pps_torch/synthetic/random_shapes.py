@@ -1,4 +1,4 @@
-"""Random choices, smooth noise and blobs."""
+"""What is random in a street and its predictions: choices, smooth noise and blobs."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ T = TypeVar("T")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options."""
+    """Picks one of the options."""
     return options[int(rng.integers(len(options)))]
 
 
 def smooth_noise(
     size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """`(H, W)` float32 of mean 0 and deviation about 1, smooth within each of the cells."""
+    """Makes noise that is smooth within cells: `(H, W)` float32, mean 0 and deviation about 1."""
     rows, columns = cells
     coarse = rng.standard_normal((rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def blob(size: tuple[int, int], rng: np.random.Generator, reach: float) -> np.ndarray:
-    """`(H, W)` bool, a round something of radii up to `reach` of the height."""
+    """Makes a mask `(H, W)` bool of a roundish blob, with radii up to `reach` of the height."""
     height, width = size
     center = rng.uniform(0, 1) * width, rng.uniform(0.1, 0.9) * height
     radii = rng.uniform(0.25, 1, size=2) * reach * height

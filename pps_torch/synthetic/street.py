@@ -1,4 +1,4 @@
-"""The whole street: a photo and its ground truth."""
+"""The whole street, drawn: a photo and its ground truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pps_torch.synthetic.vehicles import traffic
 
 
 class StreetScene(NamedTuple):
-    """A photo and its ground truth.
+    """A drawn street: a photo and its ground truth.
 
     Attributes:
         photo: `(3, H, W)` uint8, RGB.

@@ -1,4 +1,4 @@
-"""Cars, a bus, a truck, bicycles and a motorcycle."""
+"""Vehicles in the street: cars, a bus, a truck, bicycles and a motorcycle."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ _Corners = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class _VehicleShape:
-    """A vehicle as its outline from the side; lengths in metres, places along it 0 rear to 1 front.
+    """The shape of a vehicle, seen from the side.
+
+    Lengths are in metres; places along the vehicle go from 0, the rear, to 1, the front.
 
     Attributes:
         outline: (place, height) from the rear bumper over the roof to the front bumper.
@@ -52,7 +54,7 @@ class _VehicleShape:
     plate: tuple[float, float] = (0.48, 0.60)
 
     def turned(self) -> _VehicleShape:
-        """The shape with its front where the rear was."""
+        """Turns the shape, with its front where the rear was."""
 
         def flip(points: _Corners) -> _Corners:
             return tuple((1 - place, height) for place, height in reversed(points))
@@ -121,7 +123,7 @@ _CAR_SHAPES = [_SEDAN, _HATCHBACK, _HATCHBACK, _SEDAN, _VAN]
 
 
 def traffic(rng: np.random.Generator, instances: InstanceNumbers) -> Iterator[Drawable]:
-    """Cars in both lanes and parked, one of them without part labels, bus, truck and cycles."""
+    """Places cars in both lanes and parked, one without part labels, a bus, a truck and cycles."""
     right, left, parked = 1.75, -1.75, 4.65
     spots = [(right, 19.5), (right, 28), (right, 58), (left, 36), (left, 45), (left, 54)]
     spots += [(parked, z) for z in (6.4, 18.5, 24.5, 35, 41)]
@@ -155,7 +157,7 @@ def _draw_vehicle(
     part_uid: PartUid,
     canvas: Canvas,
 ) -> None:
-    """A vehicle along the street: on the left side of the road it shows its front."""
+    """Draws a vehicle along the street; on the left side of the road it shows its front."""
     x, z = spot
     shows_front = x < 0
     shape = shape.turned() if shows_front else shape
@@ -223,7 +225,7 @@ def _draw_vehicle_side(
 
 
 def draw_bicycle(spot: tuple[float, float], paint: Color, uid: int, canvas: Canvas) -> None:
-    """A bicycle across the street; its label covers the wheels, the photo shows through them."""
+    """Draws a bicycle across the street; in the label, its wheels are filled."""
     x, z = spot
     rear, front, pedal = (x - 0.52, 0.34, z), (x + 0.52, 0.34, z), (x, 0.32, z)
     seat, fork = (x - 0.18, 0.86, z), (x + 0.36, 0.86, z)

@@ -2,8 +2,8 @@
 
 The first seven colours are those of Masataka Okabe and Kei Ito ("Color Universal Design", 2008)
 without black, which is void here. Each further one is the colour that is farthest, in OKLab, from
-all before it, from void and from the white of boundaries, for whom it is nearest: people with
-normal vision, protanopia, deuteranopia or tritanopia.
+all before it, from void and from the white of boundaries. A distance is what it is to those who
+see it smallest: people with normal vision, protanopia, deuteranopia or tritanopia.
 
 Dichromatic vision is simulated as by G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, "A
 Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009,
@@ -52,7 +52,7 @@ _GRID_STEP = 15  # of the colours among which further ones are chosen
 
 
 def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
-    """How colours look to a dichromat.
+    """Simulates how colours look to a dichromat.
 
     Args:
         rgb: `(..., 3)` uint8.
@@ -79,7 +79,7 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
 
 @lru_cache(maxsize=16)
 def colorblind_colors(count: int) -> tuple[tuple[int, int, int], ...]:
-    """The first `count` colours of the palette; a longer list begins with the shorter ones."""
+    """Lists the first `count` colours of the palette; longer lists begin with the shorter ones."""
     steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8)
     candidates = torch.cartesian_prod(steps, steps, steps)
     lightness, chroma, _ = polar(rgb_to_oklab(candidates))
@@ -97,12 +97,12 @@ def colorblind_colors(count: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def _looks(rgb: Tensor) -> Tensor:
-    """`(4, N, 3)` OKLab: to normal vision and to each dichromat."""
+    """How colours look in OKLab, `(4, N, 3)`: to normal vision and to each dichromat."""
     seen = [rgb, *(simulate_deficiency(rgb, deficiency) for deficiency in DEFICIENCIES)]
     return rgb_to_oklab(torch.stack(seen))
 
 
 def _worst_distance(looks: Tensor, look: Tensor) -> Tensor:
-    """`(N,)` distance of `(4, N, 3)` colours to one `(4, 3)`, to whom it is smallest."""
+    """Distances `(N,)` of `(4, N, 3)` looks to one `(4, 3)`, as those see them who see least."""
     distances: Tensor = (looks - look.unsqueeze(1)).norm(dim=-1)
     return distances.amin(0)

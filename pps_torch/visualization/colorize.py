@@ -121,7 +121,7 @@ def colorize_panoptic(
 
 
 def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
-    """`(*B, H, W)` int32: which of the spec's `Paints` each pixel of a PPS map has.
+    """The paint of each pixel of a PPS map, `(*B, H, W)` int32 indices into the spec's `Paints`.
 
     Raises:
         TypeError, ValueError: for a map that does not fit the spec; `name` is what they call it.
@@ -146,7 +146,7 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
 def segment_category_index(
     panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict[str, Any]]
 ) -> Tensor:
-    """`(*B, S)` int64: the place of each segment's category in the list; 0 in unused rows."""
+    """The place of each segment's category in the list, `(*B, S)` int64; 0 in unused rows."""
     category_ids, ids = panoptic.category_ids, panoptic.panoptic_seg
     listed = torch.tensor([c["id"] for c in categories], device=category_ids.device)
     is_listed = category_ids.unsqueeze(-1) == listed
@@ -161,12 +161,12 @@ def segment_category_index(
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """Rows of a table `(N, 3)` at each pixel: `(*B, H, W)` to `(*B, 3, H, W)`."""
+    """Looks up a table `(N, 3)` at each pixel: `(*B, H, W)` indices become `(*B, 3, H, W)`."""
     return torch.stack([take(channel, index) for channel in table.T.contiguous()], dim=-3)
 
 
 def take(table: Tensor, index: Tensor) -> Tensor:
-    """Values of a table `(N,)` at each pixel, in the shape of `index`."""
+    """Looks up a table `(N,)` at each pixel; the result has the shape of `index`."""
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
@@ -179,9 +179,9 @@ def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> Non
     torch.maximum(picture, white.mul_(255).unsqueeze(-3), out=picture)
 
 
-def _after_void(segments: Tensor, of_void: int) -> Tensor:
-    """A table `(*B, S)` of segments with a first column for void."""
-    return torch.cat([segments.new_full((*segments.shape[:-1], 1), of_void), segments], dim=-1)
+def _after_void(segments: Tensor, void: int) -> Tensor:
+    """Puts a first column, for void, before a table `(*B, S)` of segments."""
+    return torch.cat([segments.new_full((*segments.shape[:-1], 1), void), segments], dim=-1)
 
 
 def _all_below(end: int, ids: Tensor) -> bool:
@@ -189,7 +189,7 @@ def _all_below(end: int, ids: Tensor) -> bool:
 
 
 def _unknown_ids(sids: Tensor, pids: Tensor, spec: EvalSpec) -> str:
-    """What to say about the ids of a PPS map that the spec does not have."""
+    """Describes the ids of a PPS map that the spec does not have."""
     pairs = torch.stack([sids.flatten(), pids.flatten()]).unique(dim=1).T.tolist()
     known_sids = {*spec.eval_sids, spec.ignore_label}
     unknown_sids = sorted({sid for sid, _ in pairs} - known_sids)

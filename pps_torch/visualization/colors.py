@@ -61,7 +61,7 @@ class Paints(NamedTuple):
 
 @lru_cache(maxsize=16)
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
-    """The paints of `spec` on `device`, computed once."""
+    """Returns the paints of `spec` on `device`, computed once."""
     check_eval_spec("spec", spec)
     is_thing_class = [sid in spec.things for sid in spec.eval_sids]
     class_colors = palette_colors(list(spec.colors.values()), is_thing_class, palette)
@@ -78,10 +78,10 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
     for paint, (sid, pid) in enumerate(members, start=1):
         paint_of_sid_pid[sid, pid] = paint
     for sid in spec.eval_sids:
-        of_class = paint_of_sid_pid[sid, UNDEFINED_PART]
-        paint_of_sid_pid[sid, spec.ignore_label] = of_class
+        class_paint = paint_of_sid_pid[sid, UNDEFINED_PART]
+        paint_of_sid_pid[sid, spec.ignore_label] = class_paint
         if sid not in spec.part_pids:
-            paint_of_sid_pid[sid, NO_PART] = of_class
+            paint_of_sid_pid[sid, NO_PART] = class_paint
     paint_of_sid_pid[spec.ignore_label] = 0
 
     shade_index = torch.arange(NUM_SHADES) * torch.tensor(is_thing).unsqueeze(1)
@@ -90,19 +90,19 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
 
 
 def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:
-    """The colour of each COCO category in a palette.
+    """Returns the colour of each COCO category in a palette.
 
-    `"class"`: its `color`, or else the default of its place in the list.
+    In `"class"` that is its `color`, or the default for its place in the list if it has none.
     """
     own = [tuple(c.get("color") or default_color(place)) for place, c in enumerate(categories)]
     return palette_colors(own, [bool(c["isthing"]) for c in categories], palette)
 
 
 def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str) -> list[Color]:
-    """The colours of classes in a palette: their own, or colour-blind-safe ones.
+    """Returns the colours of classes in a palette: their own, or colour-blind-safe ones.
 
-    The first colours of `colorblind_colors` differ most: things share them, stuff the rest.
-    Class by class, each takes the nearest to its own that is left.
+    The first colours of `colorblind_colors` differ most, so things get them, and stuff the rest.
+    Class by class, each takes the one nearest to its own that is left.
 
     Raises:
         ValueError: for a palette that is not one of `PALETTES`.
@@ -122,7 +122,7 @@ def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str)
 def _nearest_first(
     places: Sequence[int], own: Sequence[Color], colors: Sequence[Color]
 ) -> dict[int, Color]:
-    """One of as many colours for each place, the nearest to its own that is left."""
+    """Gives each place, in turn, the colour nearest to its own that is left."""
     left = list(colors)
     labs = rgb_to_oklab(torch.tensor([*own, *colors], dtype=torch.uint8))
     distances = torch.cdist(labs[: len(own)], labs[len(own) :]).tolist()
@@ -144,7 +144,7 @@ def default_color(index: int) -> Color:
 
 
 def shade(colors: Tensor, index: Tensor) -> Tensor:
-    """Shades of colours; shade 0 is the colour itself.
+    """Makes shades of colours; shade 0 is the colour itself.
 
     Shade `i` has level `i % NUM_LEVELS`: levels are 0.1 or more apart in OKLab lightness, five
     times what the eye can tell, and successive ones 0.2 or more. Shades of one level differ a
@@ -178,7 +178,7 @@ def shade(colors: Tensor, index: Tensor) -> Tensor:
 def part_colors(
     class_color: Color, num_parts: int, lightness_range: float = _PART_LIGHTNESS_RANGE["class"]
 ) -> list[Color]:
-    """Colours of the parts of a class, in the order of the parts.
+    """Makes the colours of the parts of a class, in the order of the parts.
 
     They go from light to dark by `lightness_range` of OKLab lightness, the hue swings to both
     sides of the class's. All stay where a shade's level makes every part of an instance lighter,

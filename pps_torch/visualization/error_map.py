@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import check_device, check_integer, check_shape
-from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import look_up, paint_map, take
@@ -25,7 +26,7 @@ from pps_torch.visualization.segments import pps_segments
 
 
 class PixelError(IntEnum):
-    """What a pixel of a prediction is."""
+    """The kinds of pixels of a prediction: agreed, an error, or not evaluated."""
 
     VOID = 0  #: not evaluated: the ground truth is void, or a crowd
     AGREED = 1  #: in a segment that was found, and in its match
@@ -47,7 +48,7 @@ _LOOKS: dict[PixelError, tuple[str, Color]] = {
 
 
 def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
-    """Compares a prediction with the ground truth.
+    """Compares a prediction with the ground truth, pixel by pixel.
 
     Each pixel that is evaluated has one of the kinds of `PixelError`. Where the classes
     differ: *extra* if only the ground-truth segment was found, *missed* if only the predicted one
@@ -106,7 +107,7 @@ def colorize_errors(errors: Tensor) -> Tensor:
 
 
 def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
-    """The kinds of pixels in an `error_map`."""
+    """Lists the kinds of pixels in an `error_map`, for a legend."""
     present = set(errors.unique().tolist())
     return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
 
@@ -135,7 +136,7 @@ def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
 def errors_of_pairs(
     matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
 ) -> Tensor:
-    """`(G, P)` uint8: what a pixel of a ground-truth and a predicted segment is."""
+    """The kind of a pixel by its ground-truth and its predicted segment, `(G, P)` uint8."""
     match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
     gt_found, pred_found = match_of_gt > 0, match_of_pred > 0
     is_match = gt_found & (match_of_gt == torch.arange(len(pred_sids), device=gt_sids.device))
@@ -151,7 +152,7 @@ def errors_of_pairs(
 
 
 def with_wrong_parts(errors: Tensor, gt_parts: Tensor, pred_parts: Tensor) -> Tensor:
-    """The errors of pixels by their segments, and wrong parts where the segments agree.
+    """Marks wrong parts among the pixels whose segments agree.
 
     Args:
         errors: `(*B, H, W)` uint8, `errors_of_pairs` of the segments at each pixel.

@@ -1,4 +1,4 @@
-"""Ground truth uids in the form of a PPS map, so that the two can be seen side by side."""
+"""Ground truth uids in the form of a PPS map, to see the two side by side."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pps_torch.specs import EvalSpec, dataset_lookups
 
 
 def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
-    """The ground truth in the three channels of a prediction, for drawing only.
+    """Turns ground truth uids into the three channels of a prediction, for drawing only.
 
     Not what a perfect prediction would be: where a spec maps several dataset classes to one,
     instances of different dataset classes may have the same number.

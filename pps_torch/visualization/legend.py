@@ -31,7 +31,7 @@ VOID_ENTRY = LegendEntry("void", VOID_COLOR)
 
 
 def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -> list[LegendEntry]:
-    """The classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
+    """Lists the classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
     paints = spec_paints(spec, pps.device, palette)
     counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
     members = [
@@ -62,7 +62,7 @@ def panoptic_legend_entries(
     *,
     palette: str = "class",
 ) -> list[LegendEntry]:
-    """The categories of the segments, in the order of `categories`."""
+    """Lists the categories of the segments, in the order of `categories`."""
     is_used = panoptic.category_ids != ABSENT
     present = segment_category_index(panoptic, categories)[is_used].unique().tolist()
     colors = category_colors(categories, palette)
@@ -130,7 +130,7 @@ class _Layout:
         self.gap = text_size // 2
 
     def columns(self, entries: list[LegendEntry], num_lines: int) -> list[list[_Line]]:
-        """Columns of at most `num_lines` (at least one); a class keeps its parts if it can."""
+        """Fills columns of at most `num_lines`, or one; a class keeps its parts if it can."""
         num_lines = max(num_lines, 1)
         columns: list[list[_Line]] = [[]]
         for entry in entries:
@@ -145,7 +145,7 @@ class _Layout:
         return columns
 
     def size(self, columns: list[list[_Line]]) -> tuple[int, int]:
-        """Width and height of the columns with their margins."""
+        """The width and height of the columns with their margins."""
         width = self.margin + sum(self.column_width(column) for column in columns)
         return width, self.line * max(map(len, columns)) + self.line
 
@@ -170,13 +170,13 @@ class _Layout:
 
 
 def _pad(page: Tensor, height: int) -> Tensor:
-    """The page at the top of a white page of another height."""
+    """Puts a page at the top of a white one of another height."""
     padded = page.new_tensor(BACKGROUND).view(3, 1, 1).repeat(1, height, page.shape[-1])
     padded[:, : page.shape[-2]] = page
     return padded
 
 
 def part_name(spec: EvalSpec, sid: int, pid: int) -> str:
-    """The label of a part without its class: "car-license_plate" is "license plate"."""
+    """The label of a part without its class: "license plate" of "car-license_plate"."""
     label = spec.part_labels.get(spec.eval_sid_pid_to_flat[sid, pid], f"part {pid}")
     return label.removeprefix(f"{spec.scene_labels[sid]}-").replace("_", " ")

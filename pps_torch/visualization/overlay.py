@@ -1,4 +1,4 @@
-"""A coloured map laid over its photo."""
+"""Overlays: coloured maps blended into their photos."""
 
 from __future__ import annotations
 

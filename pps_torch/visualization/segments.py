@@ -12,7 +12,9 @@ _HIGHEST_COUNTED = 4095  # where instance numbers are higher, only those in the 
 
 
 class PPSSegments(NamedTuple):
-    """Rows go image by image, scene class by scene class, instance number by instance number.
+    """The row of each pixel in the table of segments, and what the rows are.
+
+    Rows go image by image, scene class by scene class, instance number by instance number.
 
     Attributes:
         rows: `(*B, H, W)` int32, the row of each pixel.
@@ -26,7 +28,7 @@ class PPSSegments(NamedTuple):
 
 
 def pps_segments(pps: Tensor, num_sids: int) -> PPSSegments:
-    """The segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
+    """Finds the segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
     sids, iids, _ = pps.unbind(-3)
     highest = int(iids.max()) if iids.numel() else 0
     if highest <= _HIGHEST_COUNTED:

@@ -1,4 +1,4 @@
-"""Which shade an instance has: none that an instance beside it has.
+"""Shades of instances: neighbours of one class have clearly different ones.
 
 Instance `n` has shade `n - 1`, counted round. In the order of their numbers, an instance that
 touches, on a side of a pixel, an earlier one of its class with the same level of lightness takes
@@ -41,7 +41,7 @@ def instance_shades(
     if earlier.numel() == 0:
         return shades
     involved = torch.stack([earlier, later])
-    changed = _avoid(involved.tolist(), shades[involved].tolist())
+    changed = _resolve_clashes(involved.tolist(), shades[involved].tolist())
     if changed:
         where = torch.tensor([*changed], device=shades.device)
         shades[where] = torch.tensor([*changed.values()], dtype=torch.int32, device=shades.device)
@@ -49,16 +49,21 @@ def instance_shades(
 
 
 def neighbour_differences(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a pixel's right neighbour `(*B, H, W - 1)`, and its lower one, has another id."""
+    """Marks the pixels whose right neighbour, and whose lower one, has another id.
+
+    Returns:
+        `(*B, H, W - 1)` and `(*B, H - 1, W)` bool.
+    """
     return ids[..., :, :-1] != ids[..., :, 1:], ids[..., :-1, :] != ids[..., 1:, :]
 
 
 def _touching_rows(
     rows: Tensor, differences: tuple[Tensor, Tensor], group_of_row: Tensor, number_of_row: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Rows of one group that touch, each pair once: those with the lower number, the others.
+    """Finds the pairs of rows of one group that touch, each pair once.
 
-    The pairs are in the order of the second's numbers.
+    Returns:
+        The rows with the lower number, and the others, in the order of the latter's numbers.
     """
     right, lower = differences
     pairs = []
@@ -80,8 +85,8 @@ def _touching_rows(
     return earlier[order], later[order]
 
 
-def _avoid(pairs: list[list[int]], shades: list[list[int]]) -> dict[int, int]:
-    """The shades of the rows that do not have that of their number."""
+def _resolve_clashes(pairs: list[list[int]], shades: list[list[int]]) -> dict[int, int]:
+    """Chooses levels for rows that touch; returns the shades of those that leave their number's."""
     number_shades = dict(zip([*pairs[0], *pairs[1]], [*shades[0], *shades[1]]))
     touching: dict[int, list[int]] = {row: [] for row in number_shades}
     for earlier, later in zip(*pairs):
@@ -106,16 +111,17 @@ def _avoid(pairs: list[list[int]], shades: list[list[int]]) -> dict[int, int]:
 def _free_level(
     own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]
 ) -> int | None:
-    """The first level from `own` on that no row beside `row` has."""
+    """Finds the first level from `own` on that no row beside `row` has."""
     taken = {levels.get(other) for other in touching[row]}
     in_turn = ((own + step) % NUM_LEVELS for step in range(NUM_LEVELS))
     return next((level for level in in_turn if level not in taken), None)
 
 
 def _make_room(own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]) -> int:
-    """The first level from `own` on that can leave the rows beside `row`, else `own`.
+    """Frees a level for `row`, the first from `own` on that can be freed; else returns `own`.
 
-    A level leaves by a swap with another one, there and in all that touches on (A. B. Kempe, 1879).
+    The rows beside `row` leave it for another level by a swap of the two, among them and all that
+    they are linked to by rows of these levels (A. B. Kempe, 1879).
     """
     in_turn = [(own + step) % NUM_LEVELS for step in range(NUM_LEVELS)]
     for level, other in itertools.permutations(in_turn, 2):

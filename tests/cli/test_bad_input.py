@@ -8,10 +8,20 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from small_dataset import CAR, HEIGHT, IDS, PERSON, ROAD, WIDTH, SmallDataset, edit_json, save
 
 from pps_torch.cli.main import main
 from pps_torch.specs.bundled import find_spec
+from tests.cli.small_dataset import (
+    CAR,
+    HEIGHT,
+    IDS,
+    PERSON,
+    ROAD,
+    WIDTH,
+    SmallDataset,
+    edit_json,
+    save,
+)
 
 FIRST, LAST = IDS[0], IDS[-1]
 

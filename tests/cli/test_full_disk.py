@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_dataset import SmallDataset
-from warm_processes import CONTEXT, TIMEOUT
 
 from pps_torch.io import atomic, output_folder
+from tests.cli.small_dataset import SmallDataset
+from tests.cli.warm_processes import CONTEXT, TIMEOUT
 
 TOOLS = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
 OTHER = ["--score_threshold", "0.95"]  # without any car

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from small_dataset import SmallDataset, never_read
-from warm_processes import Job, WarmProcess, wait_until
 
 from pps_torch.cli.main import main
 from pps_torch.io import atomic
 from pps_torch.metrics import PartPanopticQuality
+from tests.cli.small_dataset import SmallDataset, never_read
+from tests.cli.warm_processes import Job, WarmProcess, wait_until
 
 SECOND = 1.0
 NEXT_RUN = "the files written so far are complete, and the same command does the rest"

@@ -6,8 +6,9 @@ import random
 import time
 
 import pytest
-from small_dataset import SmallDataset
-from warm_processes import Job, WarmProcess
+
+from tests.cli.small_dataset import SmallDataset
+from tests.cli.warm_processes import Job, WarmProcess
 
 COUNT, KILLS, WORKERS = 30, 30, 2
 SEED = 20261121

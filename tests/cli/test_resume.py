@@ -9,11 +9,11 @@ import time
 
 import pytest
 from PIL import Image
-from small_dataset import IDS, SmallDataset, edit_json
-from warm_processes import WarmProcess, wait_until
 
 from pps_torch.io import output_folder
 from pps_torch.version import __version__
+from tests.cli.small_dataset import IDS, SmallDataset, edit_json
+from tests.cli.warm_processes import WarmProcess, wait_until
 
 RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
 

@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from given import given
-from pages import PAGES, ROOT, Block, blocks, name_of
 
 from pps_torch.cli.main import main
+from tests import ROOT
+from tests.docs.given import given
+from tests.docs.pages import PAGES, Block, blocks, name_of
 
 #: Programs that are not run here -> why.
 NOT_RUN = {

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT, prose
 
 import pps_torch
+from tests.docs.pages import ROOT, prose
 
 PAGE = ROOT / "docs" / "troubleshooting.md"
 MESSAGES = re.findall(r"^### `(.+)`$", prose(PAGE), flags=re.M)

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from oracles.merge_panoptic import merge_panoptic
-from oracles.merge_pps import merge_pps
-from oracles.panoptic_quality import add_stats, panoptic_quality
-from oracles.part_panoptic_quality import part_panoptic_quality
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pps_torch.specs import EvalSpec
+from tests.oracles.merge_panoptic import merge_panoptic
+from tests.oracles.merge_pps import merge_pps
+from tests.oracles.panoptic_quality import add_stats, panoptic_quality
+from tests.oracles.part_panoptic_quality import part_panoptic_quality
 
 
 class Damaged(Exception):

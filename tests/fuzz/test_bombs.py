@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_dataset import CAR, HEIGHT, IDS, WIDTH, SmallDataset, edit_json
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+from tests.cli.small_dataset import CAR, HEIGHT, IDS, WIDTH, SmallDataset, edit_json
 
 #: A process that has imported everything may take so much more for all bombs, one by one.
 MEGABYTES = 400

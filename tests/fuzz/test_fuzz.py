@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from fuzz import case as fuzz_case
-from fuzz.case import TARGETS, Cases, Verdict
-from fuzz.mutations import MUTATIONS
-from fuzz.runner import main
+from tests import ROOT
+from tests.fuzz import case as fuzz_case
+from tests.fuzz.case import TARGETS, Cases, Verdict
+from tests.fuzz.mutations import MUTATIONS
+from tests.fuzz.runner import main
 
-ROOT = Path(__file__).parents[2]
 TOOLS = sorted({tool for targets in TARGETS.values() for tool, _ in targets})
 
 
@@ -68,8 +67,9 @@ def test_a_crash_a_hang_and_much_memory_are_found_and_the_next_case_goes_on(tmp_
     worker = tmp_path / "worker.py"
     worker.write_text(f"""
 import os, sys, time
-sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
-import fuzz.case, fuzz.runner
+sys.path.insert(0, {str(ROOT)!r})
+import tests.fuzz.case
+import tests.fuzz.runner
 def run(self, number):
     if number == 0:
         os.abort()
@@ -79,12 +79,12 @@ def run(self, number):
         try:
             bytearray(10**11)
         except MemoryError as error:
-            return "memory", fuzz.case.Verdict("BAD", repr(error))
-    return "fine", fuzz.case.Verdict("right", "")
-fuzz.case.Cases.run = run
-fuzz.runner.main(sys.argv[1:])
+            return "memory", tests.fuzz.case.Verdict("BAD", repr(error))
+    return "fine", tests.fuzz.case.Verdict("right", "")
+tests.fuzz.case.Cases.run = run
+tests.fuzz.runner.main(sys.argv[1:])
 """)
-    from fuzz import runner
+    from tests.fuzz import runner
 
     monkeypatch.setattr(runner, "__file__", str(worker))
     monkeypatch.setattr(runner, "SECONDS", 2)

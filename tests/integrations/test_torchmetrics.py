@@ -17,7 +17,8 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from factories import CATEGORIES, panoptic_pair, pps_pair
+
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair
 
 torchmetrics = pytest.importorskip("torchmetrics")
 

@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, boxed_instances, draw, instances, queries
-from triton_support import needs_triton
 
-from merging.test_merge_pps import stack_segmentations
-from merging.test_modules import SPEC, heads
 from pps_torch import (
     BoxPanopticMerger,
     PanopticMerger,
@@ -22,6 +18,9 @@ from pps_torch import (
     merge_pps,
 )
 from pps_torch.ops import backend as backends
+from tests.factories import BATCH_SHAPES, boxed_instances, draw, instances, queries
+from tests.merging.scenes import SPEC, heads, stack_segmentations
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 SIZE = (13, 11)

@@ -7,9 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
-from metrics.class_contract import ClassContract
 from pps_torch import (
     BoundaryPanopticQuality,
     EvalSpec,
@@ -21,6 +19,8 @@ from pps_torch import (
     PartIoU,
     PartPanopticQuality,
 )
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
+from tests.metrics.class_contract import ClassContract
 
 
 def contract_of_pq(kind=PanopticQuality, **options) -> ClassContract:

@@ -7,8 +7,6 @@ from fractions import Fraction
 
 import pytest
 import torch
-from factories import CATEGORIES
-from golden.state_dicts.record import metrics, update
 
 from pps_torch import (
     MeanIoU,
@@ -20,6 +18,8 @@ from pps_torch import (
 from pps_torch.metrics.segment_metric import ClassCounts, iou_of_limbs, mean_qualities
 from pps_torch.metrics.text_tables import mean_of_present
 from pps_torch.ops.scoring.match_segments import match_segments
+from tests.factories import CATEGORIES
+from tests.golden.state_dicts.record import metrics, update
 
 BEYOND = [1 << 31, 1 << 32, (1 << 53) + 1, 1 << 58]
 

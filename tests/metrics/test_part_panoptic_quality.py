@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, pps_pair, specs, split_batches
-from golden import cases
-from oracles.panoptic_quality import add_stats, average, qualities
-from oracles.part_panoptic_quality import part_panoptic_quality as slow_quality
 
 from pps_torch import EvalSpec, PartPanopticQuality
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, pps_pair, specs, split_batches
+from tests.golden import cases
+from tests.oracles.panoptic_quality import add_stats, average, qualities
+from tests.oracles.part_panoptic_quality import part_panoptic_quality as slow_quality
 
 SPECS = specs()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair, pps_pair, specs
 
 from pps_torch import (
     EvalSpec,
@@ -16,6 +15,7 @@ from pps_torch import (
 )
 from pps_torch.metrics import counts_by_class, record_segments, segment_maps
 from pps_torch.metrics.segment_records import VERDICTS
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair, specs
 
 SPECS = specs()
 CPP = EvalSpec.load("cpp_default")

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from golden.cases import ROOT, read_json
-from golden.state_dicts.record import CATEGORIES, metrics, update
 
 from pps_torch import (
     EvalSpec,
@@ -23,6 +21,8 @@ from pps_torch import (
     PartPanopticQuality,
 )
 from pps_torch.pipelines.running.processes import leave_group
+from tests.golden.cases import ROOT, read_json
+from tests.golden.state_dicts.record import CATEGORIES, metrics, update
 
 FOLDER = ROOT / "state_dicts"
 VERSIONS = [path.name for path in FOLDER.iterdir() if any(path.glob("*.pt"))]

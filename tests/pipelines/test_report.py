@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_scene import CAR, OPTIONS, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
@@ -21,6 +20,7 @@ from pps_torch.pipelines.report.page import TEMPLATES
 from pps_torch.pipelines.report.pictures import draw_pictures
 from pps_torch.pipelines.report.scenes import PartScenes
 from pps_torch.visualization import PixelError
+from tests.pipelines.report_scene import CAR, OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 
@@ -277,10 +277,10 @@ def test_script_has_no_way_to_set_html():
 def test_gallery_of_pq(tmp_path):
     from pps_torch.pipelines.eval_pq import eval_pq
     from pps_torch.specs import EvalSpec
-    from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+    from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
-    folders = DemoFolders(tmp_path / "demo")
-    write_dataset(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
+    folders = StreetFolders(tmp_path / "streets")
+    write_streets(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
     gt = folders.gt_panoptic_json
     eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     path = report(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import Page, find_chromium
-from report_scene import OPTIONS, ReportScene
 
 from pps_torch.pipelines.report import report
+from tests.pipelines.browser import Page, find_chromium
+from tests.pipelines.report_scene import OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 if find_chromium() is None:

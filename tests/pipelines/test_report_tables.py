@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
@@ -20,7 +19,8 @@ from pps_torch.pipelines.eval_pq import eval_pq
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
+from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_any_number_of_workers_writes_the_same(scene):
 
 
 def test_panoptic_tables(tmp_path):
-    folders = DemoFolders(tmp_path / "demo")
-    write_dataset(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
+    folders = StreetFolders(tmp_path / "streets")
+    write_streets(folders, EvalSpec.load("cpp_default"), (96, 192), 2)
     gt = folders.gt_panoptic_json
     result = eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     tables = Tables.load(tmp_path / "pq_tables.json")

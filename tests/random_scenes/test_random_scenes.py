@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from pps_torch import ModifiedPanopticQuality
 from pps_torch.metrics import part_panoptic_quality
-from random_scenes.block import check_block
-from random_scenes.runner import main
-from random_scenes.scenes import BLOCK, Scene, Setting
+from tests import ROOT
+from tests.random_scenes.block import check_block
+from tests.random_scenes.runner import main
+from tests.random_scenes.scenes import BLOCK, Scene, Setting
 
-TOOL = Path(__file__).parents[2] / "tools" / "random_scenes.py"
+TOOL = ROOT / "tools" / "random_scenes.py"
 
 
 def numbers_of(block: int) -> list[int]:

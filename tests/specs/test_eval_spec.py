@@ -204,6 +204,22 @@ def test_missing_key(toy_fields, toy_dataset):
             EvalSpec.from_dict(fields, toy_dataset)
 
 
+@pytest.mark.parametrize("key", [120, "120"])
+def test_a_key_that_may_be_a_class_above_99_or_a_part_is_refused(
+    toy_fields, toy_dataset_fields, key
+):
+    more = {f"class {sid}": [] for sid in range(6, 121)}
+    toy_dataset_fields["scene_class2part_classes"].update(more)
+    toy_dataset_fields["scene_class2color"].update(dict.fromkeys(more, [9, 9, 9]))
+    dataset = DatasetSpec.from_dict(toy_dataset_fields)
+    toy_fields["dataset_sid_pid2eval_sid_pid"]["1_20"] = "10_01"
+    assert EvalSpec.from_dict(toy_fields, dataset).dataset_sid_pid_to_eval_sid_pid[1, 20] == (10, 1)
+    del toy_fields["dataset_sid_pid2eval_sid_pid"]["1_20"]
+    toy_fields["dataset_sid_pid2eval_sid_pid"][key] = "10_01"
+    with pytest.raises(SpecError, match=r"\[120]: expected a part written S_PP, .* 99 .*found 120"):
+        EvalSpec.from_dict(toy_fields, dataset)
+
+
 def test_no_mapping_at_all(toy_dataset):
     with pytest.raises(SpecError, match=r"^<dict>: expected a mapping of field names .* found 'x'"):
         EvalSpec.from_dict("x", toy_dataset)

@@ -123,6 +123,6 @@ def test_found_segments_are_the_true_positives_of_the_metric(real_images):
     is_agreed = (errors == PixelError.AGREED) | (errors == PixelError.WRONG_PART)
     result = PartPanopticQuality(spec).update(pps, uids).compute()
     for sid, counts in result.per_class.items():
-        of_class = gt[:, is_agreed & (gt[0] == sid)]
-        assert of_class[1].unique().numel() == counts["tp"], counts["name"]
+        found = gt[:, is_agreed & (gt[0] == sid)]
+        assert found[1].unique().numel() == counts["tp"], counts["name"]
     assert (errors[gt[0] == 255] == PixelError.VOID).all()

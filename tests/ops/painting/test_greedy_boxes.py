@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import boxed_instances
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
+from tests.factories import boxed_instances
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 
@@ -34,9 +34,9 @@ def after_rounds(monkeypatch):
 
 def expect_twins(inputs, size, device, mask_threshold=0.5, overlap_threshold=0.4):
     inputs = [value.to(device) for value in inputs]
-    settings = (size, mask_threshold, overlap_threshold)
-    expected = greedy_boxes(*inputs, *settings, backend="torch")
-    found = greedy_boxes(*inputs, *settings, backend="triton")
+    settings = {"mask_threshold": mask_threshold, "overlap_threshold": overlap_threshold}
+    expected = greedy_boxes(*inputs, size, **settings, backend="torch")
+    found = greedy_boxes(*inputs, size, **settings, backend="triton")
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
     assert torch.equal(found[1], expected[1])
@@ -117,8 +117,9 @@ def test_one_image_of_a_batch_is_not_settled(after_rounds, device):
 def test_the_number_of_rounds_changes_nothing(mask_threshold, threshold, after_rounds, device):
     # Boxes that cross rows and columns of tiles; at a mask threshold of 0 all they reach is mask.
     inputs = [value.to(device) for value in scene(np.random.default_rng(5), 1, 8, (35, 130))]
+    settings = {"mask_threshold": mask_threshold, "overlap_threshold": threshold}
     found = []
     for rounds in (0, 9):
         after_rounds(rounds)
-        found.append(greedy_boxes(*inputs, (35, 130), mask_threshold, threshold, "triton"))
+        found.append(greedy_boxes(*inputs, (35, 130), **settings, backend="triton"))
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

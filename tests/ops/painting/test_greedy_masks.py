@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.greedy_masks import greedy_masks
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 
@@ -31,8 +31,8 @@ def scene(rng: np.random.Generator, num_images: int, num_masks: int, num_pixels:
 def expect_twins(masks, order, eligible, threshold, device):
     """Both versions agree bit by bit; returns what they found."""
     inputs = [value.to(device) for value in (masks, order, eligible)]
-    expected = greedy_masks(*inputs, threshold, backend="torch")
-    found = greedy_masks(*inputs, threshold, backend="triton")
+    expected = greedy_masks(*inputs, overlap_threshold=threshold, backend="torch")
+    found = greedy_masks(*inputs, overlap_threshold=threshold, backend="triton")
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
     return expected
@@ -127,6 +127,7 @@ def test_strided_masks_are_read_in_place(device):
     assert not strided.is_contiguous()
     before = strided.clone()
     found = expect_twins(strided, order, eligible, 0.5, device)
-    expected = greedy_masks(masks.to(device), order.to(device), eligible.to(device), 0.5)
+    inputs = [value.to(device) for value in (masks, order, eligible)]
+    expected = greedy_masks(*inputs, overlap_threshold=0.5)
     assert all(torch.equal(a, b) for a, b in zip(found, expected))
     assert torch.equal(strided, before)

@@ -14,11 +14,17 @@ import torch
 from PIL import Image
 from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, SwinConfig
 
-from pps_torch import EvalSpec, PanopticQuality, PartPanopticQuality, merge_pps
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticTarget,
+    PartPanopticQuality,
+    merge_pps,
+)
 from pps_torch.integrations.huggingface import merge_outputs, target_from_example
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.synthetic import make_street, predict_imperfectly
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 SIZE = (64, 128)
 
@@ -35,7 +41,7 @@ def tiny_mask2former(num_labels):
     config = Mask2FormerConfig(
         backbone_config=backbone,
         num_labels=num_labels,
-        num_queries=20,
+        num_queries=40,
         feature_size=32,
         mask_feature_size=32,
         hidden_dim=32,
@@ -54,52 +60,55 @@ def learn(model, photos, target, num_steps):
     learnt = (target.category_ids >= 0) & ~target.is_crowd
     segment_ids = 1 + learnt.nonzero().flatten()
     masks = (target.panoptic_seg == segment_ids[:, None, None]).float()
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), 4e-3)
     model.train()
-    for step in range(num_steps):
+    for _ in range(num_steps):
         outputs = model(photos, mask_labels=[masks], class_labels=[target.category_ids[learnt]])
         optimizer.zero_grad()
         outputs.loss.backward()
         optimizer.step()
-        if step % 20 == 0: print(step, outputs.loss.item())
 
 
-def main(num_steps=50):
+def ground_truth(spec, label_ids):
+    """The street as a data set's example has it, an RGB image of ids and a list, as a target."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = StreetFolders(Path(folder))
+        write_streets(files, spec, SIZE, num_streets=1)
+        (annotation,) = PanopticFile.load(files.gt_panoptic_json).annotations.values()
+        with Image.open(annotation.png) as image:
+            example = {"label": image, "segments_info": annotation.segments_info}
+            return target_from_example(example, label_ids=label_ids)
+
+
+def main(num_steps=200):
+    """Prints PQ of what the model predicts, and PartPQ of that with the parts of another."""
     torch.manual_seed(0)
     spec = EvalSpec.load("cpp_default")
     street = make_street(SIZE, seed=0)
-
-    # The ground truth of PQ, as an example of a data set: an RGB image of ids and a list of dicts.
-    with tempfile.TemporaryDirectory() as folder:
-        folders = DemoFolders(Path(folder))
-        write_dataset(folders, spec, SIZE, num_streets=1)
-        (annotation,) = PanopticFile.load(folders.gt_panoptic_json).annotations.values()
-        example = {
-            "label": Image.open(annotation.png),
-            "segments_info": annotation.segments_info,
-        }
-        # The model's labels 0, 1, ... are the classes of the spec, in its order.
-        label_ids = {sid: label for label, sid in enumerate(spec.eval_sids)}
-        target = target_from_example(example, label_ids=label_ids)
-
+    # The model's labels 0, 1, ... are the spec's scene classes in their order.
+    label_ids = {sid: label for label, sid in enumerate(spec.eval_sids)}
+    target = ground_truth(spec, label_ids)
     photos = street.photo[None] / 255
+
     model = tiny_mask2former(len(label_ids))
     learn(model, photos, target, num_steps)
-
     model.eval()
     with torch.no_grad():
-        outputs = model(photos)
-    thing_labels = [label_ids[sid] for sid in spec.things]
-    panoptic = merge_outputs(outputs, thing_ids=thing_labels, out_size=SIZE, object_mask_threshold=.5)
-    categories = [{**c, "id": label_ids[c["id"]]} for c in spec.categories]
+        panoptic = merge_outputs(
+            model(photos),
+            thing_ids=[label_ids[sid] for sid in spec.things],
+            out_size=SIZE,
+            object_mask_threshold=0.5,  # 0.8 for a model that has learnt for longer
+        )
+
+    categories = [{**category, "id": label_ids[category["id"]]} for category in spec.categories]
     pq = PanopticQuality(categories)
-    batch = type(target)(*(field[None] for field in target))
-    pq.update(panoptic, batch)
+    pq.update(panoptic, PanopticTarget(*(field[None] for field in target)))  # a batch of one
     print(pq.compute().table())
 
-    # PartPQ speaks of the scene ids of the spec, and needs a part for each pixel.
+    # PartPQ takes the scene ids of the spec, and a part of every pixel.
     sids = torch.tensor(spec.eval_sids)
-    labels = panoptic.category_ids
+    labels = panoptic.category_ids  # -1 where the table has no segment
     panoptic = panoptic._replace(category_ids=torch.where(labels >= 0, sids[labels], -1))
     part_seg = predict_imperfectly(street, spec).part_seg[None]
     part_pq = PartPanopticQuality(spec)

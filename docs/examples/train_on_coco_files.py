@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from pps_torch import EvalSpec, PanopticQuality, PanopticTarget, merge_panoptic_centers
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.images import read_photo, read_rgb_ids
-from pps_torch.synthetic.dataset import DemoFolders, write_dataset
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 
 class CocoPanoptic(Dataset):
@@ -59,6 +59,7 @@ class Network(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(32, sum(self.sizes), 1))
 
     def forward(self, photos):
+        """Predicts at the size of the photos `(B, 3, H, W)`, which are 0..1."""
         height, width = photos.shape[-2:]
         place = photos.new_zeros(len(photos), 2, height, width)  # where a pixel lies, -1..1
         place[:, 0] = torch.linspace(-1, 1, height)[:, None]
@@ -70,7 +71,7 @@ class Network(nn.Module):
 
 
 def training_maps(target, is_thing):
-    """What the heads should say: class index (-1 for void), closeness, offset; where things are."""
+    """What the heads should say: class index (-1 for void), closeness, offset; the instances."""
     size = target.panoptic_seg.shape[-2:]
     segment = target.panoptic_seg.long().flatten(1)  # (B, P), 0 is void
     classes = F.pad(target.category_ids, (1, 0), value=-1)  # (B, S + 1), by segment id
@@ -81,7 +82,8 @@ def training_maps(target, is_thing):
 
     offset = centers.gather(2, segment[:, None].expand(-1, 2, -1)) - places
     class_index = classes.gather(1, segment)
-    on_thing = is_thing[class_index] & (class_index >= 0)
+    is_instance = is_thing[classes] & (classes >= 0) & ~F.pad(target.is_crowd, (1, 0))
+    on_thing = is_instance.gather(1, segment)
     closeness = torch.exp(-offset.square().sum(1) / 50) * on_thing
     return [maps.unflatten(-1, size) for maps in (class_index, closeness, offset, on_thing)]
 
@@ -98,8 +100,8 @@ def loss_of(outputs, target, is_thing):
     )
 
 
-def train(gt_json, photo_folder, num_epochs=4, steps_an_epoch=15):
-    """Trains on all images, prints PQ after each epoch, and returns these numbers."""
+def train(gt_json, photo_folder, num_epochs=5, steps_an_epoch=40):
+    """Trains on all images, and prints PQ after each epoch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(0)
     dataset = CocoPanoptic(gt_json, photo_folder)
@@ -110,7 +112,6 @@ def train(gt_json, photo_folder, num_epochs=4, steps_an_epoch=15):
     optimizer = torch.optim.Adam(network.parameters(), 3e-3)
     metric = PanopticQuality(dataset.categories).to(device)
 
-    qualities = []
     for epoch in range(num_epochs):
         network.train()
         for _ in range(steps_an_epoch // len(loader)):
@@ -132,14 +133,12 @@ def train(gt_json, photo_folder, num_epochs=4, steps_an_epoch=15):
                 )
                 metric.update(prediction, target)  # waits for nothing on a GPU
         result = metric.compute()
-        qualities.append(result.summary["All"]["PQ"])
-        print(f"epoch {epoch}: loss {loss.item():.2f}, PQ {qualities[-1]:.3f}")
+        print(f"epoch {epoch}: loss {loss.item():.2f}, PQ {result.summary['All']['PQ']:.3f}")
     print(result.table())
-    return qualities
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        streets = DemoFolders(Path(folder))
-        write_dataset(streets, EvalSpec.load("cpp_default"), (64, 128), num_streets=2)
+        streets = StreetFolders(Path(folder))
+        write_streets(streets, EvalSpec.load("cpp_default"), (64, 128), num_streets=2)
         train(streets.gt_panoptic_json, streets.photos)

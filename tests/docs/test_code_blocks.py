@@ -38,6 +38,9 @@ RUN_ELSEWHERE = {
     "train_net.py": "tests/integrations/detectron2/test_tools.py",
     "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
     "fuzz.py": "tests/fuzz/test_fuzz.py",
+    "train_on_coco_files.py": "tests/docs/test_examples.py",
+    "mask2former_to_partpq.py": "tests/docs/test_examples.py",
+    "two_processes.py": "tests/docs/test_examples.py",
 }
 
 #: The libraries behind our integrations.

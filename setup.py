@@ -39,7 +39,7 @@ setup(
     package_data={
         "pps_torch": ["py.typed"],
         "pps_torch.specs": ["dataset_specs/*.yaml", "eval_specs/*.yaml"],
-        "pps_torch.pipelines.report": ["templates/*"],
+        "pps_torch.pipelines.html_report": ["templates/*"],
     },
     python_requires=">=3.10",
     install_requires=[

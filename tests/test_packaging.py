@@ -24,7 +24,7 @@ ORIGIN = {
     r"pps_torch/specs/(dataset|eval)_specs/(cpp|ppp)_\w+\.yaml": (
         "class lists and ids of panoptic_parts and TAPPS (Apache-2.0), see the README's credits"
     ),
-    r"pps_torch/pipelines/report/templates/\w+\.(html|css|js)": "made here",
+    r"pps_torch/pipelines/html_report/templates/\w+\.(html|css|js)": "made here",
     r"pps_torch-[\d.]+\.dist-info/.*": "made by the build, with this project's LICENSE",
 }
 

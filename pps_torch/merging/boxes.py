@@ -77,21 +77,12 @@ def merge_panoptic_boxes(
     check_settings(score_threshold, overlap_threshold, stuff_area_limit)
     _check_mask_threshold(mask_threshold)
     check_instances(scores, pred_classes, sem_seg, validate=validate)
+    _check_boxes(mask_probs, boxes, scores, validate=validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
-    for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
-        check_floating(name, value)
-        check_device(name, value, sem_seg)
-    num_instances, side = scores.shape[-1], mask_probs.shape[-1]
-    check_shape("mask_probs", mask_probs, (*batch, num_instances, side, side))
-    check_shape("boxes", boxes, (*batch, num_instances, 4))
-    if side == 0:
-        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
-    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
-        raise ValueError("boxes: expected finite pixels, found NaN or infinity")
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
-    mask_probs = mask_probs.reshape(scores.shape + (side, side))
+    mask_probs = mask_probs.reshape(scores.shape + mask_probs.shape[-2:])
     boxes = boxes.reshape(scores.shape + (4,))
     order, eligible = rank_instances(scores, score_threshold=score_threshold)
     owner, keep = greedy_boxes(
@@ -191,3 +182,19 @@ def _check_mask_threshold(mask_threshold: float) -> None:
     check_number("mask_threshold", mask_threshold)
     if not 0 < mask_threshold <= 1:
         raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")
+
+
+def _check_boxes(
+    mask_probs: Tensor, boxes: Tensor, scores: Tensor, *, validate: bool | None
+) -> None:
+    """Raise TypeError or ValueError unless each score `(*B, N)` has a mask and a box."""
+    for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
+        check_floating(name, value)
+        check_device(name, value, scores)
+    side = mask_probs.shape[-1]
+    check_shape("mask_probs", mask_probs, (*scores.shape, side, side))
+    check_shape("boxes", boxes, (*scores.shape, 4))
+    if side == 0:
+        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
+    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
+        raise ValueError("boxes: expected finite pixels, found NaN or infinity")

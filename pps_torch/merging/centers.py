@@ -127,8 +127,9 @@ def merge_panoptic_centers(
     centers, is_center = _find_centers(
         heatmap, center_threshold=center_threshold, nms_kernel=nms_kernel, top_k=top_k
     )
-    is_thing = is_thing_class[sem_seg]
-    owner = _group_pixels(offset_planes, is_thing, centers, is_center, backend=backend)
+    owner = _group_pixels(
+        offset_planes, is_thing_class[sem_seg], centers, is_center, backend=backend
+    )
     pred_classes, areas = _vote_classes(
         owner, sem_seg, num_centers=top_k, num_classes=num_classes, backend=backend
     )
@@ -141,15 +142,9 @@ def merge_panoptic_centers(
         pred_classes,
         sem_seg,
         stuff_ids,
+        sources=centers,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
-    )
-    is_instance = merged.source >= 0
-    source = centers.gather(1, torch.where(is_instance, merged.source, 0))
-    source = torch.where(is_instance, source, ABSENT)
-    panoptic_seg, category_ids, is_thing, scores, areas, _, num_segments = merged
-    merged = PanopticSegmentation(
-        panoptic_seg, category_ids, is_thing, scores, areas, source, num_segments
     )
     return unflatten_batch(merged, batch)
 

@@ -124,19 +124,10 @@ def _merge(
     validate: bool | None,
     backend: str,
 ) -> Tensor:
-    """Check and merge, given what is needed of the spec on the device."""
-    check_container("panoptic", panoptic, PanopticSegmentation)
-    check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
-    check_integer("part_seg", part_seg)
-    check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
-    check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
-    check_device("part_seg", part_seg, pid_of_sid_flat)
-    check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
+    """Check the inputs and merge them, given the spec's table on their device."""
+    _check_maps(panoptic, part_seg, reference=pid_of_sid_flat)
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
-    check_integer("panoptic.category_ids", panoptic.category_ids)
-    check_shape("panoptic.category_ids", panoptic.category_ids, (*batch, capacity))
-    check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
@@ -150,6 +141,21 @@ def _merge(
     part_seg = part_seg.reshape(panoptic_seg.shape)
     pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend=backend)
     return pps.reshape(*batch, 3, height, width)
+
+
+def _check_maps(panoptic: PanopticSegmentation, part_seg: Tensor, *, reference: Tensor) -> None:
+    """Raise TypeError or ValueError unless both maps, and the table, fit each other."""
+    check_container("panoptic", panoptic, PanopticSegmentation)
+    check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
+    check_integer("part_seg", part_seg)
+    check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
+    check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
+    check_device("part_seg", part_seg, reference)
+    check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
+    capacity = panoptic.category_ids.shape[-1]
+    check_integer("panoptic.category_ids", panoptic.category_ids)
+    check_shape("panoptic.category_ids", panoptic.category_ids, (*part_seg.shape[:-2], capacity))
+    check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
 
 
 def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:

@@ -79,18 +79,9 @@ def merge_panoptic_queries(
         >>> merge_panoptic_queries(class_logits, mask_logits, thing_ids=[0]).panoptic_seg
         tensor([[1, 0]], dtype=torch.int32)
     """
-    check_floating("class_logits", class_logits)
-    check_floating("mask_logits", mask_logits)
-    check_ndim("class_logits", class_logits, 2, "(*B, Q, C + 1)")
-    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
-    check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
-    check_shape("mask_logits", mask_logits, (*batch, num_queries, *mask_logits.shape[-2:]))
-    check_device("mask_logits", mask_logits, class_logits)
     _check_settings(object_mask_threshold, min_kept_fraction)
-    if checks_values(validate, class_logits):
-        if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
-            raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
-
+    _check_heads(class_logits, mask_logits, validate=validate)
+    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
     thing_ids = as_id_tensor(
         "thing_ids",
         thing_ids,
@@ -100,6 +91,7 @@ def merge_panoptic_queries(
     )
     if out_size is not None:
         check_size("out_size", out_size)
+
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
     size = (height, width)
     num_images = class_logits.shape[:-2].numel()
@@ -187,6 +179,19 @@ def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> N
     """Raise TypeError or ValueError for thresholds against which nothing can be compared."""
     check_number("object_mask_threshold", object_mask_threshold)
     check_fraction("min_kept_fraction", min_kept_fraction)
+
+
+def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | None) -> None:
+    """Raise TypeError or ValueError for heads of a wrong dtype, device or shape, and for NaN."""
+    check_floating("class_logits", class_logits)
+    check_floating("mask_logits", mask_logits)
+    check_ndim("class_logits", class_logits, 2, "(*B, Q, C + 1)")
+    check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
+    check_shape("mask_logits", mask_logits, (*class_logits.shape[:-1], *mask_logits.shape[-2:]))
+    check_device("mask_logits", mask_logits, class_logits)
+    if checks_values(validate, class_logits):
+        if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
+            raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
 
 def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,6 +19,7 @@ def add_stuff(
     sem_seg: Tensor,
     stuff_ids: Tensor,
     *,
+    sources: Tensor | None = None,
     stuff_area_limit: float,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -34,7 +35,8 @@ def add_stuff(
         scores, pred_classes: `(B, N)` float and int64, by index.
         sem_seg: `(B, H, W)` int; labels that are not in `stuff_ids` become void.
         stuff_ids: `(K,)` int64, distinct.
-        stuff_area_limit: pixels.
+        sources: `(B, N)` int64, by index: what an instance was made from. Default: its index.
+        stuff_area_limit: pixels that a stuff segment needs at least.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
@@ -50,7 +52,8 @@ def add_stuff(
     category_ids = torch.cat([pred_classes.gather(1, order), stuff_classes], 1)
     is_thing = torch.cat([things, things.new_zeros(stuff_shape)], 1)
     scores = torch.cat([scores.gather(1, order), scores.new_zeros(stuff_shape)], 1)
-    source = torch.cat([order, order.new_full(stuff_shape, ABSENT)], 1)
+    source = order if sources is None else sources.gather(1, order)
+    source = torch.cat([source, source.new_full(stuff_shape, ABSENT)], 1)
     rows = segment_ids - 1
     return PanopticSegmentation(
         panoptic_seg=panoptic_seg,

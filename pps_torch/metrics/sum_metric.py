@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -10,15 +11,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pps_torch.checks import is_on_host
+from pps_torch.metrics.results import Result
 from pps_torch.ops.backend import check_backend
 
 SelfMetric = TypeVar("SelfMetric", bound="SumMetric")
 
 #: In the state dict of a metric that holds all processes; other state dicts lack it.
 _IS_SYNCED = "is_synced"
-
-#: States that layout 1 lacks, as they were not counted.
-_SINCE_LAYOUT_2 = ("unknown_gt_pixels",)
 
 
 class SumMetric(nn.Module):
@@ -44,7 +44,8 @@ class SumMetric(nn.Module):
         class_ids: ids of the classes, in class order.
         rules: what else the counts depend on; states add up only where it is equal.
         fault_names: kinds of inputs that the rules do not cover.
-        validate: raise at the update that meets such inputs.
+        validate: look for such inputs at once, and raise at the update that meets them; None does
+            so where it waits for no device, on the CPU; False leaves it to `compute`.
         backend: what counts: `"torch"`, `"triton"`, or `"auto"`, which is Triton on CUDA
             where it is installed. All give the same bits.
     """
@@ -59,7 +60,7 @@ class SumMetric(nn.Module):
         class_ids: Sequence[int],
         rules: tuple[Any, ...],
         fault_names: Sequence[str],
-        validate: bool,
+        validate: bool | None,
         backend: str,
     ) -> None:
         check_backend(backend)
@@ -71,8 +72,38 @@ class SumMetric(nn.Module):
         self._rules = rules
         self._fingerprint = repr(rules)
         self._state_names: list[str] = []
+        self._first_layouts: dict[str, int] = {}
         self._is_synced = False
         self._add_state("faults", len(self.fault_names))
+
+    def update(self, pred: Any, target: Any) -> SumMetric:
+        """Counts a batch of images."""
+        raise NotImplementedError
+
+    def compute(self) -> Result:
+        """The numbers of everything counted so far."""
+        raise NotImplementedError
+
+    def forward(self, pred: Any, target: Any) -> Result:
+        """Counts a batch of images, as `update` does, and returns the result of this batch alone.
+
+        It computes, so it waits for the device: `metric(pred, target)` for a look at each batch,
+        `update` where only the total matters.
+
+        Args:
+            pred, target: as for `update`.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `update` and `compute` do. A batch of bad ids
+                is counted, as by `update`.
+        """
+        self._refuse_after_sync("forward")
+        earlier = [state.clone() for state in self._states()]
+        try:
+            return self.reset().update(pred, target).compute()
+        finally:
+            for state, counts in zip(self._states(), earlier):
+                state += counts
 
     def reset(self: SelfMetric) -> SelfMetric:
         """Forgets everything."""
@@ -129,6 +160,29 @@ class SumMetric(nn.Module):
             self._is_synced = True
         return self
 
+    def synced(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
+        """A new metric with the total of all processes; this one stays as it was, and counts on.
+
+        All processes have to call it. Without `torch.distributed` the new one is a copy.
+
+        Raises:
+            RuntimeError: if the state already holds all processes.
+        """
+        self._refuse_after_sync("synced")
+        return copy.deepcopy(self).sync(group)
+
+    def extra_repr(self) -> str:
+        """What `print(metric)` says of it."""
+        return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
+
+    def _settings(self) -> dict[str, Any]:
+        """What was chosen when the metric was made, by name."""
+        return {
+            "num_classes": len(self.class_ids),
+            "validate": self.validate,
+            "backend": self.backend,
+        }
+
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
@@ -149,8 +203,9 @@ class SumMetric(nn.Module):
         error_msgs: list[str],
     ) -> None:
         is_synced = bool(state_dict.pop(prefix + _IS_SYNCED, False))
-        if (local_metadata.get("version") or 1) < 2 and prefix + "faults" in state_dict:
-            for name in set(_SINCE_LAYOUT_2).intersection(self._state_names):
+        version = local_metadata.get("version") or 1
+        for name, first_layout in self._first_layouts.items():
+            if version < first_layout and prefix + "faults" in state_dict:
                 state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
         if differences := self._differences(state_dict, prefix, local_metadata):
             error_msgs += differences
@@ -178,19 +233,26 @@ class SumMetric(nn.Module):
                 differences.append(f"{prefix}{name}: expected {expected}, got {found}")
         return differences
 
-    def _add_state(self, name: str, *shape: int) -> None:
-        """A buffer of int64 sums that is reset, merged, synced and saved with the others."""
+    def _add_state(self, name: str, *shape: int, first_layout: int = 1) -> None:
+        """Adds a buffer of int64 sums that is reset, merged, synced and saved with the others.
+
+        Args:
+            name, shape: of the buffer.
+            first_layout: the first layout of the state dict that has it; it is 0 where an earlier
+                one is loaded, which did not count it.
+        """
         with torch.inference_mode(False):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
         self._state_names.append(name)
+        self._first_layouts[name] = first_layout
 
     def _states(self) -> list[Tensor]:
         return [getattr(self, name) for name in self._state_names]
 
     def _add_faults(self, faults: Tensor) -> None:
-        """Counts inputs that the rules do not cover; raises ValueError if `validate` is on."""
+        """Counts inputs that the rules do not cover; raises ValueError as `validate` says."""
         self.faults += faults
-        if self.validate:
+        if is_on_host(self.faults) if self.validate is None else self.validate:
             self._raise_faults()
 
     def _raise_faults(self) -> None:

@@ -21,7 +21,7 @@ OTHER = ["--score_threshold", "0.95"]  # without any car
 
 
 class FullDisk:
-    """Lets so many writes pass; of the next one it takes half, and refuses all after it."""
+    """A disk that takes so many writes, half of the next one and none after it."""
 
     def __init__(self, monkeypatch, free: int) -> None:
         self.free, self.refused = free, 0

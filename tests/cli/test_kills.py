@@ -15,7 +15,7 @@ SEED = 20261121
 
 
 class Campaign:
-    """Runs of one tool that are killed and resumed until one comes to its end."""
+    """Runs of one tool that are killed and resumed until one ends by itself."""
 
     def __init__(self, folder, tool: str, rng: random.Random) -> None:
         self.tool, self.rng = tool, rng

@@ -159,7 +159,7 @@ def test_output_of_another_version_is_refused(dataset, capsys, monkeypatch):
     assert dataset.run("merge_to_pps") == 0
     monkeypatch.undo()
     assert dataset.run("merge_to_pps") == 2
-    assert f'version was "0.0.1", now "{__version__}"; --overwrite' in capsys.readouterr().err
+    assert f'version was "0.0.1", now "{__version__}"; use --overwrite' in capsys.readouterr().err
     assert dataset.run("merge_to_pps", "--overwrite") == 0
     assert dataset.run("merge_to_pps") == 0
 

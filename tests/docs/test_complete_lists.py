@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pps_torch
-from pps_torch.cli.main import _parser
+from pps_torch.cli.command_line import build_parser
 from tests import ROOT
 from tests.docs.pages import prose
 
@@ -46,7 +46,7 @@ def test_every_module_of_io_is_listed():
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
-    (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return commands.choices
 
 

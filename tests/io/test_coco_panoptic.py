@@ -43,16 +43,16 @@ def test_load(tmp_path):
 def test_annotations_of_a_list_of_images(tmp_path):
     """panopticapi turns ids into numbers where Python can: 2008_000123 is 2008000123."""
     file = load(tmp_path, annotations=[entry(2008000123), entry("b")])
-    found = file.of_images(["2008_000123", "b"], "images.json")
+    found = file.find_annotations(["2008_000123", "b"], "images.json")
     assert [annotation.image_id for annotation in found.values()] == ["2008000123", "b"]
     with pytest.raises(InputError, match="each image of images.json, found none for 2: c, d"):
-        file.of_images(["b", "c", "d"], "images.json")
+        file.find_annotations(["b", "c", "d"], "images.json")
 
 
 def test_leading_zeros_of_a_number_of_groups_do_not_count(tmp_path):
     file = load(tmp_path, annotations=[entry("0008_000123"), entry(8000124)])
     image_ids = ["0008_000123", "0008_000124"]
-    found = file.of_images(image_ids, "images.json")
+    found = file.find_annotations(image_ids, "images.json")
     assert [found[image_id].image_id for image_id in image_ids] == ["0008_000123", "8000124"]
 
 
@@ -62,7 +62,7 @@ def test_leading_zeros_of_a_number_of_groups_do_not_count(tmp_path):
 def test_only_what_python_reads_as_a_number_takes_one(tmp_path, image_id, other):
     file = load(tmp_path, annotations=[entry(other)])
     with pytest.raises(InputError, match=f"none for 1: {image_id}"):
-        file.of_images([image_id], "images.json")
+        file.find_annotations([image_id], "images.json")
 
 
 @pytest.mark.parametrize("image_ids", [["1_23", "12_3"], ["123", "1_23"], ["1_23", "123"]])
@@ -70,7 +70,7 @@ def test_two_images_cannot_take_one_annotation(tmp_path, image_ids):
     file = load(tmp_path, annotations=[entry(123)])
     message = "image 123: expected .* one image of images.json, .* for {} and for {}$"
     with pytest.raises(InputError, match=message.format(*image_ids)):
-        file.of_images(image_ids, "images.json")
+        file.find_annotations(image_ids, "images.json")
 
 
 def segment(**changes):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import pickle
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from pps_torch import (
     BoxPanopticMerger,
+    CenterPanopticMerger,
     EvalSpec,
     PanopticMerger,
     PPSMerger,
@@ -76,6 +78,34 @@ def test_a_module_is_its_function_with_settings(case, device):
         found = twin.to(device)(*inputs)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
     assert module.state_dict() == {} and list(module.parameters()) == []
+
+
+@pytest.mark.parametrize(
+    "merger",
+    [
+        PanopticMerger([7, 23], score_threshold=0.6, overlap_threshold=0.3, stuff_area_limit=9),
+        BoxPanopticMerger([], mask_threshold=0.4, validate=False),
+        QueryPanopticMerger([1, 0], object_mask_threshold=0.4, min_kept_fraction=0.2),
+        CenterPanopticMerger([0], center_threshold=0.2, nms_kernel=3, top_k=9, backend="torch"),
+    ],
+    ids=lambda merger: type(merger).__name__,
+)
+def test_the_text_of_a_merger_is_the_call_that_makes_it(merger):
+    again = eval(repr(merger), {type(merger).__name__: type(merger)})
+    for name in inspect.signature(type(merger)).parameters:
+        assert f"{name}=" in repr(merger)
+        value, other = getattr(merger, name), getattr(again, name)
+        assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
+    assert "device='meta'" in repr(again.to("meta")), "ids without values can be shown"
+
+
+def test_the_text_of_a_post_processor_shows_all_its_settings():
+    text = repr(PPSPostProcessor(SPEC, class_ids=[26, 24], overlap_threshold=0.4, backend="torch"))
+    for name in inspect.signature(PPSPostProcessor).parameters:
+        assert f"{name}=" in text
+    assert f"part_ids={list(range(24))}" in text and "class_ids=[26, 24]" in text
+    assert f"(merge_panoptic): BoxPanopticMerger(stuff_ids={list(SPEC.stuff)}, " in text
+    assert f"(merge_pps): PPSMerger(spec={SPEC!r}, validate=None, backend='torch')" in text
 
 
 def compose(heads, semantic_ids, class_ids, part_ids, size, **settings):

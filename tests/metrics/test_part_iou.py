@@ -108,15 +108,15 @@ def test_bad_ids_are_counted_and_raised():
     gt_uids, maps = uids(GT, "rwcurwcurw"), pps(PRED, "rwcvrwcvrw")
     bad = gt_uids.clone()
     bad[0, 0] = 255
-    with pytest.raises(ValueError, match="PartIoU: the updates had 1 pixels of gt_uids .* uid"):
+    with pytest.raises(ValueError, match="PartIoU: the updates had 1 pixels of target .* uid"):
         PartIoU(CPP).update(maps, bad).compute()
     bad = maps.clone()
     bad[2, 0, 1] = 300
-    with pytest.raises(ValueError, match="1 pixels of pps with a part outside"):
+    with pytest.raises(ValueError, match="1 pixels of pred with a part outside"):
         PartIoU(CPP, validate=True).update(bad, gt_uids)
-    with pytest.raises(ValueError, match="^pps: expected shape"):
+    with pytest.raises(ValueError, match="^pred: expected shape"):
         PartIoU(CPP).update(maps[:2], gt_uids)
-    with pytest.raises(TypeError, match="^gt_uids: expected uint8"):
+    with pytest.raises(TypeError, match="^target: expected uint8"):
         PartIoU(CPP).update(maps, gt_uids.float())
 
 

@@ -137,7 +137,7 @@ def test_records_are_as_strict_as_the_metric():
     metric = PartPanopticQuality(CPP, validate=True)
     with pytest.raises(ValueError, match="three-digit"):
         record_segments(metric, torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
-    with pytest.raises(ValueError, match="gt_uids"):
+    with pytest.raises(ValueError, match="target"):
         record_segments(metric, torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
     with pytest.raises(TypeError, match="metric: expected a PanopticQuality .* got a Linear"):
         record_segments(torch.nn.Linear(1, 1), torch.zeros(3, 1, 1), torch.zeros(1, 1))

@@ -8,17 +8,15 @@ import pytest
 from PIL import Image
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines import demo as demo_module
-from pps_torch.pipelines.demo import demo
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, demo, demonstration, eval_pq
 
 OPTIONS = RunOptions(device="cpu")
 
 
 @pytest.fixture(autouse=True)
 def small_streets(monkeypatch):
-    monkeypatch.setattr(demo_module, "SIZE", (192, 384))
-    monkeypatch.setattr(demo_module, "NUM_STREETS", 2)
+    monkeypatch.setattr(demonstration, "SIZE", (192, 384))
+    monkeypatch.setattr(demonstration, "NUM_STREETS", 2)
 
 
 def written(folder):
@@ -60,8 +58,6 @@ def test_demo_runs_everything_and_again(tmp_path, capsys):
 
 def test_perfect_prediction_has_quality_one(tmp_path):
     """The ground truth that the demo writes in COCO format agrees with itself."""
-    from pps_torch.pipelines.eval_pq import eval_pq
-
     demo(tmp_path, options=OPTIONS)
     gt = tmp_path / "gt_panoptic.json"
     result = eval_pq(gt, gt, options=RunOptions(device="cpu", quiet=True))

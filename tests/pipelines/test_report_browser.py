@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pps_torch.pipelines.report import report
+from pps_torch.pipelines import report
 from tests.pipelines.browser import Page, find_chromium
 from tests.pipelines.report_scene import OPTIONS, ReportScene
 

@@ -43,16 +43,17 @@ def paste_masks(
     return samples[:, 0] >= mask_threshold
 
 
-def box_window(box: Tensor, side: int, height: int, width: int) -> tuple[slice, slice]:
+def box_window(box: Tensor, size: tuple[int, int], *, side: int) -> tuple[slice, slice]:
     """The rows and columns that a box's mask can reach, half a cell around the box; CPU only.
 
     Args:
         box: `(4,)` float, xyxy in absolute pixels.
+        size: `(H, W)` of the image.
         side: M, cells along each side of the mask.
-        height, width: of the image.
     """
     x0, y0, x1, y1 = box.tolist()
-    return _reach(y0, y1, side, height), _reach(x0, x1, side, width)
+    height, width = size
+    return _reach(y0, y1, height, side=side), _reach(x0, x1, width, side=side)
 
 
 def pasted_windows(
@@ -84,12 +85,12 @@ def pasted_windows(
         box = boxes[images, order[:, rank]]
         rows, columns = slice(0, height), slice(0, width)
         if crops:
-            rows, columns = box_window(box[0], mask_probs.shape[-1], height, width)
+            rows, columns = box_window(box[0], size, side=mask_probs.shape[-1])
         mask = paste_masks(masks, box, rows, columns, mask_threshold=mask_threshold)
         yield MaskWindow(rows, columns, mask)
 
 
-def _reach(start: float, stop: float, side: int, size: int) -> slice:
+def _reach(start: float, stop: float, size: int, *, side: int) -> slice:
     """The pixels of `0..size-1` that a mask of `side` cells between two edges can reach."""
     if not math.isfinite(stop - start):
         return slice(0, size)

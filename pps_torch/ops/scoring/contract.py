@@ -23,9 +23,9 @@ OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
 #: The kinds of faults that marking counts.
 FAULTS = (
-    "pixels of gt_uids with a negative or three-digit uid",
-    "pixels of gt_uids with an instance id above the capacity, {capacity}",
-    "pixels of pps with an instance id outside 0..{capacity}",
+    "pixels of target with a negative or three-digit uid",
+    "pixels of target with an instance id above the capacity, {capacity}",
+    "pixels of pred with an instance id outside 0..{capacity}",
 )
 
 

@@ -1,4 +1,4 @@
-"""Dense indices for sparse keys: marks and a prefix sum, one look-up for each pixel."""
+"""Dense indices for sparse keys, by a prefix sum over marks."""
 
 from __future__ import annotations
 

@@ -52,4 +52,14 @@ def match_boundaries(
     )
     iou = overlap.double() / union.clamp(min=1).double()
     scores = torch.where(is_match, torch.minimum(matches.iou, iou), 0.0)
-    return kept._replace(is_fn=kept.is_fn | is_dropped), scores
+    # Not `_replace`: torch.compile cannot capture it.
+    found = SegmentMatches(
+        pred_of_gt=kept.pred_of_gt,
+        gt_of_pred=kept.gt_of_pred,
+        iou=kept.iou,
+        is_fn=kept.is_fn | is_dropped,
+        is_fp=kept.is_fp,
+        gt_area=kept.gt_area,
+        pred_area=kept.pred_area,
+    )
+    return found, scores

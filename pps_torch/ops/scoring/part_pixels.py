@@ -54,8 +54,10 @@ def part_pixels(
 
 
 class PartRuns:
-    """Runs of equal pixels, decoded once; see
-    [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels]."""
+    """Runs of equal pixels, decoded once.
+
+    The plain version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
+    """
 
     def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
         self.shape = uids.shape
@@ -100,8 +102,10 @@ class PartRuns:
 
 
 class IndexedRuns:
-    """Runs whose segments have numbers; see
-    [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels]."""
+    """Runs whose segments have numbers.
+
+    The plain version of [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels].
+    """
 
     def __init__(self, pixels: PartRuns, gt: DenseIndices, pred: DenseIndices) -> None:
         self.pixels = pixels

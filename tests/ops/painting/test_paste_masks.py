@@ -35,7 +35,7 @@ def test_a_window_holds_all_that_a_mask_can_reach(mask_size, threshold):
     probs = torch.ones(1, mask_size, mask_size)
     for box in torch.from_numpy(boxes):
         whole = paste_masks(probs, box[None], slice(0, 23), slice(0, 31), mask_threshold=threshold)
-        rows, columns = box_window(box, mask_size, 23, 31)
+        rows, columns = box_window(box, (23, 31), side=mask_size)
         part = paste_masks(probs, box[None], rows, columns, mask_threshold=threshold)
         assert torch.equal(whole[:, rows, columns], part)
         assert part.sum() == whole.sum()

@@ -112,7 +112,7 @@ def test_a_stranger_who_connects_is_not_heard(monkeypatch):
     published = []
     joined = []
     waiting = threading.Thread(
-        target=lambda: joined.append(watch.first_of_all(2, published.append, 30)), daemon=True
+        target=lambda: joined.append(watch.accept_others(2, published.append, 30)), daemon=True
     )
     waiting.start()
     while not published:
@@ -136,7 +136,7 @@ def test_a_stranger_who_connects_is_not_heard(monkeypatch):
 def test_nobody_leaves_before_all_are_done():
     published, joined = [], []
     waiting = threading.Thread(
-        target=lambda: joined.append(watch.first_of_all(3, published.append, 30)), daemon=True
+        target=lambda: joined.append(watch.accept_others(3, published.append, 30)), daemon=True
     )
     waiting.start()
     while not published:
@@ -168,7 +168,7 @@ def others():
     for each in two:
         each._connection.send(error="rank x: broken\\nline", code=2)
 threading.Thread(target=others, daemon=True).start()
-watch.first_of_all(3, published.append, 30).leave()
+watch.accept_others(3, published.append, 30).leave()
 """
     ended = run(program)
     assert ended.returncode == 2

@@ -22,8 +22,8 @@ from pps_torch.integrations.detectron2.data.training_targets import (
     TrainingTargets,
     transform_uids,
 )
+from pps_torch.io.errors import input_errors_at
 from pps_torch.io.images import read_id_map
-from pps_torch.pipelines.running.options import naming
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic import make_street
 
@@ -94,7 +94,7 @@ class PPSDatasetMapper:
             InputError: names the image, what was expected and what was found.
         """
         sample = dict(dataset_dict)
-        with naming(f"image {sample['image_id']}"):
+        with input_errors_at(f"image {sample['image_id']}"):
             photo, uids = self._read(sample)
             if uids is None and self.is_train:
                 raise ValueError("expected pps_file_name or street_seed in the dataset dict")

@@ -19,11 +19,11 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
     RecordedShare,
 )
 from pps_torch.io.atomic import make_folder, write_file
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.pipelines.running.options import RunOptions, naming
+from pps_torch.pipelines.running.options import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class ImageByImageEvaluator(DatasetEvaluator):
             InputError: names the image, what was expected and what was found.
         """
         for image, output in zip(inputs, outputs):
-            with naming(f"{self._name}: image {image.get('image_id')}"):
+            with input_errors_at(f"{self._name}: image {image.get('image_id')}"):
                 index = self._find(image.get("image_id"))
                 if index not in self._counts:
                     self._update(index, image, output)

@@ -26,14 +26,13 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 )
 from pps_torch.integrations.detectron2.evaluation.scores import panoptic_scores
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import coco_id
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.io.json_files import save_json
-from pps_torch.metrics import PanopticQuality, record_segments
-from pps_torch.pipelines import eval_pq
+from pps_torch.metrics import PanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
-from pps_torch.pipelines.running.options import naming
+from pps_torch.pipelines.pq_evaluation import as_panopticapi
 from pps_torch.pipelines.running.results import ResultFile
 
 
@@ -88,7 +87,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         """Read the ground truth of an image, with few bytes a pixel to be copied to the device."""
         annotation = self._annotations[index]
         ids = torch.from_numpy(read_rgb_ids(annotation.png))
-        with naming(f"{annotation.where}: {annotation.png}"):
+        with input_errors_at(f"{annotation.where}: {annotation.png}"):
             target = PanopticTarget.from_segments(ids, annotation.segments_info)
         if len(annotation.segments_info) < 256:
             target = target._replace(panoptic_seg=target.panoptic_seg.to(torch.uint8))
@@ -106,7 +105,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
             self._metric.update(pred, target)
             return
         pred = without_empty_segments(pred)
-        (record,) = record_segments(self._metric, pred, target)
+        (record,) = self._metric.record_segments(pred, target)
         self._recorded[index] = RecordedImage.from_panoptic(record, pred)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
@@ -135,9 +134,9 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
             "pred_folder": self._maps,
         }
         folder, result = self._maps.parent, self._metric.compute()
-        classes = ClassInfo.of_categories(categories)
+        classes = ClassInfo.from_categories(categories)
         result_file = ResultFile.in_folder(folder, "pq_results.json", FILE_OPTIONS)
-        result_file.save(eval_pq.as_reference(result))
+        result_file.save(as_panopticapi(result))
         files = TableFiles.in_folder(folder, "pq", FILE_OPTIONS)
         files.save("PQ", inputs, classes, result, self._ids(share), share.table_records())
 

@@ -25,9 +25,9 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.integrations.detectron2.evaluation.scores import part_scores
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
-from pps_torch.metrics import PartPanopticQuality, record_segments
-from pps_torch.pipelines import eval_partpq
+from pps_torch.metrics import PartPanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
+from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
 from pps_torch.pipelines.running.results import ResultFile
 from pps_torch.specs import EvalSpec
 
@@ -104,7 +104,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         if not self._has_tables:
             self._part_metric.update(pps, uids)
             return
-        (record,) = record_segments(self._part_metric, pps, uids)
+        (record,) = self._part_metric.record_segments(pps, uids)
         self._recorded[index] = RecordedImage.from_pps(record, pps)
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
@@ -127,9 +127,9 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
     def _write_tables(self, share: RecordedShare) -> None:
         inputs = {"eval_spec": self._eval_spec, "gt_dir": self._gt_folder(), "pred_dir": self._maps}
         folder, spec, whole = self._maps.parent, self._spec, self._whole_metric.compute()
-        result, classes = self._part_metric.compute(), ClassInfo.of_spec(spec)
+        result, classes = self._part_metric.compute(), ClassInfo.from_spec(spec)
         result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", FILE_OPTIONS)
-        result_file.save(eval_partpq.as_reference(result))
+        result_file.save(as_panoptic_parts(result))
         files = TableFiles.in_folder(folder, spec.name, FILE_OPTIONS)
         files.save(
             "PartPQ", inputs, classes, result, self._ids(share), share.table_records(), whole

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pps_torch.metrics import PartPanopticQualityResult
-from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.specs import EvalSpec
 
 _GROUP_SUFFIXES = {"All": "", "Things": "_th", "Stuff": "_st"}

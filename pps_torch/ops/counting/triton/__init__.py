@@ -1,1 +1,1 @@
-"""The Triton twins of counting, and device functions that kernels of all families count with."""
+"""The Triton twins of counting, and what kernels of all families count with."""

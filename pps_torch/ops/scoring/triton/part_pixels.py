@@ -39,13 +39,13 @@ def part_pixels(uids: Tensor, pps: Tensor, rules: PixelRules) -> PartMaps:
 
 
 class PartMaps:
-    """Pixels as they are in the maps; see
-    [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels]."""
+    """Pixels as they are in the maps.
+
+    The Triton version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
+    """
 
     def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
-        self.uids = uids
-        self.pps = pps
-        self.rules = rules
+        self.uids, self.pps, self.rules = uids, pps, rules
 
     def mark(self) -> SegmentMarks:
         """Mark the segments that are present."""
@@ -59,8 +59,10 @@ class PartMaps:
 
 
 class IndexedMaps:
-    """Maps whose segments have numbers; see
-    [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels]."""
+    """Maps whose segments have numbers.
+
+    The Triton version of [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels].
+    """
 
     def __init__(self, pixels: PartMaps, gt: DenseIndices, pred: DenseIndices) -> None:
         tables = gt.index.contiguous(), pred.index.contiguous()

@@ -17,12 +17,8 @@ from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PanopticQualityEvaluator, PartPanopticEvaluator
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report import report
-from pps_torch.pipelines.report.summary import group_rows
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, Tables, eval_partpq, eval_pq, report
+from pps_torch.pipelines.html_report.summary import group_rows
 from tests.integrations.detectron2.coco_set import CocoSet, register
 from tests.integrations.detectron2.processes import in_processes
 

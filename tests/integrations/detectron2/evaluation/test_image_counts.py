@@ -117,7 +117,7 @@ def test_the_bad_image_is_found():
     with pytest.raises(ValueError, match="three-digit"):
         both[0].compute()
     index, error = counts.first_bad_image()
-    assert index == 2 and "1 pixels of gt_uids" in str(error)
+    assert index == 2 and "1 pixels of target" in str(error)
     assert counted([0, 1])[0].first_bad_image() is None
 
 

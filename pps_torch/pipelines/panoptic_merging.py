@@ -1,4 +1,4 @@
-"""Semantic and instance predictions -> panoptic PNGs and panoptic.json (COCO format)."""
+"""Semantic and instance predictions become panoptic PNGs and panoptic.json (COCO format)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, write_rgb_ids
 from pps_torch.io.instances import InstanceRules, Instances, InstanceSource, open_instances
@@ -22,7 +22,8 @@ from pps_torch.io.json_files import save_json
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PanopticMerger
-from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.spec_files import spec_files, spec_source
 from pps_torch.pipelines.running.unknown_ids import UnknownIds
 from pps_torch.specs import EvalSpec
 
@@ -40,7 +41,7 @@ def merge_to_panoptic(
     stuff_area_limit: int = 1024,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Merges predictions by the rules of [`merge_panoptic`][pps_torch.merge_panoptic].
+    """Merge predictions by the rules of [`merge_panoptic`][pps_torch.merge_panoptic].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.
@@ -49,7 +50,9 @@ def merge_to_panoptic(
         output_dir: gets panoptic.json and panoptic/*.png.
         images_json: the list of images.
         instseg_format: `COCO` or `Cityscapes`.
-        score_threshold, overlap_threshold, stuff_area_limit: the defaults are panoptic_parts'.
+        score_threshold: instances with a lower score are dropped.
+        overlap_threshold: an instance is dropped if better ones cover a larger fraction of it.
+        stuff_area_limit: the pixels that a stuff segment needs; the default is panoptic_parts'.
 
     Returns:
         The path of panoptic.json.
@@ -67,7 +70,7 @@ def merge_to_panoptic(
         "stuff_area_limit": stuff_area_limit,
     }
     arguments = {
-        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "eval_spec": spec_source(eval_spec),
         "inst_pred": Path(inst_pred),
         "sem_pred_dir": Path(sem_pred_dir),
         "images_json": Path(images_json),
@@ -77,11 +80,11 @@ def merge_to_panoptic(
     job = _Job(
         semantic_files=find_files(sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction"),
         instances=open_instances(inst_pred, instseg_format, images, rules),
-        spec_files=spec_file(eval_spec),
+        spec_files=spec_files(eval_spec),
         output=OutputFolder(output_dir, "merge_to_panoptic", arguments),
         merger=PanopticMerger(spec.stuff, **thresholds).to(device),
         segment_ids=SegmentIdGenerator(spec.categories),
-        unknown_ids=UnknownIds.of_scene_classes("the semantic maps", spec),
+        unknown_ids=UnknownIds.for_scene_classes("the semantic maps", spec),
         device=device,
     )
     path, processes = job.panoptic_json, options.processes
@@ -118,14 +121,18 @@ class _Job:
         return self.output.path / "panoptic.json"
 
     def merge(self, image: Image) -> dict[str, Any]:
-        """Writes the PNG of an image -> its segments, and what the warnings are about."""
+        """Write the PNG of an image.
+
+        Returns:
+            The record of the image: its segments, and what the warnings are about.
+        """
         png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
         inputs = itertools.chain(self.spec_files, [semantic_file], self.instances.files(image))
         record = self.output.record_of(image.id, [png], inputs)
         if record is not None:
             return record
         semantic = read_id_map(semantic_file, image.size)
-        with naming(f"image {image.id}"):
+        with input_errors_at(f"image {image.id}"):
             instances = self.instances.read(image)
             panoptic_seg, segments = _merge(self.merger, semantic, instances, self.device)
         for segment, segment_id in zip(segments, self.segment_ids.ids(segments)):
@@ -148,8 +155,8 @@ def _png_name(image: Image) -> str:
 def _merge(
     merger: PanopticMerger, semantic: np.ndarray, instances: Instances, device: torch.device
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """-> the map of segments 1..S and their infos."""
-    # The merge does not mind which way an image lies; masks from RLE lie on their side.
+    """Merge one image; returns the map of segments 1..S and the list of their infos."""
+    # Masks from RLE are transposed; the merge does not mind, if the semantic map is so too.
     semantic = torch.from_numpy(semantic).to(device)
     if instances.columns_first:
         semantic = semantic.T.contiguous()
@@ -172,7 +179,7 @@ def _as_coco(segment: dict[str, Any]) -> dict[str, Any]:
 def _panoptic_content(
     images: ImageList, records: Sequence[dict[str, Any]], spec: EvalSpec
 ) -> dict[str, Any]:
-    """The content of panoptic.json."""
+    """What panoptic.json holds."""
     annotations = [
         {
             "image_id": image.coco_id,
@@ -187,7 +194,7 @@ def _panoptic_content(
 def _warnings(
     records: Sequence[dict[str, Any]], unknown_ids: UnknownIds, score_threshold: float
 ) -> Iterator[str]:
-    """Semantic ids that are unknown; a threshold that no instance reaches."""
+    """Warn of unknown semantic ids, and of a score threshold that no instance reaches."""
     for record in records:
         unknown_ids.add(record["semantic_ids"])
     if warning := unknown_ids.warning():
@@ -195,8 +202,8 @@ def _warnings(
     scores = [r["highest_score"] for r in records if r["highest_score"] is not None]
     if scores and max(scores) < score_threshold:
         yield (
-            f"no instance has a score of at least {score_threshold:g} (--score_threshold); the "
-            f"highest is {max(scores):g}"
+            f"no instance reaches the score threshold of {score_threshold:g}; the highest score is "
+            f"{max(scores):g}"
         )
 
 
@@ -204,8 +211,10 @@ def _check_thresholds(
     score_threshold: float, overlap_threshold: float, stuff_area_limit: float
 ) -> None:
     if not math.isfinite(score_threshold):
-        raise InputError(f"--score_threshold: expected a number, found {score_threshold}")
+        raise InputError(f"expected a number, found {score_threshold}", argument="score_threshold")
     if not 0 <= overlap_threshold <= 1:
-        raise InputError(f"--overlap_threshold: expected 0..1, found {overlap_threshold}")
+        raise InputError(f"expected 0..1, found {overlap_threshold}", argument="overlap_threshold")
     if stuff_area_limit < 0:
-        raise InputError(f"--stuff_area_limit: expected at least 0, found {stuff_area_limit}")
+        raise InputError(
+            f"expected at least 0, found {stuff_area_limit}", argument="stuff_area_limit"
+        )

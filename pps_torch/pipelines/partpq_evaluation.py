@@ -1,4 +1,4 @@
-"""PPS PNGs and ground-truth TIFFs -> PartPQ."""
+"""PartPQ of PPS PNGs against ground-truth TIFFs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pps_torch.io.errors import input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
 from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
@@ -18,10 +19,9 @@ from pps_torch.metrics import (
     ImageRecord,
     PartPanopticQuality,
     PartPanopticQualityResult,
-    record_segments,
 )
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
-from pps_torch.pipelines.running.options import RunOptions, naming
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
 from pps_torch.pipelines.running.unknown_ids import UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
@@ -39,7 +39,7 @@ def eval_partpq(
     tables: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PartPanopticQualityResult:
-    """Evaluates predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
+    """Evaluate predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.
@@ -47,8 +47,9 @@ def eval_partpq(
         pred_dir: folder of 3-channel PPS PNGs.
         images_json: the list of images.
         save_dir: gets `<spec name>_results.json`.
-        tables: it also gets `<spec name>_segments.csv`, `<spec name>_images.csv` and
-            `<spec name>_tables.json`, which `report` reads: what became of each segment, see
+        tables: whether `save_dir` also gets `<spec name>_segments.csv`,
+            `<spec name>_images.csv` and `<spec name>_tables.json`, which
+            [`report`][pps_torch.pipelines.report] reads: what became of each segment, see
             [`SegmentRecord`][pps_torch.metrics.SegmentRecord], and the counts of PQ of the same
             maps.
 
@@ -67,7 +68,7 @@ def eval_partpq(
         metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
         whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
         tables=tables,
-        unknown_sids=UnknownIds.of_scene_classes("the predicted scene classes", spec),
+        unknown_sids=UnknownIds.for_scene_classes("the predicted scene classes", spec),
         unknown_parts=UnknownParts(spec),
         device=device,
     )
@@ -76,7 +77,7 @@ def eval_partpq(
         job.add_unknown(evaluated)
         records.add(evaluated.records)
     result = processes.add_up(job.metrics.merged()).compute()
-    result_file.save(as_reference(result))
+    result_file.save(as_panoptic_parts(result))
     if table_files is not None:
         inputs = {
             "eval_spec": eval_spec,
@@ -84,14 +85,14 @@ def eval_partpq(
             "pred_dir": pred_dir,
             "images_json": images_json,
         }
-        classes, whole = ClassInfo.of_spec(spec), processes.add_up(job.whole.merged()).compute()
+        classes, whole = ClassInfo.from_spec(spec), processes.add_up(job.whole.merged()).compute()
         table_files.save("PartPQ", inputs, classes, result, images.ids, records, whole)
     _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
     return result
 
 
 class _Evaluated(NamedTuple):
-    """What is known of an image; no records where no tables are wanted."""
+    """What the evaluation of an image leaves; no records unless tables are wanted."""
 
     unknown_sids: dict[str, Any] | None
     unknown_parts: dict[str, Any]
@@ -112,20 +113,20 @@ class _Job:
     device: torch.device
 
     def evaluate(self, image: Image) -> _Evaluated:
-        """Counts an image."""
+        """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
         uids = read_id_map(gt_file, image.size)
         pps = read_pps(pred_file, image.size)
-        metric = self.metrics.mine()
+        metric = self.metrics.of_this_thread()
         unknown_before = int(metric.unknown_pixels)
-        with naming(f"image {image.id} ({gt_file}, {pred_file})"):
+        with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
         has_unknown = int(metric.unknown_pixels) > unknown_before
-        of_sids = self.unknown_sids.examine(pps[0]) if has_unknown else None
-        return _Evaluated(of_sids, self.unknown_parts.examine(pps), records)
+        unknown_sids = self.unknown_sids.examine(pps[0]) if has_unknown else None
+        return _Evaluated(unknown_sids, self.unknown_parts.examine(pps), records)
 
     def add_unknown(self, evaluated: _Evaluated) -> None:
-        """Adds the unknown ids of an image."""
+        """Add the unknown ids of an image to those of the images before."""
         if evaluated.unknown_sids is not None:
             self.unknown_sids.add(evaluated.unknown_sids)
         self.unknown_parts.add(evaluated.unknown_parts)
@@ -134,8 +135,8 @@ class _Job:
         if not self.tables:
             metric.update(pps, uids)
             return []
-        records = record_segments(metric, pps, uids)
-        self.whole.mine().update(pps, uids)
+        records = metric.record_segments(pps, uids)
+        self.whole.of_this_thread().update(pps, uids)
         return records
 
 
@@ -149,7 +150,7 @@ def _warn(
     unknown_ids: Iterable[UnknownIds],
     options: RunOptions,
 ) -> None:
-    """Of ids that the data set or the spec does not have; every process has to call it."""
+    """Warn of ids that the data set or the spec does not have; every process has to call it."""
     if result.unknown_gt_pixels:
         options.warn(
             f"{result.unknown_gt_pixels} pixels of the ground truth have a scene class that "
@@ -161,8 +162,8 @@ def _warn(
             options.warn(warning)
 
 
-def as_reference(result: PartPanopticQualityResult) -> list[Any]:
-    """panoptic_parts' structure: averages, then classes, here each under its id and its name."""
+def as_panoptic_parts(result: PartPanopticQualityResult) -> list[Any]:
+    """A result in the structure of panoptic_parts: averages, then classes by id and by name."""
     content = result.as_dict()
     summary = content["summary"]
     averages = [

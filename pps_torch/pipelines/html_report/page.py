@@ -1,4 +1,4 @@
-"""The HTML page: numbers and pictures in, text out. All names are escaped."""
+"""The HTML page, made from numbers and pictures. All names in it are escaped."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import torch
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report import summary
-from pps_torch.pipelines.report.pictures import Pictures
+from pps_torch.pipelines.html_report import summary
+from pps_torch.pipelines.html_report.pictures import Pictures
 from pps_torch.version import __version__
 from pps_torch.visualization import PixelError, error_legend_entries
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_MOST_SEGMENTS = 60  # of each outcome
+_MOST_SEGMENTS = 60  # of each verdict
 _VERDICTS = {
     "tp": "matched",
     "fn": "missed",
@@ -32,21 +32,21 @@ _VERDICTS = {
 
 
 class PageImage(NamedTuple):
-    """An image of the gallery."""
+    """An image that the page shows."""
 
     image_id: str
     pictures: Pictures
 
 
 def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> str:
-    """The page as text.
+    """Write the page as text.
 
-    Its Content-Security-Policy allows no request and no script but its own, by its hash.
+    Its Content-Security-Policy allows no request, and no script but its own, known by its hash.
 
     Args:
-        tables: all of the evaluation.
-        images: those that are shown, the worst first.
-        palette: of the pictures.
+        tables: the evaluation.
+        images: the images that are shown, the worst first.
+        palette: the palette of the pictures.
 
     Raises:
         InputError: jinja2 is not installed.
@@ -89,7 +89,7 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
 
 
 def _title(tables: Tables) -> str:
-    """What was evaluated: the spec, or the ground truth's file."""
+    """The name of the spec, or of the ground truth's file."""
     return tables.name if tables.part_aware else Path(tables.inputs["gt_json_file"]).stem
 
 
@@ -101,6 +101,7 @@ def _error_colors(tables: Tables) -> list[tuple[str, str]]:
 
 
 def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
+    """What the gallery shows of an image."""
     segments = tables.images[image.image_id]
     return {
         "id": image.image_id,
@@ -114,7 +115,7 @@ def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
 
 
 def _worst_segments(tables: Tables, images: Sequence[PageImage]) -> dict[str, list[dict[str, Any]]]:
-    """Of the images that are shown, by outcome."""
+    """The worst segments of the images that are shown, by verdict."""
     classes = {info.id: info for info in tables.classes}
     found: dict[str, list[dict[str, Any]]] = {"fn": [], "fp": [], "tp": []}
     for number, image in enumerate(images):
@@ -139,7 +140,7 @@ def _worst_segments(tables: Tables, images: Sequence[PageImage]) -> dict[str, li
 
 
 def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
-    """What the script needs; a segment is the list of its fields, whose names come once."""
+    """The data of the script; a segment is a list of values, their names are listed once."""
     return {
         "partAware": tables.part_aware,
         "classes": {
@@ -161,7 +162,7 @@ def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
 
 
 def _rounded(segment: SegmentRecord) -> list[Any]:
-    """A segment with fractions as short as they are shown."""
+    """The values of a segment, its fractions rounded to what the page shows."""
     part_ious = {pid: round(iou, 4) for pid, iou in segment.part_ious.items()}
     return [
         round(value, 4) if isinstance(value, float) else value
@@ -170,10 +171,10 @@ def _rounded(segment: SegmentRecord) -> list[Any]:
 
 
 def _percent(fraction: float | None) -> str:
-    """With one decimal; a dash where there is none."""
+    """A fraction in per cent with one decimal; a dash for None and NaN."""
     return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
 
 
 def _number(value: float) -> str:
-    """With thin spaces between thousands."""
+    """A number with thin spaces between its thousands."""
     return f"{value:,.0f}".replace(",", "\u202f")

@@ -1,19 +1,18 @@
-"""Maps -> pictures in the colours of their classes, with a legend, and over their photos."""
+"""Pictures of maps: the colours of their classes, with a legend, alone and over their photos."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.io.coco_panoptic import PanopticFile, load_categories
-from pps_torch.io.errors import InputError
+from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile, load_categories
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import (
     count_channels,
     read_id_map,
@@ -24,8 +23,9 @@ from pps_torch.io.images import (
 )
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
-from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
-from pps_torch.pipelines.running.unknown_ids import UnknownIds, known_pids
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.spec_files import spec_files, spec_source
+from pps_torch.pipelines.running.unknown_ids import UnknownIds, without_unknown
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
     PALETTES,
@@ -64,7 +64,7 @@ def visualize(
     palette: str = "class",
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Draws maps: `<name>_colored.png`, and `<name>_overlay.png` where there are photos.
+    """Draw maps: `<name>_colored.png`, and `<name>_overlay.png` where there are photos.
 
     Args:
         eval_spec: bundled name or path of an EvalSpec; with `panoptic_json` also a JSON file
@@ -85,20 +85,24 @@ def visualize(
         InputError, SpecError: names the file, what was expected and what was found.
     """
     if palette not in PALETTES:
-        raise InputError(f"--palette: expected one of {PALETTES}, found {palette!r}")
+        raise InputError(f"expected one of {PALETTES}, found {palette!r}", argument="palette")
     maps, output_dir = Path(maps), Path(output_dir)
     folder = maps if maps.is_dir() else maps.parent
     unknown_ids = None
     if panoptic_json is None:
         spec = EvalSpec.load(eval_spec)
-        unknown_ids = UnknownIds.of_scene_classes("the scene classes", spec, "are drawn void")
+        unknown_ids = UnknownIds.for_scene_classes("the scene classes", spec, "are drawn void")
         paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
         panoptic_file = PanopticFile.load(panoptic_json, folder)
-        categories = _categories(eval_spec)
-        paths, draw = _panoptic_artist(panoptic_file, maps, categories, palette)
+        categories = _load_categories(eval_spec)
+        annotations = _annotations_by_png(panoptic_file, maps)
+        known = {category["id"] for category in categories}
+        for annotation in annotations.values():
+            annotation.check_categories(known, str(eval_spec))
+        paths, draw = list(annotations), _panoptic_artist(annotations, categories, palette)
     arguments = {
-        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "eval_spec": spec_source(eval_spec),
         "maps": maps,
         "photos": photos and Path(photos),
         "panoptic_json": panoptic_json and Path(panoptic_json),
@@ -108,7 +112,7 @@ def visualize(
         draw=draw,
         names={path: str(path.relative_to(folder).with_suffix("")) for path in paths},
         photos={} if photos is None else find_photos(photos, paths),
-        common_files=(*spec_file(eval_spec), *([Path(panoptic_json)] if panoptic_json else [])),
+        common_files=(*spec_files(eval_spec), *([Path(panoptic_json)] if panoptic_json else [])),
         output=OutputFolder(output_dir, "visualize", arguments),
         device=options.torch_device(),
     )
@@ -141,13 +145,13 @@ class _Job:
         return [self.output.path / f"{self.names[path]}_{kind}.png" for kind in kinds]
 
     def run(self, path: Path) -> dict[str, Any]:
-        """Writes the pictures of a map -> the unknown ids in it."""
+        """Write the pictures of a map and return what the warning is about, the unknown ids."""
         name, pictures = self.names[path], self.pictures(path)
         photo_file = [self.photos[path]] if self.photos else []
         record = self.output.record_of(name, pictures, [*self.common_files, path, *photo_file])
         if record is not None:
             return record
-        with naming(str(path)):
+        with input_errors_at(str(path)):
             drawing = self.draw(path, self.device)
         height, width = drawing.void.shape
         size = (height, width)
@@ -166,6 +170,7 @@ class _Job:
 
 
 def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
+    """Find the maps of a folder, earlier pictures left out; a file stands for itself."""
     if not maps.is_dir():
         return [maps]
     inside = output_dir.resolve()
@@ -182,6 +187,8 @@ def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
 def _pps_artist(
     spec: EvalSpec, unknown_ids: UnknownIds, palette: str
 ) -> Callable[[Path, torch.device], _Drawing]:
+    """A function that draws PPS PNGs and TIFFs of uids."""
+
     def draw(path: Path, device: torch.device) -> _Drawing:
         if count_channels(path) == 3:
             pps = read_pps(path)
@@ -198,27 +205,15 @@ def _pps_artist(
     return draw
 
 
-def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
-    """The map (3, H, W) int32 with void for classes, and for parts, that the spec does not have."""
-    sids, iids, pids = pps.astype(np.int32)
-    known = np.zeros((256, 256), bool)  # a PPS PNG has no higher ids
-    for sid, of_class in known_pids(spec).items():
-        if sid < 256:
-            known[sid, [pid for pid in of_class if pid < 256]] = True
-    pids = np.where(known[sids, pids], pids, spec.ignore_label)
-    sids = np.where(np.isin(sids, spec.eval_sids), sids, spec.ignore_label)
-    return np.stack([sids, iids, pids], dtype=np.int32)
-
-
-def _categories(eval_spec: Path | str) -> list[dict[str, Any]]:
+def _load_categories(eval_spec: Path | str) -> list[dict[str, Any]]:
+    """Read the categories of a spec, or those of a COCO JSON."""
     if str(eval_spec).endswith(".json"):
         return load_categories(Path(eval_spec))
     return EvalSpec.load(eval_spec).categories
 
 
-def _panoptic_artist(
-    panoptic_file: PanopticFile, maps: Path, categories: list[dict[str, Any]], palette: str
-) -> tuple[Sequence[Path], Callable[[Path, torch.device], _Drawing]]:
+def _annotations_by_png(panoptic_file: PanopticFile, maps: Path) -> dict[Path, PanopticAnnotation]:
+    """The annotations whose PNGs are in a folder, or the one of a file."""
     annotations = {
         annotation.png: annotation
         for annotation in panoptic_file.annotations.values()
@@ -226,17 +221,23 @@ def _panoptic_artist(
     }
     if not annotations:
         raise InputError(f"{maps}: expected a PNG that {panoptic_file.path} names, found none")
-    known = {category["id"] for category in categories}
-    for annotation in annotations.values():
-        annotation.check_categories(known, "the EVAL_SPEC argument")
+    return annotations
+
+
+def _panoptic_artist(
+    annotations: Mapping[Path, PanopticAnnotation],
+    categories: list[dict[str, Any]],
+    palette: str,
+) -> Callable[[Path, torch.device], _Drawing]:
+    """A function that draws COCO panoptic PNGs."""
 
     def draw(path: Path, device: torch.device) -> _Drawing:
         annotation = annotations[path]
         ids = torch.from_numpy(read_rgb_ids(path)).to(device)
-        with naming(f"{annotation.where}: {path}"):
+        with input_errors_at(f"{annotation.where}: {path}"):
             panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
         colored = colorize_panoptic(panoptic, categories, palette=palette)
         entries = panoptic_legend_entries(panoptic, categories, palette=palette)
         return _Drawing(colored, panoptic.panoptic_seg == 0, entries)
 
-    return list(annotations), draw
+    return draw

@@ -1,4 +1,4 @@
-"""Ground truth of a dataset -> images.json, the list of its images."""
+"""The list of a data set's images, images.json, from its ground truth."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ def prepare_data(
     *,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Lists the images of a split as panoptic_parts' `prepare_data` does.
+    """List the images of a split as panoptic_parts' `prepare_data` does.
 
     Args:
         dataset_dir: folder of the split's ground-truth TIFFs, or of folders with them.
         output_dir: where images.json goes.
-        dataset: one of `DATASETS`: how ids and photo names follow from the TIFF's name.
+        dataset: one of `DATASETS`; it says how the TIFFs' names hold the image ids.
 
     Returns:
         The path of images.json.
 
     Raises:
-        InputError: no TIFFs, a name that is not the dataset's, or another images.json.
+        InputError: there are no TIFFs, a name is not one of the data set, or there is another
+            images.json.
     """
     dataset_dir, path = Path(dataset_dir), Path(output_dir) / "images.json"
     if dataset not in DATASETS:
-        raise InputError(f"dataset: expected one of {DATASETS}, found {dataset!r}")
+        raise InputError(f"expected one of {DATASETS}, found {dataset!r}", argument="dataset")
     tiffs = ground_truth_files(dataset_dir)
     entry_of = _cityscapes_entry if dataset == "Cityscapes" else _pascal_entry
     names = [entry_of(tiff) for tiff in tiffs]
@@ -46,7 +47,9 @@ def prepare_data(
     ]
     content = {"images": images}
     if path.exists() and not options.overwrite and load_json(path) != content:
-        raise InputError(f"{path}: already exists with other content; --overwrite replaces it")
+        raise InputError(
+            f"{path}: already exists with other content", remedy=("overwrite", "replace it")
+        )
     make_folder(path.parent)
     remove_temporary_files(path.parent, path.name)
     save_json(path, content)
@@ -56,7 +59,7 @@ def prepare_data(
 
 def _cityscapes_entry(tiff: Path) -> dict[str, str]:
     image_id = cityscapes_id(tiff)
-    # No photo is called so: it is the name that panoptic_parts writes, and looks for in PRED_DIR.
+    # This is no photo's name; panoptic_parts writes it, and looks for it among the predictions.
     return {"file_name": f"{image_id}_gtFine_leftImg8bit.png", "id": image_id}
 
 

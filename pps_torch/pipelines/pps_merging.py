@@ -1,4 +1,4 @@
-"""Panoptic and part predictions -> 3-channel PPS PNGs."""
+"""Panoptic and part predictions become 3-channel PPS PNGs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_rgb_ids, write_rgb
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PPSMerger
-from pps_torch.pipelines.running.options import RunOptions, naming, spec_file
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.spec_files import spec_files, spec_source
 from pps_torch.pipelines.running.unknown_ids import UnknownIds
 from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec
@@ -35,7 +36,7 @@ def merge_to_pps(
     *,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Merges predictions by the rules of [`merge_pps`][pps_torch.merge_pps].
+    """Merge predictions by the rules of [`merge_pps`][pps_torch.merge_pps].
 
     Args:
         eval_spec: bundled name or path of an EvalSpec.
@@ -53,12 +54,12 @@ def merge_to_pps(
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device = options.torch_device()
     panoptic_file = PanopticFile.load(panoptic_json, panoptic_dir)
-    annotations = panoptic_file.of_images(images.ids, images.path)
+    annotations = panoptic_file.find_annotations(images.ids, images.path)
     for annotation in annotations.values():
         annotation.check_categories(spec.eval_sids, spec.name)
         _check_fits_bytes(annotation, spec)
     arguments = {
-        "eval_spec": next(iter(spec_file(eval_spec)), str(eval_spec)),
+        "eval_spec": spec_source(eval_spec),
         "panoptic_dir": Path(panoptic_dir),
         "panoptic_json": Path(panoptic_json),
         "part_pred_dir": Path(part_pred_dir),
@@ -67,7 +68,7 @@ def merge_to_pps(
     job = _Job(
         annotations=annotations,
         part_files=find_files(part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction"),
-        common_files=(*spec_file(eval_spec), panoptic_file.path),
+        common_files=(*spec_files(eval_spec), panoptic_file.path),
         output=OutputFolder(output_dir, "merge_to_pps", arguments),
         merger=PPSMerger(spec).to(device),
         unknown_ids=UnknownIds(
@@ -103,7 +104,7 @@ class _Job:
     device: torch.device
 
     def merge(self, image: Image) -> dict[str, Any]:
-        """Writes the PNG of an image -> the ids in its part map."""
+        """Write the PNG of an image and return what the warning is about, its part ids."""
         annotation, part_file = self.annotations[image.id], self.part_files[image.id]
         png, inputs = self.output.path / image.png_name, (annotation.png, part_file)
         record = self.output.record_of(image.id, [png], (*self.common_files, *inputs))
@@ -111,9 +112,9 @@ class _Job:
             return record
         ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size)).to(self.device)
         parts = read_id_map(part_file, image.size)
-        with naming(f"{annotation.where}: {annotation.png}"):
+        with input_errors_at(f"{annotation.where}: {annotation.png}"):
             panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
-        with naming(f"image {image.id}"):
+        with input_errors_at(f"image {image.id}"):
             pps = self.merger(panoptic, torch.from_numpy(parts).to(self.device))
         write_rgb(png, pps.to(torch.uint8).cpu().numpy())
         record = {"part_ids": self.unknown_ids.examine(parts)}
@@ -122,7 +123,7 @@ class _Job:
 
 
 def _check_fits_bytes(annotation: PanopticAnnotation, spec: EvalSpec) -> None:
-    """A channel of the PNG holds 0..255: classes, instances of a class, parts, void."""
+    """Raise InputError for what a channel of 8 bits cannot hold: class, instance, part or void."""
     if spec.ignore_label > _LARGEST_BYTE:
         raise InputError(
             f"{spec.name}: ignore_label: expected at most {_LARGEST_BYTE}, which is what the PNG "

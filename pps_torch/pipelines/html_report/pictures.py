@@ -1,4 +1,4 @@
-"""Scenes as what a page embeds: pictures, and the maps behind them in few bytes."""
+"""What a page embeds of a scene: pictures, and the maps behind them in few bytes."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ import torch
 from torch import Tensor
 
 from pps_torch.io.images import read_photo
-from pps_torch.pipelines.report.scenes import Scene
+from pps_torch.pipelines.html_report.scenes import Scene
 from pps_torch.visualization import colorize_errors
 
 _PHOTO_QUALITY = 82
 
 
 class Pictures(NamedTuple):
-    """One image of a page. Pictures are data URLs.
+    """The pictures of an image, as data URLs, and its maps.
 
     Attributes:
-        width, height: of all pictures and maps.
+        width, height: the size of all pictures and maps, in pixels.
         photo: JPEG, or None.
-        gt, pred, errors: PNG; the colours are exact.
-        maps: base64 of what zlib makes of these planes, row by row: ground-truth segment and
-            predicted segment (uint16, little endian), and, where there are parts, ground-truth
-            part and predicted part (uint8). Numbers are differences to the left neighbour.
+        gt, pred, errors: PNG with the exact colours.
+        maps: zlib in base64 of these planes, row by row: ground-truth segment and predicted
+            segment (uint16, little endian), and, where there are parts, ground-truth part and
+            predicted part (uint8). Numbers are differences to the left neighbour.
     """
 
     width: int
@@ -42,12 +42,12 @@ class Pictures(NamedTuple):
 
     @property
     def num_bytes(self) -> int:
-        """What they take in a page."""
+        """How many bytes the pictures and maps take in a page."""
         return sum(len(text) for text in self[2:] if text)
 
 
 def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
-    """Draws a scene, at most `side` pixels long; maps are sampled, not averaged."""
+    """Draw a scene, its longer side at most `side` pixels; maps are sampled, not averaged."""
     height, width = scene.gt.shape
     rows, columns = _sample((height, width), side)
     height, width = len(rows), len(columns)
@@ -68,7 +68,7 @@ def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
 
 
 def _sample(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
-    """Rows `(h, 1)` and columns `(w,)` of the pixels that are shown."""
+    """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown."""
     scale = max(1.0, max(size) / side)
     rows, columns = (
         ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()
@@ -78,7 +78,10 @@ def _sample(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
 
 
 def _differences(plane: np.ndarray) -> bytes:
-    """Modulo the dtype, so that a running sum gives the plane; runs become zeros."""
+    """Differences to the left neighbour, modulo the dtype: a running sum gives the plane again.
+
+    Runs of equal numbers become zeros, which pack well.
+    """
     return np.diff(plane, axis=1, prepend=plane.dtype.type(0)).astype(plane.dtype).tobytes()
 
 
@@ -88,7 +91,7 @@ def _jpeg(photo: np.ndarray) -> str:
 
 
 def _png(picture: Tensor) -> str:
-    """With a palette where it has at most 256 colours, which is a third of the size."""
+    """A PNG as a data URL, a third as large with a palette, where 256 colours are enough."""
     rgb = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
     colors, index = np.unique(rgb.reshape(-1, 3) @ [1 << 16, 1 << 8, 1], return_inverse=True)
     if len(colors) > 256:

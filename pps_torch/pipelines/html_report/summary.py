@@ -1,4 +1,4 @@
-"""The numbers of a page, from the tables of an evaluation."""
+"""The numbers that a page shows, from the tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pps_torch.metrics import SegmentRecord
-from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
 from pps_torch.visualization.colors import category_colors
 
@@ -21,12 +21,12 @@ _EMPTY = ClassCounts(0.0, 0, 0, 0)
 
 
 class ClassRow(NamedTuple):
-    """A class of the table.
+    """A class in the page's table.
 
     Attributes:
         info: the class.
-        qualities: by their names; those are left out by whose rules the class has no segment.
-        tp, fp, fn: of PartPQ, where it was evaluated.
+        qualities: by name; those of a metric by whose rules the class has no segment are left out.
+        tp, fp, fn: the counts of the metric that was evaluated.
     """
 
     info: ClassInfo
@@ -37,7 +37,7 @@ class ClassRow(NamedTuple):
 
 
 class PartRow(NamedTuple):
-    """A part: the mean of its IoU over the matches in which it is present, and their number."""
+    """A part, with the mean of its IoU over the matches that have it, and their number."""
 
     name: str
     iou: float
@@ -45,7 +45,7 @@ class PartRow(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """Ground truth of a class that was predicted as a class, or as none (None)."""
+    """How much ground truth of a class was predicted as another class, or as none (None)."""
 
     gt: ClassInfo
     pred: ClassInfo | None
@@ -65,10 +65,10 @@ class Confusion(NamedTuple):
 
     Attributes:
         columns: the predicted classes, and None for void.
-        rows: the classes that the ground truth has. Shares are fractions of all the ground truth
-            of the class, also of what is in columns that are left out.
-        num_hidden: classes that are left out, as others are confused more.
-        mix_ups: the largest counts among different classes.
+        rows: the classes that the ground truth has. A share is a fraction of all ground truth of
+            the class, what was predicted as a hidden class included.
+        num_hidden: how many classes are hidden, as others are confused more.
+        mix_ups: the largest counts of one class taken for another.
     """
 
     columns: list[ClassInfo | None]
@@ -78,15 +78,15 @@ class Confusion(NamedTuple):
 
 
 def class_rows(tables: Tables) -> list[ClassRow]:
-    """The classes that have any segment that counts."""
+    """The rows of the classes that have any segment that counts."""
     counts = tables.class_counts()
     rows = []
     for info in tables.classes:
         qualities = {
             quality: value
-            for metric, of_metric in counts.items()
-            if info.id in of_metric
-            for quality, value in zip(quality_names(metric), of_metric[info.id].qualities())
+            for metric, class_counts in counts.items()
+            if info.id in class_counts
+            for quality, value in zip(quality_names(metric), class_counts[info.id].qualities())
         }
         if qualities:
             rows.append(ClassRow(info, qualities, *counts[tables.metric].get(info.id, _EMPTY)[1:]))
@@ -94,7 +94,7 @@ def class_rows(tables: Tables) -> list[ClassRow]:
 
 
 def group_rows(tables: Tables) -> list[dict[str, Any]]:
-    """Means over groups of classes: `label`, the qualities by name, and `n` of the metric."""
+    """The means over groups of classes: `label`, the qualities by name, and `n` of the metric."""
     members = {
         "All classes": tables.classes,
         "Things": [info for info in tables.classes if info.is_thing],
@@ -107,8 +107,8 @@ def group_rows(tables: Tables) -> list[dict[str, Any]]:
     rows = []
     for label, classes in members.items():
         row: dict[str, Any] = {"label": label}
-        for metric, of_metric in counts.items():
-            means = mean_qualities(of_metric.get(info.id, _EMPTY) for info in classes)
+        for metric, class_counts in counts.items():
+            means = mean_qualities(class_counts.get(info.id, _EMPTY) for info in classes)
             row.update(zip(quality_names(metric), means))
             if metric == tables.metric:
                 row["n"] = means[-1]
@@ -117,49 +117,49 @@ def group_rows(tables: Tables) -> list[dict[str, Any]]:
 
 
 def quality_names(metric: str) -> list[str]:
-    """`PQ, SQ, RQ`, or the same with Part."""
+    """The names of a metric's qualities: `PQ, SQ, RQ`, or the same with Part."""
     return [metric.removesuffix("PQ") + name for name in ("PQ", "SQ", "RQ")]
 
 
 def part_rows(tables: Tables) -> list[tuple[ClassInfo, list[PartRow]]]:
-    """For each class with matched parts: background, then its parts."""
+    """The parts of each class that has matched ones, background first."""
     ious: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for of_image in tables.images.values():
-        for segment in of_image:
+    for segments in tables.images.values():
+        for segment in segments:
             for pid, iou in segment.part_ious.items():
                 ious[segment.class_id, pid].append(iou)
     rows = []
     for info in tables.classes:
         names = {0: "background", **info.parts}
         unnamed = {pid: f"part {pid}" for sid, pid in ious if sid == info.id and pid not in names}
-        of_class = [
-            PartRow(name, math.fsum(of_part) / len(of_part), len(of_part))
+        parts = [
+            PartRow(name, math.fsum(part_ious) / len(part_ious), len(part_ious))
             for pid, name in {**names, **unnamed}.items()
-            if (of_part := ious.get((info.id, pid)))
+            if (part_ious := ious.get((info.id, pid)))
         ]
-        if of_class:
-            rows.append((info, of_class))
+        if parts:
+            rows.append((info, parts))
     return rows
 
 
 def pixel_confusion(tables: Tables) -> Confusion:
-    """By pixels of ground-truth segments that are no crowd."""
+    """Confusion of classes by the pixels of ground-truth segments, without crowd."""
     return _confusion(tables.classes, tables.confused_pixels)
 
 
 def segment_confusion(tables: Tables) -> Confusion:
-    """By ground-truth segments that are no crowd, each in the column of what covers it most."""
+    """Confusion by ground-truth segments, without crowd, each taken for what covers it most."""
     place: dict[int | None, int] = {info.id: i for i, info in enumerate(tables.classes)}
     counts = np.zeros((len(place), len(place) + 1), np.int64)
-    for of_image in tables.images.values():
-        for segment in of_image:
+    for segments in tables.images.values():
+        for segment in segments:
             if segment.is_gt and segment.verdict != "crowd":
                 counts[place[segment.class_id], place.get(segment.taken_for, -1)] += 1
     return _confusion(tables.classes, counts)
 
 
-def worst_images(tables: Tables) -> list[str]:
-    """Image ids, the lowest quality first, those without segments last."""
+def images_by_quality(tables: Tables) -> list[str]:
+    """All image ids, those of the lowest quality first, those without segments last."""
 
     def key(image_id: str) -> float:
         quality = tables.image_quality(image_id)[0]
@@ -169,7 +169,7 @@ def worst_images(tables: Tables) -> list[str]:
 
 
 def badness(segment: SegmentRecord) -> float:
-    """What makes a segment one of the worst of its outcome: its pixels, or a match's low IoU."""
+    """How bad a segment is among those of its verdict: its pixels, or a match's low IoU."""
     if segment.verdict != "tp":
         return segment.area
     quality: Any = segment.iou if segment.part_iou is None else segment.part_iou
@@ -184,7 +184,7 @@ def css_colors(classes: Sequence[ClassInfo], palette: str) -> dict[int, str]:
 
 
 def _confusion(classes: list[ClassInfo], counts: np.ndarray) -> Confusion:
-    """From counts `(C, C + 1)`, the last column void."""
+    """Build a confusion from counts `(C, C + 1)`, whose last column is void."""
     columns: list[ClassInfo | None] = [*classes, None]
     totals, num_classes = counts.sum(1), len(classes)
 

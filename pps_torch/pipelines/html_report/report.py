@@ -1,4 +1,4 @@
-"""The tables of an evaluation, and the images behind them -> one HTML file."""
+"""One HTML file about an evaluation, from its tables and the images behind them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.pairing import find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report.page import PageImage, render_page
-from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.scenes import PanopticScenes, PartScenes, has_ground_truth
-from pps_torch.pipelines.report.summary import worst_images
+from pps_torch.pipelines.html_report.page import PageImage, render_page
+from pps_torch.pipelines.html_report.pictures import draw_pictures
+from pps_torch.pipelines.html_report.scenes import PanopticScenes, PartScenes, has_ground_truth
+from pps_torch.pipelines.html_report.summary import images_by_quality
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.visualization import PALETTES
 
@@ -29,38 +29,41 @@ def report(
     palette: str = "class",
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> Path:
-    """Writes one HTML file that needs nothing else: no network, no folder beside it.
+    """Write one HTML file that needs nothing else: no network, no folder beside it.
 
-    How large it gets: an image of 2 : 1 with photo takes some 150 KB at the default `side`, and
-    the page without images some 100 KB, whatever the size of the data set. Images are left out,
-    from the end, until the file is at most `max_size`.
+    The page without images takes some 100 KB, whatever the size of the data set; an image of
+    2 : 1 with its photo adds some 150 KB at the default `side`. Images are left out, from the end,
+    until the file has at most `max_size`.
 
     Args:
         evaluation: the `save_dir` of `eval_partpq` or `eval_pq` with `tables`, the
             `output_dir` of Detectron2 evaluators with `tables`, or the `*_tables.json` in it.
-        output: the file.
+        output: the file to write.
         photos: folder of photos; without it the page has none.
-        gt, pred: folders of the maps, in place of those that were evaluated. Ground truth that
-            had no files needs `gt`; without it the page has no pictures, and a warning says so.
-        num_images: images to show, the lowest quality first.
-        side: their longer side at most, in pixels.
+        gt, pred: folders of the maps, where they have moved since the evaluation. If the ground
+            truth was evaluated without files, `gt` must name its folder; otherwise the page has
+            no pictures, and a warning says so.
+        num_images: how many images to show, those of the lowest quality first.
+        side: the longer side of the pictures at most, in pixels.
         max_size: megabytes (10**6 bytes) that the file may take.
-        palette: see [`colorize_pps`][pps_torch.visualization.colorize_pps].
+        palette: the colours, see [`colorize_pps`][pps_torch.visualization.colorize_pps].
 
     Returns:
-        the file.
+        The path of the file.
 
     Raises:
-        InputError, SpecError: names the file, what was expected and what was found; among others
-            where maps changed since the evaluation.
+        InputError, SpecError: names the file, what was expected and what was found; maps that
+            have changed since the evaluation are such an error.
     """
     _check_arguments(num_images, side, max_size, palette)
     output = Path(output)
     _check_output(output, options)
     tables = Tables.load(evaluation)
-    image_ids = worst_images(tables)[:num_images]
+    image_ids = images_by_quality(tables)[:num_images]
     if image_ids and gt is None and not has_ground_truth(tables):
-        options.warn("no pictures: the ground truth was evaluated without files; --gt names some")
+        options.warn(
+            "no pictures: the ground truth was evaluated without files, and none are named now"
+        )
         image_ids = []
     images: list[PageImage] = []
     if image_ids:
@@ -95,7 +98,7 @@ def _draw(
 def _largest_page(
     tables: Tables, images: list[PageImage], palette: str, max_size: float
 ) -> tuple[bytes, int]:
-    """A page that is not too large, and how many images it has."""
+    """The page with as many of the images as fit in `max_size`, and how many these are."""
     shown = len(images)
     while True:
         page = render_page(tables, images[:shown], palette).encode()
@@ -104,8 +107,9 @@ def _largest_page(
             return page, shown
         if not shown:
             raise InputError(
-                f"--max_size: expected room for the page without images, {len(page) / 1e6:.2f} MB, "
-                f"found {max_size} MB"
+                f"expected room for the page without images, {len(page) / 1e6:.2f} MB, "
+                f"found {max_size} MB",
+                argument="max_size",
             )
         while shown and excess > 0:
             shown -= 1
@@ -114,19 +118,19 @@ def _largest_page(
 
 def _check_arguments(num_images: int, side: int, max_size: float, palette: str) -> None:
     if num_images < 0:
-        raise InputError(f"--num_images: expected 0 or more, found {num_images}")
+        raise InputError(f"expected 0 or more, found {num_images}", argument="num_images")
     if not 16 <= side <= 8192:
-        raise InputError(f"--side: expected 16..8192 pixels, found {side}")
+        raise InputError(f"expected 16..8192 pixels, found {side}", argument="side")
     if not max_size > 0:
-        raise InputError(f"--max_size: expected megabytes above 0, found {max_size}")
+        raise InputError(f"expected megabytes above 0, found {max_size}", argument="max_size")
     if palette not in PALETTES:
-        raise InputError(f"--palette: expected one of {PALETTES}, found {palette!r}")
+        raise InputError(f"expected one of {PALETTES}, found {palette!r}", argument="palette")
 
 
 def _check_output(output: Path, options: RunOptions) -> None:
     if output.is_dir():
         raise InputError(f"{output}: expected the name of a file, found a folder")
     if output.exists() and not options.overwrite:
-        raise InputError(f"{output}: already exists; --overwrite replaces it")
+        raise InputError(f"{output}: already exists", remedy=("overwrite", "replace it"))
     if output.parent.is_dir():
         remove_temporary_files(output.parent, output.name)

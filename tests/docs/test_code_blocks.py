@@ -30,6 +30,8 @@ NOT_RUN = {
     "git": "a clone of another project",
     "export": "a setting for what follows",
     "pytest": "the tests themselves",
+    "ruff": "a check of the sources, which .ci/run makes",
+    "mypy": "a check of the sources, which .ci/run makes",
 }
 
 #: Scripts that take long -> where they are run small.

@@ -29,10 +29,14 @@ class Docstrings(griffe.Extension):
             if comment:
                 attr.docstring = griffe.Docstring("\n".join(comment), parent=attr)
 
-    def on_module(self, *, mod: griffe.Module, **_: object) -> None:
-        """Leaves the Triton twins out, which have the contracts of the operations."""
-        if mod.name == "triton":
-            mod.public = False
+    def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
+        """Hides the modules of a room that says what it offers, and the Triton twins."""
+        modules = list(pkg.modules.values())
+        for module in modules:
+            room = module.parent
+            if module.name == "triton" or (room is not pkg and room.exports):
+                module.public = False
+            modules += module.modules.values()
 
 
 def _one_by_one(entry: re.Match[str]) -> str:

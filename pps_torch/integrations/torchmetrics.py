@@ -154,7 +154,7 @@ class PanopticQualityMetric(_WrappedMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        """Count a batch of images, see [`update`][pps_torch.PanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
         self._count(pred, target)
 
     def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
@@ -211,7 +211,7 @@ class PartPanopticQualityMetric(_WrappedMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Count a batch of images, see [`update`][pps_torch.PartPanopticQuality.update].
+        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
 
         Args:
             pps: the prediction, there called `pred`.

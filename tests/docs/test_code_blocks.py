@@ -30,6 +30,8 @@ NOT_RUN = {
     "git": "a clone of another project",
     "export": "a setting for what follows",
     "pytest": "the tests themselves",
+    "ruff": "a check of the sources, which .ci/run makes",
+    "mypy": "a check of the sources, which .ci/run makes",
 }
 
 #: Scripts that take long -> where they are run small.
@@ -38,6 +40,9 @@ RUN_ELSEWHERE = {
     "train_net.py": "tests/integrations/detectron2/test_tools.py",
     "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
     "fuzz.py": "tests/fuzz/test_fuzz.py",
+    "train_on_coco_files.py": "tests/docs/test_examples.py",
+    "mask2former_to_partpq.py": "tests/docs/test_examples.py",
+    "two_processes.py": "tests/docs/test_examples.py",
 }
 
 #: The libraries behind our integrations.

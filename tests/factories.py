@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 
@@ -139,6 +141,7 @@ def remapped_spec() -> EvalSpec:
     )  # fmt: skip
 
 
+@functools.cache
 def specs() -> dict[str, EvalSpec]:
     """The bundled specs and the remapped one."""
     bundled = ("cpp_default", "cpp_grouped", "ppp_default", "ppp_107")

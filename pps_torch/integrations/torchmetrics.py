@@ -173,6 +173,9 @@ class PartPanopticQualityMetric(_WrappedMetric):
     `compute()` returns that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
     `_parts` and `_noparts`; qualities are fractions.
 
+    The arguments of `update` are not called `pred` and `target`, so that a MetricCollection that
+    also has PQ can pass each metric its own, by name.
+
     Args:
         spec: the `EvalSpec`.
         capacity, validate, backend: as in [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
@@ -208,7 +211,12 @@ class PartPanopticQualityMetric(_WrappedMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
+
+        Args:
+            pps: the prediction, there called `pred`.
+            gt_uids: the ground truth, there called `target`.
+        """
         self._count(pps, gt_uids)
 
     def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:

@@ -27,8 +27,8 @@ from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.nearest_places import nearest_places
+from pps_torch.ops.painting.upsample_channel import upsample_channel
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
-from pps_torch.ops.painting.upsampling import upsample_channel
 from pps_torch.reserved import ABSENT
 
 # Probabilities are summed as integers, so that the order of the pixels cannot matter.

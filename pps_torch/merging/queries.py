@@ -25,7 +25,7 @@ from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
-from pps_torch.ops.painting.upsampling import at_least_float32
+from pps_torch.ops.painting.upsample_channel import at_least_float32
 from pps_torch.reserved import ABSENT
 
 

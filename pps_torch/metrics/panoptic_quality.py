@@ -108,6 +108,9 @@ class PanopticQualityResult(QualityResult):
         return {category_id: c.row() for category_id, c in self.classes.items()}
 
 
+SelfPanopticQuality = TypeVar("SelfPanopticQuality", bound="PanopticQuality")
+
+
 class PanopticQuality(SegmentMetric):
     """Panoptic quality (PQ), accumulated over batches on the device of its state.
 
@@ -176,7 +179,9 @@ class PanopticQuality(SegmentMetric):
         is_stuff = ~torch.tensor(is_thing, dtype=torch.bool)
         self.register_buffer("is_stuff_class", is_stuff, persistent=False)
 
-    def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> PanopticQuality:
+    def update(
+        self: SelfPanopticQuality, pred: PanopticSegmentation, target: PanopticTarget
+    ) -> SelfPanopticQuality:
         """Counts a batch of images.
 
         Args:

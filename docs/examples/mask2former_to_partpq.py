@@ -104,7 +104,7 @@ def main(num_steps=200):
     categories = [{**category, "id": label_ids[category["id"]]} for category in spec.categories]
     pq = PanopticQuality(categories)
     pq.update(panoptic, PanopticTarget(*(field[None] for field in target)))  # a batch of one
-    print(pq.compute().table())
+    print(pq.compute())
 
     # PartPQ takes the scene ids of the spec, and a part of every pixel.
     sids = torch.tensor(spec.eval_sids)
@@ -113,7 +113,7 @@ def main(num_steps=200):
     part_seg = predict_imperfectly(street, spec).part_seg[None]
     part_pq = PartPanopticQuality(spec)
     part_pq.update(merge_pps(panoptic, part_seg, spec), street.uids[None])
-    print(part_pq.compute().table())
+    print(part_pq.compute())
 
 
 if __name__ == "__main__":

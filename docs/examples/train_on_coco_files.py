@@ -133,8 +133,8 @@ def train(gt_json, photo_folder, num_epochs=5, steps_an_epoch=40):
                 )
                 metric.update(prediction, target)  # waits for nothing on a GPU
         result = metric.compute()
-        print(f"epoch {epoch}: loss {loss.item():.2f}, PQ {result.summary['All']['PQ']:.3f}")
-    print(result.table())
+        print(f"epoch {epoch}: loss {loss.item():.2f}, PQ {result.value:.3f}")
+    print(result)
 
 
 if __name__ == "__main__":

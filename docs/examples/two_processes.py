@@ -42,7 +42,7 @@ def evaluate(images):
     for seed in images:
         street = make_street(SIZE, seed)
         metric.update(predict(street, spec, seed), street.uids)
-    return metric.sync().compute()
+    return metric.synced().compute()
 
 
 def run(rank, num_processes, rendezvous):
@@ -54,8 +54,8 @@ def run(rank, num_processes, rendezvous):
     dist.destroy_process_group()
     if rank == 0:
         alone = evaluate(range(NUM_IMAGES))
-        print("two processes:", result.summary["PartPQ"])
-        print("one process:  ", alone.summary["PartPQ"])
+        print("two processes:", result.value)
+        print("one process:  ", alone.value)
         if result.as_dict() != alone.as_dict():
             raise SystemExit("expected equal numbers")
 

@@ -1,4 +1,4 @@
-"""Versions and what is available, as a bug report needs them."""
+"""Versions and what is available, for bug reports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pps_torch.version import __version__
 
 NEEDED = ("torch", "numpy", "pillow", "pycocotools", "PyYAML", "tqdm")
 
-#: What some of the package can use: module -> name of its distribution.
+#: The optional libraries: the name of the distribution by that of the module.
 OPTIONAL = {
     "triton": "triton",
     "jinja2": "jinja2",
@@ -30,7 +30,7 @@ OPTIONAL = {
 
 
 def environment() -> dict[str, str]:
-    """Name -> what this process has of it, in the order of printing.
+    """Collect the versions, devices and optional libraries of this process, by name.
 
     Example:
         >>> environment()["pps_torch"] == __version__
@@ -47,14 +47,15 @@ def environment() -> dict[str, str]:
     }
 
 
-def table() -> str:
-    """The environment as aligned lines."""
+def environment_table() -> str:
+    """The environment as lines of text, a name and what was found."""
     found = environment()
     width = max(map(len, found))
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in found.items())
 
 
 def _version(distribution: str) -> str:
+    """The version of an installed distribution."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -81,7 +82,7 @@ def _devices() -> dict[str, str]:
 
 
 def _backends() -> str:
-    """Which version of the operations runs on each device where nobody asks for one."""
+    """Which backend `auto` chooses on each device, and the settings that decide it."""
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     chosen = []
     for device in devices:

@@ -8,16 +8,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests import ROOT
+
 if not torch.cuda.is_available():  # read when a kernel is defined, so before the package
     os.environ["TRITON_INTERPRET"] = "1"
 
-REAL_IMAGES = Path(__file__).resolve().parents[2] / "shared" / "real"
+REAL_IMAGES = ROOT.parent / "shared" / "real"
 
 DEVICES = ["cpu"]
 if torch.cuda.is_available():
     DEVICES.append(pytest.param("cuda", marks=pytest.mark.gpu))
 
 torch.set_num_threads(1)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the modules that tests share: they hold neither tests nor doctests."""
+    is_shared = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_shared else None
 
 
 @pytest.fixture(params=DEVICES)

@@ -10,8 +10,20 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-ROOT = Path(__file__).parents[1]
-SOURCES = ("pps_torch", "docs", "setup.py", "README.md", "LICENSE", "MANIFEST.in")
+from tests import ROOT
+
+SOURCES = (
+    "pps_torch",
+    "docs",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
+    "LICENSE",
+    "MANIFEST.in",
+)
 
 
 def setup_arguments() -> dict[str, Any]:

@@ -6,7 +6,6 @@ import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -14,8 +13,7 @@ import torch
 from pps_torch import __version__
 from pps_torch.cli.main import main
 from pps_torch.env import NEEDED, OPTIONAL, environment
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 def test_it_names_versions_devices_and_what_is_missing(capsys):
@@ -40,19 +38,19 @@ def test_it_names_the_gpu(capsys):
 
 
 @pytest.mark.parametrize(
-    "setting, interpreter, said",
+    "setting, interpreter, text",
     [
         ("torch", "0", "cpu: torch; PPS_TORCH_BACKEND=torch; Triton's interpreter off"),
         ("rocket", "0", "expected one of"),
     ],
 )
-def test_it_says_which_backend_auto_is(setting, interpreter, said):
+def test_it_says_which_backend_auto_is(setting, interpreter, text):
     environment = {**os.environ, "PPS_TORCH_BACKEND": setting, "TRITON_INTERPRET": interpreter}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     run = [sys.executable, str(ROOT / "tools/env.py")]
     done = subprocess.run(run, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert said in done.stdout
+    assert text in done.stdout
 
 
 def test_it_has_no_options_that_do_nothing(capsys):

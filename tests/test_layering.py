@@ -1,16 +1,17 @@
 """The rooms import each other in one direction only, and importing the package stays light."""
 
 import ast
+import graphlib
 import subprocess
 import sys
-from pathlib import Path
 
-import pytest
+from tests import ROOT
 
-PACKAGE = Path(__file__).parent.parent / "pps_torch"
+PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
     "checks",
+    "held_tensors",
     "specs",
     "formats",
     "ops",
@@ -32,37 +33,67 @@ def imported_rooms(path):
     modules = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module != "pps_torch", "import from the room itself"
+            assert node.level == 0 and node.module != "pps_torch", f"{path}: import from the room"
             modules.append(node.module)
         elif isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
     return {m.split(".")[1] for m in modules if m.startswith("pps_torch.")} - {"version"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_rooms_import_upward_only(path):
-    room = path.relative_to(PACKAGE).parts[0]
-    allowed = set(ROOMS[: ROOMS.index(room) + 1])
-    if room == "metrics":
-        allowed.remove("merging")
-    assert imported_rooms(path) <= allowed
+def test_rooms_import_upward_only():
+    for path in FILES:
+        room = path.relative_to(PACKAGE).parts[0]
+        allowed = set(ROOMS[: ROOMS.index(room) + 1])
+        if room == "metrics":
+            allowed.remove("merging")
+        assert imported_rooms(path) <= allowed, path
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_files_say_what_they_hold_and_stay_readable(path):
-    source = path.read_text()
-    assert ast.get_docstring(ast.parse(source)), f"{path}: expected a docstring"
-    assert len(source.splitlines()) <= 450
+def imports_among_operations():
+    """Module of `ops` -> the modules of `ops` that it imports, anywhere in it."""
+    names = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in (PACKAGE / "ops").rglob("*.py")
+    }
+    imports = {}
+    for name, path in names.items():
+        found = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        imports[name] = found & names.keys()
+    return imports
 
 
-def loaded_modules(statement):
-    """Which of the heavier modules a fresh interpreter has loaded after a statement."""
-    heavy = "triton PIL pycocotools yaml torchvision detectron2 matplotlib tqdm"
-    code = f"import sys; {statement}; print(*(m for m in {heavy.split()} if m in sys.modules))"
+def test_operations_import_each_other_in_no_circle():
+    graphlib.TopologicalSorter(imports_among_operations()).prepare()  # raises CycleError
+
+
+def test_families_of_operations_share_counting_only():
+    for name, imported in imports_among_operations().items():
+        family = name.split(".")[2:3]
+        others = {module.split(".")[2] for module in imported} - {*family, "backend"}
+        assert others <= (set() if family == ["counting"] else {"counting"}), name
+
+
+def test_each_operator_has_its_plain_version_beside():
+    for path in (PACKAGE / "ops").glob("*/triton/*.py"):
+        if "custom_op(" in path.read_text():
+            assert (path.parents[1] / path.name).exists(), path
+
+
+def test_files_say_what_they_hold_and_stay_readable():
+    for path in FILES:
+        source = path.read_text()
+        assert ast.get_docstring(ast.parse(source)), f"{path}: expected a docstring"
+        assert len(source.splitlines()) <= 450, path
+
+
+def test_import_loads_nothing_heavier_than_torch():
+    heavy = "triton PIL pycocotools yaml torchvision detectron2 matplotlib tqdm".split()
+    code = (
+        "import sys, torch; before = {*sys.modules}; import pps_torch, pps_torch.cli.main;"
+        f"print(*(m for m in {heavy} if m in sys.modules and m not in before))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(run.stdout.split())
-
-
-@pytest.mark.parametrize("module", ["pps_torch", "pps_torch.cli.main"])
-def test_import_loads_nothing_heavier_than_torch(module):
-    assert loaded_modules(f"import {module}") <= loaded_modules("import torch")
+    assert run.stdout.split() == []

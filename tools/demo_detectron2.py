@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws the part-aware panoptic segmentation of photos, with a Detectron2 configuration.
+"""Draw the part-aware panoptic segmentation of photos, as a Detectron2 model predicts it.
 
     python tools/demo_detectron2.py --config-file FILE --input photo.jpg --output pictures \
         MODEL.WEIGHTS model_final.pth
 
-Writes `<name>_pps.png`: the photo under the colours of the classes, instances and parts that
-were found, with a legend.
+For each photo it writes `<name>_pps.png`: the photo under the colours of the classes, instances and
+parts that were found, with a legend beside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import add_pps_config, use_fused_merge
+from pps_torch.integrations.detectron2.config import load_eval_spec
 from pps_torch.io.atomic import make_folder
 from pps_torch.io.errors import InputError, printable
 from pps_torch.io.images import read_photo, read_size, write_rgb
@@ -29,20 +30,20 @@ from pps_torch.visualization import colorize_pps, legend, overlay, pps_legend_en
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """The command's arguments."""
+    """Parse the command's arguments."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--config-file", required=True, help="a Detectron2 configuration")
+    parser.add_argument("--config-file", required=True, help="file of a Detectron2 configuration")
     parser.add_argument("--input", required=True, nargs="+", type=Path, help="photos")
     parser.add_argument("--output", required=True, type=Path, help="folder for the pictures")
     parser.add_argument("--alpha", type=float, default=0.6, help="weight of the colours, 0 to 1")
-    parser.add_argument("opts", nargs=argparse.REMAINDER, help="keys and values of the config")
+    parser.add_argument("opts", nargs=argparse.REMAINDER, help="keys and values to overwrite")
     return parser.parse_args(argv)
 
 
 def load_config(config_file: str, opts: list[str]) -> CfgNode:
-    """A configuration with values overwritten; the CPU where there is no GPU."""
+    """Read a configuration and overwrite values of it; without a GPU the device is the CPU."""
     cfg = get_cfg()
     add_pps_config(cfg)
     if not torch.cuda.is_available():
@@ -54,7 +55,7 @@ def load_config(config_file: str, opts: list[str]) -> CfgNode:
 
 
 def build_predictor(cfg: CfgNode, spec: EvalSpec) -> DefaultPredictor:
-    """Detectron2's predictor; a plain PanopticFPN gets PPS maps with unknown parts."""
+    """Build Detectron2's predictor; a plain PanopticFPN also predicts PPS maps, without parts."""
     predictor = DefaultPredictor(cfg)
     if type(predictor.model) is PanopticFPN:
         use_fused_merge(predictor.model, spec=spec, paste_masks=cfg.MODEL.PPS.PASTE_MASKS)
@@ -62,21 +63,26 @@ def build_predictor(cfg: CfgNode, spec: EvalSpec) -> DefaultPredictor:
 
 
 def draw(photo: Tensor, pps: Tensor, spec: EvalSpec, alpha: float) -> Tensor:
-    """`(3, H, W)` photo and PPS map -> the picture, with the legend beside it."""
+    """Draw a PPS map `(3, H, W)` over a photo `(3, H, W)`, with a legend beside them."""
     picture = overlay(photo, colorize_pps(pps, spec), pps[0] == spec.ignore_label, alpha)
     return with_legend(picture, legend(pps_legend_entries(pps, spec), tuple(pps.shape[-2:])))
 
 
 def draw_all(args: argparse.Namespace) -> None:
-    """Draws every photo; InputError, before the model is built, where one cannot be read."""
+    """Draw every photo; a photo that cannot be read is an InputError before the model is built."""
     sizes = [read_size(path) for path in args.input]
     cfg = load_config(args.config_file, args.opts)
-    spec = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
+    spec = load_eval_spec(cfg)
     predictor = build_predictor(cfg, spec)
     make_folder(args.output)
     for path, size in zip(args.input, sizes):
         rgb = read_photo(path, size)
         outputs = predictor(rgb[::-1].transpose(1, 2, 0))  # (H, W, 3), BGR
+        if "pps" not in outputs:
+            raise InputError(
+                "MODEL.META_ARCHITECTURE: expected a model that predicts PPS maps, found "
+                f"{cfg.MODEL.META_ARCHITECTURE}"
+            )
         picture = draw(torch.from_numpy(rgb), outputs["pps"].cpu(), spec, args.alpha)
         target = args.output / f"{path.stem}_pps.png"
         write_rgb(target, picture.numpy())
@@ -84,7 +90,7 @@ def draw_all(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draws every photo; input that cannot be read ends it with one line and exit code 2."""
+    """Draw every photo; input that cannot be read is an error of one line, with exit code 2."""
     try:
         draw_all(parse_args(argv))
     except InputError as error:

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzz.runner import main  # noqa: E402
+from tests.fuzz.runner import main  # noqa: E402
 
 sys.exit(main())

@@ -3,10 +3,9 @@
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from random_scenes.runner import main  # noqa: E402
+from tests.random_scenes.runner import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

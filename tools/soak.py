@@ -1,8 +1,8 @@
-"""Runs eval_partpq on 100,000 images and watches it from outside: `python tools/soak.py -h`.
+"""Run eval_partpq on 100,000 images and watch it from outside: `python tools/soak.py -h`.
 
 The images are a few dozen drawn streets of three sizes, linked under as many names as are asked
-for. The process is the real command; /proc tells of its memory, files, threads and children, its
-own progress bar how far it is. Linux only.
+for. The process is the real command. Its memory, files, threads and children are read in /proc,
+and how many images are done in its own progress bar. Linux only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pps_torch.io.json_files import save_json
-from pps_torch.pipelines.demo import DemoFolders
-from pps_torch.pipelines.merge_to_panoptic import merge_to_panoptic
-from pps_torch.pipelines.merge_to_pps import merge_to_pps
-from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, merge_to_panoptic, merge_to_pps, prepare_data
+from pps_torch.pipelines.demonstration import DemoFolders
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import write_streets
 
@@ -40,7 +37,7 @@ MOST_SLOWING = 0.2  # of the processor time for an image, second half to first
 
 
 class Sample(NamedTuple):
-    """The process at one moment: seconds since its start, images done, bytes, counts."""
+    """What is seen of the process at one moment: seconds since its start, images, bytes, counts."""
 
     seconds: float
     cpu_seconds: float
@@ -52,7 +49,7 @@ class Sample(NamedTuple):
 
 
 def main() -> int:
-    """The exit code: 1 if the command fails, grows, slows down or leaves anything open."""
+    """Run and watch the command; returns 1 if it fails, grows, slows down or leaves files open."""
     parser = argparse.ArgumentParser(description="Runs eval_partpq on many images and watches it.")
     parser.add_argument("--images", type=int, default=100_000, help="at least 10,000 (100,000)")
     parser.add_argument(
@@ -81,7 +78,7 @@ def main() -> int:
 
 
 def write_images(root: Path, count: int) -> list[str]:
-    """Draws the streets and links them -> folders of ground truth and predictions, and the list."""
+    """Draw streets and link them; returns the arguments GT_DIR, PRED_DIR and IMAGES_JSON."""
     gt, pred = root / "gt", root / "pred"
     gt.mkdir()
     pred.mkdir()
@@ -98,20 +95,22 @@ def write_images(root: Path, count: int) -> list[str]:
 
 
 def _draw_streets(root: Path, size: tuple[int, int]) -> Iterator[tuple[Path, Path, tuple]]:
-    at, options = DemoFolders(root / f"{size[0]}"), RunOptions(device="cpu", quiet=True)
-    write_streets(at, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
-    prepare_data(at.gt, at.root, "Cityscapes", options=options)
+    folders = DemoFolders(root / f"{size[0]}")
+    options = RunOptions(device="cpu", quiet=True)
+    write_streets(folders, EvalSpec.load(SPEC), size, STREETS_PER_SIZE)
+    prepare_data(folders.gt, folders.root, "Cityscapes", options=options)
     merge_to_panoptic(
-        *(SPEC, at.coco_instances, at.semantic, at.panoptic, at.images_json), options=options
+        *(SPEC, folders.coco_instances, folders.semantic, folders.panoptic, folders.images_json),
+        options=options,
     )
-    panoptic = (at.panoptic / "panoptic", at.panoptic / "panoptic.json")
-    merge_to_pps(SPEC, *panoptic, at.parts, at.images_json, at.pps, options=options)
-    for uids, pps in zip(sorted(at.gt.iterdir()), sorted(at.pps.glob("*.png"))):
+    panoptic = (folders.panoptic / "panoptic", folders.panoptic / "panoptic.json")
+    merge_to_pps(SPEC, *panoptic, folders.parts, folders.images_json, folders.pps, options=options)
+    for uids, pps in zip(sorted(folders.gt.iterdir()), sorted(folders.pps.glob("*.png"))):
         yield uids, pps, size
 
 
 def watch(process: subprocess.Popen, messages: Path) -> Iterator[Sample]:
-    """The process, several times a second, until it has ended."""
+    """Yield what is seen of the process, several times a second, until it has ended."""
     begun = time.monotonic()
     while process.poll() is None:
         try:
@@ -138,7 +137,7 @@ def _sample(pid: int, seconds: float, messages: Path) -> Sample:
 
 
 def _images_done(messages: Path) -> int:
-    """The last number of the progress bar, `evaluating:  12%|#   | 1234/10000 [...]`."""
+    """Read how many images are done in the bar, `evaluating:  12%|#   | 1234/10000 [...]`."""
     with messages.open("rb") as file:
         file.seek(max(0, messages.stat().st_size - 1000))
         found = re.findall(rb"(\d+)/\d+ \[", file.read())
@@ -146,7 +145,7 @@ def _images_done(messages: Path) -> int:
 
 
 def report(samples: list[Sample], count: int, judge_memory: bool) -> int:
-    """Prints what was seen; 1 if it is not flat."""
+    """Print what was seen; returns 1 if memory, time or open files grow."""
     marks = sorted({WARM, *(count * tenth // 10 for tenth in range(1, 10)), count - 1})
     stages = [_at(samples, mark) for mark in marks]
     print("\n| images | seconds | images/s | CPU ms an image | MB | files | threads | children |")
@@ -181,7 +180,7 @@ def report(samples: list[Sample], count: int, judge_memory: bool) -> int:
 
 
 def _at(samples: list[Sample], images: int) -> Sample:
-    """The first sample with so many images done."""
+    """Find the first sample with so many images done."""
     return next((sample for sample in samples if sample.images >= images), samples[-1])
 
 

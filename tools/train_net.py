@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Trains or evaluates a Detectron2 configuration with PQ and PartPQ.
+"""Train or evaluate the model of a Detectron2 configuration, with PQ and PartPQ.
 
     python tools/train_net.py --config-file configs/.../FILE.yaml --num-gpus 8
     python tools/train_net.py --config-file FILE --eval-only MODEL.WEIGHTS model_final.pth
 
-The arguments are those of Detectron2's own train_net.py; keys and values at the end overwrite the
-configuration. `--num-gpus 0 MODEL.DEVICE cpu` runs on the CPU. With `TEST.PPS.TABLES True` the
-evaluation leaves in `OUTPUT_DIR/inference` what `pps-torch report` makes a page of.
+The arguments are those of Detectron2's own train_net.py; keys and values at the end overwrite those
+of the configuration. `--num-gpus 0` and `MODEL.DEVICE cpu` run it on the CPU. With
+`TEST.PPS.TABLES True` the evaluation writes tables and the evaluated maps to
+`OUTPUT_DIR/inference`; `pps-torch report` makes a page of them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pps_torch.integrations.detectron2 import PPSTrainer, add_pps_config
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
-    """The configuration of a run, frozen, with logging set up."""
+    """Read the configuration of a run, freeze it, and set up logging."""
     cfg = get_cfg()
     add_pps_config(cfg)
     cfg.merge_from_file(args.config_file)
@@ -37,7 +38,7 @@ def setup(args: argparse.Namespace) -> CfgNode:
 
 
 def main(args: argparse.Namespace) -> dict[str, Any] | None:
-    """One process of a run -> the results of the evaluation."""
+    """Run one process of a training or evaluation, and return the results of the evaluation."""
     cfg = setup(args)
     if not args.eval_only:
         trainer = PPSTrainer(cfg)

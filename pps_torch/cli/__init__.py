@@ -1,1 +1,1 @@
-"""The command pps-torch."""
+"""The command `pps-torch`."""

@@ -20,24 +20,23 @@ GRACE = 0.2
 
 
 class Interrupts:
-    """The first Ctrl-C raises KeyboardInterrupt, as ever; further ones change nothing.
+    """The end of a process by Ctrl-C: the first raises KeyboardInterrupt, further ones do nothing.
 
     A thread that decodes a large image, or an operation that does not answer, cannot be told to
     stop. A process that is still there after `GRACE` seconds is therefore ended at once, which
     leaves no file half written ([`write_file`][pps_torch.io.atomic.write_file]).
+
+    Args:
+        message: says in one line what was done.
     """
 
-    def __init__(self, describe: Callable[[], str]) -> None:
-        """
-        Args:
-            describe: says in one line what was done.
-        """
-        self._describe = describe
-        self._telling = threading.Lock()
-        self._heard = False
+    def __init__(self, message: Callable[[], str]) -> None:
+        self._message = message
+        self._printing = threading.Lock()
+        self._is_installed = False
 
-    def hear(self) -> None:
-        """From now on until the end of the process; not where the caller ignores Ctrl-C."""
+    def install(self) -> None:
+        """Handle Ctrl-C until the end of the process, unless the caller has it ignored."""
         is_main = threading.current_thread() is threading.main_thread()
         if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
             return
@@ -47,37 +46,39 @@ class Interrupts:
         signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
         threading.Thread(target=self._end_soon, args=(receiver,), daemon=True).start()
         signal.signal(signal.SIGINT, _interrupt)
-        self._heard = True
+        self._is_installed = True
 
     def ignore(self) -> None:
-        """The work is done: from now on there is nothing to stop."""
-        if self._heard:
+        """Ignore Ctrl-C from now on, as the work is done."""
+        if self._is_installed:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def end(self) -> int:
-        """After KeyboardInterrupt: says what was done, once -> the exit code.
+        """Print once what was done, after KeyboardInterrupt, and return the exit code.
 
-        Where it was to `hear`, the process ends here, when the images that were begun are done.
+        After `install` it does not return: the process ends as soon as the images that were begun
+        are done.
         """
-        self._tell()
-        if self._heard:
+        self._print_message()
+        if self._is_installed:
             for thread in threading.enumerate():
                 if thread is not threading.current_thread() and not thread.daemon:
                     thread.join()
             os._exit(EXIT_CODE)  # the interpreter would take its time
         return EXIT_CODE
 
-    def _tell(self, beginning: str = "") -> None:
-        if self._telling.acquire(blocking=False):
+    def _print_message(self, beginning: str = "") -> None:
+        if self._printing.acquire(blocking=False):
             with suppress(OSError):  # nobody may be left to read it
                 sys.stdout.flush()
-                print(beginning + self._describe(), file=sys.stderr, flush=True)
+                print(beginning + self._message(), file=sys.stderr, flush=True)
 
     def _end_soon(self, receiver: socket.socket) -> NoReturn:
+        """End the process a little after Ctrl-C; runs in a thread of its own."""
         while receiver.recv(1) != bytes([signal.SIGINT]):
             pass
         time.sleep(GRACE)
-        self._tell(beginning="\n")  # the progress bar is still open
+        self._print_message(beginning="\n")  # the progress bar is still open
         os._exit(EXIT_CODE)
 
 

@@ -1,11 +1,11 @@
 """Hugging Face transformers: outputs of panoptic models, ground truth of panoptic data sets.
 
 The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (`class_queries_logits`,
-`masks_queries_logits`) and DETR (`logits`, `pred_masks`) are merged by Mask2Former's rule,
-see [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries]. transformers' own post-processing
-differs: it weights
-masks by their score before it compares them with 0.5, and, but for EoMT, it gives a segment that
-comes after fused stuff an id that is already taken (its issue #23461).
+`masks_queries_logits`) and DETR (`logits`, `pred_masks`) are merged by Mask2Former's rule, see
+[`merge_panoptic_queries`][pps_torch.merge_panoptic_queries]. The post-processing of transformers
+differs in two ways: it weights masks by their score before it compares them with 0.5, and (except
+for EoMT) a segment that comes after fused stuff gets an id that is already taken; the latter is
+issue 23461 of transformers.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from pps_torch.merging import merge_panoptic_queries
 if importlib.util.find_spec("transformers") is None:
     raise ImportError("pps_torch.integrations.huggingface needs the library transformers")
 
-# Where each family of models keeps (class logits, mask logits).
+# The names of class logits and mask logits in the outputs of each family of models.
 _LOGITS = (("class_queries_logits", "masks_queries_logits"), ("logits", "pred_masks"))
 
 
 def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
-    """The two tensors that [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries] takes.
+    """Find the class logits and mask logits in a model's outputs.
 
     Args:
-        outputs: what the model returned.
+        outputs: the output object of the model.
 
     Returns:
-        class logits `(B, Q, C + 1)`, the last class is "no object", and mask logits
+        class logits `(B, Q, C + 1)`, whose last class is "no object", and mask logits
         `(B, Q, h, w)`.
 
     Raises:
-        TypeError: for outputs without them.
+        TypeError: the outputs have no such logits.
     """
     for names in _LOGITS:
         class_logits, mask_logits = (getattr(outputs, name, None) for name in names)
@@ -63,17 +63,20 @@ def merge_outputs(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
-    """Merges a batch of images of one size, without padding; runs in the graph.
+    """Merge a batch of images of one size, without padding, in the graph.
 
     Args:
-        outputs: what the model returned.
-        thing_ids: the model's label ids of things.
+        outputs: the output object of the model.
+        thing_ids: those of the model's label ids that are things.
         out_size: `(H, W)` of the maps. Default: the size of the mask logits.
         object_mask_threshold, min_kept_fraction, validate, backend: as in
             [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries].
 
     Returns:
-        `PanopticSegmentation` of the batch, `category_ids` are the model's label ids.
+        the `PanopticSegmentation` of the batch; `category_ids` are the model's label ids.
+
+    Raises:
+        TypeError, ValueError: for outputs without logits, and as `merge_panoptic_queries`.
 
     Example:
         >>> from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
@@ -111,17 +114,21 @@ def merge_outputs_per_image(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> list[PanopticSegmentation]:
-    """Merges a batch of images of different sizes, one after the other.
+    """Merge a batch of images of different sizes, one after the other.
 
     Args:
         outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate, backend: as in
             `merge_outputs`.
-        target_sizes: `(H, W)` of each image's map. Default: the size of the mask logits, or of
-            the image in the batch.
-        image_sizes: `(h, w)` of each image in the batch, at its top left, where the processor
-            padded them (`pixel_mask` shows it). The masks of an image are then first upsampled
-            to the batch's size, which holds Q x h x w.
+        target_sizes: `(H, W)` of each image's map. Default: the size of the image in
+            `image_sizes`, or else of the mask logits.
+        image_sizes: `(h, w)` of each image within the batch, at the top left, if the processor
+            padded the images (`pixel_mask` shows it). The masks of an image are then upsampled to
+            the size of the batch and cropped before they are merged, which takes memory for Q masks
+            of that size.
         padded_size: `(H, W)` of `pixel_values`; needed with `image_sizes`.
+
+    Returns:
+        the `PanopticSegmentation` of each image.
 
     Raises:
         TypeError, ValueError: for a wrong size or number of sizes, or an image that is larger
@@ -170,17 +177,17 @@ def post_process_panoptic_segmentation(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> list[dict[str, Any]]:
-    """In place of an image processor's method of this name: its arguments, its result, unique ids.
+    """Merge outputs in place of an image processor's method of this name, with unique ids.
 
     The arguments up to `target_sizes`, their order and their defaults are those of Mask2Former,
-    MaskFormer, OneFormer and DETR. EoMT's method has another order, threshold 0.8, the name
-    `stuff_classes`, and takes padding off by itself: here, give its outputs by name, with
-    `image_sizes`.
+    MaskFormer, OneFormer and DETR. The method of EoMT differs: its arguments have another order,
+    its threshold is 0.8, it calls the stuff `stuff_classes`, and it removes padding by itself. For
+    EoMT, pass the arguments here by name, and `image_sizes` if the images were padded.
 
     Args:
-        outputs: what the model returned.
+        outputs: the output object of the model.
         threshold: class probability that a query must exceed.
-        mask_threshold: 0.5, the mask probability of Mask2Former's rule.
+        mask_threshold: must be 0.5, the mask probability of Mask2Former's rule.
         overlap_mask_area_threshold: fraction of its mask that a query must win.
         label_ids_to_fuse: label ids of stuff. None: every label is a thing.
         target_sizes, image_sizes, padded_size, validate, backend: as in
@@ -188,8 +195,8 @@ def post_process_panoptic_segmentation(
 
     Returns:
         for each image `{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
-        "was_fused", "score"}]}`; ids count up from 1, each is listed once, 0 is void, also
-        where nothing was found (transformers has -1 there).
+        "was_fused", "score"}]}`. Ids count up from 1, and each is listed once. Void is 0, also in
+        an image without any segment, where transformers has -1.
 
     Raises:
         ValueError: for a label id that the model does not have, or another `mask_threshold`.
@@ -226,10 +233,12 @@ def post_process_panoptic_segmentation(
 
 
 def as_transformers_result(segmentation: PanopticSegmentation) -> dict[str, Any]:
-    """One image's segmentation as transformers has it; the table leaves the device.
+    """Convert the segmentation of one image into the result of transformers' post-processing.
+
+    The list of segments is made on the host, so this waits for the device.
 
     Returns:
-        see `post_process_panoptic_segmentation`; `was_fused` says that it is stuff.
+        a dict as in `post_process_panoptic_segmentation`; `was_fused` is true for stuff.
     """
     infos = segmentation.segments_info()
     scores = segmentation.scores.tolist()
@@ -254,18 +263,22 @@ def target_from_example(
     label_ids: Mapping[int, int] | None = None,
     capacity: int | None = None,
 ) -> PanopticTarget:
-    """Ground truth from an example of a panoptic data set, as `datasets` yields it.
+    """Read the ground truth in an example of a panoptic data set, as `datasets` yields it.
 
     Args:
-        example: under `label_key` an RGB image of COCO segment ids (PIL, NumPy or a tensor,
-            `(H, W, 3)`), and `segments_info`: dicts with `id`, `category_id` and
-            optionally `iscrowd`; or one dict of lists of them.
-        label_ids: the label id of each category id. Default: they are the same.
-        capacity: rows of the table, at least the number of segments, which is the default.
+        example: under `label_key` an RGB image of COCO segment ids (a PIL image, array or tensor,
+            `(H, W, 3)`); under `segments_info` a list of dicts with `id`, `category_id` and
+            optionally `iscrowd`, or one dict with a list for each of these keys.
+        label_key: key of the RGB image.
+        label_ids: the model's label id of each category id. Default: they are the same.
+        capacity: number of rows of the table, at least the number of segments (the default).
+
+    Returns:
+        the `PanopticTarget` of the image.
 
     Raises:
-        ValueError: for an image that is not RGB, a category without label, or a segment that is
-            in the image and not listed, or the reverse.
+        ValueError: for an image that is not RGB, a category without a label id, or a segment that
+            is in the image and not listed, or listed and not in the image.
 
     Example:
         >>> rgb = torch.tensor([[[1, 0, 0], [0, 1, 0]]])  # ids 1 and 256
@@ -297,6 +310,7 @@ def _check_sizes(
     num_images: int,
     largest: tuple[int, int] | None,
 ) -> None:
+    """Raise an error unless there is one `(H, W)` for each image, none above the largest."""
     if sizes is None:
         return
     if len(sizes) != num_images:

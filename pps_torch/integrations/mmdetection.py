@@ -1,6 +1,6 @@
-"""mmdetection: its panoptic maps, `instance * 1000 + class index`, in and out.
+"""mmdetection: its panoptic maps of `instance * 1000 + class index`, read and written.
 
-The rule is that of mmdet 3's `CocoPanopticMetric` and fusion heads: the class indices of things
+The rules are those of mmdet 3's `CocoPanopticMetric` and fusion heads: the class indices of things
 come before those of stuff, the instance of stuff is 0, and the class index `num_classes` is void.
 """
 
@@ -18,7 +18,7 @@ from pps_torch.reserved import VOID_ID
 if importlib.util.find_spec("mmdet") is None:
     raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")
 
-#: mmdet's `INSTANCE_OFFSET`.
+#: Factor of the instance in a label, as mmdet's `INSTANCE_OFFSET`.
 INSTANCE_OFFSET = 1000
 
 
@@ -30,20 +30,21 @@ def from_mmdetection(
     ignore_index: int | None = None,
     capacity: int | None = None,
 ) -> PanopticSegmentation:
-    """Reads one of mmdetection's panoptic maps; looks at it on the host.
+    """Read one of mmdetection's panoptic maps; this waits for the device.
 
     Args:
-        labels: `(H, W)`, or `(1, H, W)` as `pred_panoptic_seg.sem_seg` is, any integer dtype.
-        num_things: class indices below it are things.
-        num_classes: things and stuff; the class index of void.
+        labels: `(H, W)`, or `(1, H, W)` as in `pred_panoptic_seg.sem_seg`, of any integer dtype.
+        num_things: number of thing classes; their class indices come first.
+        num_classes: number of classes, things and stuff; as a class index it means void.
         ignore_index: another class index of void (`pred_panoptic_seg.ignore_index`).
-        capacity: rows of the table, at least the number of segments, which is the default.
+        capacity: number of rows of the table, at least the number of segments (the default).
 
     Returns:
-        `PanopticSegmentation`, segments by rising label; `category_ids` are class indices.
+        the `PanopticSegmentation`, its segments in the order of their labels; `category_ids` are
+        class indices.
 
     Raises:
-        TypeError, ValueError: for a wrong dtype or shape, or a class index that is none.
+        TypeError, ValueError: for a wrong dtype or shape, or a class index above `num_classes`.
 
     Example:
         >>> import torch
@@ -86,19 +87,19 @@ def from_mmdetection(
 
 
 def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> Tensor:
-    """Writes a panoptic map as mmdetection has it; runs in the graph.
+    """Write a segmentation as a panoptic map of mmdetection, in the graph.
 
     Args:
         segmentation: one image or a batch; `category_ids` are class indices.
-        num_classes: the class index of void.
+        num_classes: number of classes, things and stuff; as a class index it means void.
 
     Returns:
-        `(*B, H, W)` int32; `PixelData(sem_seg=labels[None])` is `pred_panoptic_seg`. Things
-        are instances 1, 2, ... in the order of the segments, of all classes together. A second
-        stuff segment of a class is instance 1, and so on.
+        `(*B, H, W)` int32 labels; `PixelData(sem_seg=labels[None])` makes a `pred_panoptic_seg` of
+        them. Things are instances 1, 2, ... in the order of the segments, counted over all classes.
+        The first stuff segment of a class is instance 0, a second one instance 1, and so on.
 
     Raises:
-        ValueError: on the CPU for a category that is no class index.
+        ValueError: a category is no class index; checked on the CPU only.
     """
     categories, is_thing = segmentation.category_ids, segmentation.is_thing
     if not 0 <= num_classes < INSTANCE_OFFSET:

@@ -1,7 +1,7 @@
 """torchmetrics: PQ and PartPQ as its metrics, for a MetricCollection and for Lightning.
 
-Each keeps the sums of the pps_torch metric as torchmetrics states that are summed over processes,
-so torchmetrics and Lightning reset, synchronise and move them as they do with their own.
+Each holds the sums of a pps_torch metric as torchmetrics states that are summed over processes, so
+torchmetrics and Lightning reset, move and synchronise them like those of their own metrics.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from pps_torch.metrics import (
 from pps_torch.specs import EvalSpec
 
 
-class _SegmentMetric(Metric):
-    """The base of both: holds a pps_torch metric, whose sums are this metric's states.
+class _WrappedMetric(Metric):
+    """A torchmetrics metric around a pps_torch metric, whose sums are its states.
 
     Attributes:
-        result: what pps_torch's `compute()` returned at the latest `compute`, with the
-            numbers of each class and `table()`; None before.
+        result: the result of the pps_torch metric at the latest `compute()`, with the numbers of
+            each class and `table()`; None before.
     """
 
     is_differentiable = False
@@ -50,23 +50,21 @@ class _SegmentMetric(Metric):
         super().__init__(**kwargs)
         self.key = key
         self.result = None
-        self._sums = tuple(metric._state_names)
+        self._sums = metric.count_names
         for name in self._sums:
-            buffer = getattr(metric, name)
-            self.add_state(name, torch.zeros_like(buffer), dist_reduce_fx="sum")
-            # The states of this metric are saved, or not, as torchmetrics has it; not these.
-            metric.register_buffer(name, buffer, persistent=False)
-        # A MetricCollection updates only one of the metrics whose states are equal.
+            self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
+        # A MetricCollection updates only one of several metrics with equal states. This state
+        # differs between metrics that count by different rules.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
         self.metric = metric
         if key is not None and key not in self._values():
             raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
 
     def compute(self) -> dict[str, Tensor] | Tensor:
-        """The qualities as float64 scalars by name; with `key` only that one.
+        """Compute the qualities: float64 scalars by name or, with `key`, one scalar.
 
         Raises:
-            ValueError: if updates had ids that the rules do not cover, with numbers.
+            ValueError: the updates had ids that the rules do not cover; it says how many.
         """
         self._lend_sums()
         self.result = self.metric.compute()
@@ -76,28 +74,34 @@ class _SegmentMetric(Metric):
         }
         return values if self.key is None else values[self.key]
 
+    def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
+        """Do nothing: all states are counts, exact as the integers that they are."""
+        return self
+
     def _count(self, *inputs: Any) -> None:
+        """Count images with the pps_torch metric, and take over its sums."""
         self._lend_sums()
         try:
             self.metric.update(*inputs)
-        finally:  # what `validate` raises for is counted
+        finally:  # images for which `validate` raises are counted too
             for name in self._sums:
                 setattr(self, name, getattr(self.metric, name))
 
     def _lend_sums(self) -> None:
-        """Gives copies of the states to the metric, which counts in place."""
+        """Give copies of the states to the pps_torch metric, which counts in place."""
         for name in self._sums:
             setattr(self.metric, name, getattr(self, name).clone())
 
     def _values(self, result: Any = None) -> dict[str, float]:
-        """The named numbers of a result; without one, of the metric as it is."""
+        """The numbers of a result by name; without a result, those of the metric as it is."""
         raise NotImplementedError
 
 
 def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
-    """`(32,)` int64 that tells metrics apart which count otherwise, or raise where others don't.
+    """Hash the rules and checks of a metric to `(32,)` int64.
 
-    The backend does not matter: all give the same bits.
+    Metrics that count differently, or that do not raise errors for the same images, get different
+    hashes. The backend is left out, as all backends give the same bits.
     """
     capacity = metric.capacity if isinstance(metric, PartPanopticQuality) else None
     settings = (metric.class_ids, metric._rules, capacity, metric.validate)
@@ -105,21 +109,21 @@ def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
     return torch.tensor(list(hashlib.sha256(text.encode()).digest()))
 
 
-class PanopticQualityMetric(_SegmentMetric):
+class PanopticQualityMetric(_WrappedMetric):
     """[`PanopticQuality`][pps_torch.PanopticQuality] as a torchmetrics metric.
 
-    `compute()` gives `PQ, SQ, RQ, n` and the same with `_things` and `_stuff`; qualities
-    are fractions.
+    `compute()` returns `PQ, SQ, RQ, n` and the same with `_things` and `_stuff`; qualities are
+    fractions.
 
     Args:
         categories: COCO category dicts (`id`, `name`, `isthing`), or an `EvalSpec`.
         rules, validate, backend: as in [`PanopticQuality`][pps_torch.PanopticQuality].
-        key: one of the names, where `compute()` shall give one scalar, as Lightning's
-            `self.log` needs it.
-        kwargs: torchmetrics' own, such as `sync_on_compute`.
+        key: one of the names above: `compute()` then returns this scalar alone, as Lightning's
+            `self.log` needs it. Default: a dict of all.
+        kwargs: arguments of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
-        ValueError: for bad categories, other rules, another backend or another key.
+        ValueError: for wrong categories, or unknown rules, backend or key.
 
     Example:
         >>> import torch
@@ -151,7 +155,7 @@ class PanopticQualityMetric(_SegmentMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        """Counts a batch of images, see [`update`][pps_torch.PanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
         self._count(pred, target)
 
     def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
@@ -164,11 +168,14 @@ class PanopticQualityMetric(_SegmentMetric):
         }
 
 
-class PartPanopticQualityMetric(_SegmentMetric):
+class PartPanopticQualityMetric(_WrappedMetric):
     """[`PartPanopticQuality`][pps_torch.PartPanopticQuality] as a torchmetrics metric.
 
-    `compute()` gives that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
+    `compute()` returns that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
     `_parts` and `_noparts`; qualities are fractions.
+
+    The arguments of `update` are not called `pred` and `target`, so that a MetricCollection that
+    also has PQ can pass each metric its own, by name.
 
     Args:
         spec: the `EvalSpec`.
@@ -176,7 +183,7 @@ class PartPanopticQualityMetric(_SegmentMetric):
         key, kwargs: as in `PanopticQualityMetric`.
 
     Raises:
-        ValueError: for a bad capacity, another backend or another key.
+        ValueError: for a wrong capacity, or an unknown backend or key.
 
     Example:
         >>> import torch
@@ -205,7 +212,12 @@ class PartPanopticQualityMetric(_SegmentMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Counts a batch of images, see [`update`][pps_torch.PartPanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
+
+        Args:
+            pps: the prediction, there called `pred`.
+            gt_uids: the ground truth, there called `target`.
+        """
         self._count(pps, gt_uids)
 
     def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""torchvision: detections of its Mask R-CNN, with semantic and part logits, become PPS maps."""
+"""torchvision: PPS maps from detections of its Mask R-CNN, semantic logits and part logits."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import check_floating, check_integer, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
     check_logits,
-    highest_ids,
+    ids_of_best_channels,
     ids_of_indices,
 )
 from pps_torch.reserved import ABSENT
@@ -26,28 +27,28 @@ if importlib.util.find_spec("torchvision") is None:
     raise ImportError("pps_torch.integrations.torchvision needs the library torchvision")
 
 
-class MaskRCNNPostProcessor(nn.Module):
-    """Detections of torchvision's Mask R-CNN, semantic and part logits -> panoptic and PPS maps.
+class MaskRCNNPostProcessor(TensorHolder):
+    """Merge detections of torchvision's Mask R-CNN with semantic and part logits.
 
-    The heuristic merge ([`merge_panoptic`][pps_torch.merge_panoptic]) and
+    The outputs are panoptic and PPS maps, by [`merge_panoptic`][pps_torch.merge_panoptic] and
     [`merge_pps`][pps_torch.merge_pps].
 
     Args:
         spec: the `EvalSpec` whose scene ids the outputs carry.
-        label_ids: scene id that each of the detector's labels means, -1 for label 0, the
-            background. Default: the labels 1, 2, ... are `spec.things`.
-        semantic_ids: scene id that each semantic channel means, -1 for one that is no class.
+        label_ids: scene id of each label of the detector; -1 for label 0, the background.
+            Default: the labels 1, 2, ... are `spec.things`.
+        semantic_ids: scene id of each semantic channel; -1 for a channel that is no class.
             Default: `spec.eval_sids`.
-        part_ids: flat part id that each part channel means. Default: 0 (background), then the
-            spec's flat ids in rising order.
+        part_ids: flat part id of each part channel. Default: 0 (background), then the spec's flat
+            ids in rising order.
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit, backend: as in
             [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
-        validate: refuse NaN, and labels that mean nothing. Default: on the CPU only; unchecked,
-            such a detection is dropped, and a NaN logit never wins.
+        validate: whether NaN and labels without a scene id are errors. Default: on the CPU only.
+            Without the check such a detection is dropped, and a NaN logit never wins.
 
     Raises:
-        ValueError: for an id that the spec does not have, or another backend.
-        RuntimeError: at a call that the backend `"triton"` cannot run.
+        ValueError: for an id that the spec does not have, or an unknown backend.
+        RuntimeError: when called, if the backend `"triton"` cannot run.
 
     Example:
         >>> from torchvision.models.detection import maskrcnn_resnet50_fpn
@@ -90,8 +91,9 @@ class MaskRCNNPostProcessor(nn.Module):
             ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
             ("part_ids", part_ids, flat_ids, flat_ids),
         ):
-            ids = as_channel_ids(name, default if ids is None else ids, known)
-            self.register_buffer(name, ids, persistent=False)
+            self._hold_tables(
+                **{name: as_channel_ids(name, default if ids is None else ids, known)}
+            )
         settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,
@@ -115,17 +117,18 @@ class MaskRCNNPostProcessor(nn.Module):
         *,
         masks_are_logits: bool = False,
     ) -> tuple[PanopticSegmentation, Tensor]:
-        """Post-processes a batch of images of one size.
+        """Merge a batch of images of one size.
 
         Args:
-            detections: for each image `boxes (N, 4)` xyxy pixels of the image, `labels (N,)`,
-                `scores (N,)` and `masks`: `(N, 1, H, W)` in the image, as the detector
-                returns them, or `(N, 1, M, M)` in the frame of their boxes, as its
-                `roi_heads` do; these are pasted as Detectron2 pastes them.
-            sem_seg_logits: `(B, C, h, w)` float; part_logits: `(B, P, h', w')` float, both at
-                any stride: upsampled bilinearly (align_corners=False), the highest channel wins.
-            image_size: `(H, W)`; needed with masks in the frame of their boxes.
-            masks_are_logits: the masks are not probabilities 0..1 but logits.
+            detections: for each image `boxes` `(N, 4)`, xyxy in pixels of the image, `labels`
+                `(N,)`, `scores` `(N,)` and `masks`. Masks are `(N, 1, H, W)` in the image, as the
+                detector returns them, or `(N, 1, M, M)` in their boxes' frames, as its `roi_heads`
+                return them; the latter are pasted as in Detectron2.
+            sem_seg_logits: `(B, C, h, w)` float, at any stride.
+            part_logits: `(B, P, h', w')` float, at any stride. Both logits are upsampled
+                bilinearly (align_corners=False), and the highest channel wins.
+            image_size: `(H, W)`; needed with masks in their boxes' frames.
+            masks_are_logits: whether the masks are logits; else they are probabilities 0..1.
 
         Returns:
             the `PanopticSegmentation` and the PPS map `(B, 3, H, W)` int32.
@@ -140,11 +143,12 @@ class MaskRCNNPostProcessor(nn.Module):
             check_size("image_size", image_size)
         height, width = masks.shape[-2:] if image_size is None else image_size
         size, batch = (height, width), masks.shape[:1]
-        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, self.validate)
-        check_logits("part_logits", part_logits, batch, self.part_ids, self.validate)
-        sem_seg = highest_ids(sem_seg_logits, self.semantic_ids, size, self.backend)
-        part_seg = highest_ids(part_logits, self.part_ids, size, self.backend)
-        classes = ids_of_indices("labels", labels, self.label_ids, self.validate)
+        validate, backend = self.validate, self.backend
+        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
+        check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
+        sem_seg = ids_of_best_channels(sem_seg_logits, self.semantic_ids, size, backend=backend)
+        part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
+        classes = ids_of_indices("labels", labels, self.label_ids, validate=validate)
         # The merge refuses negative classes, but never takes an instance of score -inf.
         scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
         if tuple(masks.shape[-2:]) == size:
@@ -158,41 +162,41 @@ class MaskRCNNPostProcessor(nn.Module):
 def stack_detections(
     detections: Sequence[Mapping[str, Tensor]],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Detections of a batch as tensors: each image is filled up with empty masks of score 0.
+    """Stack the detections of a batch, and pad each image with empty masks of score 0.
 
     Args:
         detections: see `MaskRCNNPostProcessor.forward`.
 
     Returns:
-        masks `(B, N, h, w)`, boxes `(B, N, 4)`, scores `(B, N)` and labels `(B, N)` int64,
-        label 0 where filled up; N is the largest number of detections in an image.
+        masks `(B, N, h, w)`, boxes `(B, N, 4)`, scores `(B, N)` and labels `(B, N)` int64; N is
+        the largest number of detections in an image, and the padding has label 0.
 
     Raises:
-        TypeError, ValueError: for a wrong dtype or shape, or no image at all.
+        TypeError, ValueError: for a wrong dtype or shape, or an empty batch.
     """
     if not detections:
-        raise ValueError("detections: expected an image at least, got none")
-    for index, found in enumerate(detections):
+        raise ValueError("detections: expected at least one image, got none")
+    for index, image in enumerate(detections):
         name = f"detections[{index}]"
-        missing = {"masks", "boxes", "scores", "labels"} - set(found)
+        missing = {"masks", "boxes", "scores", "labels"} - set(image)
         if missing:
-            raise ValueError(f"{name}: expected the keys {sorted(missing)}, found {sorted(found)}")
+            raise ValueError(f"{name}: expected the keys {sorted(missing)}, found {sorted(image)}")
         for key in ("masks", "boxes", "scores"):
-            check_floating(f"{name}.{key}", found[key])
-        check_integer(f"{name}.labels", found["labels"])
-        count = len(found["scores"])
+            check_floating(f"{name}.{key}", image[key])
+        check_integer(f"{name}.labels", image["labels"])
+        count = len(image["scores"])
         mask_size = tuple(detections[0]["masks"].shape[2:])
-        check_shape(f"{name}.masks", found["masks"], (count, 1, *mask_size))
-        check_shape(f"{name}.boxes", found["boxes"], (count, 4))
-        check_shape(f"{name}.labels", found["labels"], (count,))
-    most = max(len(found["scores"]) for found in detections)
+        check_shape(f"{name}.masks", image["masks"], (count, 1, *mask_size))
+        check_shape(f"{name}.boxes", image["boxes"], (count, 4))
+        check_shape(f"{name}.labels", image["labels"], (count,))
+    most = max(len(image["scores"]) for image in detections)
 
     def stack(key: str) -> Tensor:
-        filled = []
-        for found in detections:
-            values = found[key]
-            rest = (0, 0) * (values.ndim - 1) + (0, most - len(values))
-            filled.append(F.pad(values, rest))
-        return torch.stack(filled)
+        padded = []
+        for image in detections:
+            values = image[key]
+            padding = (0, 0) * (values.ndim - 1) + (0, most - len(values))
+            padded.append(F.pad(values, padding))
+        return torch.stack(padded)
 
     return stack("masks")[:, :, 0], stack("boxes"), stack("scores"), stack("labels").long()

@@ -1,4 +1,4 @@
-"""Files appear complete or not at all: written beside their place, then renamed."""
+"""Files that appear complete or not at all: written beside their place, then renamed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TEMPORARY_SUFFIX = ".pps_torch_tmp"
 
 
 def write_file(path: Path, content: bytes, outdated: Iterable[Path] = ()) -> None:
-    """Writes a file in one step: a reader finds the old content or the new one.
+    """Write a file in one step: a reader finds the old content or the new one.
 
     That holds however the process ends. Nothing waits for the disk, so a power loss may still
     leave the file short.
@@ -22,11 +22,11 @@ def write_file(path: Path, content: bytes, outdated: Iterable[Path] = ()) -> Non
     Args:
         path: the file.
         content: all of it.
-        outdated: files that would not fit the new content; they are deleted when it is
-            completely written, just before it appears.
+        outdated: files that would not fit the new content; they are deleted just before the
+            new content, completely written, appears.
 
     Raises:
-        InputError: the folder is missing, is read-only or full; what was there is unchanged.
+        InputError: the folder is missing, read-only or full; what was there is unchanged.
     """
     name = f".{path.name}.{os.getpid()}.{threading.get_ident()}{TEMPORARY_SUFFIX}"
     temporary = path.with_name(name)
@@ -44,7 +44,11 @@ def write_file(path: Path, content: bytes, outdated: Iterable[Path] = ()) -> Non
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and those above it; InputError where that cannot be."""
+    """Create a folder and those above it.
+
+    Raises:
+        InputError: it cannot be created.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -52,10 +56,18 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_temporary_files(folder: Path, name: str | None = None) -> None:
-    """Deletes what an interrupted run left half written in `folder`, or of one file in it."""
-    of_name = "*" if name is None else glob.escape(name)
+    """Delete what an interrupted run left half written in a folder.
+
+    Args:
+        folder: the folder.
+        name: the file whose remains are deleted; default: those of all files.
+
+    Raises:
+        InputError: they cannot be deleted.
+    """
+    pattern = "*" if name is None else glob.escape(name)
     try:
-        for temporary in folder.glob(f".{of_name}.*{TEMPORARY_SUFFIX}"):
+        for temporary in folder.glob(f".{pattern}.*{TEMPORARY_SUFFIX}"):
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise InputError(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pps_torch.formats.rgb_ids import pack_rgb
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file, is_inside
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import describe, is_finite, load_json
@@ -27,10 +27,10 @@ class PanopticAnnotation:
     """The segments of one image.
 
     Attributes:
-        image_id: normalised.
+        image_id: the id of the image, normalised.
         png: the file of segment ids.
         segments_info: dicts with at least `id` and `category_id`, in the order of the file.
-        where: JSON file and image, for messages.
+        where: the JSON file and the image, for messages.
     """
 
     image_id: str
@@ -38,13 +38,18 @@ class PanopticAnnotation:
     segments_info: list[dict[str, Any]]
     where: str
 
-    def check_categories(self, known: Collection[int], of_what: str) -> None:
-        """Raises InputError for a segment whose category is not `known`."""
+    def check_categories(self, known: Collection[int], source: str) -> None:
+        """Raise InputError for a segment whose category is not one of the known ones.
+
+        Args:
+            known: category ids.
+            source: the file or spec that they are from, for the message.
+        """
         for segment in self.segments_info:
             if segment["category_id"] not in known:
                 raise InputError(
                     f"{self.where}: segment {segment['id']}: category_id: expected a category of "
-                    f"{of_what}, found {segment['category_id']}"
+                    f"{source}, found {segment['category_id']}"
                 )
 
 
@@ -66,7 +71,11 @@ class PanopticFile:
 
     @classmethod
     def load(cls, path: Path | str, folder: Path | str | None = None) -> PanopticFile:
-        """Reads the JSON; its PNGs are looked up in `folder` (default: the path without .json).
+        """Read the JSON; the PNGs are not opened.
+
+        Args:
+            path: the JSON.
+            folder: where its PNGs are; default: the path without .json.
 
         Raises:
             InputError: names the file, the annotation or image, the key and what was found.
@@ -93,16 +102,22 @@ class PanopticFile:
         categories, sizes = _read_categories(path, content), _read_sizes(path, content)
         return cls(path, annotations, categories, sizes)
 
-    def of_images(self, image_ids: Iterable[str], wanted_by: Path) -> dict[str, PanopticAnnotation]:
-        """The annotations of these images.
+    def find_annotations(
+        self, image_ids: Iterable[str], wanted_by: Path
+    ) -> dict[str, PanopticAnnotation]:
+        """Find the annotation of each image.
+
+        Args:
+            image_ids: normalised ids.
+            wanted_by: the file that names the images, for messages.
 
         Raises:
-            InputError: names the images that have none, or two images that would have one.
+            InputError: names the images that have none, or two images that would share one.
         """
         found, missing = {}, []
         owners: dict[str, str] = {}
         for image_id in image_ids:
-            annotation = self.annotations.get(image_id) or self._of_number(image_id)
+            annotation = self.annotations.get(image_id) or self._find_number(image_id)
             if annotation is None:
                 missing.append(image_id)
                 continue
@@ -121,15 +136,22 @@ class PanopticFile:
             )
         return found
 
-    def _of_number(self, image_id: str) -> PanopticAnnotation | None:
-        """panopticapi writes the id 2008_000123 as the number 2008000123, as Python reads it."""
+    def _find_number(self, image_id: str) -> PanopticAnnotation | None:
+        """The annotation whose id is the number that Python reads in an id like 2008_000123.
+
+        panopticapi writes such an id as the number 2008000123.
+        """
         if not _NUMBER_OF_GROUPS.fullmatch(image_id):
             return None
         return self.annotations.get(normalise_id(image_id.replace("_", "")))
 
 
 def load_categories(path: Path) -> list[dict[str, Any]]:
-    """The categories of a COCO JSON; InputError where it has none."""
+    """Read the categories of a COCO JSON.
+
+    Raises:
+        InputError: there are none, or they are not as expected.
+    """
     categories = _read_categories(path, load_json(path, dict))
     if not categories:
         raise InputError(f"{path}: categories: expected a list of categories, found none")
@@ -140,8 +162,11 @@ class SegmentIdGenerator:
     """Segment ids whose RGB value is near the colour of their class, the same in every run.
 
     A stuff class gets its own colour, further segments the nearest free colours of a fixed
-    sequence around it. Ids are never 0, which is void, and never double within an image, even
-    where two classes share a colour or a class is black.
+    sequence around it. No id is 0, which is void, and no two segments of an image have the same
+    id, even if two classes share a colour or a class is black.
+
+    Args:
+        categories: dicts with `id`, `color` (r, g, b) and `isthing`.
     """
 
     def __init__(self, categories: Sequence[Mapping[str, Any]]) -> None:
@@ -151,7 +176,7 @@ class SegmentIdGenerator:
         }
 
     def ids(self, segments_info: Iterable[Mapping[str, Any]]) -> list[int]:
-        """An id for each segment of an image (dicts with `category_id` and `isthing`)."""
+        """Choose an id for each segment of an image (dicts with `category_id` and `isthing`)."""
         taken = {0}
         candidates: dict[int, Iterator[int]] = {}
         ids = []
@@ -175,12 +200,12 @@ def rgb_to_id(color: Sequence[int]) -> int:
 
 
 def renumber(panoptic_seg: np.ndarray, segment_ids: Sequence[int]) -> np.ndarray:
-    """A map of segments 1..S, 0 void -> the same map with the ids of the segments."""
+    """Replace the segments 1..S of a map by their ids; 0, void, stays."""
     return np.take(np.array([0, *segment_ids], np.int32), panoptic_seg)
 
 
 def _ids_around(color: tuple[int, int, int]) -> Iterator[int]:
-    """Ids of a colour and of colours around it, first within 30 steps, then everywhere."""
+    """Yield the ids of a colour and of those around it, first within 30 steps, then everywhere."""
     yield rgb_to_id(color)
     for number in range(1, 61**3):
         steps = (number * 23 % 61, number * 37 % 59, number * 11 % 57)
@@ -195,10 +220,8 @@ def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> Panopt
     for key, kind in (("image_id", object), ("file_name", str), ("segments_info", list)):
         if not isinstance(entry.get(key), kind) or key not in entry:
             raise InputError(f"{where}: {key}: expected it, found {describe(entry.get(key))}")
-    try:
+    with input_errors_at(f"{where}: image_id"):
         image_id = normalise_id(entry["image_id"])
-    except ValueError as error:
-        raise InputError(f"{where}: image_id: {error}") from error
     where = f"{path}: image {image_id}"
     _check_segments(where, entry["segments_info"])
     if not can_name_a_file(entry["file_name"]):
@@ -275,7 +298,7 @@ def _check_category(where: str, category: Any) -> None:
 
 
 def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
-    """The sizes of the images, where the file has them: they are optional in predictions."""
+    """Read the sizes of the images, as far as the file has them; predictions need not."""
     entries = content.get("images", [])
     if not isinstance(entries, list):
         raise InputError(f"{path}: images: expected a list, found {describe(entries)}")
@@ -284,10 +307,8 @@ def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
         if not isinstance(entry, dict) or not {"id", "height", "width"} <= entry.keys():
             continue
         where = f"{path}: images[{index}]"
-        try:
+        with input_errors_at(f"{where}: id"):
             image_id = normalise_id(entry["id"])
-        except ValueError as error:
-            raise InputError(f"{where}: id: {error}") from error
         for key in ("height", "width"):
             if type(entry[key]) is not int or entry[key] < 1:
                 found = describe(entry[key])

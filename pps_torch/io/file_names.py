@@ -1,4 +1,4 @@
-"""Names of files that stand in other files: they may not lead out of their folder."""
+"""Checks of file names that stand in other files: they may not lead out of their folder."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def can_name_a_file(name: str) -> bool:
 def is_inside(path: Path | str, *folders: Path | str) -> bool:
     """Whether a path leads into one of the folders.
 
-    Links are followed: what lies in a folder is its owner's, but a name that somebody else wrote
-    into a file must not lead through a link to what lies elsewhere.
+    Links are followed: a name that somebody else wrote into a file must not lead through a link
+    out of the folder.
     """
     real = Path(os.path.realpath(path))
     return any(real.is_relative_to(os.path.realpath(folder)) for folder in folders)

@@ -1,4 +1,4 @@
-"""images.json: which images there are, and their sizes."""
+"""The list of images, images.json: their ids, names and sizes."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file
 from pps_torch.io.json_files import describe, load_json
 
-#: The most that Pillow decodes.
+#: The most pixels that Pillow decodes.
 MOST_PIXELS = 178_956_970
 
 
@@ -38,12 +38,12 @@ class Image:
 
     @property
     def png_name(self) -> str:
-        """Name of this image's PNG in an output folder."""
+        """The name of this image's PNG in an output folder."""
         return str(PurePosixPath(self.file_name).with_suffix(".png"))
 
     @property
     def coco_id(self) -> int | str:
-        """The id in COCO files, where a number is a number."""
+        """The id as COCO's files have it, a number as a number."""
         return coco_id(self.id)
 
 
@@ -52,9 +52,9 @@ class ImageList:
     """The images of a split, in the order of the file.
 
     Attributes:
-        path: where the list was read.
-        images: its entries.
-        entries: the same entries as the file has them, for files that repeat them.
+        path: the file.
+        images: its images.
+        entries: its entries as they stand in the file, for files that repeat them.
     """
 
     path: Path
@@ -74,12 +74,13 @@ class ImageList:
 
     @classmethod
     def load(cls, path: Path | str) -> ImageList:
-        """Reads `{"images": [{"id", "file_name", "height", "width"}, ...]}`.
+        """Read `{"images": [{"id", "file_name", "height", "width"}, ...]}`.
 
         The id may also be called `image_id`, as panoptic_parts' guide has it.
 
         Raises:
-            InputError: names the file, the entry and the key; or the ids or names that are double.
+            InputError: names the file, the entry and the key, or the ids or names that occur
+                twice.
         """
         path = Path(path)
         content = load_json(path, dict)
@@ -95,7 +96,12 @@ class ImageList:
 
 
 def normalise_id(image_id: Any) -> str:
-    """The one text for an image id: leading zeros of a number dropped.
+    """Write an image id in the one way that ids are compared: without a number's leading zeros.
+
+    Example:
+        >>> from pps_torch.io.image_list import normalise_id
+        >>> normalise_id(42), normalise_id("000042"), normalise_id("street_07")
+        ('42', '42', 'street_07')
 
     Raises:
         ValueError: the id is neither an integer nor a text.
@@ -107,7 +113,7 @@ def normalise_id(image_id: Any) -> str:
 
 
 def coco_id(image_id: str) -> int | str:
-    """A normalised id as COCO's files have it, where a number is a number."""
+    """Write a normalised id as COCO's files do, a number as a number."""
     return int(image_id) if _is_number(image_id) else image_id
 
 
@@ -122,10 +128,8 @@ def _read_image(path: Path, index: int, entry: Any) -> Image:
     ids = {key: entry[key] for key in ("id", "image_id") if key in entry}
     if not ids:
         raise InputError(f"{where}: expected the key id (or image_id), found {sorted(entry)}")
-    try:
+    with input_errors_at(f"{where}: {' and '.join(ids)}"):
         normalised = {normalise_id(value) for value in ids.values()}
-    except ValueError as error:
-        raise InputError(f"{where}: {' and '.join(ids)}: {error}") from error
     if len(normalised) > 1:
         raise InputError(f"{where}: expected one id, found {ids}")
     file_name = entry.get("file_name")

@@ -1,4 +1,4 @@
-"""Id maps and PNGs: pixels are ids, so nothing is converted, scaled or resized on the way."""
+"""Image files: id maps, RGB ids and PPS maps, whose pixels are read as they are, and photos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pps_torch.io.png_chunks import check_png
 
 
 class _Modes(NamedTuple):
-    """Pillow's modes that a reader takes, and how errors call them."""
+    """The modes of Pillow that a reader accepts, and their description in errors."""
 
     modes: tuple[str, ...]
     description: str
@@ -71,9 +71,10 @@ _DAMAGES = (
 
 
 def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads a map with one id a pixel: a PNG, TIFF or BMP that is grey or has a palette.
+    """Read a map with one id per pixel: a PNG, TIFF or BMP that is grey or has a palette.
 
-    Grey levels have 1, 8 or 16 bits, in a TIFF also 32: Pillow scales those of 2 and 4.
+    Grey levels have 1, 8 or 16 bits, in a TIFF also 32. Those of 2 and 4 bits are refused, as
+    Pillow scales them.
 
     Args:
         path: the file.
@@ -95,7 +96,10 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads a COCO panoptic PNG: (H, W) int32 ids `R + 256 G + 65536 B`; errors as above."""
+    """Read a COCO panoptic PNG: (H, W) int32 ids `R + 256 G + 65536 B`.
+
+    Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
+    """
     with _opened(path, _THREE_CHANNELS, size) as image:
         height, width = image.height, image.width
         pixels = np.frombuffer(image.tobytes("raw", "RGBX"), "<i4")
@@ -103,13 +107,20 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Reads a 3-channel PPS PNG: (3, H, W) uint8 class, instance, part; errors as above."""
+    """Read a 3-channel PPS PNG: (3, H, W) uint8 class, instance, part.
+
+    Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
+    """
     with _opened(path, _THREE_CHANNELS, size) as image:
         return np.stack([np.asarray(channel) for channel in image.split()])
 
 
 def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Reads any picture, resized to (height, width) `size`: (3, H, W) uint8."""
+    """Read a picture as (3, H, W) uint8, resized to (height, width) `size`.
+
+    Raises:
+        InputError: missing, damaged or no image.
+    """
     with _opened(path, _ANY, formats=_PHOTO_FORMATS) as image:
         photo = image.convert("RGB")
     if (photo.height, photo.width) != size:
@@ -118,27 +129,30 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 
 def check_id_map(path: Path, size: tuple[int, int]) -> None:
-    """Looks at a map's first bytes only, for the errors of `read_id_map`."""
+    """Raise the errors of [`read_id_map`][pps_torch.io.images.read_id_map], by the first bytes."""
     with _opened(path, _ONE_CHANNEL, size, load=False):
         pass
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """(height, width) of an image, from its first bytes."""
+    """Read (height, width) of an image from its first bytes."""
     with _opened(path, _ANY, load=False) as image:
         return image.height, image.width
 
 
 def count_channels(path: Path) -> int:
-    """1 for a map with one id a pixel, 3 for RGB, from the first bytes; errors as above."""
+    """Read from the first bytes whether a map has one id per pixel (1) or is RGB (3)."""
     with _opened(path, _ONE_OR_THREE, load=False) as image:
         return 3 if image.mode == "RGB" else 1
 
 
 def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
-    """Writes (H, W) ids 0..16777215 as a COCO panoptic PNG, in one step.
+    """Write a COCO panoptic PNG in one step.
 
-    `outdated` files, which would not fit it, are deleted as it appears.
+    Args:
+        path: the file.
+        ids: (H, W) integers 0..16777215.
+        outdated: files that would not fit the new one; they are deleted just before it appears.
     """
     height, width = ids.shape
     pixels = np.ascontiguousarray(ids, "<i4").tobytes()
@@ -147,12 +161,12 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:
-    """Writes a picture or a PPS map (3, H, W) uint8 as a PNG, in one step."""
+    """Write a picture or a PPS map, (3, H, W) uint8, as a PNG in one step."""
     _write_png(path, PIL.Image.merge("RGB", [PIL.Image.fromarray(plane) for plane in channels]))
 
 
 def write_id_map(path: Path, ids: np.ndarray) -> None:
-    """Writes (H, W) uint8 ids as a PNG or int32 ids as a TIFF, by the ending, in one step."""
+    """Write (H, W) ids in one step, by the ending of `path`: uint8 as PNG, int32 as TIFF."""
     image = PIL.Image.fromarray(np.ascontiguousarray(ids))
     if path.suffix.lower() == ".png":
         _write_png(path, image)
@@ -163,7 +177,7 @@ def write_id_map(path: Path, ids: np.ndarray) -> None:
 
 
 def count_ids(ids: np.ndarray) -> dict[int, int]:
-    """How many pixels each id of a map has."""
+    """Count the pixels of each id of a map."""
     if ids.dtype == np.uint8:
         counts = PIL.Image.fromarray(ids).histogram()  # three times as fast as np.bincount
         return {value: count for value, count in enumerate(counts) if count}
@@ -189,7 +203,7 @@ def _opened(
     load: bool = True,
     formats: tuple[str, ...] = _ID_FORMATS,
 ) -> Iterator[PIL.Image.Image]:
-    """An image file; its mode and size are checked before its pixels are decoded."""
+    """Open an image file; its mode and size are checked before its pixels are decoded."""
     try:
         image = PIL.Image.open(str(path), formats=formats)  # Pillow 10 resolves a Path, and loops
     except FileNotFoundError as error:
@@ -214,6 +228,7 @@ def _opened(
 
 
 def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
+    """Raise InputError unless Pillow reads the pixels as they are stored, in an accepted mode."""
     if not accepted.modes:
         return
     compression = image.info.get("compression", "raw")
@@ -235,12 +250,12 @@ def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
 def _stored_modes(image: PIL.Image.Image) -> list[str]:
     """Pillow's names of the pixels as the file has them, tile by tile."""
     tiles = getattr(image, "tile", None) or ()  # Pillow 10 has None in a PNG without pixels
-    arguments = (tile[3] for tile in tiles)
-    return [str(of[0] if isinstance(of, tuple) else of) for of in arguments if of]
+    arguments = (tile[3] for tile in tiles if tile[3])
+    return [str(argument[0] if isinstance(argument, tuple) else argument) for argument in arguments]
 
 
 def _is_signed(image: PIL.Image.Image) -> bool:
-    """Whether a TIFF says that its numbers are signed; Pillow reads all of 32 bits so."""
+    """Whether a TIFF says that its numbers are signed; Pillow reads all 32-bit ones as signed."""
     return isinstance(image, TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (2,)
 
 

@@ -1,4 +1,4 @@
-"""Predicted instances of an image, from COCO JSON or from Cityscapes' text files and mask PNGs."""
+"""Predicted instances of images, from COCO JSON or from Cityscapes' text files and mask PNGs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file, is_inside
 from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
@@ -32,9 +32,9 @@ class Instances:
         masks: (N, H, W) bool, or (N, W, H) where `columns_first`, as RLE stores masks.
         scores: (N,) float64.
         category_ids: (N,) int64.
-        columns_first: the masks are transposed.
-        highest_score: of all instances of the image, also those that do not reach the threshold;
-            None where it has none.
+        columns_first: whether the masks are transposed.
+        highest_score: the highest score of all instances of the image, also of those that do not
+            reach the threshold; None where it has none.
     """
 
     masks: np.ndarray
@@ -46,12 +46,12 @@ class Instances:
 
 @dataclass(frozen=True)
 class InstanceRules:
-    """What an instance must be like.
+    """What is asked of an instance.
 
     Attributes:
-        spec_name: for messages.
-        labels: names of all categories.
-        things: the categories that have instances.
+        spec_name: the name of the spec, for messages.
+        labels: the names of all its categories, by id.
+        things: the ids of the categories that have instances.
         score_threshold: instances below it are checked and left out.
     """
 
@@ -61,7 +61,7 @@ class InstanceRules:
     score_threshold: float
 
     def check_category(self, category_id: Any) -> int:
-        """The id of a thing class; ValueError for anything else."""
+        """Return a category id if it is that of a thing class; otherwise raise ValueError."""
         if type(category_id) is int and category_id in self.things:
             return category_id
         expected = f"a thing class of {self.spec_name}"
@@ -71,48 +71,52 @@ class InstanceRules:
         raise ValueError(f"expected {expected}, found {describe(category_id)}")
 
     def check_score(self, score: Any) -> float:
-        """A finite number; ValueError for anything else."""
+        """Return a score as a float if it is a finite number; otherwise raise ValueError."""
         if is_finite(score):
             return float(score)
         raise ValueError(f"expected a number, found {describe(score)}")
 
 
 class InstanceSource(Protocol):
-    """Where instances come from; `read` is called from several threads."""
+    """A source of predicted instances; `read` may be called from several threads."""
 
     def read(self, image: Image) -> Instances:
-        """The instances of an image that reach the score threshold, checked and decoded.
+        """Read the instances of an image that reach the score threshold, checked and decoded.
 
-        The masks are good until the same thread reads the next image.
+        The masks are valid until the same thread reads the next image.
         """
         ...
 
     def files(self, image: Image) -> Iterator[Path]:
-        """The files that `read` depends on."""
+        """The files that `read` reads for an image."""
         ...
 
 
 def open_instances(
-    path: Path | str, file_format: str, images: ImageList, rules: InstanceRules
+    path: Path | str, instseg_format: str, images: ImageList, rules: InstanceRules
 ) -> InstanceSource:
-    """Finds the predicted instances of a list of images.
+    """Open the predicted instances of a list of images.
 
     Args:
         path: for `COCO` a JSON file with all annotations, or a folder with a JSON for each
-            image, its id in the name; for `Cityscapes` the folder with a text file for each
-            image (`mask.png class score` a line) and the masks, whose pixels are non-zero.
-        file_format: one of `FORMATS`.
+            image, whose name contains the image id; for `Cityscapes` the folder with a text file
+            for each image (lines of `mask.png class score`) and the masks (non-zero inside).
+        instseg_format: one of `FORMATS`.
+        images: the images.
+        rules: what is asked of an instance.
 
     Raises:
-        InputError: a missing or ambiguous file; whatever is wrong in a JSON of all images.
+        InputError: a file is missing or ambiguous, or a JSON of all images is not as expected.
     """
     path = Path(path)
-    if file_format == "Cityscapes":
+    if instseg_format == "Cityscapes":
         return CityscapesInstances(
             path, find_files(path, images.ids, (".txt",), "instance prediction"), rules
         )
-    if file_format != "COCO":
-        raise InputError(f"instseg_format: expected one of {FORMATS}, found {file_format!r}")
+    if instseg_format != "COCO":
+        raise InputError(
+            f"expected one of {FORMATS}, found {instseg_format!r}", argument="instseg_format"
+        )
     if path.is_dir():
         return CocoFolderInstances(
             find_files(path, images.ids, (".json",), "instance prediction"), rules
@@ -122,14 +126,14 @@ def open_instances(
 
 @dataclass(frozen=True)
 class CocoInstances:
-    """One JSON with the instances of all images; checked as a whole before any is decoded."""
+    """Instances from one JSON for all images, which is checked before any mask is decoded."""
 
     path: Path
-    annotations: dict[str, _Annotations]
+    annotations: dict[str, _ImageAnnotations]
 
     @classmethod
     def load(cls, path: Path, images: ImageList, rules: InstanceRules) -> CocoInstances:
-        """Reads and checks the whole file; instances of other images are not looked at."""
+        """Read and check the whole file; instances of other images are passed over."""
         image_of_id = {image.id: image for image in images}
         annotations: dict[str, list[_Annotation]] = {image.id: [] for image in images}
         others = 0
@@ -147,8 +151,7 @@ class CocoInstances:
                 f"{path}: expected instances of the images in {images.path}, found {others} of "
                 f"other images, the first of image {_image_id(path, 0, entries[0])}"
             )
-        found = {image_id: _Annotations.of(a, rules) for image_id, a in annotations.items()}
-        return cls(path, found)
+        return cls(path, {i: _select(a, rules) for i, a in annotations.items()})
 
     def read(self, image: Image) -> Instances:  # noqa: D102
         return _decode(self.path, image, self.annotations[image.id])
@@ -159,7 +162,7 @@ class CocoInstances:
 
 @dataclass(frozen=True)
 class CocoFolderInstances:
-    """A JSON for each image."""
+    """Instances from a JSON for each image."""
 
     paths: dict[str, Path]
     rules: InstanceRules
@@ -176,7 +179,7 @@ class CocoFolderInstances:
                         f"found {image_id}"
                     )
             annotations.append(_check_annotation(path, index, entry, image, self.rules))
-        return _decode(path, image, _Annotations.of(annotations, self.rules))
+        return _decode(path, image, _select(annotations, self.rules))
 
     def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
         yield self.paths[image.id]
@@ -184,7 +187,7 @@ class CocoFolderInstances:
 
 @dataclass(frozen=True)
 class CityscapesInstances:
-    """A text file for each image, and a PNG for each mask, relative to the text file."""
+    """Instances from a text file for each image and a PNG for each mask."""
 
     folder: Path
     paths: dict[str, Path]
@@ -223,14 +226,10 @@ class CityscapesInstances:
         if len(fields) != 3:
             raise InputError(f"{where}: expected 'mask.png class score', found {line!r}")
         name, category_id, score = fields
-        try:
+        with input_errors_at(f"{where}: class"):
             category_id = self.rules.check_category(_number(category_id, int))
-        except ValueError as error:
-            raise InputError(f"{where}: class: {error}") from error
-        try:
+        with input_errors_at(f"{where}: score"):
             score = self.rules.check_score(_number(score, float))
-        except ValueError as error:
-            raise InputError(f"{where}: score: {error}") from error
         if not can_name_a_file(name):
             raise InputError(f"{where}: expected the name of a mask, found {name!r}")
         mask_path = self._mask_path(path, name)
@@ -239,13 +238,13 @@ class CityscapesInstances:
         return mask_path, category_id, score
 
     def _mask_path(self, path: Path, name: str) -> Path:
-        """Beside the text file, as Cityscapes has it, or from the folder, as panoptic_parts has."""
+        """The path of a mask: beside the text file, or in the folder, as panoptic_parts has it."""
         beside = path.parent / name
         return beside if os.path.exists(beside) else self.folder / name
 
 
 class _MaskMemory(threading.local):
-    """Memory for the masks of an image, kept for the next one.
+    """Memory for the masks of an image, one for each thread, used again for its next image.
 
     Masks of one Cityscapes image fill 100 MB, and the kernel hands out fresh pages to one thread
     at a time: with new arrays for each image two workers are hardly faster than one.
@@ -259,7 +258,8 @@ class _MaskMemory(threading.local):
         if needed > _MOST_MASK_BYTES:
             raise InputError(
                 f"{path}: expected masks of at most {_MOST_MASK_BYTES} pixels in all for an "
-                f"image, found {count} instances with {needed}; --score_threshold drops poor ones"
+                f"image, found {count} instances with {needed}",
+                remedy=("score_threshold", "drop poor ones"),
             )
         if len(self._memory) < needed:
             self._memory = np.empty(needed, bool)
@@ -271,6 +271,8 @@ _MASK_MEMORY = _MaskMemory()
 
 @dataclass(frozen=True)
 class _Annotation:
+    """A checked instance of a COCO JSON; `index` is its place in the file."""
+
     index: int
     segmentation: Any
     score: float
@@ -278,16 +280,17 @@ class _Annotation:
 
 
 @dataclass(frozen=True)
-class _Annotations:
-    """Those of an image that reach the score threshold, and the highest score of all."""
+class _ImageAnnotations:
+    """The annotations of an image that reach the score threshold, and the highest score of all."""
 
     kept: list[_Annotation]
     highest_score: float | None
 
-    @classmethod
-    def of(cls, annotations: list[_Annotation], rules: InstanceRules) -> _Annotations:
-        kept = [a for a in annotations if a.score >= rules.score_threshold]
-        return cls(kept, max((a.score for a in annotations), default=None))
+
+def _select(annotations: list[_Annotation], rules: InstanceRules) -> _ImageAnnotations:
+    """Leave out the annotations below the score threshold."""
+    kept = [a for a in annotations if a.score >= rules.score_threshold]
+    return _ImageAnnotations(kept, max((a.score for a in annotations), default=None))
 
 
 def _annotation_list(path: Path) -> list:
@@ -332,28 +335,26 @@ def _check_annotation(
     return _Annotation(index, entry["segmentation"], score, category_id)
 
 
-def _decode(path: Path, image: Image, of_image: _Annotations) -> Instances:
-    annotations = of_image.kept
+def _decode(path: Path, image: Image, found: _ImageAnnotations) -> Instances:
+    """Decode the masks of an image."""
+    annotations = found.kept
     masks = _MASK_MEMORY.empty_masks(path, len(annotations), image.size[::-1])
     masks[:] = False
     for mask, annotation in zip(masks, annotations):
-        try:
+        where = f"{path}: annotation {annotation.index} (image {image.id})"
+        with input_errors_at(f"{where}: segmentation"):
             paint_runs(mask, run_lengths(annotation.segmentation, image.size))
-        except ValueError as error:
-            raise InputError(
-                f"{path}: annotation {annotation.index} (image {image.id}): segmentation: {error}"
-            ) from error
     return Instances(
         masks,
         np.array([annotation.score for annotation in annotations], np.float64),
         np.array([annotation.category_id for annotation in annotations], np.int64),
         columns_first=True,
-        highest_score=of_image.highest_score,
+        highest_score=found.highest_score,
     )
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """(line number, text) of the lines that are not blank."""
+    """Read the lines of a text file that are not blank, each with its number."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""JSON files: clear errors when read, atomic when written."""
+"""JSON files, read with clear errors and written in one step."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true o
 
 
 def load_json(path: Path, expected: type = object) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Args:
         path: the file.
-        expected: type of the outermost value, `dict` or `list`.
+        expected: the type of the outermost value, `dict` or `list`.
 
     Raises:
         InputError: the file is missing, is no JSON (with line and column), or holds another type.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        value = json.loads(text, object_hook=_itself)
+        value = json.loads(text, object_hook=_unchanged)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(
@@ -44,27 +44,30 @@ def load_json(path: Path, expected: type = object) -> Any:
     return value
 
 
-def _itself(value: dict[str, Any]) -> dict[str, Any]:
-    """Called at each object, so that Ctrl-C is not only heard at the end of a long file."""
+def _unchanged(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a decoded object as it is.
+
+    As this is Python code, Ctrl-C takes effect at each object, not only at the end of a long file.
+    """
     return value
 
 
 def save_json(path: Path, value: Any, indent: int | None = None) -> None:
-    """Writes a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
+    """Write a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
     try:
-        text = json.dumps(value, indent=indent, allow_nan=False) if indent else _encoded(value)
+        text = json.dumps(value, indent=indent, allow_nan=False) if indent else _encode(value)
     except RecursionError as error:
         raise InputError(f"{path}: expected content for it, found too deep a nesting") from error
     write_file(Path(path), text.encode() + b"\n")
 
 
-def _encoded(value: Any) -> str:
-    """As json.dumps; Ctrl-C is heard at each entry of a list, not only at the end."""
+def _encode(value: Any) -> str:
+    """Encode like json.dumps; Ctrl-C takes effect at each entry, not only at the end."""
     encode = json.JSONEncoder(allow_nan=False).encode
     if isinstance(value, list):
         return f"[{', '.join(map(encode, value))}]"
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        pairs = (f"{encode(key)}: {_encoded(entry)}" for key, entry in value.items())
+        pairs = (f"{encode(key)}: {_encode(entry)}" for key, entry in value.items())
         return f"{{{', '.join(pairs)}}}"
     return encode(value)
 
@@ -78,7 +81,7 @@ def is_finite(value: Any) -> bool:
 
 
 def describe(value: Any) -> str:
-    """A JSON value in an error message: short values as they are, others by their type."""
+    """Describe a JSON value in an error message: a short one as it is, others by their type."""
     try:
         text = json.dumps(value)
     except (RecursionError, ValueError):  # nested too deeply, or too long a number

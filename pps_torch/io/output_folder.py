@@ -1,4 +1,4 @@
-"""Output folders that an interrupted run can be resumed in."""
+"""Output folders in which an interrupted run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import is_inside
 from pps_torch.version import __version__
 
-#: (modification time in ns, bytes) of each output file of an image: the file that was noted.
+#: (modification time in ns, bytes) of each output file of an image, by which it is known again.
 _Stamps = tuple[tuple[int, int], ...]
 
-#: Grows when what the jobs note of an image changes: other records are not resumed from.
+#: The version of the records of images; a run with another one is not resumed.
 RECORDS = 2
 
 
@@ -25,24 +25,23 @@ class OutputFolder:
     """A folder that knows which command writes it, with which arguments, and how far it came.
 
     A hidden journal holds the package's version and the arguments in its first line, and a line
-    for each finished image. The same command with the same arguments goes on where it stopped;
-    with another version or other arguments, or in front of files that it did not write, it is an
-    error unless `overwrite`. An image is done again if its inputs changed after it was finished,
-    or if its files are not those that the journal notes.
+    for each finished image. The same command with the same arguments goes on where it stopped.
+    Another version, other arguments or files that the command did not write are an error, unless
+    the run may overwrite. An image is done again if its inputs changed after it was finished, or
+    if its files are not those that the journal notes.
 
     Several processes may write one folder, on one machine or many: each has a journal of its own
-    and reads those of all. It is no matter how many there were in the run that was interrupted.
+    and reads those of all. The run that was interrupted may have had another number of processes.
 
     Usage: `open`, then for each image `record_of` and `finish` (from any thread).
+
+    Args:
+        path: the folder; `open` creates it.
+        command: the name of the command.
+        arguments: what the results depend on; paths are made absolute.
     """
 
     def __init__(self, path: Path | str, command: str, arguments: Mapping[str, Any]) -> None:
-        """
-        Args:
-            path: the folder; `open` creates it.
-            command: the tool's name.
-            arguments: what the results depend on; paths are made absolute.
-        """
         self.path = Path(path)
         self._command = command
         self._journal = self._journal_of(0)
@@ -53,7 +52,7 @@ class OutputFolder:
         self._lock = threading.Lock()
 
     def refuse_inputs(self, *folders: Path | str) -> None:
-        """Raises InputError if the output would lie among the input files."""
+        """Raise InputError if the output would lie among the input files."""
         for folder in folders:
             if self.path.resolve() == Path(folder).resolve():
                 raise InputError(
@@ -67,18 +66,18 @@ class OutputFolder:
         rank: int = 0,
         wait_for_all: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begins or resumes a run.
+        """Begin or resume a run.
 
         Args:
-            outputs: names of all files that the run will write, to find foreign ones.
-            overwrite: forget what an earlier run wrote.
-            rank: which of the processes this is; the first is 0.
-            wait_for_all: returns when all processes called it. What an earlier run left is read
-                and tidied up before, nothing is written but after it.
+            outputs: names of all files that the run will write.
+            overwrite: whether to forget what an earlier run wrote.
+            rank: the number of this process, from 0.
+            wait_for_all: waits until all processes have called it. What an earlier run left is
+                read and tidied up before that; output is written only after it.
 
         Raises:
-            InputError: an earlier run had another version or other arguments, foreign files are
-                in the way, or a file would lie outside the folder.
+            InputError: an earlier run had another version or other arguments, files of another
+                source are in the way, or a file would lie outside the folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: expected a folder for the output, found a file")
@@ -94,7 +93,7 @@ class OutputFolder:
             remove_temporary_files(folder)
         self._journal = self._journal_of(rank)
         if overwrite:
-            self._forget(journals, rank)
+            self._replace_journals(journals, rank)
         wait_for_all()
         if not self._journal.exists():
             self._write_header()
@@ -102,7 +101,13 @@ class OutputFolder:
     def record_of(
         self, image_id: str, outputs: Collection[Path], inputs: Iterable[Path]
     ) -> dict | None:
-        """What `finish` noted about an image, if it need not be done again."""
+        """The record that `finish` noted of an image; None if the image has to be done.
+
+        Args:
+            image_id: the image.
+            outputs: the files that are written for it.
+            inputs: the files that these depend on.
+        """
         stamps = _stamps(outputs)
         if stamps is not None:
             written = min(time for time, _ in stamps)
@@ -114,7 +119,7 @@ class OutputFolder:
         return None
 
     def finish(self, image_id: str, record: Mapping[str, Any]) -> None:
-        """Notes that an image's files, those given to `record_of`, are complete."""
+        """Note that the outputs of an image, those given to `record_of`, are complete."""
         stamps = _stamps(self._outputs.pop(image_id))
         line = json.dumps({"image": image_id, "files": stamps, "record": dict(record)})
         try:
@@ -132,8 +137,11 @@ class OutputFolder:
     def _write_header(self) -> None:
         write_file(self._journal, json.dumps(self._header).encode())
 
-    def _forget(self, journals: Iterable[Path], rank: int) -> None:
-        """The first process's journal says what this run is, from now on and without a gap."""
+    def _replace_journals(self, journals: Iterable[Path], rank: int) -> None:
+        """Begin the first process's journal anew and delete those of the others.
+
+        The first one is replaced in one step, so the folder has a journal at any moment.
+        """
         if rank == 0:
             self._write_header()
         for journal in journals:
@@ -141,6 +149,7 @@ class OutputFolder:
                 journal.unlink(missing_ok=True)
 
     def _read(self, journal: Path) -> dict[tuple[str, _Stamps], dict[str, Any]]:
+        """Read the records of an earlier run, by image and the stamps of its files."""
         try:
             lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError as error:
@@ -148,8 +157,8 @@ class OutputFolder:
         parsed = [line for line in map(_parse, lines) if line is not None]
         if not parsed or not _is_header(parsed[0]):
             raise InputError(
-                f"{journal}: expected the record of an earlier run, found something else; "
-                "--overwrite starts afresh"
+                f"{journal}: expected the record of an earlier run, found something else",
+                remedy=("overwrite", "start afresh"),
             )
         earlier, now = parsed[0]["arguments"], self._header["arguments"]
         if earlier != now:
@@ -159,8 +168,8 @@ class OutputFolder:
                 if earlier.get(key) != now.get(key)
             )
             raise InputError(
-                f"{self.path}: holds the output of a run with other arguments: {differences}; "
-                "--overwrite replaces it"
+                f"{self.path}: holds the output of a run with other arguments: {differences}",
+                remedy=("overwrite", "replace it"),
             )
         return {
             (line["image"], tuple(map(tuple, line["files"]))): line["record"]
@@ -169,15 +178,20 @@ class OutputFolder:
         }
 
     def _refuse_foreign_files(self, outputs: Collection[str]) -> None:
+        """Raise InputError if files are in the way that this command did not write."""
         present = [name for name in outputs if _stamps([self.path / name]) is not None]
         if present:
             raise InputError(
                 f"{self.path}: already holds {len(present)} of the files to write, e.g. "
-                f"{present[0]}, from another source; --overwrite replaces them"
+                f"{present[0]}, from another source",
+                remedy=("overwrite", "replace them"),
             )
 
     def _refuse_outside(self, folder: Path) -> None:
-        """A name from images.json may lead through a link that lies in the folder."""
+        """Raise InputError for a folder outside of this one.
+
+        A name from images.json may lead there, through a link that lies in this folder.
+        """
         if not is_inside(folder, self.path):
             raise InputError(
                 f"{folder}: expected a folder inside {self.path} for the output, found that it "
@@ -186,7 +200,7 @@ class OutputFolder:
 
 
 def _stamps(paths: Iterable[Path]) -> _Stamps | None:
-    """What tells these files from any other ones; None where one is missing."""
+    """The stamps of files, which tell them from any others; None where one is missing."""
     try:
         found = [os.stat(path) for path in paths]
     except (OSError, ValueError):  # ValueError: a name with NUL
@@ -206,7 +220,7 @@ def _as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    """A line of the journal; None for one that was cut off."""
+    """Parse a line of the journal; None for one that was cut off."""
     try:
         value = json.loads(line)
     except json.JSONDecodeError:

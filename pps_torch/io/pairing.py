@@ -1,4 +1,4 @@
-"""The file of an image: the one whose name contains the image's id as a whole name part."""
+"""Which file belongs to which image: its name contains the image id as a whole name part."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_LISTED = 20
 def find_files(
     folder: Path | str, image_ids: Iterable[str], suffixes: Sequence[str], what: str
 ) -> dict[str, Path]:
-    """Finds the one file of each image in a folder and the folders below.
+    """Find the one file of each image in a folder and the folders below.
 
     A name part is a stretch of letters and digits, or several with what stands between them:
     `aachen_000012_000019_parts.png` belongs to image `aachen_000012_000019`, `000042.png`
@@ -36,7 +36,7 @@ def find_files(
         folder: where to look.
         image_ids: normalised ids ([`normalise_id`][pps_torch.io.image_list.normalise_id]).
         suffixes: endings of the files to consider, in lower case.
-        what: what the files hold, for messages, e.g. "part prediction".
+        what: what a file holds, for messages, e.g. "part prediction".
 
     Raises:
         InputError: one error that lists each image with no file, several files, or another
@@ -77,7 +77,7 @@ def find_files(
 
 
 def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
-    """Finds the photo of each map: what follows the last number of a name does not count.
+    """Find the photo of each map; what follows the last number of a name does not count.
 
     `aachen_000012_000019_gtFinePanopticParts.tif` has the photo
     `aachen_000012_000019_leftImg8bit.png`; `street_a_pps.png` has `street_a.jpg`.
@@ -111,12 +111,16 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """The files below `folder` with these endings, in a fixed order, hidden ones left out."""
+    """List the files below a folder with these endings, in a fixed order, without hidden ones."""
     return [path for path in _visible_files(folder) if path.suffix.lower() in suffixes]
 
 
 def ground_truth_files(folder: Path) -> list[Path]:
-    """The TIFFs of uids below a folder; InputError where there are none."""
+    """List the TIFFs of uids below a folder.
+
+    Raises:
+        InputError: there are none.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: expected the folder of the ground truth, found none")
     tiffs = list_files(folder, GROUND_TRUTH_SUFFIXES)
@@ -127,15 +131,15 @@ def ground_truth_files(folder: Path) -> list[Path]:
 
 
 def cityscapes_id(tiff: Path) -> str:
-    """The image id in the name of a TIFF of Cityscapes-PanopticParts."""
-    if not _is_of_cityscapes(tiff):
+    """Read the image id in the name of a TIFF of Cityscapes-PanopticParts."""
+    if not _has_cityscapes_name(tiff):
         raise InputError(f"{tiff}: expected a name that ends in {_CITYSCAPES_ENDING}{tiff.suffix}")
     return tiff.stem.removesuffix(_CITYSCAPES_ENDING)
 
 
 def pascal_id(tiff: Path) -> str:
-    """The image id in the name of a TIFF of PASCAL-PanopticParts."""
-    if _is_of_cityscapes(tiff):
+    """Read the image id in the name of a TIFF of PASCAL-PanopticParts."""
+    if _has_cityscapes_name(tiff):
         raise InputError(
             f"{tiff}: expected a name of PASCAL-PanopticParts, found Cityscapes' ending "
             f"{_CITYSCAPES_ENDING}"
@@ -143,7 +147,7 @@ def pascal_id(tiff: Path) -> str:
     return tiff.stem
 
 
-def _is_of_cityscapes(tiff: Path) -> bool:
+def _has_cityscapes_name(tiff: Path) -> bool:
     return tiff.stem.endswith(_CITYSCAPES_ENDING)
 
 
@@ -156,7 +160,7 @@ def _check_folder(folder: Path, what: str) -> None:
 def _named(
     folder: Path, suffixes: Sequence[str], names: Collection[str]
 ) -> Iterator[tuple[str, Path]]:
-    """Each file with each of the names that it contains."""
+    """Yield each file with each of the image names that its own name contains."""
     most_parts = max((len(_split(name)[::2]) for name in names), default=0)
     for path in list_files(folder, suffixes):
         for name in sorted(_name_parts(path.stem, most_parts)):
@@ -165,7 +169,7 @@ def _named(
 
 
 def _visible_files(folder: Path) -> Iterator[Path]:
-    """All files below `folder`; linked folders are walked once."""
+    """Yield the files below a folder that are not hidden; linked folders are walked once."""
     walked = set()
     for root, subfolders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -180,14 +184,14 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 
 def _pieces(stem: str) -> tuple[list[str], int]:
-    """Parts and separators of a name, and where its last number ends (0 where it has none)."""
+    """The parts and separators of a name, and where its last number ends (0 without any)."""
     pieces = _split(_without_leading_zeros(_trim(stem)))
     ends = [place + 1 for place, piece in enumerate(pieces) if re.fullmatch("[0-9]+", piece)]
     return pieces, ends[-1] if ends else 0
 
 
 def _name_parts(stem: str, most_parts: int) -> set[str]:
-    """Each stretch of 1..most_parts consecutive parts of a name, numbers without leading zeros."""
+    """The stretches of 1..most_parts parts of a name, numbers without their leading zeros."""
     pieces, _ = _pieces(stem)
     parts, separators = pieces[::2], pieces[1::2]
     runs = set()
@@ -201,7 +205,7 @@ def _name_parts(stem: str, most_parts: int) -> set[str]:
 
 
 def _split(name: str) -> list[str]:
-    """Parts of a name at even places, what separates them at odd ones."""
+    """Split a name into its parts, at even places, and what separates them, at odd places."""
     return re.split(r"([\W_]+)", name)
 
 

@@ -1,4 +1,4 @@
-"""The checksums of a PNG, which Pillow does not look at where the pixels are."""
+"""The checksums of a PNG; Pillow does not check those of the pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PIECE = 1 << 20
 
 
 def check_png(path: Path) -> None:
-    """Reads a PNG once; other files are not looked at.
+    """Check the checksums of a PNG; other files are not looked at.
 
     Raises:
         ValueError: a chunk is damaged, or the file ends before its last chunk.

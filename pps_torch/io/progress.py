@@ -1,4 +1,4 @@
-"""How far a job has come, for the line that says so when it is stopped."""
+"""The progress of a job, for the line that is printed when the job is stopped."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Progress:
-    """The images of the step that is being done; before the first step there are none.
+    """How many images of the present step are done; before the first step there are none.
 
     Attributes:
-        step: what is done with them, e.g. "evaluating".
+        step: what is done with the images, e.g. "evaluating".
         done: how many are done.
         total: how many there are.
 
@@ -25,7 +25,7 @@ class Progress:
     total: int = 0
 
     def begin(self, step: str, total: int) -> None:
-        """The next step, of which nothing is done."""
+        """Begin the next step."""
         self.step, self.done, self.total = step, 0, total
 
     def __str__(self) -> str:

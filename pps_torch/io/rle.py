@@ -1,4 +1,4 @@
-"""COCO segmentations: compressed RLE, uncompressed RLE and polygons become runs of pixels."""
+"""Runs of pixels from COCO segmentations: compressed RLE, uncompressed RLE and polygons."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pps_torch.io.json_files import describe
 
 
 def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    """Decodes the `segmentation` of a COCO annotation.
+    """Decode the `segmentation` of a COCO annotation.
 
     Args:
         segmentation: `{"size": [h, w], "counts": text or list}`, or a list of polygons
@@ -19,8 +19,8 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         size: the (height, width) that the mask must have.
 
     Returns:
-        int64, the lengths of the runs in column order, those outside and inside the mask by
-        turns, beginning outside; their sum is height x width.
+        int64, the lengths of the runs in column order, alternately outside and inside of the
+        mask, beginning outside; their sum is height x width.
 
     Raises:
         ValueError: says what was expected and what was found.
@@ -41,7 +41,7 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
 
 
 def paint_runs(mask: np.ndarray, lengths: np.ndarray) -> None:
-    """Sets the pixels inside the runs of a mask (W, H) that is all False."""
+    """Set the pixels inside the runs of a mask (W, H) that is all False."""
     pixels = mask.reshape(-1)
     borders = lengths.cumsum().tolist()
     for start, end in zip(borders[::2], borders[1::2]):
@@ -49,7 +49,10 @@ def paint_runs(mask: np.ndarray, lengths: np.ndarray) -> None:
 
 
 def check_segmentation(segmentation: Any, size: tuple[int, int]) -> None:
-    """Checks everything about a segmentation that needs no decoding; see there."""
+    """Check what can be checked of a segmentation without decoding it.
+
+    Arguments and errors are those of [`run_lengths`][pps_torch.io.rle.run_lengths].
+    """
     if isinstance(segmentation, list):
         _check_polygons(segmentation, size)
         return
@@ -88,7 +91,7 @@ def _check_polygons(polygons: list, size: tuple[int, int]) -> None:
 
 
 def _check_length(polygons: list, size: tuple[int, int]) -> None:
-    """Rasterizing holds every pixel along the sides."""
+    """Refuse polygons with very long sides: rasterizing holds every pixel along them."""
     longest = 10 * size[0] * size[1] + 100 * max(size)
     length = 0.0
     for polygon in polygons:
@@ -100,17 +103,18 @@ def _check_length(polygons: list, size: tuple[int, int]) -> None:
 
 
 def _rasterize(polygons: list, size: tuple[int, int]) -> bytes:
-    """The union of polygons as COCO draws them, as the counts of a compressed RLE."""
+    """Draw the union of polygons as COCO does; returns the counts of a compressed RLE."""
     from pycocotools import mask
 
     return mask.merge(mask.frPyObjects(polygons, *size))["counts"]
 
 
 def _parse_counts(counts: bytes) -> np.ndarray:
-    """The lengths of the runs in a compressed RLE.
+    """Read the lengths of the runs in a compressed RLE.
 
-    Six bits a character: five of a number, lowest first, and whether more follow; the last one's
-    highest bit is the sign. From the fourth number on, each is a difference to the last but one.
+    Each character holds five bits of a number, lowest first, and one that says whether more
+    follow; the highest bit of the last five is the sign. From the fourth number on, each is the
+    difference to the last but one.
     """
     bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
     if len(bits) == 0 or bits.min() < 0 or bits.max() > 63 or bits[-1] & 32:

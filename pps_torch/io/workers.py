@@ -1,4 +1,4 @@
-"""Images through worker threads: results in order, few in flight, a progress bar, a clean stop."""
+"""Worker threads for images: results in order, few in flight, a progress bar, a clean stop."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MOST_DEFAULT_WORKERS = 8
 
 
 def default_workers(processes: int = 1) -> int:
-    """One worker a core, at most eight: memory grows with the workers.
+    """One worker per core, at most eight, as memory grows with the workers.
 
     Args:
-        processes: how many there are on this machine to share its cores.
+        processes: how many processes share the cores of this machine.
     """
     return min(max(1, available_cores() // processes), _MOST_DEFAULT_WORKERS)
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,19 +45,19 @@ def map_images(
     quiet: bool = False,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """Yields `function(item)` for each item, in order.
+    """Yield `function(item)` for each item, in order.
 
     At most `workers + 2` items are in work or wait to be taken, so memory does not grow with
-    the number of items. After an error no further item is begun, and those begun end. After Ctrl-C
-    it does not wait for them, so that whoever is told of it can say so at once.
+    the number of items. After an error no further item is begun, and those begun are waited for;
+    after Ctrl-C they are not, so that the caller can report it at once.
 
     Args:
-        function: called in worker threads.
+        function: is called in worker threads.
         items: what it is called with.
-        workers: threads; decoding, encoding and tensor operations run beside each other in them.
-        description: of the progress bar, which shows rate and time left.
-        quiet: no progress bar.
-        progress: told of each item that is done.
+        workers: how many threads; decoding, encoding and tensor operations run beside each other.
+        description: what the progress bar says; it shows rate and time left.
+        quiet: whether to show no progress bar.
+        progress: counts the items that are done.
     """
     progress = progress or Progress()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
@@ -89,7 +89,7 @@ def map_images(
 
 @contextmanager
 def _shared_cores(workers: int) -> Iterator[None]:
-    """Torch takes no more threads than the workers leave to each operation."""
+    """Limit torch to the threads that the workers leave to each operation."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(before, available_cores() // workers)))
     try:

@@ -1,4 +1,4 @@
-"""Predictions become panoptic maps, and panoptic maps with parts become PPS maps."""
+"""Merging: predictions become panoptic maps, and panoptic maps with parts become PPS maps."""
 
 from pps_torch.merging.boxes import BoxPanopticMerger, merge_panoptic_boxes
 from pps_torch.merging.centers import CenterPanopticMerger, merge_panoptic_centers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -15,13 +15,16 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
     flatten_instances,
     rank_instances,
 )
-from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
+from pps_torch.merging.module_repr import format_settings
+from pps_torch.merging.segment_table import add_stuff, unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
 
@@ -42,7 +45,7 @@ def merge_panoptic_boxes(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
-    """Merges masks given in the frame of their boxes and a semantic map into a panoptic map.
+    """Merge masks in the frame of their boxes and a semantic map into a panoptic map.
 
     Equals pasting each mask into the image as Detectron2's `paste_masks_in_image` does and then
     `merge_panoptic`, but never holds N x H x W.
@@ -53,9 +56,10 @@ def merge_panoptic_boxes(
         boxes: `(*B, N, 4)` float, xyxy in absolute pixels.
         scores, pred_classes: `(*B, N)` float and integer.
         mask_threshold: fraction above 0; a sample equal to it belongs to the mask.
-        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate, backend: as in
-            `merge_panoptic`. The two versions may differ where a sample is within rounding
-            of the threshold.
+        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate: as in
+            [`merge_panoptic`][pps_torch.merge_panoptic].
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
+            may differ where a sample is within rounding of `mask_threshold`.
 
     Returns:
         `PanopticSegmentation` with a capacity of N + len(stuff_ids) segments.
@@ -73,33 +77,24 @@ def merge_panoptic_boxes(
     """
     check_settings(score_threshold, overlap_threshold, stuff_area_limit)
     _check_mask_threshold(mask_threshold)
-    check_instances(scores, pred_classes, sem_seg, validate)
+    check_instances(scores, pred_classes, sem_seg, validate=validate)
+    _check_boxes(mask_probs, boxes, scores, validate=validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
-    for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
-        check_floating(name, value)
-        check_device(name, value, sem_seg)
-    num_instances, side = scores.shape[-1], mask_probs.shape[-1]
-    check_shape("mask_probs", mask_probs, (*batch, num_instances, side, side))
-    check_shape("boxes", boxes, (*batch, num_instances, 4))
-    if side == 0:
-        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
-    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
-        raise ValueError("boxes: expected finite pixels, found NaN or infinity")
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
-    mask_probs = mask_probs.reshape(scores.shape + (side, side))
+    mask_probs = mask_probs.reshape(scores.shape + mask_probs.shape[-2:])
     boxes = boxes.reshape(scores.shape + (4,))
-    order, eligible = rank_instances(scores, score_threshold)
+    order, eligible = rank_instances(scores, score_threshold=score_threshold)
     owner, keep = greedy_boxes(
         mask_probs,
         boxes,
         order,
         eligible,
         (height, width),
-        mask_threshold,
-        overlap_threshold,
-        backend,
+        mask_threshold=mask_threshold,
+        overlap_threshold=overlap_threshold,
+        backend=backend,
     )
     merged = add_stuff(
         owner,
@@ -109,14 +104,18 @@ def merge_panoptic_boxes(
         pred_classes,
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
-        stuff_area_limit,
-        backend,
+        stuff_area_limit=stuff_area_limit,
+        backend=backend,
     )
     return unflatten_batch(merged, batch)
 
 
-class BoxPanopticMerger(nn.Module):
-    """`merge_panoptic_boxes` with its settings; `stuff_ids` live on the module's device."""
+class BoxPanopticMerger(TensorHolder):
+    """Module that merges masks in boxes and a semantic map into a panoptic map.
+
+    Made with the settings of [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes];
+    `stuff_ids` move with the module.
+    """
 
     stuff_ids: Tensor
 
@@ -135,9 +134,7 @@ class BoxPanopticMerger(nn.Module):
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         _check_mask_threshold(mask_threshold)
         check_backend(backend)
-        self.register_buffer(
-            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
         self.mask_threshold = mask_threshold
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
@@ -153,7 +150,10 @@ class BoxPanopticMerger(nn.Module):
         scores: Tensor,
         pred_classes: Tensor,
     ) -> PanopticSegmentation:
-        """See `merge_panoptic_boxes`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
+        """
         return merge_panoptic_boxes(
             sem_seg,
             mask_probs,
@@ -169,8 +169,31 @@ class BoxPanopticMerger(nn.Module):
             backend=self.backend,
         )
 
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        thresholds = ("mask_threshold", "score_threshold", "overlap_threshold")
+        rest = ("stuff_area_limit", "validate", "backend")
+        return format_settings(self, "stuff_ids", *thresholds, *rest)
+
 
 def _check_mask_threshold(mask_threshold: float) -> None:
+    """Raise TypeError or ValueError unless the threshold is a fraction above 0."""
     check_number("mask_threshold", mask_threshold)
     if not 0 < mask_threshold <= 1:
         raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")
+
+
+def _check_boxes(
+    mask_probs: Tensor, boxes: Tensor, scores: Tensor, *, validate: bool | None
+) -> None:
+    """Raise TypeError or ValueError unless each score `(*B, N)` has a mask and a box."""
+    for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
+        check_floating(name, value)
+        check_device(name, value, scores)
+    side = mask_probs.shape[-1]
+    check_shape("mask_probs", mask_probs, (*scores.shape, side, side))
+    check_shape("boxes", boxes, (*scores.shape, 4))
+    if side == 0:
+        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
+    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
+        raise ValueError("boxes: expected finite pixels, found NaN or infinity")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import (
@@ -20,12 +20,16 @@ from pps_torch.checks import (
     is_on_host,
 )
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.module_repr import format_settings
+from pps_torch.merging.segment_table import add_stuff, unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.nearest_places import nearest_places
-from pps_torch.ops.painting.upsampled_argmax import upsample_channel, upsampled_ids
+from pps_torch.ops.painting.upsample_channel import upsample_channel
+from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 
 # Probabilities are summed as integers, so that the order of the pixels cannot matter.
@@ -47,14 +51,14 @@ def merge_panoptic_centers(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
-    """Groups the pixels of things around instance centres, and adds stuff.
+    """Group the pixels of things around instance centres, and add stuff.
 
     The rule is that of Panoptic-DeepLab (arXiv 1911.10194) as Detectron2's project has it. The
     highest semantic channel is the class of a pixel. A centre is a pixel of the heat map above
     `center_threshold` that no pixel of the `nms_kernel` window around it exceeds, and that lies
-    strictly above the `top_k`-th best of them. A thing pixel belongs to the centre nearest to
-    where its offset points, the first one of equally near ones. The most frequent class of its
-    pixels, the lowest of equally frequent ones, is the class of an instance. Without any centre
+    strictly above the `top_k`-th highest of such pixels. A thing pixel belongs to the centre
+    nearest to where its offset points, the first of equally near ones. The class of an instance is
+    the most frequent class of its pixels, the lowest of equally frequent ones. Without any centre
     the pixels of things are void.
 
     Distances are compared as float32 squares. Detectron2 compares their roots, rounded as the
@@ -68,13 +72,15 @@ def merge_panoptic_centers(
         thing_ids: class indices 0..C-1 of things, as ints or a tensor; the others are stuff.
         center_threshold: a centre must be strictly above it, and above 0.
         nms_kernel: odd number of pixels.
-        top_k: one more than the most centres of an image, if no two are equally high.
+        top_k: an image has at most `top_k - 1` centres, since each is strictly higher than the
+            `top_k`-th highest candidate; candidates as high as that one are no centres.
         stuff_area_limit: pixels that a stuff segment needs at least.
         out_size: `(H, W)`: upsample all three bilinearly (align_corners=False), the logits one
             channel at a time; the values of the offsets stay. Default: the inputs' size.
         validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
-        backend: as in `merge_panoptic`, for the steps that have a Triton version. The two may
-            differ where upsampled logits are equal up to rounding.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton], for the steps
+            that have a Triton version. The two may differ where upsampled logits are equal up to
+            rounding.
 
     Returns:
         `PanopticSegmentation` with a capacity of top_k + C - len(thing_ids) segments:
@@ -96,7 +102,7 @@ def merge_panoptic_centers(
         tensor([[1, 1, 2]], dtype=torch.int32)
     """
     _check_settings(center_threshold, nms_kernel, top_k, stuff_area_limit)
-    _check_heads(sem_seg_logits, center_heatmap, offsets, validate)
+    _check_heads(sem_seg_logits, center_heatmap, offsets, validate=validate)
     batch, num_classes = tuple(sem_seg_logits.shape[:-3]), sem_seg_logits.shape[-3]
     thing_ids = as_id_tensor(
         "thing_ids",
@@ -118,10 +124,16 @@ def merge_panoptic_centers(
     is_thing_class = index_of(classes, thing_ids) >= 0
     stuff_ids = is_thing_class.long().argsort(stable=True)[: num_classes - thing_ids.numel()]
 
-    sem_seg = upsampled_ids(logits, classes, size, backend)
-    centers, is_center = _find_centers(heatmap, center_threshold, nms_kernel, top_k)
-    owner = _group_pixels(offset_planes, is_thing_class[sem_seg], centers, is_center, backend)
-    pred_classes, areas = _vote(owner, sem_seg, top_k, num_classes, backend)
+    sem_seg = upsampled_ids(logits, classes, size, backend=backend)
+    centers, is_center = _find_centers(
+        heatmap, center_threshold=center_threshold, nms_kernel=nms_kernel, top_k=top_k
+    )
+    owner = _group_pixels(
+        offset_planes, is_thing_class[sem_seg], centers, is_center, backend=backend
+    )
+    pred_classes, areas = _vote_classes(
+        owner, sem_seg, num_centers=top_k, num_classes=num_classes, backend=backend
+    )
     scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
     merged = add_stuff(
         owner,
@@ -131,21 +143,19 @@ def merge_panoptic_centers(
         pred_classes,
         sem_seg,
         stuff_ids,
-        stuff_area_limit,
-        backend,
-    )
-    is_instance = merged.source >= 0
-    source = centers.gather(1, torch.where(is_instance, merged.source, 0))
-    source = torch.where(is_instance, source, ABSENT)
-    panoptic_seg, category_ids, is_thing, scores, areas, _, num_segments = merged
-    merged = PanopticSegmentation(
-        panoptic_seg, category_ids, is_thing, scores, areas, source, num_segments
+        sources=centers,
+        stuff_area_limit=stuff_area_limit,
+        backend=backend,
     )
     return unflatten_batch(merged, batch)
 
 
-class CenterPanopticMerger(nn.Module):
-    """`merge_panoptic_centers` with its settings; `thing_ids` live on the device."""
+class CenterPanopticMerger(TensorHolder):
+    """Module that merges centres, offsets to them and semantic logits into a panoptic map.
+
+    Made with the settings of [`merge_panoptic_centers`][pps_torch.merge_panoptic_centers];
+    `thing_ids` move with the module.
+    """
 
     thing_ids: Tensor
 
@@ -163,9 +173,7 @@ class CenterPanopticMerger(nn.Module):
         super().__init__()
         _check_settings(center_threshold, nms_kernel, top_k, stuff_area_limit)
         check_backend(backend)
-        self.register_buffer(
-            "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
         self.center_threshold = center_threshold
         self.nms_kernel = nms_kernel
         self.top_k = top_k
@@ -180,7 +188,10 @@ class CenterPanopticMerger(nn.Module):
         offsets: Tensor,
         out_size: tuple[int, int] | None = None,
     ) -> PanopticSegmentation:
-        """See `merge_panoptic_centers`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_panoptic_centers`][pps_torch.merge_panoptic_centers].
+        """
         return merge_panoptic_centers(
             sem_seg_logits,
             center_heatmap,
@@ -195,10 +206,17 @@ class CenterPanopticMerger(nn.Module):
             backend=self.backend,
         )
 
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        peaks = ("center_threshold", "nms_kernel", "top_k")
+        rest = ("stuff_area_limit", "validate", "backend")
+        return format_settings(self, "thing_ids", *peaks, *rest)
+
 
 def _check_settings(
     center_threshold: float, nms_kernel: int, top_k: int, stuff_area_limit: float
 ) -> None:
+    """Raise TypeError or ValueError for settings that mean nothing."""
     check_number("center_threshold", center_threshold)
     check_number("stuff_area_limit", stuff_area_limit)
     check_int("nms_kernel", nms_kernel, 1)
@@ -208,8 +226,9 @@ def _check_settings(
 
 
 def _check_heads(
-    sem_seg_logits: Tensor, center_heatmap: Tensor, offsets: Tensor, validate: bool | None
+    sem_seg_logits: Tensor, center_heatmap: Tensor, offsets: Tensor, *, validate: bool | None
 ) -> None:
+    """Raise TypeError or ValueError for heads of a wrong dtype, device or shape, and for NaN."""
     heads = {
         "sem_seg_logits": sem_seg_logits,
         "center_heatmap": center_heatmap,
@@ -235,21 +254,21 @@ def _check_heads(
 
 
 def _flatten_batch(values: Tensor) -> Tensor:
-    """`(*B, C, h, w)` -> `(B, C, h, w)`."""
+    """Flatten the batch dimensions: `(*B, C, h, w)` to `(B, C, h, w)`."""
     return values.reshape(values.shape[:-3].numel(), *values.shape[-3:])
 
 
 def _find_centers(
-    heatmap: Tensor, threshold: float, nms_kernel: int, top_k: int
+    heatmap: Tensor, *, center_threshold: float, nms_kernel: int, top_k: int
 ) -> tuple[Tensor, Tensor]:
-    """The highest local maxima of `heatmap (B, H, W)`.
+    """Find the highest local maxima of heat maps `(B, H, W)`.
 
     Returns:
         `centers (B, top_k)` int64, pixels `y * W + x` in rising order, and `is_center (B,
         top_k)` bool, false at the end of the list where there are fewer.
     """
     highest = F.max_pool2d(heatmap[:, None], nms_kernel, stride=1, padding=nms_kernel // 2)[:, 0]
-    is_peak = (heatmap > threshold) & (heatmap > 0) & (heatmap == highest)
+    is_peak = (heatmap > center_threshold) & (heatmap > 0) & (heatmap == highest)
     peaks = torch.where(is_peak, heatmap, -1.0).flatten(1)
     num_pixels = peaks.shape[1]
     peaks = F.pad(peaks, (0, max(top_k - num_pixels, 0)), value=-1.0)
@@ -260,13 +279,15 @@ def _find_centers(
 
 
 def _group_pixels(
-    offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor, backend: str
+    offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor, *, backend: str
 ) -> Tensor:
-    """The centre of each thing pixel.
+    """Assign each thing pixel to the centre nearest to where its offset points.
 
     Args:
-        offsets: `(2, B, H, W)` float, y and x; is_thing: `(B, H, W)` bool.
+        offsets: `(2, B, H, W)` float, y and x.
+        is_thing: `(B, H, W)` bool.
         centers, is_center: `(B, K)`, see `_find_centers`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(B, H, W)` int32: position in `centers` + 1, 0 for none.
@@ -278,22 +299,35 @@ def _group_pixels(
     places = torch.stack([centers // width, centers % width]).to(offsets.dtype)
     places = torch.where(is_center, places, torch.inf)
     if not is_on_host(is_thing):
-        nearest = nearest_places(points, places, backend).view(is_thing.shape) + 1
+        nearest = nearest_places(points, places, backend=backend).view(is_thing.shape) + 1
         return torch.where(is_thing & is_center[:, :1, None], nearest, 0)
     owner = torch.zeros_like(is_thing, dtype=torch.int32)
     for image, count in enumerate(is_center.sum(1).tolist()):
         if count:
             pixels = is_thing[image].view(-1).nonzero()[:, 0]
             one = slice(image, image + 1)
-            nearest = nearest_places(points[:, one, pixels], places[:, one, :count], backend)
+            nearest = nearest_places(
+                points[:, one, pixels], places[:, one, :count], backend=backend
+            )
             owner[image].view(-1)[pixels] = nearest[0] + 1
     return owner
 
 
-def _vote(
-    owner: Tensor, sem_seg: Tensor, num_centers: int, num_classes: int, backend: str
+def _vote_classes(
+    owner: Tensor, sem_seg: Tensor, *, num_centers: int, num_classes: int, backend: str
 ) -> tuple[Tensor, Tensor]:
-    """The most frequent class, and the area, of each centre's pixels: both `(B, K)` int64."""
+    """Find the most frequent class among the pixels of each centre, and count them.
+
+    Args:
+        owner: `(B, H, W)` int32, see `_group_pixels`.
+        sem_seg: `(B, H, W)` int32, class indices.
+        num_centers: K.
+        num_classes: C.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        the classes and the areas, both `(B, K)` int64.
+    """
     maps = owner.flatten(1), sem_seg.flatten(1)
     counts = joint_counts(*maps, num_centers + 1, num_classes, backend=backend)
     counts = counts[:, 1 : num_centers + 1, :num_classes]
@@ -303,7 +337,17 @@ def _vote(
 def _instance_scores(
     logits: Tensor, heatmap: Tensor, owner: Tensor, pred_classes: Tensor, areas: Tensor
 ) -> Tensor:
-    """Mean class probability times the heat map at the mean position -> `(B, K)` float."""
+    """Score instances: mean class probability times the heat map at the mean position.
+
+    Args:
+        logits: `(B, C, h, w)` float.
+        heatmap: `(B, H, W)` float.
+        owner: `(B, H, W)` int32, see `_group_pixels`.
+        pred_classes, areas: `(B, K)` int64, see `_vote_classes`.
+
+    Returns:
+        `(B, K)` of the dtype of `heatmap`.
+    """
     height, width = heatmap.shape[1:]
     owner = owner.flatten(1).long()
     no_class = pred_classes.new_full((len(owner), 1), ABSENT)
@@ -323,10 +367,14 @@ def _instance_scores(
 
 
 def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
-    """Softmax of the upsampled logits at one class a pixel, one channel at a time; 0 for none.
+    """Compute the softmax of upsampled logits at one class a pixel, one channel at a time.
 
     Args:
-        logits: `(B, C, h, w)` float; class_of_pixel: `(B, H, W)` int64, -1 for none.
+        logits: `(B, C, h, w)` float.
+        class_of_pixel: `(B, H, W)` int64, -1 for none.
+
+    Returns:
+        `(B, H, W)` float, 0 for a pixel of no class.
     """
     size = class_of_pixel.shape[1], class_of_pixel.shape[2]
     chosen = upsample_channel(logits, 0, size)

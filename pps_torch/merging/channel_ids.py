@@ -1,4 +1,4 @@
-"""Which ids of the spec the channels of heads and the class indices of detections mean."""
+"""What heads mean: the ids of the spec behind channels of logits and class indices."""
 
 from __future__ import annotations
 
@@ -15,22 +15,26 @@ from pps_torch.checks import (
     check_shape,
     checks_values,
 )
-from pps_torch.ops.painting.upsampled_argmax import upsampled_ids
+from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 
 
 def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:
-    """Ids by channel or class index as `(K,)` int32; ValueError for one that is not known."""
+    """Convert ids by channel or class index to a `(K,)` int32 tensor.
+
+    Raises:
+        ValueError: for an id that is not among the known ones, naming the argument `name`.
+    """
     unknown = [value for value in ids if value not in known]
     if unknown:
         raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
-    return torch.tensor(ids, dtype=torch.int32)
+    return torch.tensor(ids, dtype=torch.int32, device="cpu")
 
 
 def check_logits(
-    name: str, logits: Tensor, batch: Sequence[int], ids: Tensor, validate: bool | None
+    name: str, logits: Tensor, batch: Sequence[int], ids: Tensor, *, validate: bool | None
 ) -> None:
-    """Refuses logits that are not `(*batch, len(ids), h, w)` float, and NaN."""
+    """Raise TypeError or ValueError unless logits are `(*batch, len(ids), h, w)` float, not NaN."""
     check_floating(name, logits)
     check_ndim(name, logits, 3, "(*B, C, h, w)")
     check_shape(name, logits, (*batch, len(ids), *logits.shape[-2:]))
@@ -39,15 +43,37 @@ def check_logits(
         raise ValueError(f"{name}: expected numbers, found NaN")
 
 
-def highest_ids(logits: Tensor, ids: Tensor, size: tuple[int, int], backend: str) -> Tensor:
-    """`(*B, C, h, w)` -> `(*B, H, W)`: the id of the highest upsampled channel."""
+def ids_of_best_channels(
+    logits: Tensor, ids: Tensor, size: tuple[int, int], *, backend: str = "auto"
+) -> Tensor:
+    """Look up the id of the highest upsampled channel at each pixel.
+
+    Args:
+        logits: `(*B, C, h, w)` float.
+        ids: `(C,)` int, the id of each channel.
+        size: `(H, W)`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `(*B, H, W)` of the dtype of `ids`.
+    """
     batch = logits.shape[:-3]
     logits = logits.reshape(batch.numel(), *logits.shape[-3:])
-    return upsampled_ids(logits, ids, size, backend).view(*batch, *size)
+    return upsampled_ids(logits, ids, size, backend=backend).view(*batch, *size)
 
 
-def ids_of_indices(name: str, indices: Tensor, ids: Tensor, validate: bool | None) -> Tensor:
-    """The id of each class index; -1 for indices that mean nothing, unless they are refused."""
+def ids_of_indices(name: str, indices: Tensor, ids: Tensor, *, validate: bool | None) -> Tensor:
+    """Look up the id of each class index; -1 for an index that means nothing.
+
+    Args:
+        name: what errors call the indices.
+        indices: int, any shape.
+        ids: `(K,)` int, the id of each class index.
+        validate: refuse indices that mean nothing. Default: on the CPU only.
+
+    Returns:
+        int of the shape of `indices`.
+    """
     check_integer(name, indices)
     check_device(name, indices, ids)
     is_known = (indices >= 0) & (indices < len(ids))

@@ -1,4 +1,4 @@
-"""Instances on their way into the heuristic merge: checks, common shape, order."""
+"""Instances before the heuristic merge: their checks, their common shape and their order."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ from pps_torch.checks import (
 def check_settings(
     score_threshold: float, overlap_threshold: float, stuff_area_limit: float
 ) -> None:
-    """Refuses thresholds against which nothing can be compared."""
+    """Raise TypeError or ValueError for thresholds against which nothing can be compared."""
     check_number("score_threshold", score_threshold)
     check_fraction("overlap_threshold", overlap_threshold)
     check_number("stuff_area_limit", stuff_area_limit)
 
 
 def check_instances(
-    scores: Tensor, pred_classes: Tensor, sem_seg: Tensor, validate: bool | None
+    scores: Tensor, pred_classes: Tensor, sem_seg: Tensor, *, validate: bool | None
 ) -> None:
-    """Refuses scores and classes that are not `(*B, N)`, NaN scores and negative classes."""
+    """Raise TypeError or ValueError unless scores and classes are `(*B, N)`, beside `sem_seg`.
+
+    Args:
+        scores: `(*B, N)` float.
+        pred_classes: `(*B, N)` int.
+        sem_seg: `(*B, H, W)` int.
+        validate: refuse NaN scores and negative classes, too. Default: on the CPU only.
+    """
     check_integer("sem_seg", sem_seg)
     check_ndim("sem_seg", sem_seg, 2, "(*B, H, W)")
     batch = sem_seg.shape[:-2]
@@ -49,22 +56,23 @@ def check_instances(
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """`(*B, N)` scores and classes -> `(B, N)`; a negative class has score -inf."""
+    """Flatten `(*B, N)` scores and classes to `(B, N)`; a negative class gets score -inf."""
     shape = (scores.shape[:-1].numel(), scores.shape[-1])
     pred_classes = pred_classes.reshape(shape).long()
     return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
 
 
-def rank_instances(scores: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
-    """Order of the instances and who takes part.
+def rank_instances(scores: Tensor, *, score_threshold: float) -> tuple[Tensor, Tensor]:
+    """Rank the instances of each image, and find those that may be kept.
 
     Args:
         scores: `(B, N)` float.
+        score_threshold: a score equal to it stays; compared in float64.
 
     Returns:
-        `order (B, N)` int64: falling scores, ties by index; `eligible (B, N)` bool in that
-        order: a score equal to the threshold stays (compared in float64). NaN and -inf rank
-        last and are not eligible, whatever the threshold.
+        `order (B, N)` int64, the index of the instance at each rank: falling scores, ties by
+        index; and `eligible (B, N)` bool, by rank. NaN and -inf rank last and are not eligible,
+        whatever the threshold.
     """
     scores = torch.where(scores.isnan(), -torch.inf, scores.double())
     ranked, order = scores.sort(dim=1, descending=True, stable=True)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.instances import (
     check_instances,
     check_settings,
     flatten_instances,
     rank_instances,
 )
-from pps_torch.merging.segment_table import add_stuff, as_id_tensor, unflatten_batch
+from pps_torch.merging.module_repr import format_settings
+from pps_torch.merging.segment_table import add_stuff, unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.greedy_masks import greedy_masks
 
@@ -34,7 +37,7 @@ def merge_panoptic(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
-    """Merges instance masks and a semantic map into a panoptic map.
+    """Merge instance masks and a semantic map into a panoptic map.
 
     The rule is that of panopticapi's `combine_semantic_and_instance_predictions` (section 7 of
     arXiv 1801.00868), which Detectron2's `combine_semantic_and_instance_outputs` follows.
@@ -49,16 +52,14 @@ def merge_panoptic(
         scores: `(*B, N)` float, 0..1.
         pred_classes: `(*B, N)`, any integer dtype: category ids.
         stuff_ids: category ids of stuff, in the order that their segments shall have. A list
-            is copied to the inputs' device, for which the first call there waits;
+            is copied to the inputs' device, and the first call there waits for the copy;
             `PanopticMerger` holds a tensor.
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.
         validate: refuse NaN scores, negative classes, and a tensor `stuff_ids` with negative or
             equal ids. Default: on the CPU only; unchecked, such an instance is dropped.
-        backend: `"torch"`; `"triton"`, which must run; or `"auto"`: Triton on CUDA where it
-            is installed and torch is 2.11 or newer. The results are equal; where masks or logits
-            are interpolated (boxes, queries, centres), up to rounding.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `PanopticSegmentation` with a capacity of N + len(stuff_ids) segments: kept
@@ -78,7 +79,7 @@ def merge_panoptic(
         ([1, 1, 2, 2], [26, 7])
     """
     check_settings(score_threshold, overlap_threshold, stuff_area_limit)
-    check_instances(scores, pred_classes, sem_seg, validate)
+    check_instances(scores, pred_classes, sem_seg, validate=validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
     check_bool("pred_masks", pred_masks)
     check_shape("pred_masks", pred_masks, (*batch, scores.shape[-1], height, width))
@@ -87,8 +88,10 @@ def merge_panoptic(
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
     masks = pred_masks.reshape(scores.shape + (height * width,))
-    order, eligible = rank_instances(scores, score_threshold)
-    owner, keep = greedy_masks(masks, order, eligible, overlap_threshold, backend)
+    order, eligible = rank_instances(scores, score_threshold=score_threshold)
+    owner, keep = greedy_masks(
+        masks, order, eligible, overlap_threshold=overlap_threshold, backend=backend
+    )
     merged = add_stuff(
         owner.view(sem_seg.shape),
         keep,
@@ -97,14 +100,23 @@ def merge_panoptic(
         pred_classes,
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
-        stuff_area_limit,
-        backend,
+        stuff_area_limit=stuff_area_limit,
+        backend=backend,
     )
     return unflatten_batch(merged, batch)
 
 
-class PanopticMerger(nn.Module):
-    """`merge_panoptic` with its settings; `stuff_ids` live on the module's device."""
+class PanopticMerger(TensorHolder):
+    """Module that merges instance masks and a semantic map into a panoptic map.
+
+    Made with the settings of [`merge_panoptic`][pps_torch.merge_panoptic];
+    `stuff_ids` move with the module.
+
+    Example:
+        >>> PanopticMerger([7, 8], stuff_area_limit=2048)  # doctest: +NORMALIZE_WHITESPACE
+        PanopticMerger(stuff_ids=[7, 8], score_threshold=0.5, overlap_threshold=0.5,
+        stuff_area_limit=2048, validate=None, backend='auto')
+    """
 
     stuff_ids: Tensor
 
@@ -121,9 +133,7 @@ class PanopticMerger(nn.Module):
         super().__init__()
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         check_backend(backend)
-        self.register_buffer(
-            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
@@ -133,7 +143,10 @@ class PanopticMerger(nn.Module):
     def forward(
         self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
     ) -> PanopticSegmentation:
-        """See `merge_panoptic`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_panoptic`][pps_torch.merge_panoptic].
+        """
         return merge_panoptic(
             sem_seg,
             pred_masks,
@@ -146,3 +159,8 @@ class PanopticMerger(nn.Module):
             validate=self.validate,
             backend=self.backend,
         )
+
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        heuristic = ("score_threshold", "overlap_threshold", "stuff_area_limit")
+        return format_settings(self, "stuff_ids", *heuristic, "validate", "backend")

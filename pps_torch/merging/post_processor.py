@@ -1,30 +1,32 @@
-"""Raw heads to panoptic and PPS maps in one module, for deployment inside the graph."""
+"""The post-processor of deployed models: raw heads to panoptic and PPS maps in one module."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
     check_logits,
-    highest_ids,
+    ids_of_best_channels,
     ids_of_indices,
 )
+from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.pps import PPSMerger
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
 
-class PPSPostProcessor(nn.Module):
-    """Semantic, detection and part heads in, `(PanopticSegmentation, pps)` out.
+class PPSPostProcessor(TensorHolder):
+    """Module that turns semantic, detection and part heads into panoptic and PPS maps.
 
     Logits are upsampled bilinearly (align_corners=False) to the image and the highest channel
-    wins, as Detectron2 does; neither C x H x W nor N x H x W is held. Then
+    wins, as Detectron2 does; neither C x H x W nor N x H x W is held. What follows is
     [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] and [`merge_pps`][pps_torch.merge_pps].
 
     Args:
@@ -39,7 +41,7 @@ class PPSPostProcessor(nn.Module):
             [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
         validate: refuse NaN, and class indices that mean nothing. Default: on the CPU only;
             unchecked, such a detection is dropped, and a NaN logit never wins.
-        backend: as in [`merge_panoptic`][pps_torch.merge_panoptic].
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Raises:
         ValueError: for a scene id or a flat part id that the spec does not have.
@@ -81,8 +83,9 @@ class PPSPostProcessor(nn.Module):
             ("class_ids", class_ids, spec.things, spec.things),
             ("part_ids", part_ids, flat_ids, flat_ids),
         ):
-            ids = as_channel_ids(name, default if ids is None else ids, known)
-            self.register_buffer(name, ids, persistent=False)
+            self._hold_tables(
+                **{name: as_channel_ids(name, default if ids is None else ids, known)}
+            )
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,
             mask_threshold=mask_threshold,
@@ -106,13 +109,14 @@ class PPSPostProcessor(nn.Module):
         part_logits: Tensor,
         image_size: tuple[int, int],
     ) -> tuple[PanopticSegmentation, Tensor]:
-        """Post-processes one image or a batch.
+        """Post-process one image or a batch.
 
         Args:
             sem_seg_logits: `(*B, C, h, w)` float, any stride.
-            mask_probs: `(*B, N, M, M)` float, 0..1; boxes: `(*B, N, 4)` float, xyxy pixels of
-                the output; scores: `(*B, N)`; class_indices: `(*B, N)` int. Pad a batch with
-                score 0.
+            mask_probs: `(*B, N, M, M)` float, 0..1, each in its box's frame.
+            boxes: `(*B, N, 4)` float, xyxy in pixels of the output.
+            scores: `(*B, N)` float, 0..1; pad a batch with instances of score 0.
+            class_indices: `(*B, N)` int.
             part_logits: `(*B, P, h', w')` float, any stride.
             image_size: `(H, W)` of the outputs.
 
@@ -124,16 +128,26 @@ class PPSPostProcessor(nn.Module):
         """
         check_size("image_size", image_size)
         batch = sem_seg_logits.shape[:-3]
-        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, self.validate)
-        check_logits("part_logits", part_logits, batch, self.part_ids, self.validate)
+        validate, backend = self.validate, self.backend
+        semantic_ids, class_ids, part_ids = (
+            ids.to(sem_seg_logits.device)
+            for ids in (self.semantic_ids, self.class_ids, self.part_ids)
+        )
+        check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
+        check_logits("part_logits", part_logits, batch, part_ids, validate=validate)
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         panoptic = self.merge_panoptic(
-            highest_ids(sem_seg_logits, self.semantic_ids, image_size, self.backend),
+            ids_of_best_channels(sem_seg_logits, semantic_ids, image_size, backend=backend),
             mask_probs,
             boxes,
             scores,
-            ids_of_indices("class_indices", class_indices, self.class_ids, self.validate),
+            ids_of_indices("class_indices", class_indices, class_ids, validate=validate),
         )
         # Only now, when the semantic map is gone: full-size maps decide the peak memory.
-        part_seg = highest_ids(part_logits, self.part_ids, image_size, self.backend)
+        part_seg = ids_of_best_channels(part_logits, part_ids, image_size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
+
+    def extra_repr(self) -> str:
+        """Format the settings that the merges inside do not show, as the constructor takes them."""
+        ids = ("semantic_ids", "class_ids", "part_ids")
+        return format_settings(self, *ids, "validate", "backend")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -14,6 +14,8 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.panoptic import check_container
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.specs import EvalSpec
@@ -30,7 +32,7 @@ def merge_pps(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> Tensor:
-    """Merges a panoptic map and a part map into the PPS map `[scene class, instance, part]`.
+    """Merge a panoptic map and a part map into the PPS map `[scene class, instance, part]`.
 
     The rule is that of panoptic_parts' `merge_to_pps`. Instance numbers count up from 1 within
     a class, in the order of the segments. Parts are looked up per class: a flat part that the
@@ -46,7 +48,7 @@ def merge_pps(
             (`PPSMerger` holds them).
         validate: refuse segment ids outside the table, and ids that int32 cannot hold. Default:
             on the CPU only; unchecked, pixels of the former become void, and the latter wrap.
-        backend: as in `merge_panoptic`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(*B, 3, H, W)` int32.
@@ -64,12 +66,22 @@ def merge_pps(
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """
     lookups = part_lookups(spec, part_seg.device)
-    table = lookups.pid_of_sid_flat
-    return _merge(panoptic, part_seg, table, spec.ignore_label, validate, backend)
+    return _merge(
+        panoptic,
+        part_seg,
+        lookups.pid_of_sid_flat,
+        ignore_label=spec.ignore_label,
+        validate=validate,
+        backend=backend,
+    )
 
 
-class PPSMerger(nn.Module):
-    """`merge_pps` for one spec, whose tables live on the module's device."""
+class PPSMerger(TensorHolder):
+    """Module that merges a panoptic map and a part map into a PPS map.
+
+    Made with the settings of [`merge_pps`][pps_torch.merge_pps]; the table of the spec moves with
+    the module.
+    """
 
     pid_of_sid_flat: Tensor
 
@@ -78,44 +90,45 @@ class PPSMerger(nn.Module):
     ) -> None:
         super().__init__()
         check_backend(backend)
+        self.spec = spec
         self.validate = validate
         self.backend = backend
         lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
-        self.register_buffer("pid_of_sid_flat", lookups.pid_of_sid_flat.clone(), persistent=False)
+        self._hold_tables(pid_of_sid_flat=lookups.pid_of_sid_flat)
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
-        """See `merge_pps`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_pps`][pps_torch.merge_pps].
+        """
         return _merge(
             panoptic,
             part_seg,
-            self.pid_of_sid_flat,
-            self.ignore_label,
-            self.validate,
-            self.backend,
+            self.pid_of_sid_flat.to(part_seg.device),
+            ignore_label=self.ignore_label,
+            validate=self.validate,
+            backend=self.backend,
         )
+
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        return format_settings(self, "spec", "validate", "backend")
 
 
 def _merge(
     panoptic: PanopticSegmentation,
     part_seg: Tensor,
     pid_of_sid_flat: Tensor,
+    *,
     ignore_label: int,
     validate: bool | None,
     backend: str,
 ) -> Tensor:
-    check_container("panoptic", panoptic, PanopticSegmentation)
-    check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
-    check_integer("part_seg", part_seg)
-    check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
-    check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
-    check_device("part_seg", part_seg, pid_of_sid_flat)
-    check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
+    """Check the inputs and merge them, given the spec's table on their device."""
+    _check_maps(panoptic, part_seg, reference=pid_of_sid_flat)
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
-    check_integer("panoptic.category_ids", panoptic.category_ids)
-    check_shape("panoptic.category_ids", panoptic.category_ids, (*batch, capacity))
-    check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
     category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
     is_used = category_ids >= 0
@@ -127,11 +140,27 @@ def _merge(
         _check_segment_ids(panoptic_seg, capacity)
         _check_category_ids(category_ids)
     part_seg = part_seg.reshape(panoptic_seg.shape)
-    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend)
+    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend=backend)
     return pps.reshape(*batch, 3, height, width)
 
 
+def _check_maps(panoptic: PanopticSegmentation, part_seg: Tensor, *, reference: Tensor) -> None:
+    """Raise TypeError or ValueError unless both maps, and the table, fit each other."""
+    check_container("panoptic", panoptic, PanopticSegmentation)
+    check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
+    check_integer("part_seg", part_seg)
+    check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
+    check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
+    check_device("part_seg", part_seg, reference)
+    check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
+    capacity = panoptic.category_ids.shape[-1]
+    check_integer("panoptic.category_ids", panoptic.category_ids)
+    check_shape("panoptic.category_ids", panoptic.category_ids, (*part_seg.shape[:-2], capacity))
+    check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
+
+
 def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
+    """Raise ValueError for segment ids that the table has no row for."""
     if panoptic_seg.numel() == 0:
         return
     lowest, highest = (value.item() for value in panoptic_seg.aminmax())
@@ -142,11 +171,12 @@ def _check_segment_ids(panoptic_seg: Tensor, capacity: int) -> None:
 
 
 def _check_category_ids(category_ids: Tensor) -> None:
+    """Raise ValueError for ids that an int32 PPS map cannot hold."""
     if category_ids.numel() and (highest := int(category_ids.max())) > _MAX_INT32:
         raise ValueError(f"panoptic.category_ids: expected ids below 2**31, found {highest}")
 
 
 def _count_within_class(category_ids: Tensor) -> Tensor:
-    """`(B, S)` categories -> how many segments up to this one have its category."""
+    """Count, for each of `(B, S)` segments, those up to it that have its category."""
     same = category_ids[:, :, None] == category_ids[:, None, :]
     return same.tril().sum(2)

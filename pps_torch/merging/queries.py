@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -18,12 +18,15 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.merging.segment_table import as_id_tensor, place_rows, unflatten_batch
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.module_repr import format_settings
+from pps_torch.merging.segment_table import place_rows, unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
-from pps_torch.ops.painting.upsampled_argmax import at_least_float32
+from pps_torch.ops.painting.upsample_channel import at_least_float32
 from pps_torch.reserved import ABSENT
 
 
@@ -39,7 +42,7 @@ def merge_panoptic_queries(
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
-    """Merges the queries of a mask classification model into a panoptic map.
+    """Merge the queries of a mask classification model into a panoptic map.
 
     The rule is that of Mask2Former's `panoptic_inference`. A query takes part when its best
     class is not "no object" and has a probability above `object_mask_threshold`. Each pixel
@@ -57,8 +60,9 @@ def merge_panoptic_queries(
         out_size: `(H, W)`: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
         validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
-        backend: as in `merge_panoptic`. The two versions may differ where products of
-            probabilities, or a probability and 0.5, are equal up to rounding.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
+            may differ where products of probabilities, or a probability and 0.5, are equal up to
+            rounding.
 
     Returns:
         `PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
@@ -76,18 +80,9 @@ def merge_panoptic_queries(
         >>> merge_panoptic_queries(class_logits, mask_logits, thing_ids=[0]).panoptic_seg
         tensor([[1, 0]], dtype=torch.int32)
     """
-    check_floating("class_logits", class_logits)
-    check_floating("mask_logits", mask_logits)
-    check_ndim("class_logits", class_logits, 2, "(*B, Q, C + 1)")
-    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
-    check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
-    check_shape("mask_logits", mask_logits, (*batch, num_queries, *mask_logits.shape[-2:]))
-    check_device("mask_logits", mask_logits, class_logits)
     _check_settings(object_mask_threshold, min_kept_fraction)
-    if checks_values(validate, class_logits):
-        if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
-            raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
-
+    _check_heads(class_logits, mask_logits, validate=validate)
+    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
     thing_ids = as_id_tensor(
         "thing_ids",
         thing_ids,
@@ -97,6 +92,7 @@ def merge_panoptic_queries(
     )
     if out_size is not None:
         check_size("out_size", out_size)
+
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
     size = (height, width)
     num_images = class_logits.shape[:-2].numel()
@@ -105,7 +101,7 @@ def merge_panoptic_queries(
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = class_logits.softmax(-1).max(-1)
     takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
-    areas = query_competition(mask_logits, scores, takes_part, size, backend)
+    areas = query_competition(mask_logits, scores, takes_part, size, backend=backend)
     kept_fraction = areas.won.double() / areas.masks.double()
     is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
 
@@ -116,19 +112,23 @@ def merge_panoptic_queries(
     visible = areas.owned.new_zeros(num_images, num_queries + 1)
     visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
     merged = PanopticSegmentation(
-        panoptic_seg=paint_ids(areas.owner, segment_of_query, backend),
-        category_ids=place_rows(classes, row_of_query, ABSENT),
-        is_thing=place_rows(is_thing, row_of_query, 0),
-        scores=place_rows(scores, row_of_query, 0),
+        panoptic_seg=paint_ids(areas.owner, segment_of_query, backend=backend),
+        category_ids=place_rows(classes, row_of_query, unused=ABSENT),
+        is_thing=place_rows(is_thing, row_of_query, unused=0),
+        scores=place_rows(scores, row_of_query, unused=0),
         areas=visible[:, 1:],
-        source=place_rows(torch.where(is_thing, query, ABSENT), row_of_query, ABSENT),
+        source=place_rows(torch.where(is_thing, query, ABSENT), row_of_query, unused=ABSENT),
         num_segments=is_first.sum(1),
     )
     return unflatten_batch(merged, batch)
 
 
-class QueryPanopticMerger(nn.Module):
-    """`merge_panoptic_queries` with its settings; `thing_ids` live on the device."""
+class QueryPanopticMerger(TensorHolder):
+    """Module that merges mask-classification queries into a panoptic map.
+
+    Made with the settings of [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries];
+    `thing_ids` move with the module.
+    """
 
     thing_ids: Tensor
 
@@ -144,9 +144,7 @@ class QueryPanopticMerger(nn.Module):
         super().__init__()
         _check_settings(object_mask_threshold, min_kept_fraction)
         check_backend(backend)
-        self.register_buffer(
-            "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
         self.validate = validate
@@ -155,7 +153,10 @@ class QueryPanopticMerger(nn.Module):
     def forward(
         self, class_logits: Tensor, mask_logits: Tensor, out_size: tuple[int, int] | None = None
     ) -> PanopticSegmentation:
-        """See `merge_panoptic_queries`."""
+        """Merge one image or a batch.
+
+        The arguments are those of [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries].
+        """
         return merge_panoptic_queries(
             class_logits,
             mask_logits,
@@ -167,14 +168,37 @@ class QueryPanopticMerger(nn.Module):
             backend=self.backend,
         )
 
+    def extra_repr(self) -> str:
+        """Format the settings, as the constructor takes them."""
+        thresholds = ("object_mask_threshold", "min_kept_fraction")
+        return format_settings(self, "thing_ids", *thresholds, "validate", "backend")
+
 
 def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> None:
+    """Raise TypeError or ValueError for thresholds against which nothing can be compared."""
     check_number("object_mask_threshold", object_mask_threshold)
     check_fraction("min_kept_fraction", min_kept_fraction)
 
 
+def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | None) -> None:
+    """Raise TypeError or ValueError for heads of a wrong dtype, device or shape, and for NaN."""
+    check_floating("class_logits", class_logits)
+    check_floating("mask_logits", mask_logits)
+    check_ndim("class_logits", class_logits, 2, "(*B, Q, C + 1)")
+    check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
+    check_shape("mask_logits", mask_logits, (*class_logits.shape[:-1], *mask_logits.shape[-2:]))
+    check_device("mask_logits", mask_logits, class_logits)
+    if checks_values(validate, class_logits):
+        if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
+            raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
+
+
 def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:
-    """Segment ids of queries in their order; stuff of one class shares the first one's.
+    """Number the queries that are segments in their order; stuff of one class shares a number.
+
+    Args:
+        classes: `(B, Q)` int64.
+        is_thing, is_segment: `(B, Q)` bool.
 
     Returns:
         `segment_of_query (B, Q)` int64, 0 for dropped ones, and `is_first (B, Q)` bool.
@@ -185,5 +209,5 @@ def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tu
     has_earlier = (same_stuff & is_earlier & is_segment[:, None, :]).any(2)
     is_first = is_segment & ~has_earlier
     number = is_first.cumsum(1) * is_first
-    of_stuff = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
-    return torch.where(is_thing, number, of_stuff) * is_segment, is_first
+    stuff_number = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
+    return torch.where(is_thing, number, stuff_number) * is_segment, is_first

@@ -21,59 +21,136 @@ from torch import Tensor
 
 from pps_torch.checks import check_number
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.metrics.categories import GROUPS
-from pps_torch.metrics.panoptic_quality import PanopticQuality, PanopticQualityResult
-from pps_torch.metrics.segment_metric import (
-    BoundaryComparison,
-    SegmentComparison,
-    counts_of_sums,
-    mean_qualities,
+from pps_torch.metrics.class_counts import ClassCounts, counts_of_sums, mean_qualities
+from pps_torch.metrics.comparisons import BoundaryComparison, SegmentComparison
+from pps_torch.metrics.panoptic_quality import (
+    PanopticClass,
+    PanopticQuality,
+    PanopticQualityResult,
+    class_groups,
 )
-from pps_torch.metrics.text_tables import percent, text_table
+from pps_torch.metrics.results import QualityMean, quality_fields
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.scoring.boundary_ids import boundary_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.match_boundaries import match_boundaries
 from pps_torch.specs import EvalSpec
 
-_QUALITIES = ("BoundaryPQ", "BoundarySQ", "BoundaryRQ")
+_BOUNDARY_QUALITIES = {
+    "boundary_pq": "BoundaryPQ",
+    "boundary_sq": "BoundarySQ",
+    "boundary_rq": "BoundaryRQ",
+}
 
 
 @dataclass(frozen=True)
+class BoundaryQualityMean(QualityMean):
+    """PQ and Boundary PQ of a group; all means run over the same n classes.
+
+    Attributes:
+        pq, sq, rq, n: see [`QualityMean`][pps_torch.metrics.results.QualityMean].
+        boundary_pq, boundary_sq, boundary_rq: fractions 0..1; nan where n is 0.
+    """
+
+    boundary_pq: float
+    boundary_sq: float
+    boundary_rq: float
+
+    def row(self) -> dict[str, float]:
+        """The numbers by the keys of `summary`."""
+        boundary = {key: getattr(self, name) for name, key in _BOUNDARY_QUALITIES.items()}
+        return {**super().row(), **boundary}
+
+
+@dataclass(frozen=True)
+class BoundaryPanopticClass(PanopticClass):
+    """PQ and Boundary PQ of a class.
+
+    Attributes:
+        name, is_thing, pq, sq, rq, iou_sum, tp, fp, fn: see
+            [`PanopticClass`][pps_torch.metrics.panoptic_quality.PanopticClass].
+        boundary_pq, boundary_sq, boundary_rq: the same with the IoU of Boundary PQ.
+        boundary_iou_sum, boundary_tp, boundary_fp, boundary_fn: the same.
+    """
+
+    boundary_pq: float
+    boundary_sq: float
+    boundary_rq: float
+    boundary_iou_sum: float
+    boundary_tp: int
+    boundary_fp: int
+    boundary_fn: int
+
+    @property
+    def boundary_counts(self) -> ClassCounts:
+        """The sums from which the qualities of Boundary PQ follow."""
+        return ClassCounts(
+            self.boundary_iou_sum, self.boundary_tp, self.boundary_fp, self.boundary_fn
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The numbers by the keys of `per_class`; 0 for a class without segments."""
+        counts = self.boundary_counts
+        qualities = zip(_BOUNDARY_QUALITIES.values(), counts.qualities())
+        sums = {f"boundary_{key}": value for key, value in counts._asdict().items()}
+        return {**super().row(), **dict(qualities), **sums}
+
+
+@dataclass(frozen=True, eq=False)
 class BoundaryPanopticQualityResult(PanopticQualityResult):
     """PQ and Boundary PQ of a data set; all qualities are fractions 0..1.
 
+    `value` is `all.boundary_pq`.
+
     Attributes:
-        summary: as for PQ; each group also has `BoundaryPQ, BoundarySQ, BoundaryRQ`, means over
-            the same n classes.
-        per_class: as for PQ, with `BoundaryPQ, BoundarySQ, BoundaryRQ` and `boundary_iou,
+        all, things, stuff: as for PQ, with `boundary_pq, boundary_sq, boundary_rq`, means over the
+            same n classes.
+        classes: as for PQ, with `boundary_pq, boundary_sq, boundary_rq` and `boundary_iou_sum,
             boundary_tp, boundary_fp, boundary_fn`.
     """
 
+    all: BoundaryQualityMean
+    things: BoundaryQualityMean
+    stuff: BoundaryQualityMean
+    classes: Mapping[int, BoundaryPanopticClass]
+
+    @property
+    def value(self) -> float:
+        """Boundary PQ of all classes."""
+        return self.all.boundary_pq
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """As for PQ; each group also has `BoundaryPQ, BoundarySQ, BoundaryRQ`."""
+        return super().summary
+
+    @property
+    def per_class(self) -> dict[int, dict[str, Any]]:
+        """As for PQ, with `BoundaryPQ, BoundarySQ, BoundaryRQ` and the counts behind them.
+
+        Those are `boundary_iou`, a sum, `boundary_tp, boundary_fp, boundary_fn`.
+        """
+        return super().per_class
+
     def table(self) -> str:
         """Aligned text, in per cent: Boundary PQ of groups and classes, then the tables of PQ."""
-        groups = [(name, group, group["n"]) for name, group in self.summary.items()]
-        present = [c for c in self.per_class.values() if c["tp"] + c["fp"] + c["fn"]]
-        names = ("tp", "fp", "fn")
-        classes = [(c["name"], c, *(c[f"boundary_{name}"] for name in names)) for c in present]
-        tables = [
-            text_table(
-                header,
-                [
-                    (name, *(percent(row[quality]) for quality in _QUALITIES), *counts)
-                    for name, row, *counts in rows
-                ],
-            )
-            for header, rows in (
-                (("", *_QUALITIES, "n"), groups),
-                (("class", *_QUALITIES, "TP", "FP", "FN"), classes),
-            )
-        ]
-        return "\n\n".join([*tables, super().table()])
+        boundary = self._tables(_BOUNDARY_QUALITIES, prefix="boundary_")
+        return f"{boundary}\n\n{super().table()}"
+
+    def flat(self) -> dict[str, float]:
+        """As for PQ, with keys such as `"BoundaryPQ/all"`."""
+        return {**super().flat(), **self._flat(_BOUNDARY_QUALITIES)}
 
 
 class BoundaryPanopticQuality(PanopticQuality):
-    """Accumulates Boundary PQ and PQ over batches, on the device of its state.
+    """Boundary PQ and PQ, accumulated over batches on the device of its state.
+
+    Boundary PQ is PQ with another IoU, for matching and for the sum:
+
+        IoU = min(IoU of the masks, IoU of their boundaries)
+
+    where the boundary of a mask is what lies within max(1, round(ratio * image diagonal)) pixels
+    of its contour, inside of it.
 
     Matching follows `rules="coco"`, which are also those of Cityscapes.
 
@@ -87,16 +164,20 @@ class BoundaryPanopticQuality(PanopticQuality):
         ValueError: for a ratio that is not above 0, and as for `PanopticQuality`.
 
     Example:
+        A square of 6 x 6 pixels, found but for its two lowest rows: IoU 24/36. Its boundary, one
+        pixel wide, has 20 pixels, that of the prediction 16, and they share 11: IoU 11/25.
+
         >>> import torch
         >>> from pps_torch import PanopticSegmentation, PanopticTarget
         >>> metric = BoundaryPanopticQuality([{"id": 1, "name": "person", "isthing": 1}])
-        >>> segments, ids = [{"id": 1, "category_id": 1}], torch.zeros(20, 20, dtype=torch.long)
-        >>> ids[2:18, 2:18] = 1
+        >>> segments, ids = [{"id": 1, "category_id": 1}], torch.zeros(12, 12, dtype=torch.long)
+        >>> ids[3:9, 3:9] = 1
         >>> target = PanopticTarget.from_segments(ids, segments)
-        >>> pred = PanopticSegmentation.from_segments(ids.roll(1, 1), segments)
-        >>> result = metric.update(pred, target).compute().summary["All"]
-        >>> f"{result['PQ']:.3f} {result['BoundaryPQ']:.3f}"
-        '0.938 0.000'
+        >>> ids[7:] = 0
+        >>> pred = PanopticSegmentation.from_segments(ids, segments)
+        >>> person = metric.update(pred, target).compute().classes[1]
+        >>> round(person.pq, 3), person.boundary_pq  # 24/36, and no match, as 11/25 is below 1/2
+        (0.667, 0.0)
     """
 
     boundary_sums: Tensor
@@ -106,7 +187,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
         dilation_ratio: float = 0.02,
-        validate: bool = False,
+        validate: bool | None = False,
         backend: str = "auto",
     ) -> None:
         check_number("dilation_ratio", dilation_ratio)
@@ -140,23 +221,21 @@ class BoundaryPanopticQuality(PanopticQuality):
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
         """
         result = super().compute()
-        counts = dict(zip(result.per_class, counts_of_sums(self.boundary_sums)))
-        summary = {}
-        for name, kinds in GROUPS.items():
-            members = [
-                counts[category_id]
-                for category_id, row in result.per_class.items()
-                if row["isthing"] in kinds
-            ]
-            qualities = dict(zip(_QUALITIES, mean_qualities(members)))
-            summary[name] = {**result.summary[name], **qualities}
-        per_class = {}
-        for category_id, row in result.per_class.items():
-            c = counts[category_id]
-            qualities = dict(zip(_QUALITIES, c.qualities()))
-            numbers = {f"boundary_{key}": value for key, value in c._asdict().items()}
-            per_class[category_id] = {**row, **qualities, **numbers}
-        return BoundaryPanopticQualityResult(summary, per_class)
+        classes = {
+            category_id: BoundaryPanopticClass(**vars(c), **quality_fields(counts, "boundary_"))
+            for (category_id, c), counts in zip(
+                result.classes.items(), counts_of_sums(self.boundary_sums)
+            )
+        }
+        means = {}
+        for group, members in class_groups(classes).items():
+            *qualities, _ = mean_qualities(c.boundary_counts for c in members)
+            numbers = {**vars(getattr(result, group)), **dict(zip(_BOUNDARY_QUALITIES, qualities))}
+            means[group] = BoundaryQualityMean(**numbers)
+        return BoundaryPanopticQualityResult(**means, classes=classes)
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "dilation_ratio": self.dilation_ratio}
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         masks = super()._compare(pred, target)
@@ -176,18 +255,10 @@ class BoundaryPanopticQuality(PanopticQuality):
             masks.is_crowd,
             backend=self.backend,
         )
-        return SegmentComparison(
-            masks.joint,
-            masks.matches,
-            masks.scores,
-            masks.gt_class,
-            masks.pred_class,
-            masks.is_crowd,
-            masks.faults,
-            masks.class_ids,
-            masks.rules,
-            boundaries=BoundaryComparison(matches, scores, self.dilation_ratio),
+        boundaries = BoundaryComparison(
+            matches=matches, scores=scores, dilation_ratio=self.dilation_ratio
         )
+        return masks._replace(boundaries=boundaries)
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

@@ -8,15 +8,12 @@ from typing import Any
 
 from pps_torch.specs import EvalSpec
 
-#: The groups of classes that have a mean, by the values of `isthing` in them.
-GROUPS = {"All": (0, 1), "Things": (1,), "Stuff": (0,)}
-
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
     """Copies of the category dicts, with `id` and `isthing` as int, each id once.
 
     Raises:
-        TypeError: for no list of dicts; for an id that is no integer.
+        TypeError: if it is not a list of dicts; for an id that is not an integer.
         ValueError: for a category without `id`, `name` and `isthing`, an `isthing` that is
             not 0 or 1, a negative id or one twice.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,10 +12,18 @@ from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.metrics.categories import checked_categories
-from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
-from pps_torch.metrics.segment_metric import SegmentComparison, refuse_other_classes
+from pps_torch.metrics.comparisons import SegmentComparison, refuse_other_classes
+from pps_torch.metrics.confusion_matrix import (
+    ClassIoU,
+    IoUMean,
+    class_ious,
+    flat_ious,
+    iou_mean,
+    iou_table,
+)
+from pps_torch.metrics.results import Result
 from pps_torch.metrics.sum_metric import SumMetric
-from pps_torch.metrics.text_tables import percent, text_table, without_nan
+from pps_torch.metrics.text_tables import percent, text_table
 from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.label_pairs import LabelPairs
 from pps_torch.reserved import PPS_VOID
@@ -31,34 +39,59 @@ _FAULTS = (
 MAX_CATEGORY_ID = 1 << 20
 
 
-@dataclass(frozen=True)
-class MeanIoUResult:
+@dataclass(frozen=True, eq=False)
+class MeanIoUResult(Result):
     """Semantic segmentation quality of a data set; all numbers are fractions 0..1.
 
+    `value` is mIoU, `all.iou`.
+
     Attributes:
-        summary: `mIoU`; `mAcc`, the mean recall; and `n`, the number of classes in the means:
-            those that the ground truth has. An n of 0 comes with nan.
-        per_class: category id -> `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`; nan
+        all: the means over the classes that the ground truth has: `iou` (mIoU), `recall` (mAcc),
+            and their number `n`; an n of 0 comes with nan.
+        classes: by category id: `name, iou, precision, recall, tp, gt_pixels, pred_pixels`; nan
             where a denominator is 0.
     """
 
-    summary: dict[str, float]
-    per_class: dict[int, dict[str, Any]]
+    all: IoUMean
+    classes: Mapping[int, ClassIoU]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: keys are strings, nan is None."""
-        return without_nan(asdict(self))
+    @property
+    def value(self) -> float:
+        """mIoU."""
+        return self.all.iou
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """`mIoU`; `mAcc`, the mean recall; and `n`, the number of classes in the means."""
+        return {"mIoU": self.all.iou, "mAcc": self.all.recall, "n": self.all.n}
+
+    @property
+    def per_class(self) -> dict[int, dict[str, Any]]:
+        """By category id `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`."""
+        return {category_id: c.row() for category_id, c in self.classes.items()}
 
     def table(self) -> str:
         """Aligned text, in per cent: the means, then each class that is present."""
-        mean_iou, mean_recall = percent(self.summary["mIoU"]), percent(self.summary["mAcc"])
-        means = [("All", mean_iou, mean_recall, self.summary["n"])]
-        classes = confusion_table("class", list(self.per_class.values()))
+        means = [("All", percent(self.all.iou), percent(self.all.recall), self.all.n)]
+        classes = iou_table("class", self.classes.values())
         return f"{text_table(('', 'mIoU', 'mAcc', 'n'), means)}\n\n{classes}"
+
+    def flat(self) -> dict[str, float]:
+        """One number for each key, see [`Result.flat`][pps_torch.metrics.results.Result.flat].
+
+        Keys are `"IoU/all"`, `"Recall/all"`, `"IoU/road"`, `"Precision/road"` and so on.
+        """
+        return flat_ious(self.all, self.classes)
 
 
 class MeanIoU(SumMetric):
-    """Accumulates the confusion matrix of scene classes, on the device of its state.
+    """Mean IoU of scene classes (mIoU), accumulated over batches on the device of its state.
+
+    From the confusion matrix of the whole data set, for each class
+
+        IoU = pixels of the class in both maps / pixels of the class in either
+
+    and the mean over the classes that the ground truth has.
 
     `update` reads semantic maps. With panoptic maps there is no need to: `add` takes
     what a `PanopticQuality` or `PartPanopticQuality` of the same classes has
@@ -68,23 +101,27 @@ class MeanIoU(SumMetric):
         categories: COCO category dicts (`id`, `name`, `isthing`), or an `EvalSpec`.
         ignore_label: the value of void pixels in semantic maps; by default that of the spec, else
             255.
-        validate: raise at the update that meets an unknown category; by default such pixels are
-            counted, and `compute` raises.
+        validate: look for unknown categories at once, and raise at the update that meets them;
+            None does so where it waits for no device, on the CPU; by default such pixels are
+            counted, and `compute` raises. Either way the state is spoilt until `reset`.
         backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
-        TypeError: for a category id that is no integer.
+        TypeError: for a category id that is not an integer.
         ValueError: for bad categories, an `ignore_label` that is one, or another backend.
         RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
+        Two pixels of road (7), both found, and two of car (26), of which one is taken for road:
+
         >>> import torch
         >>> metric = MeanIoU([{"id": 7, "name": "road", "isthing": 0},
         ...                   {"id": 26, "name": "car", "isthing": 1}])
         >>> pred, target = torch.tensor([[7, 7, 7, 26]]), torch.tensor([[7, 7, 26, 26]])
         >>> result = metric.update(pred, target).compute()
-        >>> round(result.summary["mIoU"], 3), result.per_class[26]["recall"]
-        (0.583, 0.5)
+        >>> road, car = result.classes[7], result.classes[26]
+        >>> round(road.iou, 3), car.iou, round(result.all.iou, 3)  # 2/3, 1/2, their mean
+        (0.667, 0.5, 0.583)
     """
 
     confusion: Tensor
@@ -95,7 +132,7 @@ class MeanIoU(SumMetric):
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
         ignore_label: int | None = None,
-        validate: bool = False,
+        validate: bool | None = False,
         backend: str = "auto",
     ) -> None:
         checked = checked_categories(categories)
@@ -113,9 +150,9 @@ class MeanIoU(SumMetric):
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)
         self.categories, self.ignore_label = checked, ignore_label
         self._add_state("confusion", len(ids), len(ids) + 1)
-        class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids))
-        class_of_id[ids] = torch.arange(len(ids))
-        self.register_buffer("class_of_id", class_of_id, persistent=False)
+        class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids), device="cpu")
+        class_of_id[ids] = torch.arange(len(ids), device="cpu")
+        self._hold_tables(class_of_id=class_of_id)
 
     def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
         """Counts a batch of images.
@@ -130,10 +167,10 @@ class MeanIoU(SumMetric):
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for unknown categories, if `validate` is on.
+            ValueError: for unknown categories, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         for name, value in (("pred", pred), ("target", target)):
             check_integer(name, value)
             check_ndim(name, value, 2, "(*B, H, W)")
@@ -159,7 +196,7 @@ class MeanIoU(SumMetric):
             comparison: what the `compare` of a metric of the same classes returned.
 
         Raises:
-            ValueError: for a comparison of other classes; for bad ids, if `validate` is on.
+            ValueError: for a comparison of other classes; for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
 
         Example:
@@ -172,7 +209,7 @@ class MeanIoU(SumMetric):
             >>> mean_iou.add(comparison).compute().summary
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
-        self._refuse_after_sync("add")
+        self._check_may_count("add")
         refuse_other_classes(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
@@ -187,11 +224,12 @@ class MeanIoU(SumMetric):
             ValueError: if updates had unknown categories, with numbers.
         """
         self._raise_faults()
-        rows = confusion_rows(self.confusion, [category["name"] for category in self.categories])
-        mean_iou, n = mean_over_ground_truth(rows, "IoU")
-        mean_recall, _ = mean_over_ground_truth(rows, "recall")
-        summary = {"mIoU": mean_iou, "mAcc": mean_recall, "n": n}
-        return MeanIoUResult(summary, dict(zip(self.class_ids, rows)))
+        names = [category["name"] for category in self.categories]
+        classes = class_ious(self.confusion, names)
+        return MeanIoUResult(all=iou_mean(classes), classes=dict(zip(self.class_ids, classes)))
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "ignore_label": self.ignore_label}
 
     def _classes(self, ids: Tensor) -> Tensor:
         """Class index of each id, C for ids of no class."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -29,20 +29,17 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.panoptic import check_container
-from pps_torch.metrics.categories import GROUPS, checked_categories
+from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.class_counts import mean_qualities
+from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.panoptic_rules import (
     PanopticRules,
     find_rules,
     match_by_rules,
     merge_stuff,
 )
-from pps_torch.metrics.segment_metric import (
-    ClassCounts,
-    SegmentComparison,
-    SegmentMetric,
-    mean_qualities,
-)
-from pps_torch.metrics.text_tables import percent, text_table, without_nan
+from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
+from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
 from pps_torch.specs import EvalSpec
@@ -56,46 +53,75 @@ _FAULTS = (
 
 
 @dataclass(frozen=True)
-class PanopticQualityResult:
-    """Panoptic quality of a data set; all qualities are fractions 0..1.
+class PanopticClass(ClassQuality):
+    """PQ of a class.
 
     Attributes:
-        summary: `{"All" | "Things" | "Stuff": {"PQ", "SQ", "RQ", "n"}}`; n is the number of
-            classes in the mean, and an n of 0 comes with nan.
-        per_class: category id -> `name, isthing, PQ, SQ, RQ, iou, tp, fp, fn`; iou is a sum. A
-            class without any segment has qualities 0 and is in no mean.
+        name, pq, sq, rq, iou_sum, tp, fp, fn: see
+            [`ClassQuality`][pps_torch.metrics.results.ClassQuality].
+        is_thing: whether it is a class of things.
     """
 
-    summary: dict[str, dict[str, float]]
-    per_class: dict[int, dict[str, Any]]
+    is_thing: bool
 
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: keys are strings, nan is None."""
-        return without_nan({"summary": self.summary, "per_class": self.per_class})
+    def row(self) -> dict[str, Any]:
+        """The numbers by the keys of `per_class`; 0 for a class without segments."""
+        row = super().row()
+        return {"name": row.pop("name"), "isthing": int(self.is_thing), **row}
 
-    def table(self) -> str:
-        """Aligned text, in per cent: the groups, then each class that is present."""
-        groups = text_table(
-            ("", "PQ", "SQ", "RQ", "n"),
-            [
-                (name, *(percent(group[key]) for key in ("PQ", "SQ", "RQ")), group["n"])
-                for name, group in self.summary.items()
-            ],
-        )
-        present = [c for c in self.per_class.values() if c["tp"] + c["fp"] + c["fn"]]
-        classes = text_table(
-            ("class", "PQ", "SQ", "RQ", "TP", "FP", "FN"),
-            [
-                (c["name"], *(percent(c[key]) for key in ("PQ", "SQ", "RQ")))
-                + (c["tp"], c["fp"], c["fn"])
-                for c in present
-            ],
-        )
-        return f"{groups}\n\n{classes}"
+
+@dataclass(frozen=True, eq=False)
+class PanopticQualityResult(QualityResult):
+    """Panoptic quality of a data set; all qualities are fractions 0..1.
+
+    `value` is `all.pq`.
+
+    Attributes:
+        all, things, stuff: the means over the classes of a group that have any segment: `pq, sq,
+            rq`, and their number `n`; an n of 0 comes with nan.
+        classes: by category id: `name, is_thing, pq, sq, rq, iou_sum, tp, fp, fn`. A class without
+            any segment has qualities nan and is in no mean.
+    """
+
+    all: QualityMean
+    things: QualityMean
+    stuff: QualityMean
+    classes: Mapping[int, PanopticClass]
+
+    _GROUPS = {"all": "All", "things": "Things", "stuff": "Stuff"}
+    _QUALITIES = {"pq": "PQ", "sq": "SQ", "rq": "RQ"}
+
+    @property
+    def summary(self) -> dict[str, dict[str, float]]:
+        """The means by panopticapi's keys: `{"All" | "Things" | "Stuff": {"PQ", "SQ", "RQ", "n"}}`.
+
+        n is the number of classes in the mean, and an n of 0 comes with nan.
+        """
+        return {self._GROUPS[group]: mean.row() for group, mean in self.groups().items()}
+
+    @property
+    def per_class(self) -> dict[int, dict[str, Any]]:
+        """By category id `name, isthing, PQ, SQ, RQ, iou, tp, fp, fn`; iou is a sum.
+
+        As in panopticapi a class without any segment has qualities 0; it is in no mean.
+        """
+        return {category_id: c.row() for category_id, c in self.classes.items()}
+
+
+SelfPanopticQuality = TypeVar("SelfPanopticQuality", bound="PanopticQuality")
 
 
 class PanopticQuality(SegmentMetric):
-    """Accumulates panoptic quality over batches, on the device of its state.
+    """Panoptic quality (PQ), accumulated over batches on the device of its state.
+
+    Segments of a class match where their IoU is above one half. Over the whole data set
+
+        PQ = sum of the IoUs of the matches / (TP + FP / 2 + FN / 2)
+        SQ = sum of the IoUs of the matches / TP
+        RQ = TP / (TP + FP / 2 + FN / 2)
+
+    for each class, with TP matches, FP unmatched predictions and FN unmatched segments of the
+    ground truth; then the mean over the classes that have any segment.
 
     Args:
         categories: COCO category dicts (`id`, `name`, `isthing`), or an
@@ -103,9 +129,9 @@ class PanopticQuality(SegmentMetric):
         rules: whose PQ it is: `"coco"`, `"cityscapes"`, `"panoptic_parts"`,
             `"torchmetrics"` or `"deeplab2"`, or a `PanopticRules`. Numbers by
             different rules do not compare; the first two are what is published.
-        validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and `compute` raises. Either way the state is spoilt until
-            `reset`.
+        validate: look for bad ids at once, and raise at the update that meets them; None does so
+            where it waits for no device, on the CPU; by default such pixels and segments are
+            counted, and `compute` raises. Either way the state is spoilt until `reset`.
         backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
@@ -115,13 +141,22 @@ class PanopticQuality(SegmentMetric):
         RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
+        A person of four pixels of whom three are found, IoU 0.75, and a car that is not there:
+
         >>> import torch
-        >>> metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1}])
-        >>> ids = torch.tensor([[1, 1, 0]])
-        >>> pred = PanopticSegmentation.from_segments(ids, [{"id": 1, "category_id": 1}])
-        >>> target = PanopticTarget.from_segments(ids, [{"id": 1, "category_id": 1}])
-        >>> metric.update(pred, target).compute().summary["All"]["PQ"]
-        1.0
+        >>> metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1},
+        ...                           {"id": 3, "name": "car", "isthing": 1}])
+        >>> segments = [{"id": 1, "category_id": 1}, {"id": 2, "category_id": 3}]
+        >>> pred_ids, target_ids = torch.tensor([[1, 1, 1, 0, 2]]), torch.tensor([[1, 1, 1, 1, 3]])
+        >>> pred = PanopticSegmentation.from_segments(pred_ids, segments)
+        >>> target = PanopticTarget.from_segments(
+        ...     target_ids, [{"id": 1, "category_id": 1}, {"id": 3, "category_id": 1}])
+        >>> result = metric.update(pred, target).compute()
+        >>> person = result.classes[1]
+        >>> person.iou_sum, person.tp, person.fp, person.fn
+        (0.75, 1, 0, 1)
+        >>> person.pq, result.classes[3].pq, result.all.pq  # 0.75 / (1 + 1/2), 0, their mean
+        (0.5, 0.0, 0.25)
     """
 
     category_ids: Tensor
@@ -132,7 +167,7 @@ class PanopticQuality(SegmentMetric):
         categories: Sequence[Mapping[str, Any]] | EvalSpec,
         *,
         rules: str | PanopticRules = "coco",
-        validate: bool = False,
+        validate: bool | None = False,
         backend: str = "auto",
     ) -> None:
         rules, categories = find_rules(rules), checked_categories(categories)
@@ -140,11 +175,14 @@ class PanopticQuality(SegmentMetric):
         is_thing = tuple(bool(category["isthing"]) for category in categories)
         super().__init__(ids, (is_thing, rules), _FAULTS, validate, backend)
         self.rules, self.categories = rules, categories
-        self.register_buffer("category_ids", torch.tensor(ids).long(), persistent=False)
-        is_stuff = ~torch.tensor(is_thing, dtype=torch.bool)
-        self.register_buffer("is_stuff_class", is_stuff, persistent=False)
+        self._hold_tables(
+            category_ids=torch.tensor(ids, dtype=torch.int64, device="cpu"),
+            is_stuff_class=~torch.tensor(is_thing, dtype=torch.bool, device="cpu"),
+        )
 
-    def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> PanopticQuality:
+    def update(
+        self: SelfPanopticQuality, pred: PanopticSegmentation, target: PanopticTarget
+    ) -> SelfPanopticQuality:
         """Counts a batch of images.
 
         Args:
@@ -156,10 +194,10 @@ class PanopticQuality(SegmentMetric):
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if `validate` is on.
+            ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         self.add(self.compare(pred, target))
         return self
 
@@ -190,17 +228,34 @@ class PanopticQuality(SegmentMetric):
         Raises:
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
         """
-        counts = self.class_counts()
-        summary = {}
-        for name, kinds in GROUPS.items():
-            members = [
-                c for c, category in zip(counts, self.categories) if category["isthing"] in kinds
-            ]
-            summary[name] = dict(zip(("PQ", "SQ", "RQ", "n"), mean_qualities(members)))
-        per_class = {
-            category["id"]: _class_row(category, c) for category, c in zip(self.categories, counts)
+        classes = {
+            category["id"]: PanopticClass(
+                name=category["name"], is_thing=bool(category["isthing"]), **quality_fields(counts)
+            )
+            for category, counts in zip(self.categories, self.class_counts())
         }
-        return PanopticQualityResult(summary, per_class)
+        means = {
+            group: QualityMean(*mean_qualities(c.counts for c in members))
+            for group, members in class_groups(classes).items()
+        }
+        return PanopticQualityResult(**means, classes=classes)
+
+    def segment_maps(
+        self, pred: PanopticSegmentation, target: PanopticTarget
+    ) -> tuple[Tensor, Tensor]:
+        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+
+        Args:
+            pred, target: as for `update`.
+
+        Returns:
+            the segment ids of prediction and ground truth, `(*B, H, W)`, 0 is void. Where the rules
+            take all stuff of a class as one segment, the maps still have them apart.
+        """
+        return pred.panoptic_seg, target.panoptic_seg
+
+    def _settings(self) -> dict[str, Any]:
+        return {**super()._settings(), "rules": self.rules}
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         num_images = pred.panoptic_seg.shape[:-2].numel()
@@ -234,19 +289,23 @@ class PanopticQuality(SegmentMetric):
             1,
         )
         return SegmentComparison(
-            joint,
-            matches,
-            matches.iou,
-            gt_class,
-            pred_class,
-            is_crowd,
-            faults.flatten(),
-            self.class_ids,
-            self._fingerprint,
+            joint=joint,
+            matches=matches,
+            scores=matches.iou,
+            gt_class=gt_class,
+            pred_class=pred_class,
+            is_crowd=is_crowd,
+            faults=faults.flatten(),
+            class_ids=self.class_ids,
+            rules=self._fingerprint,
         )
 
 
-def _class_row(category: Mapping[str, Any], counts: ClassCounts) -> dict[str, Any]:
-    pq, sq, rq = counts.qualities()
-    row = {"name": category["name"], "isthing": category["isthing"], "PQ": pq, "SQ": sq, "RQ": rq}
-    return {**row, **counts._asdict()}
+SomeClass = TypeVar("SomeClass", bound=PanopticClass)
+
+
+def class_groups(classes: Mapping[int, SomeClass]) -> dict[str, list[SomeClass]]:
+    """The classes of each group that has a mean: all, things and stuff."""
+    members = list(classes.values())
+    things, stuff = ([c for c in members if c.is_thing is kind] for kind in (True, False))
+    return {"all": members, "things": things, "stuff": stuff}

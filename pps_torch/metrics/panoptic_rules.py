@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.match_segments import match_segments
 
 #: What a crowd of the ground truth can be.
 CROWDS = ("last_of_class", "all_of_class", "void", "instance")

@@ -11,81 +11,155 @@ specification file (not published with it) leaves no doubt:
 - A predicted pixel of a class with flat parts that has a part of that class counts for this part,
   with part 0 for background, and with any other part, 255 included, for nothing: the part of the
   ground truth is missed there, and no other is falsely predicted. So does predicted void.
-- The confusion matrix is summed over the data set; see [`confusion`][pps_torch.metrics.confusion].
+- The confusion matrix is summed over the data set; see
+  [`confusion_matrix`][pps_torch.metrics.confusion_matrix].
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats.uids import decode_uids, is_legal_uid
-from pps_torch.metrics.confusion import confusion_rows, confusion_table, mean_over_ground_truth
+from pps_torch.metrics.confusion_matrix import (
+    ClassIoU,
+    IoUMean,
+    class_ious,
+    flat_ious,
+    iou_mean,
+    iou_table,
+)
+from pps_torch.metrics.former_names import accept_former_names
+from pps_torch.metrics.results import Result, data_frame, without_nan
 from pps_torch.metrics.sum_metric import SumMetric
-from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
+from pps_torch.metrics.text_tables import percent, text_table, unknown_lines
 from pps_torch.ops.scoring.contract import NUM_PART_LABELS
 from pps_torch.ops.scoring.label_pairs import LabelPairs
 from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 
+if TYPE_CHECKING:
+    import pandas
+
 _FAULTS = (
-    "pixels of gt_uids with a negative or three-digit uid",
-    "pixels of pps with a part outside 0..255",
+    "pixels of target with a negative or three-digit uid",
+    "pixels of pred with a part outside 0..255",
 )
 
 
-@dataclass(frozen=True)
-class PartIoUResult:
+@dataclass(frozen=True, eq=False)
+class PartIoUResult(Result):
     """Part and scene segmentation quality of a data set; all numbers are fractions 0..1.
 
+    `value` is PartIoU, `parts.iou`.
+
     Attributes:
-        summary: `PartIoU` over the `n_parts` part labels, background among them, and `mIoU`
-            over the `n` scene classes that the ground truth has. An n of 0 comes with nan.
-        per_part: flat part id, 0 for background -> `name, IoU, precision, recall, tp, gt_pixels,
-            pred_pixels`; nan where a denominator is 0.
-        per_class: the same by scene id.
+        parts, all: the means over the part labels, background among them, and over the scene
+            classes, as far as the ground truth has them: `iou` (PartIoU and mIoU), `recall`, and
+            their number `n`; an n of 0 comes with nan.
+        part_labels: by flat part id, 0 for background: `name, iou, precision, recall, tp,
+            gt_pixels, pred_pixels`; nan where a denominator is 0.
+        classes: the same by scene id.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
         unknown_gt_pixels: ground-truth pixels with a scene id that the data set does not have; they
             were taken as void, too.
     """
 
-    summary: dict[str, float]
-    per_part: dict[int, dict[str, Any]]
-    per_class: dict[int, dict[str, Any]]
+    parts: IoUMean
+    all: IoUMean
+    part_labels: Mapping[int, ClassIoU]
+    classes: Mapping[int, ClassIoU]
     unknown_pixels: int
     unknown_gt_pixels: int
 
+    @property
+    def value(self) -> float:
+        """PartIoU, the mean over the part labels."""
+        return self.parts.iou
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """`PartIoU` over `n_parts` part labels and `mIoU` over `n` classes; see `parts`, `all`."""
+        means = {"PartIoU": self.parts.iou, "n_parts": self.parts.n}
+        return {**means, "mIoU": self.all.iou, "n": self.all.n}
+
+    @property
+    def per_part(self) -> dict[int, dict[str, Any]]:
+        """By flat part id `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`."""
+        return {part_id: part.row() for part_id, part in self.part_labels.items()}
+
+    @property
+    def per_class(self) -> dict[int, dict[str, Any]]:
+        """By scene id `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`."""
+        return {sid: c.row() for sid, c in self.classes.items()}
+
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: keys are strings, nan is None."""
-        return without_nan(asdict(self))
+        """Ready for JSON: what the properties give; keys are strings, nan is None."""
+        return without_nan(
+            {
+                "summary": self.summary,
+                "per_part": self.per_part,
+                "per_class": self.per_class,
+                "unknown_pixels": self.unknown_pixels,
+                "unknown_gt_pixels": self.unknown_gt_pixels,
+            }
+        )
 
     def table(self) -> str:
         """Aligned text, in per cent: the means, the part labels, the classes."""
         means = [
-            ("PartIoU", percent(self.summary["PartIoU"]), self.summary["n_parts"]),
-            ("mIoU", percent(self.summary["mIoU"]), self.summary["n"]),
+            ("PartIoU", percent(self.parts.iou), self.parts.n),
+            ("mIoU", percent(self.all.iou), self.all.n),
         ]
         tables = [
             text_table(("", "mean", "n"), means),
-            confusion_table("part", list(self.per_part.values())),
-            confusion_table("class", list(self.per_class.values())),
+            iou_table("part", self.part_labels.values()),
+            iou_table("class", self.classes.values()),
         ]
         tables += unknown_lines(self.unknown_gt_pixels, self.unknown_pixels)
         return "\n\n".join(tables)
 
+    def flat(self) -> dict[str, float]:
+        """One number for each key, see [`Result.flat`][pps_torch.metrics.results.Result.flat].
+
+        Keys of the parts are `"PartIoU/all"`, `"PartIoU/background"`, `"PartRecall/all"`, those of
+        the scene classes `"IoU/all"`, `"IoU/road"`.
+        """
+        parts = flat_ious(self.parts, self.part_labels, prefix="Part")
+        return {**parts, **flat_ious(self.all, self.classes)}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A `pandas.DataFrame` of parts and classes, indexed by kind (`part`, `class`) and id.
+
+        Raises:
+            ImportError: without pandas.
+        """
+        frames = {"part": data_frame(self.part_labels), "class": data_frame(self.classes)}
+        import pandas
+
+        return pandas.concat(frames, names=["kind"])
+
 
 class PartIoU(SumMetric):
-    """Accumulates confusion matrices of parts and scene classes, on the device of its state.
+    """IoU of part labels (PartIoU) and scene classes (mIoU), on the device of its state.
+
+    From the confusion matrices of the whole data set, for a part label or a class
+
+        IoU = pixels with it in both maps / pixels with it in either
+
+    and the mean over those that the ground truth has.
 
     Args:
         spec: the `EvalSpec` that maps the ground truth's ids and names classes and parts.
-        validate: raise at the update that meets a bad id; by default such pixels are counted, and
+        validate: look for bad ids at once, and raise at the update that meets them; None does so
+            where it waits for no device, on the CPU; by default such pixels are counted, and
             `compute` raises. Either way the state is spoilt until `reset`.
         backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
@@ -94,16 +168,19 @@ class PartIoU(SumMetric):
         RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
+        Road, which is background, and a car of two parts, wheels and chassis, of which the last is
+        taken for the first; what part the last pixel shows is not known, so it is left out.
+
         >>> import torch
         >>> metric = PartIoU(EvalSpec.load("cpp_default"))
-        >>> gt_uids = torch.tensor([[7, 26_001_02, 26_001_05, 26_001]])  # the last: part unknown
+        >>> uids = torch.tensor([[7, 26_001_02, 26_001_05, 26_001]])
         >>> pps = torch.tensor([[[7, 26, 26, 26]], [[1, 1, 1, 1]], [[1, 2, 2, 1]]])
-        >>> result = metric.update(pps, gt_uids).compute()
-        >>> result.summary["PartIoU"], result.summary["mIoU"]  # background 1, wheels 1/2, chassis 0
+        >>> result = metric.update(pps, uids).compute()
+        >>> wheels = result.part_labels[10]
+        >>> wheels.name, wheels.iou, wheels.precision, wheels.recall
+        ('car-wheels', 0.5, 0.5, 1.0)
+        >>> result.parts.iou, result.all.iou  # background 1, wheels 1/2, chassis 0; road 1, car 1
         (0.5, 1.0)
-        >>> row = result.per_part[10]
-        >>> row["name"], row["precision"], row["recall"]
-        ('car-wheels', 0.5, 1.0)
     """
 
     part_confusion: Tensor
@@ -116,7 +193,9 @@ class PartIoU(SumMetric):
     label_of_pred: Tensor
     has_parts: Tensor
 
-    def __init__(self, spec: EvalSpec, *, validate: bool = False, backend: str = "auto") -> None:
+    def __init__(
+        self, spec: EvalSpec, *, validate: bool | None = False, backend: str = "auto"
+    ) -> None:
         check_eval_spec("spec", spec)
         super().__init__(spec.eval_sids, _rules(spec), _FAULTS, validate, backend)
         self.spec = spec
@@ -125,39 +204,41 @@ class PartIoU(SumMetric):
         self._add_state("part_confusion", num_parts, num_parts + 1)
         self._add_state("class_confusion", num_classes, num_classes + 1)
         self._add_state("unknown_pixels")
-        self._add_state("unknown_gt_pixels")
-        for name, table in _tables(spec, self.part_ids).items():
-            self.register_buffer(name, table, persistent=False)
+        self._add_state("unknown_gt_pixels", first_layout=2)
+        self._hold_tables(**_tables(spec, self.part_ids))
 
-    def update(self, pps: Tensor, gt_uids: Tensor) -> PartIoU:
+    @accept_former_names(pps="pred", gt_uids="target")
+    def update(self, pred: Tensor, target: Tensor) -> PartIoU:
         """Counts a batch of images.
 
         Args:
-            pps: `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]` with
-                evaluation ids. Instances do not matter. Scene ids that the spec does not know are
-                void; the result says how many pixels have one.
-            gt_uids: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids
-                that the data set does not have are void and counted likewise.
+            pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
+                with evaluation ids. Instances do not matter. Scene ids that the spec does not know
+                are void; the result says how many pixels have one. Formerly `pps`, a name that is
+                accepted still.
+            target: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids that
+                the data set does not have are void and counted likewise. Formerly `gt_uids`,
+                accepted still.
 
         Returns:
             self.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if `validate` is on.
+            ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
-        check_integer("pps", pps)
-        check_integer("gt_uids", gt_uids)
-        check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
-        *batch, height, width = gt_uids.shape
-        check_shape("pps", pps, (*batch, 3, height, width))
-        check_device("pps", pps, self.faults)
-        check_device("gt_uids", gt_uids, self.faults)
-        num_images, num_pixels = gt_uids.shape[:-2].numel(), height * width
-        pps = pps.reshape(num_images, 3, num_pixels)
-        maps = gt_uids.reshape(num_images, num_pixels), pps[:, 0], pps[:, 2]
+        self._check_may_count("update")
+        check_integer("pred", pred)
+        check_integer("target", target)
+        check_ndim("target", target, 2, "(*B, H, W)")
+        *batch, height, width = target.shape
+        check_shape("pred", pred, (*batch, 3, height, width))
+        check_device("pred", pred, self.faults)
+        check_device("target", target, self.faults)
+        num_images, num_pixels = target.shape[:-2].numel(), height * width
+        pps = pred.reshape(num_images, 3, num_pixels)
+        maps = target.reshape(num_images, num_pixels), pps[:, 0], pps[:, 2]
         self._count(LabelPairs(*maps, backend=self.backend))
         return self
 
@@ -169,19 +250,21 @@ class PartIoU(SumMetric):
         """
         self._raise_faults()
         labels = {0: "background", **self.spec.part_labels}
-        names = [labels.get(flat, str(flat)) for flat in self.part_ids]
-        parts = confusion_rows(self.part_confusion, names)
+        part_names = [labels.get(part_id, str(part_id)) for part_id in self.part_ids]
+        parts = class_ious(self.part_confusion, part_names)
         scene_names = [self.spec.scene_labels[sid] for sid in self.class_ids]
-        classes = confusion_rows(self.class_confusion, scene_names)
-        part_iou, n_parts = mean_over_ground_truth(parts, "IoU")
-        mean_iou, n = mean_over_ground_truth(classes, "IoU")
+        classes = class_ious(self.class_confusion, scene_names)
         return PartIoUResult(
-            {"PartIoU": part_iou, "n_parts": n_parts, "mIoU": mean_iou, "n": n},
-            dict(zip(self.part_ids, parts)),
-            dict(zip(self.class_ids, classes)),
-            int(self.unknown_pixels),
-            int(self.unknown_gt_pixels),
+            parts=iou_mean(parts),
+            all=iou_mean(classes),
+            part_labels=dict(zip(self.part_ids, parts)),
+            classes=dict(zip(self.class_ids, classes)),
+            unknown_pixels=int(self.unknown_pixels),
+            unknown_gt_pixels=int(self.unknown_gt_pixels),
         )
+
+    def _settings(self) -> dict[str, Any]:
+        return {"spec": self.spec.name, **super()._settings()}
 
     def _count(self, pairs: LabelPairs) -> None:
         uids, sids, parts = (values.long() for values in pairs.maps)
@@ -223,12 +306,13 @@ def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)
-    label_of_flat = torch.full((spec.num_parts_flat + 2,), none)
-    label_of_flat[list(part_ids)] = torch.arange(none)
+    label_of_flat = torch.full((spec.num_parts_flat + 2,), none, device="cpu")
+    label_of_flat[list(part_ids)] = torch.arange(none, device="cpu")
 
     highest_pid = max((pid for _, pid in spec.eval_sid_pid_to_flat), default=0)
-    label_of_pid = torch.zeros(num_classes + 1, highest_pid + 2, dtype=torch.int64)
-    has_parts = torch.zeros(num_classes + 1, dtype=torch.bool)
+    sizes = num_classes + 1, highest_pid + 2
+    label_of_pid = torch.zeros(sizes, dtype=torch.int64, device="cpu")
+    has_parts = torch.zeros(num_classes + 1, dtype=torch.bool, device="cpu")
     for sid in {sid for sid, _ in spec.eval_sid_pid_to_flat}:
         class_index = spec.eval_sids.index(sid)
         label_of_pid[class_index, 1:] = none

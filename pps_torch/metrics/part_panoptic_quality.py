@@ -18,7 +18,8 @@ dataset ids may differ from evaluation ids (it takes them as equal).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -31,14 +32,19 @@ from pps_torch.checks import (
     check_ndim,
     check_shape,
 )
-from pps_torch.metrics.segment_metric import (
-    PartComparison,
-    SegmentComparison,
-    SegmentMetric,
-    mean_qualities,
+from pps_torch.metrics.class_counts import mean_qualities
+from pps_torch.metrics.comparisons import PartComparison, SegmentComparison
+from pps_torch.metrics.former_names import accept_former_names
+from pps_torch.metrics.results import (
+    ClassQuality,
+    QualityMean,
+    QualityResult,
+    quality_fields,
 )
-from pps_torch.metrics.text_tables import percent, text_table, unknown_lines, without_nan
-from pps_torch.ops.scoring.contract import FAULTS, PixelRules
+from pps_torch.metrics.segment_metric import SegmentMetric
+from pps_torch.metrics.segment_records import part_segment_maps
+from pps_torch.metrics.text_tables import unknown_lines
+from pps_torch.ops.scoring.contract import FAULTS, PixelRules, PixelTables
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
@@ -48,86 +54,153 @@ from pps_torch.specs.lookups import dataset_lookups
 
 _FAULTS = (
     *FAULTS,
-    "pixels of pps with a part outside 0..255",
-    "segments of gt_uids above the capacity, {capacity}",
-    "segments of pps above the capacity, {capacity}",
+    "pixels of pred with a part outside 0..255",
+    "segments of target above the capacity, {capacity}",
+    "segments of pred above the capacity, {capacity}",
 )
 
 
+#: What the keys of a group in `summary` end in, and its number of classes there.
+_SUMMARY_KEYS = {"all": ("", "n"), "parts": ("_parts", "n_p"), "noparts": ("_noparts", "n_np")}
+
+
 @dataclass(frozen=True)
-class PartPanopticQualityResult:
-    """Part-aware panoptic quality of a data set; all qualities are fractions 0..1.
+class PartPanopticClass(ClassQuality):
+    """PartPQ of a class.
 
     Attributes:
-        summary: `PartPQ, PartSQ, PartRQ, n` over all classes; the same with `_parts` (and
-            `n_p`) over classes with parts and `_noparts` (and `n_np`) over the others. An
-            n of 0 comes with nan.
-        per_class: scene id -> `name, has_parts, PartPQ, PartSQ, PartRQ, iou, tp, fp, fn`; iou
-            is a sum. A class without any segment has qualities 0 and is in no mean.
+        name, pq, sq, rq, iou_sum, tp, fp, fn: see
+            [`ClassQuality`][pps_torch.metrics.results.ClassQuality]; they are PartPQ, PartSQ and
+            PartRQ.
+        has_parts: whether its matches count with the IoU of their parts.
+    """
+
+    has_parts: bool
+
+    def row(self) -> dict[str, Any]:
+        """The numbers by the keys of `per_class`; 0 for a class without segments."""
+        pq, sq, rq = self.counts.qualities()
+        qualities = {"PartPQ": pq, "PartSQ": sq, "PartRQ": rq}
+        return {
+            "name": self.name,
+            "has_parts": self.has_parts,
+            **qualities,
+            **self.counts._asdict(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class PartPanopticQualityResult(QualityResult):
+    """Part-aware panoptic quality of a data set; all qualities are fractions 0..1.
+
+    The attributes are called as those of a PQ, so that code takes either: here `pq`, `sq`, `rq` are
+    PartPQ, PartSQ and PartRQ. `value` is `all.pq`.
+
+    Attributes:
+        all, parts, noparts: the means over all classes, those with parts and the others, as far as
+            they have any segment: `pq, sq, rq`, and their number `n`; an n of 0 comes with nan.
+        classes: by scene id: `name, has_parts, pq, sq, rq, iou_sum, tp, fp, fn`. A class without
+            any segment has qualities nan and is in no mean.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
             a void label (0, 255, the spec's ignore_label); they were taken as void.
         unknown_gt_pixels: ground-truth pixels with a scene id that the data set does not have; they
             were taken as void, too.
     """
 
-    summary: dict[str, float]
-    per_class: dict[int, dict[str, Any]]
+    all: QualityMean
+    parts: QualityMean
+    noparts: QualityMean
+    classes: Mapping[int, PartPanopticClass]
     unknown_pixels: int
     unknown_gt_pixels: int
 
+    _GROUPS = {"all": "All", "parts": "Parts", "noparts": "No parts"}
+    _QUALITIES = {"pq": "PartPQ", "sq": "PartSQ", "rq": "PartRQ"}
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The means by panoptic_parts' keys.
+
+        `PartPQ, PartSQ, PartRQ, n` over all classes; the same with `_parts` (and `n_p`) over
+        classes with parts and `_noparts` (and `n_np`) over the others. An n of 0 comes with nan.
+        """
+        summary: dict[str, float] = {}
+        for group, (suffix, n) in _SUMMARY_KEYS.items():
+            mean: QualityMean = getattr(self, group)
+            qualities = {"PartPQ": mean.pq, "PartSQ": mean.sq, "PartRQ": mean.rq}
+            summary.update({key + suffix: value for key, value in qualities.items()})
+            summary[n] = mean.n
+        return summary
+
+    @property
+    def per_class(self) -> dict[int, dict[str, Any]]:
+        """By scene id `name, has_parts, PartPQ, PartSQ, PartRQ, iou, tp, fp, fn`; iou is a sum.
+
+        As in panoptic_parts a class without any segment has qualities 0; it is in no mean.
+        """
+        return {sid: c.row() for sid, c in self.classes.items()}
+
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: keys are strings, nan is None."""
-        return without_nan(asdict(self))
+        """Ready for JSON: `summary`, `per_class`, unknown pixels; keys are strings, nan is None."""
+        unknown = {
+            "unknown_pixels": self.unknown_pixels,
+            "unknown_gt_pixels": self.unknown_gt_pixels,
+        }
+        return {**super().as_dict(), **unknown}
 
     def table(self) -> str:
         """Aligned text, in per cent: the groups, then each class that is present."""
-        names = ("PartPQ", "PartSQ", "PartRQ")
-        rows = []
-        for label, suffix, n in (
-            ("All", "", "n"),
-            ("Parts", "_parts", "n_p"),
-            ("No parts", "_noparts", "n_np"),
-        ):
-            rows.append(
-                (label, *(percent(self.summary[name + suffix]) for name in names), self.summary[n])
-            )
-        present = [c for c in self.per_class.values() if c["tp"] + c["fp"] + c["fn"]]
-        classes = text_table(
-            ("class", *names, "TP", "FP", "FN"),
-            [
-                (c["name"], *(percent(c[name]) for name in names), c["tp"], c["fp"], c["fn"])
-                for c in present
-            ],
-        )
-        tables = [text_table(("", *names, "n"), rows), classes]
-        tables += unknown_lines(self.unknown_gt_pixels, self.unknown_pixels)
-        return "\n\n".join(tables)
+        unknown = unknown_lines(self.unknown_gt_pixels, self.unknown_pixels)
+        return "\n\n".join([super().table(), *unknown])
 
 
 class PartPanopticQuality(SegmentMetric):
-    """Accumulates PartPQ over batches, on the device of its state.
+    """Part-aware panoptic quality (PartPQ), accumulated over batches on the device of its state.
+
+    As PQ, but a match of a class with parts counts with the mean IoU over its parts. Over the whole
+    data set
+
+        PartPQ = sum of the part IoUs of the matches / (TP + FP / 2 + FN / 2)
+        PartSQ = sum of the part IoUs of the matches / TP
+        PartRQ = TP / (TP + FP / 2 + FN / 2)
+
+    for each class; then the mean over the classes that have any segment. The part IoU of a match is
+
+        sum over its part labels of (pixels with the label in both / pixels with it in either)
+        / number of part labels that are present in either
+
+    with background among the labels, or the IoU of the masks where the class has no parts.
 
     Args:
         spec: the `EvalSpec` that maps the ground truth's ids and names the classes.
         capacity: highest instance id in the maps, and the most segments of an image in either
             map. Beyond it, `compute` raises.
-        validate: raise at the update that meets a bad id; by default such pixels and segments
-            are counted, and `compute` raises. Either way the state is spoilt until
-            `reset`.
+        validate: look for bad ids at once, and raise at the update that meets them; None does so
+            where it waits for no device, on the CPU; by default such pixels and segments are
+            counted, and `compute` raises. Either way the state is spoilt until `reset`.
         backend: `"torch"`, `"triton"` or `"auto"`, which is Triton on CUDA; the same bits.
 
     Raises:
-        TypeError: for a capacity that is no int.
+        TypeError: for a capacity that is not an int.
         ValueError: for a capacity below 1 or above what fits in 32 bits, or another backend.
         RuntimeError: at an update that `"triton"` cannot run.
 
     Example:
+        A road (7) and a car (26) are found, but one of the car's three pixels has part 2 instead
+        of 5. Parts 2 and 5 have one pixel in both maps and two in either, IoU 1/2; background, all
+        around the car, is the same in both, IoU 1.
+
         >>> import torch
         >>> metric = PartPanopticQuality(EvalSpec.load("cpp_default"))
-        >>> gt_uids = torch.tensor([[7, 26_001_02, 26_001_05]])        # road, a car of two parts
-        >>> pps = torch.tensor([[[7, 26, 26]], [[1, 1, 1]], [[1, 2, 5]]])
-        >>> metric.update(pps, gt_uids).compute().summary["PartPQ"]
-        1.0
+        >>> uids = torch.tensor([[7, 26_001_02, 26_001_05, 26_001_05]])
+        >>> pps = torch.tensor([[[7, 26, 26, 26]], [[0, 1, 1, 1]], [[1, 2, 5, 2]]])
+        >>> result = metric.update(pps, uids).compute()
+        >>> car = result.classes[26]
+        >>> round(car.iou_sum, 3), car.tp, car.fp, car.fn  # (1/2 + 1/2 + 1) / 3
+        (0.667, 1, 0, 0)
+        >>> road = result.classes[7]
+        >>> round(car.pq, 3), road.pq, round(result.all.pq, 3)  # 2/3, 1, their mean
+        (0.667, 1.0, 0.833)
     """
 
     group_of_sid: Tensor
@@ -144,7 +217,7 @@ class PartPanopticQuality(SegmentMetric):
         spec: EvalSpec,
         *,
         capacity: int = 1024,
-        validate: bool = False,
+        validate: bool | None = False,
         backend: str = "auto",
     ) -> None:
         check_eval_spec("spec", spec)
@@ -152,7 +225,7 @@ class PartPanopticQuality(SegmentMetric):
         fault_names = tuple(name.format(capacity=capacity) for name in _FAULTS)
         super().__init__(spec.eval_sids, _rules(spec), fault_names, validate, backend)
         self._add_state("unknown_pixels")
-        self._add_state("unknown_gt_pixels")
+        self._add_state("unknown_gt_pixels", first_layout=2)
         self.spec = spec
         self.capacity = capacity
         lookups = dataset_lookups(spec, torch.device("cpu"))
@@ -160,51 +233,47 @@ class PartPanopticQuality(SegmentMetric):
         highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
         if capacity > highest:
             raise ValueError(f"capacity: expected 1..{highest}, got {capacity}")
-        tables = {
-            "group_of_sid": lookups.group_of_sid,
-            "is_thing_group": lookups.is_thing_class[class_of_group],
-            "part_of_sid_pid": lookups.part_of_sid_pid,
-            "class_of_eval_sid": lookups.class_of_eval_sid,
-            "has_parts_class": lookups.has_parts_class,
-            "class_of_group": class_of_group,
-        }
-        for name, table in tables.items():
-            self.register_buffer(name, table.clone(), persistent=False)
+        self._hold_tables(
+            group_of_sid=lookups.group_of_sid,
+            is_thing_group=lookups.is_thing_class[class_of_group],
+            part_of_sid_pid=lookups.part_of_sid_pid,
+            class_of_eval_sid=lookups.class_of_eval_sid,
+            has_parts_class=lookups.has_parts_class,
+            class_of_group=class_of_group,
+        )
 
-    def update(self, pps: Tensor, gt_uids: Tensor) -> PartPanopticQuality:
+    @accept_former_names(pps="pred", gt_uids="target")
+    def update(self, pred: Tensor, target: Tensor) -> PartPanopticQuality:
         """Counts a batch of images.
 
         Args:
-            pps: `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]` with
-                evaluation ids. Scene ids that the spec does not know are void, as in
-                panoptic_parts; the result says how many pixels have one.
-            gt_uids: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids
-                that the data set does not have are void and counted likewise.
+            pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
+                with evaluation ids. Scene ids that the spec does not know are void, as in
+                panoptic_parts; the result says how many pixels have one. Formerly `pps`, a name
+                that is accepted still.
+            target: `(*B, H, W)`, any integer dtype: uids with the data set's ids. Scene ids that
+                the data set does not have are void and counted likewise. Formerly `gt_uids`,
+                accepted still.
 
         Returns:
             self.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or device, naming the argument.
-            ValueError: for bad ids, if `validate` is on.
+            ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
-        self.add(self.compare(pps, gt_uids))
+        self._check_may_count("update")
+        self.add(self.compare(pred, target))
         return self
 
-    def compare(self, pps: Tensor, gt_uids: Tensor) -> SegmentComparison:
-        """What `update` counts, segment by segment; errors as there."""
-        check_integer("pps", pps)
-        check_integer("gt_uids", gt_uids)
-        check_ndim("gt_uids", gt_uids, 2, "(*B, H, W)")
-        *batch, height, width = gt_uids.shape
-        check_shape("pps", pps, (*batch, 3, height, width))
-        check_device("pps", pps, self.class_sums)
-        check_device("gt_uids", gt_uids, self.class_sums)
-        num_images = gt_uids.shape[:-2].numel()
-        pps = pps.reshape(num_images, 3, height * width)
-        return self._compare(pps, gt_uids.reshape(num_images, height * width))
+    @accept_former_names(pps="pred", gt_uids="target")
+    def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
+        """What `update` counts, segment by segment; arguments and errors as there."""
+        self._check(pred, target)
+        num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
+        pps = pred.reshape(num_images, 3, num_pixels)
+        return self._compare(pps, target.reshape(num_images, num_pixels))
 
     def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
         """Counts a batch that `compare` has compared; errors as for `update`."""
@@ -222,33 +291,60 @@ class PartPanopticQuality(SegmentMetric):
         Raises:
             ValueError: if updates had illegal uids, or ids above the capacity, with numbers.
         """
-        counts = self.class_counts()
-        has_parts = self.has_parts_class.tolist()
-        groups = (
-            ("", "n", (True, False)),
-            ("_parts", "n_p", (True,)),
-            ("_noparts", "n_np", (False,)),
+        classes = {
+            sid: PartPanopticClass(
+                name=self.spec.scene_labels[sid], has_parts=has_parts, **quality_fields(counts)
+            )
+            for sid, has_parts, counts in zip(
+                self.class_ids, self.has_parts_class.tolist(), self.class_counts()
+            )
+        }
+        kinds = {"all": (True, False), "parts": (True,), "noparts": (False,)}
+        means = {
+            group: QualityMean(
+                *mean_qualities(c.counts for c in classes.values() if c.has_parts in members)
+            )
+            for group, members in kinds.items()
+        }
+        return PartPanopticQualityResult(
+            **means,
+            classes=classes,
+            unknown_pixels=int(self.unknown_pixels),
+            unknown_gt_pixels=int(self.unknown_gt_pixels),
         )
-        summary: dict[str, float] = {}
-        for suffix, n, kinds in groups:
-            members = [c for c, parts in zip(counts, has_parts) if parts in kinds]
-            keys = [f"PartPQ{suffix}", f"PartSQ{suffix}", f"PartRQ{suffix}", n]
-            summary.update(zip(keys, mean_qualities(members)))
-        per_class = {}
-        for sid, parts, c in zip(self.spec.eval_sids, has_parts, counts):
-            qualities = dict(zip(("PartPQ", "PartSQ", "PartRQ"), c.qualities()))
-            row = {"name": self.spec.scene_labels[sid], "has_parts": parts, **qualities}
-            per_class[sid] = {**row, **c._asdict()}
-        unknown = int(self.unknown_pixels), int(self.unknown_gt_pixels)
-        return PartPanopticQualityResult(summary, per_class, *unknown)
+
+    def segment_maps(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+
+        Args:
+            pred, target: as for `update`; errors as there.
+
+        Returns:
+            prediction and ground truth, `(*B, H, W)` integers, 0 is void.
+        """
+        self._check(pred, target)
+        return part_segment_maps(pred, target, self.pixel_rules())
+
+    def _settings(self) -> dict[str, Any]:
+        return {"spec": self.spec.name, **super()._settings(), "capacity": self.capacity}
+
+    def _check(self, pred: Tensor, target: Tensor) -> None:
+        """Raises TypeError or ValueError for a wrong dtype, shape or device."""
+        check_integer("pred", pred)
+        check_integer("target", target)
+        check_ndim("target", target, 2, "(*B, H, W)")
+        *batch, height, width = target.shape
+        check_shape("pred", pred, (*batch, 3, height, width))
+        check_device("pred", pred, self.class_sums)
+        check_device("target", target, self.class_sums)
 
     def _compare(self, pps: Tensor, gt_uids: Tensor) -> SegmentComparison:
         pixels = part_pixels(gt_uids, pps, self.pixel_rules(), backend=self.backend)
         marks = pixels.mark()
         gt = dense_indices(marks.gt, self.capacity, backend=self.backend)
         pred = dense_indices(marks.pred, self.capacity, backend=self.backend)
-        sizes = gt.keys.shape[1], pred.keys.shape[1]
-        joint, gt_parts = pixels.count_overlaps(gt.index, pred.index, *sizes)
+        segments = pixels.index(gt, pred)
+        joint, gt_parts = segments.count_overlaps()
 
         slots = self.capacity + 2
         gt_class = torch.where(gt.keys > 0, self.class_of_group[(gt.keys - 1) // slots], -1)
@@ -259,7 +355,7 @@ class PartPanopticQuality(SegmentMetric):
         is_crowd = is_crowd | (gt_has_parts & (gt_parts[:, :, 1:].sum(2) == 0))
         matches = match_segments(joint, gt_class, pred_class, is_crowd, backend=self.backend)
 
-        pred_parts, num_bad_parts = pixels.count_parts(
+        pred_parts, num_bad_parts = segments.count_parts(
             torch.where(pred_has_parts, matches.gt_of_pred, 0),
             torch.where(is_crowd, gt_class, -1),
         )
@@ -268,31 +364,36 @@ class PartPanopticQuality(SegmentMetric):
         )
         dropped = torch.stack([num_bad_parts, gt.num_dropped, pred.num_dropped])
         return SegmentComparison(
-            joint,
-            matches,
-            scores,
-            gt_class,
-            pred_class,
-            is_crowd,
-            torch.cat([marks.faults, dropped]),
-            self.class_ids,
-            self._fingerprint,
-            PartComparison(
-                gt_parts, pred_parts, gt_has_parts, gt.keys, pred.keys, marks.num_unknown
+            joint=joint,
+            matches=matches,
+            scores=scores,
+            gt_class=gt_class,
+            pred_class=pred_class,
+            is_crowd=is_crowd,
+            faults=torch.cat([marks.faults, dropped]),
+            class_ids=self.class_ids,
+            rules=self._fingerprint,
+            parts=PartComparison(
+                gt_parts=gt_parts,
+                pred_parts=pred_parts,
+                has_parts=gt_has_parts,
+                gt_keys=gt.keys,
+                pred_keys=pred.keys,
+                capacity=self.capacity,
+                unknown_pixels=marks.num_unknown,
             ),
         )
 
     def pixel_rules(self) -> PixelRules:
         """What the ids of a pixel mean, where the metric is now."""
-        return PixelRules(
-            self.group_of_sid,
-            self.is_thing_group,
-            self.part_of_sid_pid,
-            self.class_of_eval_sid,
-            self.has_parts_class,
-            self.capacity,
-            self.spec.ignore_label,
+        tables = PixelTables(
+            group_of_sid=self.group_of_sid,
+            is_thing_group=self.is_thing_group,
+            part_of_sid_pid=self.part_of_sid_pid,
+            class_of_eval_sid=self.class_of_eval_sid,
+            has_parts_class=self.has_parts_class,
         )
+        return PixelRules(tables, self.capacity, self.spec.ignore_label)
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:

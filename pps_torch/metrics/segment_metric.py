@@ -2,120 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+from pps_torch.metrics.class_counts import ClassCounts, counts_of_sums
+from pps_torch.metrics.comparisons import SegmentComparison, refuse_other_classes
+from pps_torch.metrics.former_names import accept_former_names
+from pps_torch.metrics.segment_records import ImageRecord, image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
-from pps_torch.ops.scoring.contract import LIMB_BITS
-from pps_torch.ops.scoring.match_segments import SegmentMatches
-
-#: IoUs of fewer segments than this can be summed, see `iou_of_limbs`.
-MAX_MATCHES = 1 << (63 - LIMB_BITS)
-
-
-class ClassCounts(NamedTuple):
-    """Sums of one class: IoU over the matches, and how many segments."""
-
-    iou: float
-    tp: int
-    fp: int
-    fn: int
-
-    @property
-    def is_present(self) -> bool:
-        """Whether the class has any segment, and so counts in the averages."""
-        return self.tp + self.fp + self.fn > 0
-
-    def qualities(self) -> tuple[float, float, float]:
-        """PQ, SQ and RQ as fractions; 0 for a class without segments."""
-        denominator = self.tp + 0.5 * self.fp + 0.5 * self.fn
-        if denominator == 0:
-            return 0.0, 0.0, 0.0
-        quality = self.iou / denominator
-        return quality, self.iou / self.tp if self.tp else 0.0, self.tp / denominator
-
-
-def mean_qualities(counts: Iterable[ClassCounts]) -> tuple[float, float, float, int]:
-    """Mean PQ, SQ and RQ over the classes that are present, and their number n.
-
-    nan where no class is present: an empty group has no quality. The sum is rounded once, so the
-    means are the same for any order of classes and on every Python.
-    """
-    qualities = [c.qualities() for c in counts if c.is_present]
-    n = len(qualities)
-    if n == 0:
-        return float("nan"), float("nan"), float("nan"), 0
-    pq, sq, rq = (math.fsum(values) / n for values in zip(*qualities))
-    return pq, sq, rq, n
-
-
-class PartComparison(NamedTuple):
-    """The part of a comparison that is about parts.
-
-    Attributes:
-        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels, as in
-            [`part_overlaps`][pps_torch.ops.scoring.mean_part_iou.part_overlaps].
-        has_parts: `(B, G)` bool, whether a match counts with the IoU of its parts.
-        gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
-            [`PixelRules`][pps_torch.ops.scoring.part_pixels.PixelRules].
-        unknown_pixels: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
-            id is unknown; they were taken as void.
-    """
-
-    gt_parts: Tensor
-    pred_parts: Tensor
-    has_parts: Tensor
-    gt_keys: Tensor
-    pred_keys: Tensor
-    unknown_pixels: Tensor
-
-
-class BoundaryComparison(NamedTuple):
-    """The part of a comparison that is about boundaries.
-
-    Attributes:
-        matches: what became of each segment by the rule of Boundary PQ.
-        scores: `(B, G)` float64, the IoU that a match counts with.
-        dilation_ratio: width of the boundaries, a fraction of the image's diagonal.
-    """
-
-    matches: SegmentMatches
-    scores: Tensor
-    dilation_ratio: float
-
-
-class SegmentComparison(NamedTuple):
-    """What became of each segment of a batch, before it is counted. Index 0 is void.
-
-    Attributes:
-        joint: `(B, G, P)` int32, pixels that two segments share.
-        matches: what became of each segment.
-        scores: `(B, G)` float64, the IoU that a match counts with.
-        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
-        is_crowd: `(B, G)` bool.
-        faults: `(F,)` int64, what the rules do not cover, by the metric's `fault_names`.
-        class_ids: what the class indices mean.
-        rules: by which rules the segments were compared, as a text.
-        parts: what only PartPQ counts.
-        boundaries: what only Boundary PQ counts.
-    """
-
-    joint: Tensor
-    matches: SegmentMatches
-    scores: Tensor
-    gt_class: Tensor
-    pred_class: Tensor
-    is_crowd: Tensor
-    faults: Tensor
-    class_ids: tuple[int, ...]
-    rules: str
-    parts: PartComparison | None = None
-    boundaries: BoundaryComparison | None = None
-
 
 SelfSegmentMetric = TypeVar("SelfSegmentMetric", bound="SegmentMetric")
 
@@ -138,11 +35,15 @@ class SegmentMetric(SumMetric):
         class_ids: Sequence[int],
         rules: tuple[Any, ...],
         fault_names: Sequence[str],
-        validate: bool,
+        validate: bool | None,
         backend: str,
     ) -> None:
         super().__init__(class_ids, rules, fault_names, validate, backend)
         self._add_state("class_sums", len(self.class_ids), 5)
+
+    def compare(self, pred: Any, target: Any) -> SegmentComparison:
+        """What `update` counts, segment by segment; errors as there."""
+        raise NotImplementedError
 
     def add(self: SelfSegmentMetric, comparison: SegmentComparison) -> SelfSegmentMetric:
         """Counts a batch that the metric's own `compare` has compared.
@@ -151,23 +52,70 @@ class SegmentMetric(SumMetric):
             the metric.
 
         Raises:
-            ValueError: for a comparison of other classes or by other rules; for bad ids, if
-                `validate` is on.
+            ValueError: for a comparison of other classes or by other rules; for bad ids, if they
+                are looked at now, see `validate`.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("add")
+        self._check_may_count("add")
         refuse_other_classes(comparison, self.class_ids)
         if comparison.rules != self._fingerprint:
             raise ValueError(
                 f"comparison: expected one by the rules {self._fingerprint}, "
                 f"got one by {comparison.rules}"
             )
-        _, matches, scores, gt_class, pred_class, *_ = comparison
         add_to_class_sums(
-            self.class_sums, matches, scores, gt_class, pred_class, backend=self.backend
+            self.class_sums,
+            comparison.matches,
+            comparison.scores,
+            comparison.gt_class,
+            comparison.pred_class,
+            backend=self.backend,
         )
         self._add_faults(comparison.faults)
         return self
+
+    def record_segments(self, pred: Any, target: Any) -> list[ImageRecord]:
+        """Counts a batch and says what became of each segment, from the same counts.
+
+        Counts of the records equal those that the metric adds, and so do the sums of the IoUs, to
+        the last bit, as far as a float holds them. Verdicts and IoUs are those of the metric:
+        PartPQ's, Boundary PQ's, and for PQ-dagger those of its PQ. This leaves the device.
+
+        Args:
+            pred, target: as for `update`.
+
+        Returns:
+            a record for each image of the batch, in the order of the flattened batch dimensions.
+
+        Raises:
+            TypeError, ValueError, RuntimeError: as `update` does.
+
+        Example:
+            >>> import torch
+            >>> from pps_torch import EvalSpec, PartPanopticQuality
+            >>> metric = PartPanopticQuality(EvalSpec.load("cpp_default"))
+            >>> uids = torch.tensor([[7, 7, 26_001_02]])                    # road, a car
+            >>> pps = torch.tensor([[[7, 7, 24]], [[0, 0, 1]], [[1, 1, 1]]])  # road, a person
+            >>> (image,) = metric.record_segments(pps, uids)
+            >>> [(s.class_id, s.verdict, s.taken_for) for s in image.segments if s.is_gt]
+            [(7, 'tp', 7), (26, 'fn', 24)]
+        """
+        self._check_may_count("record_segments")
+        comparison = self.compare(pred, target)
+        self.add(comparison)
+        return image_records(comparison)
+
+    def segment_maps(self, pred: Any, target: Any) -> tuple[Tensor, Tensor]:
+        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+
+        Args:
+            pred, target: as for `update`.
+
+        Returns:
+            prediction and ground truth, `(*B, H, W)` integers, 0 is void. Where the rules take all
+            stuff of a class as one segment, the maps still have them apart.
+        """
+        raise NotImplementedError
 
     def class_counts(self) -> list[ClassCounts]:
         """The sums of each class, in class order; leaves the device.
@@ -179,34 +127,25 @@ class SegmentMetric(SumMetric):
         return counts_of_sums(self.class_sums)
 
 
-def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
-    """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
-    if comparison.class_ids != class_ids:
-        raise ValueError(
-            f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
-        )
+@accept_former_names(gt="target")
+def record_segments(metric: SegmentMetric, pred: Any, target: Any) -> list[ImageRecord]:
+    """The method `record_segments` of a metric, as a function.
 
-
-def counts_of_sums(class_sums: Tensor) -> list[ClassCounts]:
-    """The sums of each class as Python numbers, from `(C, 5)`; leaves the device."""
-    return [
-        ClassCounts(iou_of_limbs(upper, lower, tp), tp, fp, fn)
-        for upper, lower, tp, fp, fn in class_sums.tolist()
-    ]
-
-
-def iou_of_limbs(upper: int, lower: int, number: int) -> float:
-    """A sum of IoUs from its two limbs, rounded once.
-
-    Args:
-        number: of segments whose IoUs are summed; each adds 2**30 at most to each limb.
-
-    Raises:
-        ValueError: if the limbs may have passed 2**63.
+    See [`SegmentMetric.record_segments`][pps_torch.metrics.segment_metric.SegmentMetric].
     """
-    if number >= MAX_MATCHES or min(upper, lower) < 0:
-        raise ValueError(
-            f"IoUs: expected those of fewer than 2**{63 - LIMB_BITS} segments of a class, "
-            f"got {number}: their sum is not exact"
-        )
-    return ((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS)
+    return _checked_metric(metric).record_segments(pred, target)
+
+
+@accept_former_names(gt="target")
+def segment_maps(metric: SegmentMetric, pred: Any, target: Any) -> tuple[Tensor, Tensor]:
+    """The method `segment_maps` of a metric, as a function.
+
+    See [`SegmentMetric.segment_maps`][pps_torch.metrics.segment_metric.SegmentMetric].
+    """
+    return _checked_metric(metric).segment_maps(pred, target)
+
+
+def _checked_metric(metric: SegmentMetric) -> SegmentMetric:
+    if not isinstance(metric, SegmentMetric):
+        raise TypeError(f"metric: expected one that counts segments, got a {type(metric).__name__}")
+    return metric

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.metrics.panoptic_quality import PanopticQuality
-from pps_torch.metrics.part_panoptic_quality import PartPanopticQuality
-from pps_torch.metrics.segment_metric import ClassCounts, SegmentComparison
+from pps_torch.metrics.class_counts import ClassCounts
+from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.ops.scoring.class_confusion import class_confusion
-from pps_torch.ops.scoring.contract import LIMB_BITS
+from pps_torch.ops.scoring.contract import LIMB_BITS, PixelRules
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.mean_part_iou import part_overlaps
-from pps_torch.ops.scoring.part_pixels import part_pixels
+from pps_torch.ops.scoring.part_pixels import PartRuns
 from pps_torch.reserved import ABSENT
 
 #: What can become of a segment. A crowd is ground truth that is not evaluated. A prediction is
@@ -40,7 +39,8 @@ class SegmentRecord(NamedTuple):
         area: pixels.
         verdict: one of `VERDICTS`.
         match: `index` of its match in the other map, None without one.
-        iou: mask IoU with the match, void and all by the metric's rule; None without a match.
+        iou: mask IoU with the match, void and all by the metric's rule, for Boundary PQ the smaller
+            one of that and the IoU of the boundaries; None without a match.
         part_iou: what the match counts with in PartPQ: the mean of `part_ious`, or `iou` for
             a class without parts; None without a match, and for PQ.
         part_ious: of a ground-truth segment, the IoU of each part label that is present in it or
@@ -79,45 +79,6 @@ class ImageRecord(NamedTuple):
     confused_pixels: Tensor
 
 
-def record_segments(
-    metric: PanopticQuality | PartPanopticQuality, pred: Any, gt: Any
-) -> list[ImageRecord]:
-    """Updates a metric and tells what became of each segment, from the same counts.
-
-    Counts of the records equal those that the metric adds, and so do the sums of the IoUs, to
-    the last bit, as far as a float holds them. This leaves the device.
-
-    Args:
-        metric: it counts the batch.
-        pred, gt: the two arguments of its `update`.
-
-    Returns:
-        a record for each image of the batch, in the order of the flattened batch dimensions.
-
-    Raises:
-        TypeError: another metric.
-        TypeError, ValueError, RuntimeError: as `update` does.
-
-    Example:
-        >>> import torch
-        >>> from pps_torch import EvalSpec
-        >>> metric = PartPanopticQuality(EvalSpec.load("cpp_default"))
-        >>> gt_uids = torch.tensor([[7, 7, 26_001_02]])                 # road, a car
-        >>> pps = torch.tensor([[[7, 7, 24]], [[0, 0, 1]], [[1, 1, 1]]])  # road, a person
-        >>> (image,) = record_segments(metric, pps, gt_uids)
-        >>> [(s.class_id, s.verdict, s.taken_for) for s in image.segments if s.is_gt]
-        [(7, 'tp', 7), (26, 'fn', 24)]
-    """
-    if type(metric) not in (PanopticQuality, PartPanopticQuality):
-        raise TypeError(
-            "metric: expected a PanopticQuality or PartPanopticQuality, "
-            f"got a {type(metric).__name__}"
-        )
-    comparison = metric.compare(pred, gt)
-    metric.add(comparison)
-    return image_records(comparison, metric)
-
-
 def counts_by_class(
     segments: Iterable[SegmentRecord], *, part_aware: bool
 ) -> dict[int, ClassCounts]:
@@ -135,61 +96,58 @@ def counts_by_class(
         if segment.verdict == ("fn" if segment.is_gt else "fp") or (
             segment.is_gt and segment.verdict == "tp"
         ):
-            of_class = sums.setdefault(segment.class_id, [0, 0, 0, 0])
-            of_class[("tp", "fp", "fn").index(segment.verdict) + 1] += 1
+            class_sums = sums.setdefault(segment.class_id, [0, 0, 0, 0])
+            class_sums[("tp", "fp", "fn").index(segment.verdict) + 1] += 1
             if segment.verdict == "tp":
                 iou: Any = segment.part_iou if part_aware else segment.iou
-                of_class[0] += int(iou * (1 << 2 * LIMB_BITS))
+                class_sums[0] += int(iou * (1 << 2 * LIMB_BITS))
     return {
         class_id: ClassCounts(iou / (1 << 2 * LIMB_BITS), *counts)
         for class_id, (iou, *counts) in sums.items()
     }
 
 
-def segment_maps(
-    metric: PanopticQuality | PartPanopticQuality, pred: Any, gt: Any
-) -> tuple[Tensor, Tensor]:
+def part_segment_maps(pps: Tensor, gt: Tensor, rules: PixelRules) -> tuple[Tensor, Tensor]:
     """Which segment each pixel belongs to, by the `index` of the records.
 
     Args:
-        metric: says what the ids mean; it counts nothing.
-        pred, gt: the two arguments of its `update`.
+        pps: `(*B, 3, H, W)`, any integer dtype.
+        gt: `(*B, H, W)` uids, any integer dtype.
+        rules: what the ids mean.
 
     Returns:
-        prediction and ground truth, `(*B, H, W)` integers, 0 is void. Where the rules take all
-        stuff of a class as one segment, the maps still have them apart.
+        prediction and ground truth, `(*B, H, W)` integers, 0 is void.
     """
-    if isinstance(metric, PanopticQuality):
-        return pred.panoptic_seg, gt.panoptic_seg
     num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
-    uids, pps = gt.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
-    pixels: Any = part_pixels(uids, pps, metric.pixel_rules(), backend="torch")
+    uids, pps = gt.reshape(num_images, num_pixels), pps.reshape(num_images, 3, num_pixels)
+    pixels = PartRuns(uids, pps, rules)
     marks = pixels.mark()
-    tables = [dense_indices(m, metric.capacity, backend="torch") for m in (marks.gt, marks.pred)]
-    pixels.count_overlaps(*(t.index for t in tables), *(t.keys.shape[1] for t in tables))
-    pred_map, gt_map = (pixels.runs.expand(runs) for runs in (pixels.pred, pixels.gt))
+    tables = [dense_indices(m, rules.capacity, backend="torch") for m in (marks.gt, marks.pred)]
+    gt_map, pred_map = pixels.index(*tables).maps()
     return pred_map.view(gt.shape), gt_map.view(gt.shape)
 
 
-def image_records(
-    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
-) -> list[ImageRecord]:
-    """The records of a batch that `metric.compare` has compared."""
+def image_records(comparison: SegmentComparison) -> list[ImageRecord]:
+    """The records of a batch that the `compare` of a metric has compared."""
+    if comparison.boundaries is not None:
+        matches, scores, _ = comparison.boundaries
+        comparison = comparison._replace(matches=matches._replace(iou=scores), scores=scores)
     joint = comparison.joint.long().cpu()
     gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
     counted_class = torch.where(comparison.is_crowd.cpu(), ABSENT, gt_class)
-    gt_rows = _gt_rows(comparison, metric)
-    pred_rows = _pred_rows(comparison, metric)
-    taken = _taken_for(joint, pred_class), _taken_for(joint.mT, gt_class)
+    class_ids = comparison.class_ids
+    gt_segments = _records_of_map(
+        True, gt_class, _gt_rows(comparison), _taken_for(joint, pred_class), class_ids
+    )
+    pred_segments = _records_of_map(
+        False, pred_class, _pred_rows(comparison), _taken_for(joint.mT, gt_class), class_ids
+    )
     records = []
-    of_maps = zip(gt_class, gt_rows, taken[0]), zip(pred_class, pred_rows, taken[1])
-    for image, (of_gt, of_pred) in enumerate(zip(*of_maps)):
-        segments = _records(True, *of_gt, metric.class_ids)
-        segments += _records(False, *of_pred, metric.class_ids)
+    for image, segments in enumerate(zip(gt_segments, pred_segments)):
         one = slice(image, image + 1)
         classes = counted_class[one], pred_class[one]
-        confused_pixels = class_confusion(joint[one], *classes, len(metric.class_ids))
-        records.append(ImageRecord(segments, confused_pixels))
+        confused_pixels = class_confusion(joint[one], *classes, len(class_ids))
+        records.append(ImageRecord([*segments[0], *segments[1]], confused_pixels))
     return records
 
 
@@ -205,96 +163,98 @@ class _Row(NamedTuple):
     part_ious: dict[int, float] | None
 
 
-def _gt_rows(
-    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
-) -> list[list[_Row]]:
+def _gt_rows(comparison: SegmentComparison) -> list[list[_Row]]:
     matches = comparison.matches
-    is_crowd = comparison.is_crowd
     columns = [
-        _instances(comparison, metric)[0].tolist(),
+        _instances(comparison)[0].tolist(),
         matches.gt_area.tolist(),
-        _verdicts(matches.pred_of_gt, matches.is_fn, "fn", is_crowd),
+        _verdicts(matches.pred_of_gt, matches.is_fn, "fn", comparison.is_crowd),
         matches.pred_of_gt.tolist(),
         matches.iou.tolist(),
         comparison.scores.tolist(),
         _part_ious(comparison),
     ]
-    return [[_Row(*row) for row in zip(*of_image)] for of_image in zip(*columns)]
+    return [[_Row(*row) for row in zip(*image_columns)] for image_columns in zip(*columns)]
 
 
-def _pred_rows(
-    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
-) -> list[list[_Row]]:
+def _pred_rows(comparison: SegmentComparison) -> list[list[_Row]]:
     matches = comparison.matches
-    of_match = matches.gt_of_pred
-    num_images, num_pred = of_match.shape
+    match = matches.gt_of_pred
+    num_images, num_pred = match.shape
     columns = [
-        _instances(comparison, metric)[1].tolist(),
+        _instances(comparison)[1].tolist(),
         matches.pred_area.tolist(),
-        _verdicts(of_match, matches.is_fp, "fp", torch.zeros_like(matches.is_fp)),
-        of_match.tolist(),
-        matches.iou.gather(1, of_match).tolist(),
-        comparison.scores.gather(1, of_match).tolist(),
+        _verdicts(match, matches.is_fp, "fp", torch.zeros_like(matches.is_fp)),
+        match.tolist(),
+        matches.iou.gather(1, match).tolist(),
+        comparison.scores.gather(1, match).tolist(),
         [[None if comparison.parts is None else {}] * num_pred] * num_images,
     ]
-    return [[_Row(*row) for row in zip(*of_image)] for of_image in zip(*columns)]
+    return [[_Row(*row) for row in zip(*image_columns)] for image_columns in zip(*columns)]
 
 
 def _verdicts(match: Tensor, is_wrong: Tensor, wrong: str, is_crowd: Tensor) -> list[list[str]]:
     names = ("ignored", "crowd", wrong, "tp")
     kinds = torch.where(match > 0, 3, torch.where(is_wrong, 2, is_crowd.long()))
-    return [[names[kind] for kind in of_image] for of_image in kinds.tolist()]
+    return [[names[kind] for kind in image_kinds] for image_kinds in kinds.tolist()]
 
 
-def _records(
+def _records_of_map(
     is_gt: bool,
     classes: Tensor,
-    rows: list[_Row],
-    taken: list[tuple[int, float]],
+    rows: list[list[_Row]],
+    taken: list[list[tuple[int, float]]],
     class_ids: tuple[int, ...],
-) -> list[SegmentRecord]:
-    """The segments of one map that are there: of a class, and with pixels."""
-    records = []
-    for index, (class_index, row, (taken_for, share)) in enumerate(
-        zip(classes.tolist(), rows, taken)
-    ):
-        if class_index < 0 or row.area == 0:
-            continue
-        is_match = row.match > 0
-        records.append(
-            SegmentRecord(
-                is_gt=is_gt,
-                index=index,
-                class_id=class_ids[class_index],
-                instance=None if row.instance == ABSENT else row.instance,
-                area=row.area,
-                verdict=row.verdict,
-                match=row.match if is_match else None,
-                iou=row.iou if is_match else None,
-                part_iou=row.score if is_match and row.part_ious is not None else None,
-                part_ious=row.part_ious or {},
-                taken_for=None if taken_for < 0 else class_ids[taken_for],
-                taken_share=share,
-            )
-        )
-    return records
+) -> list[list[SegmentRecord]]:
+    """For each image the segments of one map that are there: of a class, and with pixels."""
+    return [
+        [
+            _record(is_gt, index, class_index, row, taken_for, class_ids)
+            for index, (class_index, row, taken_for) in enumerate(zip(*image_columns))
+            if class_index >= 0 and row.area > 0
+        ]
+        for image_columns in zip(classes.tolist(), rows, taken)
+    ]
 
 
-def _instances(
-    comparison: SegmentComparison, metric: PanopticQuality | PartPanopticQuality
-) -> tuple[Tensor, Tensor]:
+def _record(
+    is_gt: bool,
+    index: int,
+    class_index: int,
+    row: _Row,
+    taken: tuple[int, float],
+    class_ids: tuple[int, ...],
+) -> SegmentRecord:
+    is_match = row.match > 0
+    taken_for, share = taken
+    return SegmentRecord(
+        is_gt=is_gt,
+        index=index,
+        class_id=class_ids[class_index],
+        instance=None if row.instance == ABSENT else row.instance,
+        area=row.area,
+        verdict=row.verdict,
+        match=row.match if is_match else None,
+        iou=row.iou if is_match else None,
+        part_iou=row.score if is_match and row.part_ious is not None else None,
+        part_ious=row.part_ious or {},
+        taken_for=None if taken_for < 0 else class_ids[taken_for],
+        taken_share=share,
+    )
+
+
+def _instances(comparison: SegmentComparison) -> tuple[Tensor, Tensor]:
     """Instance ids of both maps, -1 where there is none."""
     if comparison.parts is None:
         gt_class, pred_class = comparison.gt_class, comparison.pred_class
         return torch.full_like(gt_class, ABSENT), torch.full_like(pred_class, ABSENT)
-    capacity: Any = metric.capacity
-    slots = capacity + 2
+    slots = comparison.parts.capacity + 2
 
-    def of_keys(keys: Tensor) -> Tensor:
+    def instances(keys: Tensor) -> Tensor:
         slot = (keys - 1) % slots
-        return torch.where((keys == 0) | (slot == capacity + 1), ABSENT, slot)
+        return torch.where((keys == 0) | (slot == slots - 1), ABSENT, slot)
 
-    return of_keys(comparison.parts.gt_keys), of_keys(comparison.parts.pred_keys)
+    return instances(comparison.parts.gt_keys), instances(comparison.parts.pred_keys)
 
 
 def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | None]]:
@@ -319,4 +279,4 @@ def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float
     largest, other = joint.max(2)
     classes = other_class.gather(1, other).tolist()
     shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()
-    return [list(zip(*of_image)) for of_image in zip(classes, shares)]
+    return [list(zip(*columns)) for columns in zip(classes, shares)]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 
 def percent(fraction: float) -> str:
@@ -25,25 +24,6 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def unknown_lines(num_gt: int, num_pred: int) -> list[str]:
-    """What to say of pixels with unknown scene ids, where there are any."""
+    """A sentence for each map that has pixels with unknown scene ids, with their number."""
     kinds = (("ground-truth", num_gt), ("predicted", num_pred))
     return [f"{number} {kind} pixels have an unknown scene id" for kind, number in kinds if number]
-
-
-def without_nan(values: Mapping[Any, Any]) -> dict[str, Any]:
-    """A copy of nested dicts and lists with None for nan, which JSON cannot write."""
-    return {str(key): _without_nan(value) for key, value in values.items()}
-
-
-def _without_nan(value: object) -> object:
-    if isinstance(value, dict):
-        return without_nan(value)
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def mean_of_present(values: Iterable[tuple[float, bool]]) -> tuple[float, int]:
-    """Mean of the values that are present, its sum rounded once, and their number; nan for none."""
-    present = [value for value, is_present in values if is_present]
-    return (math.fsum(present) / len(present) if present else math.nan), len(present)

@@ -1,4 +1,4 @@
-"""Which version of an operation runs: the plain torch one, or its Triton twin."""
+"""The choice between the two versions of an operation: plain torch, and its Triton twin."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def uses_triton(backend: str, reference: Tensor) -> bool:
-    """Whether an operation on tensors where `reference` is runs as a Triton kernel.
+    """Tell whether an operation runs as its Triton twin.
 
     Both versions of an operation have one contract and give equal integers, with one exception:
     where an operation interpolates (boxes, queries, centres, argmax of upsampled logits), values
     that are equal up to rounding may compare differently.
 
     Args:
-        backend: `"torch"`; `"triton"`, which must run; or `"auto"`: what the environment
-            variable `PPS_TORCH_BACKEND` says, else Triton on CUDA where it is installed and
-            torch is 2.11 or newer, but torch in `torch.export`, so that an exported program
-            needs no kernels of this package.
-        reference: a tensor of the operation. On the CPU Triton runs in its interpreter only
-            (`TRITON_INTERPRET=1`, set before the first import).
+        backend: `"torch"`; `"triton"`, which raises where it cannot run; or `"auto"`: what the
+            environment variable `PPS_TORCH_BACKEND` says. Where it says nothing, that is Triton
+            on CUDA if Triton is installed and torch is 2.11 or newer, and torch otherwise; and
+            torch in `torch.export`, so that an exported program needs no kernels of this package.
+        reference: a tensor of the operation; its device decides. On the CPU, Triton runs in its
+            interpreter only (`TRITON_INTERPRET=1`, set before the first import).
 
     Raises:
         ValueError: for another backend, also in the environment variable.
@@ -50,7 +50,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
 
 
 def check_backend(backend: str) -> None:
-    """Raises ValueError unless `backend`, or what "auto" stands for, is in `BACKENDS`."""
+    """Raise ValueError unless `backend`, or what "auto" stands for, is in `BACKENDS`."""
     if backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
     if backend == "auto" and _DEFAULT not in BACKENDS:
@@ -61,7 +61,7 @@ def check_backend(backend: str) -> None:
 
 
 def _obstacle(reference: Tensor) -> str | None:
-    """Why Triton cannot run where `reference` is."""
+    """The reason why Triton cannot run where `reference` is, None if it can."""
     if not _HAS_TRITON:
         return "triton is not installed, or torch is older than 2.11"
     if not reference.is_cuda and not _IS_INTERPRETED:

@@ -1,9 +1,10 @@
-"""What became of each segment and each image of an evaluation, as files: CSV, and one JSON."""
+"""Tables of an evaluation, as CSV and JSON: what became of each segment and each image."""
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from pps_torch.metrics import (
     SegmentRecord,
     counts_by_class,
 )
-from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFile
 from pps_torch.specs import EvalSpec
@@ -40,13 +41,13 @@ _IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
 
 @dataclass(frozen=True)
 class ClassInfo:
-    """A class as tables and reports call it.
+    """A class in tables and reports.
 
     Attributes:
         id: category id or scene id.
         name: its name.
         is_thing: whether it has instances.
-        color: (r, g, b), None for the default of its place.
+        color: (r, g, b), None for the default colour of its place.
         parts: name by part id, empty for a class without parts; background, 0, is not listed.
     """
 
@@ -57,7 +58,7 @@ class ClassInfo:
     parts: dict[int, str]
 
     @classmethod
-    def of_spec(cls, spec: EvalSpec) -> list[ClassInfo]:
+    def from_spec(cls, spec: EvalSpec) -> list[ClassInfo]:
         """The classes of a spec, in class order."""
         return [
             cls(
@@ -74,8 +75,8 @@ class ClassInfo:
         ]
 
     @classmethod
-    def of_categories(cls, categories: Sequence[Mapping[str, Any]]) -> list[ClassInfo]:
-        """COCO categories, in their order."""
+    def from_categories(cls, categories: Sequence[Mapping[str, Any]]) -> list[ClassInfo]:
+        """The classes of COCO categories, in their order."""
         return [
             cls(c["id"], c["name"], bool(c["isthing"]), _color(c.get("color")), {})
             for c in categories
@@ -84,11 +85,11 @@ class ClassInfo:
 
 @dataclass(frozen=True)
 class Tables:
-    """All of an evaluation.
+    """Everything that the tables of an evaluation hold.
 
     Attributes:
         metric: `"PartPQ"` or `"PQ"`.
-        name: what the files are called after: the spec, or `pq`.
+        name: the beginning of the files' names: the name of the spec, or `pq`.
         inputs: the evaluation's own arguments, by name; evaluators have no `images_json`.
         classes: in class order.
         result: the metric's result, as `as_dict` gives it.
@@ -96,8 +97,8 @@ class Tables:
             [`ImageRecord`][pps_torch.metrics.ImageRecord].
         images: the segments by image id, in the order of the evaluation.
         whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
-            `EvalSpec.without_parts`; for PQ they are the counts
-            of the segments, and this is empty.
+            [`without_parts`][pps_torch.specs.EvalSpec.without_parts]; for PQ this is empty, as the
+            counts of PQ follow from the segments.
     """
 
     metric: str
@@ -111,17 +112,17 @@ class Tables:
 
     @property
     def part_aware(self) -> bool:
-        """Whether matches count with the IoU of their parts."""
+        """Whether a match counts with the mean IoU of its parts."""
         return self.metric == "PartPQ"
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that the classes have, the one that was evaluated first."""
+        """The metrics that the tables hold, the one that was evaluated first."""
         return ("PartPQ", "PQ") if self.part_aware else ("PQ",)
 
     def class_counts(self) -> dict[str, dict[int, ClassCounts]]:
         """By metric, the counts by class id of the classes that have any segment."""
-        segments = [segment for of_image in self.images.values() for segment in of_image]
+        segments = list(itertools.chain.from_iterable(self.images.values()))
         counts = counts_by_class(segments, part_aware=self.part_aware)
         return dict(zip(self.metrics, (counts, self.whole_counts)))
 
@@ -132,12 +133,15 @@ class Tables:
 
     @classmethod
     def load(cls, path: Path | str) -> Tables:
-        """Reads the JSON; a folder stands for the one in it.
+        """Read the JSON file of tables.
+
+        Args:
+            path: the file, or a folder with one such file.
 
         Raises:
-            InputError: there is none, there are several, or it is not what `save` writes.
+            InputError: there is none, there are several, or it is not what `TableFiles` writes.
         """
-        path = _the_tables_of(Path(path))
+        path = _find_tables(Path(path))
         content = load_json(path, dict)
         if content.get("tables_version") != _VERSION:
             found = describe(content.get("tables_version"))
@@ -166,7 +170,7 @@ class Tables:
             ) from error
 
     def as_json(self) -> dict[str, Any]:
-        """What `load` reads."""
+        """The content of the JSON file, which `load` reads."""
         return {
             "tables_version": _VERSION,
             "metric": self.metric,
@@ -184,7 +188,7 @@ class Tables:
         }
 
     def segments_csv(self) -> str:
-        """A line for each segment; see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]."""
+        """CSV with a line for each [`SegmentRecord`][pps_torch.metrics.SegmentRecord]."""
         names = {info.id: info.name for info in self.classes}
         rows = [
             (
@@ -199,7 +203,7 @@ class Tables:
         return _csv(_SEGMENT_COLUMNS, rows)
 
     def images_csv(self) -> str:
-        """A line for each image: the metric of it alone, and its sums over all classes."""
+        """CSV with a line for each image: its own quality, and its sums over all classes."""
         rows = []
         for image_id, segments in self.images.items():
             counts = counts_by_class(segments, part_aware=self.part_aware).values()
@@ -211,14 +215,14 @@ class Tables:
 
 
 class TableRecords:
-    """What goes into the tables, image by image; of the confused pixels only the sum is kept."""
+    """The records for the tables, image by image; of the confused pixels only the sum is kept."""
 
     def __init__(self, num_classes: int) -> None:
         self.segments: list[list[SegmentRecord]] = []
         self.confused_pixels = np.zeros((num_classes, num_classes + 1), np.int64)
 
     def add(self, records: Iterable[ImageRecord]) -> None:
-        """Adds the next images."""
+        """Add the records of the next images."""
         for record in records:
             self.segments.append(record.segments)
             self.confused_pixels += record.confused_pixels.numpy()
@@ -226,7 +230,7 @@ class TableRecords:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Where the tables of an evaluation go; nowhere in all processes but the first."""
+    """The files of an evaluation's tables; in all processes but the first there are none."""
 
     name: str
     segments: ResultFile
@@ -236,13 +240,17 @@ class TableFiles:
 
     @classmethod
     def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> TableFiles:
-        """`<name>_segments.csv`, `<name>_images.csv` and `<name>_tables.json`.
+        """Check, before any work, that the tables can be written.
+
+        They are `<name>_segments.csv`, `<name>_images.csv` and `<name>_tables.json`.
 
         Raises:
-            InputError: before any work: there is no folder, or a file may not be replaced.
+            InputError: there is no folder, or a file exists and may not be replaced.
         """
         if folder is None:
-            raise InputError("--tables: expected --save_dir, the folder that they go to")
+            raise InputError(
+                "expected the folder that the tables go to, found none", argument="save_dir"
+            )
         suffixes = ("_segments.csv", "_images.csv", _SUFFIX)
         segments, images, tables = (
             ResultFile.in_folder(folder, name + suffix, options) for suffix in suffixes
@@ -259,11 +267,11 @@ class TableFiles:
         records: TableRecords,
         whole: PartPanopticQualityResult | None = None,
     ) -> None:
-        """Writes the tables; every process has to call it.
+        """Write the tables; every process has to call it.
 
         Args:
             metric: `"PartPQ"` or `"PQ"`.
-            inputs: the arguments of the evaluation, paths and names.
+            inputs: the arguments of the evaluation: paths, and names of bundled specs.
             classes: in class order.
             result: of all processes.
             image_ids: all images, in order.
@@ -282,7 +290,7 @@ class TableFiles:
             result.as_dict(),
             sum(confused_pixels[1:], confused_pixels[0]),
             dict(zip(image_ids, segments, strict=True)),
-            {} if whole is None else _present(whole),
+            {} if whole is None else _counts_of_present_classes(whole),
         )
         make_folder(self.json.path.parent)
         write_file(self.segments.path, tables.segments_csv().encode())
@@ -291,14 +299,17 @@ class TableFiles:
         self.options.note(f"tables saved in {self.json.path.parent}")
 
 
-def _present(result: PartPanopticQualityResult) -> dict[int, ClassCounts]:
-    rows = result.per_class.items()
-    counts = {sid: ClassCounts(*(row[key] for key in ClassCounts._fields)) for sid, row in rows}
-    return {sid: of_class for sid, of_class in counts.items() if of_class.is_present}
+def _counts_of_present_classes(result: PartPanopticQualityResult) -> dict[int, ClassCounts]:
+    """The counts of the classes that have any segment, by scene id."""
+    counts_by_sid = {
+        sid: ClassCounts(*(row[key] for key in ClassCounts._fields))
+        for sid, row in result.per_class.items()
+    }
+    return {sid: counts for sid, counts in counts_by_sid.items() if counts.is_present}
 
 
 def _absolute(value: Path | str | None) -> str | None:
-    """An existing file or folder by its full path; a name, such as a bundled spec's, as it is."""
+    """The full path of an existing file or folder; a name, such as a bundled spec's, as it is."""
     if not value:
         return None
     return str(Path(value).resolve()) if Path(value).exists() else str(value)
@@ -312,13 +323,14 @@ def _color(color: Sequence[int] | None) -> tuple[int, int, int] | None:
 
 
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Floats are written so that reading gives the same bits; None is an empty field."""
+    """The text of a CSV file; reading its floats gives the same bits, None is an empty field."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
 
 
-def _the_tables_of(path: Path) -> Path:
+def _find_tables(path: Path) -> Path:
+    """The file of tables in a folder; a file stands for itself."""
     if not path.is_dir():
         return path
     found = sorted(path.glob(f"*{_SUFFIX}"))

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from pps_torch.checks import check_device, check_integer, check_shape
 from pps_torch.ops.counting.pixel_runs import pixel_runs
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import look_up, paint_map, take

@@ -20,7 +20,7 @@ CAR_WINDOW_FLAT = 9  # cpp_default: car parts are the flat ids 9 to 13
 
 
 class SmallDataset:
-    """Writes itself into a folder; `run` calls a tool on it as the command line would."""
+    """A data set that writes itself into a folder; `run` calls a tool on it."""
 
     def __init__(self, folder: Path, count: int = len(IDS)) -> None:
         self.folder = folder
@@ -138,8 +138,8 @@ class Scene:
         from pycocotools import mask
 
         entries = []
-        for place, of_car in enumerate(self.masks):
-            rle = mask.encode(np.asfortranarray(of_car))
+        for place, car in enumerate(self.masks):
+            rle = mask.encode(np.asfortranarray(car))
             segmentation = {"size": [HEIGHT, WIDTH], "counts": rle["counts"].decode()}
             score = 0.9 - 0.5 * place
             entries.append({"category_id": CAR, "score": score, "segmentation": segmentation})
@@ -148,7 +148,7 @@ class Scene:
 
 @contextmanager
 def never_read(paths: Sequence[Path]) -> Iterator[Callable[[], bool]]:
-    """Within it, reading one of these files does not end.
+    """Let the reading of these files not end within this context.
 
     Yields:
         whether all of them are being read; afterwards they are as before.

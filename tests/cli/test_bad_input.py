@@ -8,10 +8,20 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from small_dataset import CAR, HEIGHT, IDS, PERSON, ROAD, WIDTH, SmallDataset, edit_json, save
 
 from pps_torch.cli.main import main
 from pps_torch.specs.bundled import find_spec
+from tests.cli.small_dataset import (
+    CAR,
+    HEIGHT,
+    IDS,
+    PERSON,
+    ROAD,
+    WIDTH,
+    SmallDataset,
+    edit_json,
+    save,
+)
 
 FIRST, LAST = IDS[0], IDS[-1]
 
@@ -257,7 +267,7 @@ def test_cuda_on_a_machine_without(dataset, capsys, monkeypatch):
 @pytest.mark.parametrize("tool", [MERGE, MERGE_TXT])
 def test_a_threshold_that_no_instance_reaches(dataset, capsys, tool):
     """Scores may be any numbers, so it may too; also told when there is nothing to do."""
-    warning = "no instance has a score of at least 70 (--score_threshold); the highest is 0.9"
+    warning = "no instance reaches the score threshold of 70; the highest score is 0.9"
     for _ in range(2):
         assert dataset.run(tool, "--score_threshold", "70") == 0
         assert capsys.readouterr().err == f"warning: {warning}\n"
@@ -288,7 +298,7 @@ def test_result_file_is_not_replaced(dataset, capsys, tool):
     before = dataset.written()
     capsys.readouterr()
     assert dataset.run(tool) == 2
-    assert "already exists; --overwrite" in capsys.readouterr().err
+    assert "already exists; use --overwrite to replace it" in capsys.readouterr().err
     assert dataset.run(tool, "--overwrite") == 0
     assert dataset.written() == before
 

@@ -11,17 +11,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_dataset import SmallDataset
-from warm_processes import CONTEXT, TIMEOUT
 
 from pps_torch.io import atomic, output_folder
+from tests.cli.small_dataset import SmallDataset
+from tests.cli.warm_processes import TIMEOUT
+from tests.processes import CONTEXT
 
 TOOLS = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
 OTHER = ["--score_threshold", "0.95"]  # without any car
 
 
 class FullDisk:
-    """Lets so many writes pass; of the next one it takes half, and refuses all after it."""
+    """A disk that takes so many writes, half of the next one and none after it."""
 
     def __init__(self, monkeypatch, free: int) -> None:
         self.free, self.refused = free, 0

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from golden import cases
 from PIL import Image
 
 from pps_torch.cli.main import main
+from tests.golden import cases
 
 GOLDEN = cases.ROOT
 FORMATS = {"COCO": "coco_instances.json", "Cityscapes": "cityscapes_instances"}

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
-from small_dataset import SmallDataset, never_read
-from warm_processes import Job, WarmProcess, wait_until
 
 from pps_torch.cli.main import main
 from pps_torch.io import atomic
 from pps_torch.metrics import PartPanopticQuality
+from tests.cli.small_dataset import SmallDataset, never_read
+from tests.cli.warm_processes import Job, WarmProcess, wait_until
 
 SECOND = 1.0
 NEXT_RUN = "the files written so far are complete, and the same command does the rest"
@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def interrupt(process: WarmProcess, again: bool = False) -> tuple[float, int, str]:
-    """Ctrl-C -> seconds to the end, exit code, what was printed."""
+    """Press Ctrl-C; returns the seconds to the end, the exit code and what was printed."""
     begun = time.monotonic()
     os.kill(process.process.pid, signal.SIGINT)
     if again:
@@ -65,21 +65,21 @@ def test_before_the_first_image(tmp_path):
     assert seconds < SECOND and (code, messages) == (130, f"stopped; {AT_THE_END}\n")
 
 
-def sleep_deaf(*_):
-    """Stands for an operation that does not come back to Python, where signals are heard."""
+def sleep_without_signals(*_):
+    """Stand for an operation that does not come back to Python, where signals are handled."""
     Path("begun").touch()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     time.sleep(60)
 
 
 def compute_slowly():
-    """Of the final numbers."""
-    PartPanopticQuality.compute = sleep_deaf
+    """Let the computing of the final numbers not come back."""
+    PartPanopticQuality.compute = sleep_without_signals
 
 
 def write_slowly():
-    """Of the result."""
-    atomic.os.replace = sleep_deaf
+    """Let the writing of the result not come back."""
+    atomic.os.replace = sleep_without_signals
 
 
 @pytest.mark.parametrize("prepare", [compute_slowly, write_slowly])

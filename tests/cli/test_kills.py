@@ -6,15 +6,16 @@ import random
 import time
 
 import pytest
-from small_dataset import SmallDataset
-from warm_processes import Job, WarmProcess
+
+from tests.cli.small_dataset import SmallDataset
+from tests.cli.warm_processes import Job, WarmProcess
 
 COUNT, KILLS, WORKERS = 30, 30, 2
 SEED = 20261121
 
 
 class Campaign:
-    """Runs of one tool that are killed and resumed until one comes to its end."""
+    """Runs of one tool that are killed and resumed until one ends by itself."""
 
     def __init__(self, folder, tool: str, rng: random.Random) -> None:
         self.tool, self.rng = tool, rng
@@ -62,6 +63,7 @@ class Campaign:
         assert len(redone) <= WORKERS, f"{redone}: were whole, and are done again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tool", ["merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps"]
 )
@@ -73,6 +75,7 @@ def test_random_kills(tmp_path, tool):
         campaign.run()
 
 
+@pytest.mark.slow
 def test_random_kills_while_other_files_are_replaced(tmp_path):
     """The old JSON is gone when the first PNG is new; no JSON without all of its PNGs."""
     tool, rng = "merge_to_panoptic", random.Random(SEED)
@@ -104,6 +107,7 @@ def test_random_kills_while_other_files_are_replaced(tmp_path):
         assert dataset.written() == new
 
 
+@pytest.mark.slow
 def test_random_kills_of_several_processes(tmp_path):
     """Resumed by another number of processes each time."""
     tool, rng = "merge_to_panoptic", random.Random(SEED)

@@ -9,11 +9,11 @@ import time
 
 import pytest
 from PIL import Image
-from small_dataset import IDS, SmallDataset, edit_json
-from warm_processes import WarmProcess, wait_until
 
 from pps_torch.io import output_folder
 from pps_torch.version import __version__
+from tests.cli.small_dataset import IDS, SmallDataset, edit_json
+from tests.cli.warm_processes import WarmProcess, wait_until
 
 RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
 
@@ -159,7 +159,7 @@ def test_output_of_another_version_is_refused(dataset, capsys, monkeypatch):
     assert dataset.run("merge_to_pps") == 0
     monkeypatch.undo()
     assert dataset.run("merge_to_pps") == 2
-    assert f'version was "0.0.1", now "{__version__}"; --overwrite' in capsys.readouterr().err
+    assert f'version was "0.0.1", now "{__version__}"; use --overwrite' in capsys.readouterr().err
     assert dataset.run("merge_to_pps", "--overwrite") == 0
     assert dataset.run("merge_to_pps") == 0
 

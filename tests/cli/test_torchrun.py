@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_dataset import SmallDataset, edit_json, never_read
-from warm_processes import TIMEOUT, Job, WarmProcess, wait_until
 
-from pps_torch.pipelines import processes
+from pps_torch.pipelines.running import processes
+from tests import ROOT
+from tests.cli.small_dataset import SmallDataset, edit_json, never_read
+from tests.cli.warm_processes import TIMEOUT, Job, WarmProcess, wait_until
 
-ROOT = Path(__file__).parents[2]
 TOOLS = (
     "merge_to_panoptic",
     "merge_to_panoptic Cityscapes",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import signal
@@ -14,24 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pps_torch.cli.main import main
+from tests.processes import CONTEXT
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "torch.distributed",
-        "pps_torch.cli.main",
-        "pps_torch.pipelines.merge_to_panoptic",
-        "pps_torch.pipelines.merge_to_pps",
-        "pps_torch.pipelines.eval_partpq",
-        "pps_torch.pipelines.eval_pq",
-        "pps_torch.pipelines.visualize",
-    ]
-)
 TIMEOUT = 60
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Returns as soon as it is so; TimeoutError if that takes too long."""
+    """Wait until something is so; TimeoutError if that takes too long."""
     deadline = time.monotonic() + TIMEOUT
     while not is_so():
         if time.monotonic() > deadline:
@@ -114,7 +102,7 @@ class Job:
 
 
 def _free_port() -> int:
-    """A port that no other socket is given by itself: those that ask for any get 32768 or more."""
+    """Find a free port below 32768, where no socket that asks for any port gets one."""
     while True:
         port = 10_000 + secrets.randbelow(20_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

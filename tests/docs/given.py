@@ -62,8 +62,9 @@ def _a_street() -> dict[str, object]:
 def _a_detectron2_project() -> dict[str, object]:
     """A configuration of Panoptic FPN, a registered data set, its images and a model's outputs."""
     from detectron2.data import MetadataCatalog
-    from golden import cases
-    from integrations.detectron2.models import small_config
+
+    from tests.golden import cases
+    from tests.integrations.detectron2.models import small_config
 
     name = "pps_torch_page"
     categories = cases.pq_categories()

@@ -7,10 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT, prose
 
 import pps_torch
-from pps_torch.cli.main import _parser
+from pps_torch.cli.command_line import build_parser
+from tests import ROOT
+from tests.docs.pages import prose
 
 PACKAGE = Path(pps_torch.__file__).parent
 DOCS = ROOT / "docs"
@@ -27,13 +28,19 @@ def first_column(text: str) -> list[str]:
 
 
 def test_every_operation_is_listed_with_its_twin():
-    rows = re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", prose(DOCS / "api/ops.md"), flags=re.M)
-    twins = {}
-    for name in modules("ops") - {"dispatch"}:
-        if not name.endswith("_triton"):
-            source = (PACKAGE / "ops" / f"{name}.py").read_text(encoding="utf-8")
-            twins[name] = "yes" if f"{name}_triton" in source else "no"
-    assert rows == sorted(twins.items())
+    page = prose(DOCS / "api/ops.md")
+    helpers = set()
+    for family in ("counting", "painting", "scoring"):
+        (section,) = re.findall(rf"^## .*`ops/{family}/`$(.*?)^## ", page, flags=re.M | re.S)
+        listed = dict(re.findall(r"^\| `(\w+)` \|.*\| (yes|no) \|$", section, flags=re.M))
+        sources = {
+            name: (PACKAGE / "ops" / family / f"{name}.py").read_text(encoding="utf-8")
+            for name in modules(f"ops/{family}")
+        }
+        twins = {name for name, text in sources.items() if f"triton import {name} as twin" in text}
+        assert listed == {name: "yes" if name in twins else "no" for name in sources}
+        helpers |= {f"{family}/triton/{name}" for name in modules(f"ops/{family}/triton") - twins}
+    assert set(re.findall(r"^\| `(\w+/triton/\w+)` \|", page, flags=re.M)) == helpers
 
 
 def test_every_module_of_io_is_listed():
@@ -43,7 +50,7 @@ def test_every_module_of_io_is_listed():
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
     """The parser of each command."""
-    (commands,) = (a for a in _parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (commands,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     return commands.choices
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import runpy
 
 import numpy as np
-from pages import ROOT
 from PIL import Image
+
+from tests import ROOT
 
 
 def test_the_picture_is_the_one_that_is_drawn():

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import PAGES, ROOT, name_of, prose
 
 import pps_torch
+from tests import ROOT
+from tests.docs.pages import PAGES, name_of, prose
 
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 

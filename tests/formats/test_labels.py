@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pps_torch import decode_labels, encode_labels
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES
 
 ORDERS = ["category_major", "instance_major", "cityscapes"]
 

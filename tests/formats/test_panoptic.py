@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from factories import INTEGER_DTYPES
 
 from pps_torch import PanopticSegmentation, PanopticTarget
+from tests.factories import INTEGER_DTYPES
 
 IDS = [[0, 90, 90], [7, 7, 90]]
 SEGMENTS = [

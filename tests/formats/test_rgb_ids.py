@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES
 
 from pps_torch import ids_to_rgb, rgb_to_ids
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES
 
 
 @pytest.mark.parametrize(

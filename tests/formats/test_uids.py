@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, INTEGER_DTYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import uids as oracle
 
 from pps_torch import decode_uids, encode_uids
+from tests.factories import BATCH_SHAPES, INTEGER_DTYPES
+from tests.oracles import uids as oracle
 
 LEGAL_UIDS = st.one_of(st.integers(0, 99), st.integers(1000, 99_999_99))
 

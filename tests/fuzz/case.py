@@ -12,12 +12,12 @@ from random import Random
 
 import torch
 from PIL import Image
-from small_dataset import IDS, SmallDataset
 
-from fuzz.mutations import MUTATIONS
-from fuzz.readings import Damaged, Unclear, differences, expected_outputs, found_outputs
 from pps_torch.cli.main import main
 from pps_torch.specs.bundled import FOLDERS
+from tests.cli.small_dataset import IDS, SmallDataset
+from tests.fuzz.mutations import MUTATIONS
+from tests.fuzz.readings import Damaged, Unclear, differences, expected_outputs, found_outputs
 
 PARTPQ, PQ, PPS = "eval_partpq", "eval_pq", "merge_to_pps"
 COCO, CITYSCAPES = "merge_to_panoptic", "merge_to_panoptic Cityscapes"

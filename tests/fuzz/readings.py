@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import yaml
-from oracles.merge_panoptic import merge_panoptic
-from oracles.merge_pps import merge_pps
-from oracles.panoptic_quality import add_stats, panoptic_quality
-from oracles.part_panoptic_quality import part_panoptic_quality
 from PIL import Image
 from pycocotools import mask as coco_mask
 
 from pps_torch.specs import EvalSpec
+from tests.oracles.merge_panoptic import merge_panoptic
+from tests.oracles.merge_pps import merge_pps
+from tests.oracles.panoptic_quality import add_stats, panoptic_quality
+from tests.oracles.part_panoptic_quality import part_panoptic_quality
 
 
 class Damaged(Exception):
@@ -73,12 +73,12 @@ def differences(expected: dict[str, Any], found: dict[str, Any]) -> str:
             if value.shape != found[name].shape or (value != found[name]).any():
                 return f"{name}: pixels"
         elif name == "counts":
-            of_present = {key: row for key, row in found[name].items() if any(row)}
-            if value.keys() != of_present.keys():
-                return f"classes {sorted(value)} and {sorted(of_present)}"
+            present = {key: row for key, row in found[name].items() if any(row)}
+            if value.keys() != present.keys():
+                return f"classes {sorted(value)} and {sorted(present)}"
             for key, row in value.items():
-                if row[1:] != of_present[key][1:] or abs(row[0] - of_present[key][0]) > 1e-9:
-                    return f"class {key}: {row} and {of_present[key]}"
+                if row[1:] != present[key][1:] or abs(row[0] - present[key][0]) > 1e-9:
+                    return f"class {key}: {row} and {present[key]}"
         elif value != found[name]:
             return f"{name}: {value} and {found[name]}"
     return ""
@@ -153,9 +153,9 @@ def _file(folder: Path, image_id: str) -> Path:
 
 
 def _same_size(size: tuple[int, int], *maps: np.ndarray) -> None:
-    for of_one in maps:
-        if of_one.shape[:2] != tuple(size):
-            raise ValueError(f"{of_one.shape} and {size}")
+    for one in maps:
+        if one.shape[:2] != tuple(size):
+            raise ValueError(f"{one.shape} and {size}")
 
 
 def _spec(folder: Path) -> EvalSpec:
@@ -257,7 +257,7 @@ def _cityscapes_instances(folder: Path, image_id: str, size: tuple[int, int]) ->
 
 def _merge_to_panoptic(read_instances) -> Any:
     def expected(folder: Path) -> dict[str, Any]:
-        spec, of_images = _spec(folder), {}
+        spec, outputs = _spec(folder), {}
         for image_id, name, size in _images(folder):
             semantic = _ids(_file(folder / "semantic", image_id))
             _same_size(size, semantic)
@@ -270,31 +270,31 @@ def _merge_to_panoptic(read_instances) -> Any:
                 stuff_ids=spec.stuff,
                 stuff_area_limit=20,
             )
-            of_images[f"panoptic/{name}"] = panoptic
-            of_images[f"segments of {name}"] = [
+            outputs[f"panoptic/{name}"] = panoptic
+            outputs[f"segments of {name}"] = [
                 [s["category_id"], s["area"], s.get("score")] for s in segments
             ]
-        return of_images
+        return outputs
 
     return expected
 
 
 def _as_segments(found: dict[str, Any]) -> dict[str, Any]:
     """panoptic.json and its PNGs as maps of segments 1..S, and the segments."""
-    content, of_images = found["panoptic.json"], {}
+    content, outputs = found["panoptic.json"], {}
     if len(content["annotations"]) != len(found) - 1:
         raise AssertionError("panoptic.json: as many annotations as PNGs")
     for entry in content["annotations"]:
         name = f"panoptic/{entry['file_name']}"
         rgb = found[name].astype(np.int64)
         ids = rgb[..., 0] + 256 * rgb[..., 1] + 65536 * rgb[..., 2]
-        of_images[name] = np.zeros(ids.shape, np.int32)
+        outputs[name] = np.zeros(ids.shape, np.int32)
         for number, segment in enumerate(entry["segments_info"], start=1):
-            of_images[name][ids == segment["id"]] = number
-        of_images[f"segments of {entry['file_name']}"] = [
+            outputs[name][ids == segment["id"]] = number
+        outputs[f"segments of {entry['file_name']}"] = [
             [s["category_id"], s["area"], s.get("score")] for s in entry["segments_info"]
         ]
-    return of_images
+    return outputs
 
 
 def _counts(row: dict[str, Any]) -> list:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 #: Limits of one case; a usual one takes 20 ms.
 SECONDS = 30
@@ -101,8 +101,8 @@ def _next_line(worker: subprocess.Popen, patience: float) -> str | None:
 
 
 def _work(seed: int) -> None:
-    sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-    from fuzz.case import Cases, Verdict
+    sys.path.insert(0, str(ROOT))
+    from tests.fuzz.case import Cases, Verdict
 
     numbers = json.load(sys.stdin)
     with tempfile.TemporaryDirectory() as folder:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from fuzz import case as fuzz_case
-from fuzz.case import TARGETS, Cases, Verdict
-from fuzz.mutations import MUTATIONS
-from fuzz.runner import main
+from tests import ROOT
+from tests.fuzz import case as fuzz_case
+from tests.fuzz.case import TARGETS, Cases, Verdict
+from tests.fuzz.mutations import MUTATIONS
+from tests.fuzz.runner import main
 
-ROOT = Path(__file__).parents[2]
 TOOLS = sorted({tool for targets in TARGETS.values() for tool, _ in targets})
 
 
+@pytest.mark.slow
 def test_500_cases(tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     code = main(["--cases", "500", "--seed", "1", "--processes", "2", "--log", str(log)])
@@ -32,6 +32,7 @@ def test_undamaged_files_give_the_right_result(tmp_path, tool):
     assert Cases(tmp_path, seed=0).run_undamaged(tool) == Verdict("right", "")
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_each_time(tmp_path):
     cases = Cases(tmp_path / "a", seed=4), Cases(tmp_path / "b", seed=4)
     numbers = range(30)
@@ -40,16 +41,16 @@ def test_a_case_is_the_same_each_time(tmp_path):
 
 def test_a_wrong_number_is_found(tmp_path, monkeypatch):
     """A reader that is wrong by one pixel."""
-    from pps_torch.pipelines import eval_partpq
+    from pps_torch.pipelines import partpq_evaluation
 
-    read = eval_partpq.read_pps
+    read = partpq_evaluation.read_pps
 
     def read_wrongly(path, size=None):
         pps = read(path, size)
         pps[0, -1, -1] = 11
         return pps
 
-    monkeypatch.setattr(eval_partpq, "read_pps", read_wrongly)
+    monkeypatch.setattr(partpq_evaluation, "read_pps", read_wrongly)
     verdict = Cases(tmp_path, seed=0).run_undamaged("eval_partpq")
     assert verdict.outcome == "BAD" and "wrong: class" in verdict.detail
 
@@ -63,13 +64,15 @@ def test_an_error_that_is_not_our_own_is_found(tmp_path, monkeypatch):
     assert verdict.outcome == "BAD" and "KeyError" in verdict.detail
 
 
+@pytest.mark.slow
 def test_a_crash_a_hang_and_much_memory_are_found_and_the_next_case_goes_on(tmp_path, monkeypatch):
     """Workers whose cases 0, 1 and 2 do what no case may."""
     worker = tmp_path / "worker.py"
     worker.write_text(f"""
 import os, sys, time
-sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT)!r}]
-import fuzz.case, fuzz.runner
+sys.path.insert(0, {str(ROOT)!r})
+import tests.fuzz.case
+import tests.fuzz.runner
 def run(self, number):
     if number == 0:
         os.abort()
@@ -79,12 +82,12 @@ def run(self, number):
         try:
             bytearray(10**11)
         except MemoryError as error:
-            return "memory", fuzz.case.Verdict("BAD", repr(error))
-    return "fine", fuzz.case.Verdict("right", "")
-fuzz.case.Cases.run = run
-fuzz.runner.main(sys.argv[1:])
+            return "memory", tests.fuzz.case.Verdict("BAD", repr(error))
+    return "fine", tests.fuzz.case.Verdict("right", "")
+tests.fuzz.case.Cases.run = run
+tests.fuzz.runner.main(sys.argv[1:])
 """)
-    from fuzz import runner
+    from tests.fuzz import runner
 
     monkeypatch.setattr(runner, "__file__", str(worker))
     monkeypatch.setattr(runner, "SECONDS", 2)
@@ -95,6 +98,7 @@ fuzz.runner.main(sys.argv[1:])
     assert details[2].startswith("more than 1500 MB") and details[3:] == ["", ""]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(tmp_path):
     log = tmp_path / "log.jsonl"
     lines = [json.dumps({"case": n, "kind": "k", "outcome": "right", "detail": ""}) for n in (0, 1)]

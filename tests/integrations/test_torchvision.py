@@ -176,7 +176,7 @@ def test_bad_detections_are_named(change, error, match):
 
 def test_bad_calls_are_named():
     post_process = MaskRCNNPostProcessor(SPEC)
-    with pytest.raises(ValueError, match="^detections: expected an image"):
+    with pytest.raises(ValueError, match="^detections: expected at least one image"):
         stack_detections([])
     with pytest.raises(ValueError, match=r"^detections\[0\]: expected the keys \['boxes'\]"):
         stack_detections([{k: v for k, v in detection().items() if k != "boxes"}])
@@ -190,6 +190,7 @@ def test_bad_calls_are_named():
         MaskRCNNPostProcessor(SPEC, label_ids=[-1, 7])
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docstring_runs():
     result = doctest.testmod(integration)
     assert result.attempted > 0 and result.failed == 0

@@ -180,9 +180,9 @@ def test_ground_truth(tmp_path):
     with pytest.raises(InputError, match="expected ground-truth files .*, found none"):
         ground_truth_files(make(tmp_path, "a.png"))
     make(tmp_path, "2008_000008.tiff", "ulm/ulm_1_gtFinePanopticParts.tif")
-    of_pascal, of_cityscapes = ground_truth_files(tmp_path)
-    assert (pascal_id(of_pascal), cityscapes_id(of_cityscapes)) == ("2008_000008", "ulm_1")
+    pascal_tiff, cityscapes_tiff = ground_truth_files(tmp_path)
+    assert (pascal_id(pascal_tiff), cityscapes_id(cityscapes_tiff)) == ("2008_000008", "ulm_1")
     with pytest.raises(InputError, match="8.tiff: expected a name that ends in .*Parts.tiff"):
-        cityscapes_id(of_pascal)
+        cityscapes_id(pascal_tiff)
     with pytest.raises(InputError, match="ulm_1.*: expected a name of PASCAL"):
-        pascal_id(of_cityscapes)
+        pascal_id(cityscapes_tiff)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import BATCH_SHAPES, boxed_instances, draw, instances, queries
-from triton_support import needs_triton
 
-from merging.test_merge_pps import stack_segmentations
-from merging.test_modules import SPEC, heads
 from pps_torch import (
     BoxPanopticMerger,
     PanopticMerger,
@@ -22,6 +18,9 @@ from pps_torch import (
     merge_pps,
 )
 from pps_torch.ops import backend as backends
+from tests.factories import BATCH_SHAPES, boxed_instances, draw, instances, queries
+from tests.merging.scenes import SPEC, heads, stack_segmentations
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 SIZE = (13, 11)
@@ -55,7 +54,7 @@ def of_queries(rng, batch, device):
 
 
 @pytest.mark.parametrize("case", [masks, boxes, of_queries])
-@pytest.mark.parametrize("batch", BATCH_SHAPES)
+@pytest.mark.parametrize("batch", [(), (2,), pytest.param((2, 3), marks=pytest.mark.slow)])
 def test_panoptic_maps_and_tables_are_equal(case, batch, device):
     rng = np.random.default_rng(len(batch))
     merge, inputs, settings = case(rng, batch, device)
@@ -77,6 +76,7 @@ def test_pps_maps_are_equal(batch, device):
     assert torch.equal(merge_pps(panoptic, part_seg, SPEC, backend="triton"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_post_processors_are_equal(batch, device):
     inputs = [value.to(device) for value in heads(np.random.default_rng(7), batch)]

@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from triton_support import BACKENDS
 
 from pps_torch import merge_panoptic, merge_panoptic_boxes, merge_panoptic_queries
 from pps_torch.ops.painting.pps_channels import pps_channels
+from tests.triton_support import needs_triton
 
 NUM_INSTANCES, NUM_CLASSES, NUM_PARTS = 1000, 300, 16
 SIZE = (24, 50)
 STUFF_IDS = list(range(NUM_CLASSES // 2))
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["torch", pytest.param("triton", marks=[needs_triton, pytest.mark.slow])])
 def backend(request) -> str:
     return request.param
 
@@ -92,6 +92,6 @@ def test_parts(backend, device):
     parts = 1 + sids[segment] * NUM_PARTS + np.tile(np.arange(NUM_PARTS), NUM_INSTANCES)
     maps = [torch.from_numpy(a).view(1, 40, -1).to(device) for a in (segment, parts)]
     tables = [torch.from_numpy(a).to(device) for a in (sids[None], iids[None], pids)]
-    pps = pps_channels(*maps, *tables, backend).view(3, -1).cpu().numpy()
+    pps = pps_channels(*maps, *tables, backend=backend).view(3, -1).cpu().numpy()
     assert np.array_equal(pps[0], sids[segment]) and np.array_equal(pps[1], iids[segment])
     assert np.array_equal(pps[2], np.tile(1 + np.arange(NUM_PARTS), NUM_INSTANCES))

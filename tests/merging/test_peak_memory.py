@@ -14,10 +14,10 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
-from triton_support import REASON
 
 from pps_torch import BoxPanopticMerger, EvalSpec, PPSPostProcessor
 from pps_torch.ops import backend as backends
+from tests.triton_support import REASON
 
 SPEC = EvalSpec.load("cpp_default")
 NUM, HEIGHT, WIDTH = 200, 2160, 3840
@@ -54,10 +54,10 @@ class LiveBytes(TorchDispatchMode):
 
 
 class NoKernel:
-    """Stands for a kernel, and does nothing."""
+    """Stands for a kernel, which is launched with keywords, and does nothing."""
 
     def __getitem__(self, grid):
-        return lambda *arguments, **options: None
+        return lambda **arguments: None
 
 
 @pytest.fixture
@@ -65,23 +65,20 @@ def launchers_without_kernels(monkeypatch):
     """Launchers run as plain functions, so that what they allocate is seen."""
     if not backends._HAS_TRITON:
         pytest.skip(REASON)
-    from pps_torch.ops import (
-        fill_stuff_triton,
-        greedy_boxes_triton,
-        pps_channels_triton,
-        upsampled_argmax_triton,
+    from pps_torch.ops.painting.triton import (
+        fill_stuff,
+        greedy_boxes,
+        greedy_rounds,
+        paint_ids,
+        pps_channels,
+        upsampled_ids,
     )
 
-    kernels = {
-        greedy_boxes_triton: ("_count_round", "allow_overlap", "_finish", "_paint"),
-        fill_stuff_triton: ("_count_slots", "_number_segments", "paint"),
-        pps_channels_triton: ("_look_up",),
-        upsampled_argmax_triton: ("_best_channel",),
-    }
-    operations = ("greedy_boxes", "fill_stuff", "pps_channels", "upsampled_ids")
-    for (module, names), operation in zip(kernels.items(), operations, strict=True):
-        for name in names:
+    for module in (greedy_rounds, greedy_boxes, fill_stuff, paint_ids, pps_channels, upsampled_ids):
+        for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, NoKernel())
+    for module in (greedy_boxes, fill_stuff, pps_channels, upsampled_ids):
+        operation = module.__name__.rpartition(".")[2]
         monkeypatch.setattr(module, operation, getattr(module, operation)._init_fn)
     monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: contextlib.nullcontext())
 
@@ -134,6 +131,7 @@ def test_triton_holds_little_more_than_the_outputs(case, launchers_without_kerne
     assert 4 * HEIGHT * WIDTH < outputs < peak <= outputs + 64 * MIB
 
 
+@pytest.mark.slow
 def test_torch_holds_one_mask_at_a_time():
     peak, _ = fake_peak(merge_boxes, "torch")
     assert peak < NUM * HEIGHT * WIDTH / 4

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from pps_torch import PanopticSegmentation, PanopticTarget
 
 VOID = "."
+
+#: What the scenes of panoptic quality are drawn with.
+THING, OTHER_THING, STUFF = 1, 2, 3
+CATEGORIES = [
+    {"id": THING, "name": "thing", "isthing": 1},
+    {"id": OTHER_THING, "name": "other thing", "isthing": 1},
+    {"id": STUFF, "name": "stuff", "isthing": 0},
+]
+LEGEND = {"t": THING, "u": THING, "v": THING, "o": OTHER_THING, "s": STUFF, "z": STUFF}
 
 
 def draw(*rows: str) -> np.ndarray:
@@ -50,3 +60,12 @@ def pps(legend: dict[str, tuple[int, int, int]], *rows: str) -> torch.Tensor:
     lookup = {ord(letter): value for letter, value in {VOID: (255, 0, 0), **legend}.items()}
     pixels = [[lookup[value] for value in row] for row in drawing.tolist()]
     return torch.tensor(pixels).permute(2, 0, 1)
+
+
+def expect(result, **expected):
+    """thing=(iou, tp, fp, fn) for each class; a class that is not named has nothing."""
+    for name, category in (("thing", THING), ("other", OTHER_THING), ("stuff", STUFF)):
+        iou, *counts = expected.get(name, (0, 0, 0, 0))
+        found = result.per_class[category]
+        assert [found["tp"], found["fp"], found["fn"]] == counts, name
+        assert found["iou"] == pytest.approx(float(iou), abs=1e-12), name

@@ -7,8 +7,6 @@ import functools
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair, remapped_spec
-from ops.twins import DEVICE, on_device
 
 from pps_torch import (
     BoundaryPanopticQuality,
@@ -21,6 +19,8 @@ from pps_torch import (
     PartIoU,
     PartPanopticQuality,
 )
+from tests.factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair, remapped_spec
+from tests.ops.twins import DEVICE, on_device
 
 BATCHES = (1, 3, 0)
 SPECS = {"cpp": EvalSpec.load("cpp_default"), "remapped": remapped_spec()}

@@ -12,14 +12,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, SIZES, panoptic_pair
-from oracles.boundary_quality import boundary, boundary_quality
 
-from metrics import cells
-from metrics.test_panoptic_quality import as_tensors, stack
 from pps_torch import BoundaryPanopticQuality, ModifiedPanopticQuality, PanopticQuality
 from pps_torch.metrics.boundary_panoptic_quality import boundary_distance
 from pps_torch.ops.scoring.boundary_ids import INTERIOR, boundary_ids
+from tests.factories import CATEGORIES, SIZES, panoptic_pair
+from tests.metrics import cells
+from tests.metrics.scenes import as_tensors, stack
+from tests.oracles.boundary_quality import boundary, boundary_quality
 
 #: ((height, width), ratio) -> {category: (iou, tp, fp, fn)}
 GOLDEN = {

@@ -82,5 +82,5 @@ def test_part_panoptic_quality():
     expected = (background + first + second + others) / 17
     assert result.summary["PartPQ"] == pytest.approx(expected, abs=1e-12)
     assert sum(row["tp"] for row in result.per_class.values()) == 1000
-    with pytest.raises(ValueError, match="1 segments of gt_uids above .*; 1 segments of pps"):
+    with pytest.raises(ValueError, match="1 segments of target above .*; 1 segments of pred"):
         PartPanopticQuality(spec, capacity=999).update(pps, uids).compute()

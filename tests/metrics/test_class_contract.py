@@ -7,9 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
 
-from metrics.class_contract import ClassContract
 from pps_torch import (
     BoundaryPanopticQuality,
     EvalSpec,
@@ -21,6 +19,8 @@ from pps_torch import (
     PartIoU,
     PartPanopticQuality,
 )
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair, remapped_spec
+from tests.metrics.class_contract import ClassContract, same_state
 
 
 def contract_of_pq(kind=PanopticQuality, **options) -> ClassContract:
@@ -80,6 +80,19 @@ def test_two_processes_of_which_one_saw_no_image(name):
 def test_sync_without_processes_changes_nothing(contract):
     before = contract.total.compute().as_dict()
     assert contract.total.sync().compute().as_dict() == before
+
+
+def test_synced_without_processes_is_a_copy(contract):
+    copy = contract.total.synced()
+    assert same_state(copy, contract.total)
+    copy.update(*contract.images[0])
+    assert not same_state(copy, contract.total)
+
+
+def test_a_metric_shows_its_settings(contract):
+    shown = repr(contract.make())
+    assert shown.startswith(f"{type(contract.total).__name__}(")
+    assert f"num_classes={len(contract.total.class_ids)}, validate=False" in shown
 
 
 def test_metrics_of_other_classes_are_not_merged():

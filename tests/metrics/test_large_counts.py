@@ -7,8 +7,6 @@ from fractions import Fraction
 
 import pytest
 import torch
-from factories import CATEGORIES
-from golden.state_dicts.record import metrics, update
 
 from pps_torch import (
     MeanIoU,
@@ -17,9 +15,15 @@ from pps_torch import (
     PanopticSegmentation,
     PanopticTarget,
 )
-from pps_torch.metrics.segment_metric import ClassCounts, iou_of_limbs, mean_qualities
-from pps_torch.metrics.text_tables import mean_of_present
+from pps_torch.metrics.class_counts import (
+    ClassCounts,
+    iou_of_limbs,
+    mean_of_present,
+    mean_qualities,
+)
 from pps_torch.ops.scoring.match_segments import match_segments
+from tests.factories import CATEGORIES
+from tests.golden.state_dicts.record import metrics, update
 
 BEYOND = [1 << 31, 1 << 32, (1 << 53) + 1, 1 << 58]
 
@@ -157,7 +161,7 @@ def test_unknown_pixels_and_faults_beyond_2_to_the_31():
     metric.unknown_pixels += (1 << 53) + 1
     assert metric.compute().unknown_pixels == (1 << 53) + 1
     metric.faults[0] += (1 << 53) + 1
-    with pytest.raises(ValueError, match=f"had {(1 << 53) + 1} pixels of gt_uids"):
+    with pytest.raises(ValueError, match=f"had {(1 << 53) + 1} pixels of target"):
         metric.compute()
 
 

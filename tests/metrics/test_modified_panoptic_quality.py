@@ -8,15 +8,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, SIZES
-from oracles.panoptic_rules import dagger_by_coco, dagger_by_torchmetrics
 
-from metrics.drawings import prediction, target
-from metrics.test_fixtures_f1_f8 import CATEGORIES as SCENE_CATEGORIES
-from metrics.test_fixtures_f1_f8 import LEGEND, STUFF, THING
-from metrics.test_panoptic_quality import as_tensors, stack
-from metrics.test_rules_f1_f8 import category_instance, halves, pair_with_voids
 from pps_torch import ModifiedPanopticQuality, PanopticQuality
+from tests.factories import CATEGORIES, SIZES
+from tests.metrics.drawings import CATEGORIES as SCENE_CATEGORIES
+from tests.metrics.drawings import LEGEND, STUFF, THING, prediction, target
+from tests.metrics.scenes import as_tensors, category_instance, halves, pair_with_voids, stack
+from tests.oracles.panoptic_rules import dagger_by_coco, dagger_by_torchmetrics
 
 STUFF_IDS = {c["id"] for c in CATEGORIES if not c["isthing"]}
 ORACLES = {"coco": dagger_by_coco, "torchmetrics": dagger_by_torchmetrics}

@@ -5,17 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair, pps_pair, specs
 
 from pps_torch import (
+    BoundaryPanopticQuality,
     EvalSpec,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
     PartPanopticQuality,
 )
-from pps_torch.metrics import counts_by_class, record_segments, segment_maps
+from pps_torch.metrics import counts_by_class, record_segments
 from pps_torch.metrics.segment_records import VERDICTS
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair, specs
 
 SPECS = specs()
 CPP = EvalSpec.load("cpp_default")
@@ -61,15 +63,15 @@ def test_sums_of_part_records_are_those_of_the_metric(spec_name, device):
     for _ in range(30):
         pairs = [pps_pair(rng, (9, 14), spec) for _ in range(2)]
         pps, uids = (torch.from_numpy(np.stack(maps)).to(device) for maps in zip(*pairs))
-        of_batch = record_segments(metric, pps, uids)
+        batch = metric.record_segments(pps, uids)
         plain.update(pps, uids)
-        maps = segment_maps(metric, pps, uids)
-        for record, pred_map, gt_map in zip(of_batch, *maps):
+        maps = metric.segment_maps(pps, uids)
+        for record, pred_map, gt_map in zip(batch, *maps):
             expect_consistent(record, pred_map.cpu(), gt_map.cpu())
             evaluated = sum(s.area for s in record.segments if s.is_gt and s.verdict != "crowd")
             assert int(record.confused_pixels.sum()) == evaluated
-        records += of_batch
-        verdicts |= {s.verdict for record in of_batch for s in record.segments}
+        records += batch
+        verdicts |= {s.verdict for record in batch for s in record.segments}
     expect_sums(metric, records)
     assert torch.equal(metric.class_sums, plain.class_sums)
     assert {"tp", "fp", "fn"} <= verdicts
@@ -83,12 +85,54 @@ def test_sums_of_panoptic_records_are_those_of_the_metric(device):
         pred_ids, gt_ids = (torch.from_numpy(ids).to(device) for ids in (pred_ids, gt_ids))
         pred = PanopticSegmentation.from_segments(pred_ids, pred_segments)
         target = PanopticTarget.from_segments(gt_ids, gt_segments)
-        (record,) = record_segments(metric, pred, target)
-        expect_consistent(record, *(m.cpu() for m in segment_maps(metric, pred, target)))
+        (record,) = metric.record_segments(pred, target)
+        expect_consistent(record, *(m.cpu() for m in metric.segment_maps(pred, target)))
         assert all(s.part_iou is None and not s.part_ious for s in record.segments)
         records.append(record)
     expect_sums(metric, records)
     assert {s.verdict for r in records for s in r.segments} == set(VERDICTS)
+
+
+@pytest.mark.parametrize("kind", [ModifiedPanopticQuality, BoundaryPanopticQuality])
+def test_records_of_pq_dagger_and_boundary_pq(kind, device):
+    """Those of PQ, and those of the boundaries: verdicts, IoUs and sums."""
+    rng, metric = np.random.default_rng(4), kind(CATEGORIES).to(device)
+    plain, pq, records, pq_records = (
+        kind(CATEGORIES).to(device),
+        PanopticQuality(CATEGORIES).to(device),
+        [],
+        [],
+    )
+    for _ in range(60):
+        pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
+        pred_ids, gt_ids = (torch.from_numpy(ids).to(device) for ids in (pred_ids, gt_ids))
+        pred = PanopticSegmentation.from_segments(pred_ids, pred_segments)
+        target = PanopticTarget.from_segments(gt_ids, gt_segments)
+        plain.update(pred, target)
+        (record,) = metric.record_segments(pred, target)
+        maps = metric.segment_maps(pred, target)
+        expect_consistent(record, *(m.cpu() for m in maps))
+        records.append(record)
+        pq_records += pq.record_segments(pred, target)
+    assert all(
+        torch.equal(value, plain.state_dict()[name]) for name, value in metric.state_dict().items()
+    )
+    if kind is ModifiedPanopticQuality:
+        assert [r.segments for r in records] == [r.segments for r in pq_records]
+        return
+    segments = [segment for record in records for segment in record.segments]
+    expected = {
+        class_id: c.boundary_counts
+        for class_id, c in metric.compute().classes.items()
+        if c.boundary_counts.is_present
+    }
+    assert counts_by_class(segments, part_aware=False) == expected
+    verdicts = [
+        (s.verdict, pq_segment.verdict)
+        for record, pq_record in zip(records, pq_records)
+        for s, pq_segment in zip(record.segments, pq_record.segments, strict=True)
+    ]
+    assert {("tp", "tp"), ("fn", "tp"), ("fp", "tp")} <= set(verdicts)
 
 
 def test_each_record_says_what_happened():
@@ -102,7 +146,7 @@ def test_each_record_says_what_happened():
             [1, 1, 2, 1, 1, 1, 1, 255],
         ]
     ).view(3, 1, 8)
-    (record,) = record_segments(PartPanopticQuality(CPP), pps, gt_uids)
+    (record,) = PartPanopticQuality(CPP).record_segments(pps, gt_uids)
     rows = [(s.is_gt, s.class_id, s.instance, s.area, s.verdict) for s in record.segments]
     assert rows == [
         (True, 7, 0, 2, "fn"),
@@ -128,7 +172,7 @@ def test_each_record_says_what_happened():
 def test_stuff_without_instance_has_instance_0_and_a_crowd_of_things_none():
     gt_uids = torch.tensor([[7, 7_000, 7_005, 26, 26_000]])  # absent and 0 are one segment of stuff
     pps = torch.tensor([255, 0, 255]).view(3, 1, 1).expand(3, 1, 5)
-    (record,) = record_segments(PartPanopticQuality(CPP), pps, gt_uids)
+    (record,) = PartPanopticQuality(CPP).record_segments(pps, gt_uids)
     rows = [(s.class_id, s.instance, s.area) for s in record.segments]
     assert rows == [(7, 0, 2), (7, 5, 1), (26, 0, 1), (26, None, 1)]
 
@@ -136,10 +180,10 @@ def test_stuff_without_instance_has_instance_0_and_a_crowd_of_things_none():
 def test_records_are_as_strict_as_the_metric():
     metric = PartPanopticQuality(CPP, validate=True)
     with pytest.raises(ValueError, match="three-digit"):
-        record_segments(metric, torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
-    with pytest.raises(ValueError, match="gt_uids"):
-        record_segments(metric, torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
-    with pytest.raises(TypeError, match="metric: expected a PanopticQuality .* got a Linear"):
+        metric.record_segments(torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
+    with pytest.raises(ValueError, match="^target: expected shape"):
+        metric.record_segments(torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
+    with pytest.raises(TypeError, match="metric: expected one that counts segments, got a Linear"):
         record_segments(torch.nn.Linear(1, 1), torch.zeros(3, 1, 1), torch.zeros(1, 1))
 
 
@@ -150,7 +194,7 @@ def test_ground_truth_that_the_rules_forgive_is_no_crowd():
     verdicts = {}
     for rules in ("coco", "torchmetrics"):
         metric = PanopticQuality(CPP, rules=rules)
-        (record,) = record_segments(metric, pred, target)
+        (record,) = metric.record_segments(pred, target)
         verdicts[rules] = record.segments[0].verdict
         assert counts_by_class(record.segments, part_aware=False).get(7, (0,) * 4)[3] == (
             rules == "coco"

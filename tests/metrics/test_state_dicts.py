@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
-from golden.cases import ROOT, read_json
-from golden.state_dicts.record import CATEGORIES, metrics, update
 
 from pps_torch import (
     EvalSpec,
@@ -23,6 +21,8 @@ from pps_torch import (
     PartPanopticQuality,
 )
 from pps_torch.pipelines.running.processes import leave_group
+from tests.golden.cases import ROOT, read_json
+from tests.golden.state_dicts.record import CATEGORIES, metrics, update
 
 FOLDER = ROOT / "state_dicts"
 VERSIONS = [path.name for path in FOLDER.iterdir() if any(path.glob("*.pt"))]
@@ -129,7 +129,7 @@ def test_what_is_missing_or_not_expected_is_named():
 
 def test_in_a_module_the_error_says_which_metric():
     def model(categories):
-        return torch.nn.ModuleDict({"score": PanopticQuality(categories)})
+        return torch.nn.ModuleDict({"score": PanopticQuality(categories).persistent()})
 
     with pytest.raises(RuntimeError, match=r"score.class_ids: expected \(3, 7\), got \(3, 7, 200"):
         model(FEWER).load_state_dict(model(CATEGORIES).state_dict())
@@ -186,7 +186,9 @@ def test_an_own_state_loads_into_a_synced_metric_and_counts_on(process_group):
 
 
 def test_a_synced_metric_within_a_module(process_group):
-    model, resumed = (torch.nn.ModuleDict({"score": PanopticQuality(CATEGORIES)}) for _ in "ab")
+    model, resumed = (
+        torch.nn.ModuleDict({"score": PanopticQuality(CATEGORIES).persistent()}) for _ in "ab"
+    )
     counted(model["score"]).sync()
     resumed.load_state_dict(saved_and_loaded(model.state_dict()))
     with pytest.raises(RuntimeError, match="already holds all processes"):

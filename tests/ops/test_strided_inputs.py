@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair
 
 import pps_torch.ops
-from ops.twins import expect_equal, on_device
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.fill_stuff import fill_stuff
@@ -21,14 +20,20 @@ from pps_torch.ops.painting.nearest_places import nearest_places
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.ops.painting.query_competition import query_competition
-from pps_torch.ops.painting.upsampled_argmax import upsampled_ids
+from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
-from pps_torch.ops.scoring.contract import PixelRules
+from pps_torch.ops.scoring.contract import (
+    DenseIndices,
+    PixelTables,
+    SegmentMatches,
+)
 from pps_torch.ops.scoring.dense_indices import dense_indices
-from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 from pps_torch.ops.scoring.part_pixels import part_pixels
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from tests.factories import pps_pair
+from tests.ops.twins import expect_equal, on_device
 
 BACKENDS = ("torch", "triton")
 LAYOUTS = {
@@ -70,15 +75,19 @@ def class_sums(pred_of_gt, iou, is_fn, is_fp, gt_class, pred_class, *, backend):
     return sums
 
 
-def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *of_gt, backend):
+def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *gt_columns, backend):
     matches = matches_of(pred_of_gt, iou, pred_of_gt, pred_of_gt, gt_area)
-    return mean_part_iou(gt_parts, pred_parts, matches, *of_gt, backend=backend)
+    return mean_part_iou(gt_parts, pred_parts, matches, *gt_columns, backend=backend)
 
 
-def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *rules, backend):
-    pixels = part_pixels(uids, pps, PixelRules(*rules), backend=backend)
-    overlaps = *pixels.mark(), *pixels.count_overlaps(gt_index, pred_index, 7, 7)
-    return *overlaps, *pixels.count_parts(gt_of_pred, crowd_class)
+def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *tables, backend):
+    rules = RULES._replace(tables=PixelTables(*tables))
+    pixels = part_pixels(uids, pps, rules, backend=backend)
+    keys, num_dropped = torch.zeros_like(gt_of_pred), gt_of_pred.sum()  # seven segments each
+    gt, pred = (DenseIndices(index, keys, num_dropped) for index in (gt_index, pred_index))
+    segments = pixels.index(gt, pred)
+    parts = segments.count_parts(gt_of_pred, crowd_class)
+    return *pixels.mark(), *segments.count_overlaps(), *parts
 
 
 #: Each operation with a Triton version -> how it is called, and small inputs.
@@ -90,16 +99,19 @@ CASES = {
     ),
     "dense_indices": (dense_indices, (flags(3, 9), 5)),
     "fill_stuff": (
-        fill_stuff,
+        partial(fill_stuff, stuff_area_limit=2),
         (integers(0, 3, 2, 4, 5).int(), torch.ones(2, 2).bool(), integers(6, 9, 2, 4, 5))
-        + (torch.tensor([8, 6]), 2),
+        + (torch.tensor([8, 6]),),
     ),
     "greedy_boxes": (
-        greedy_boxes,
+        partial(greedy_boxes, mask_threshold=0.5, overlap_threshold=0.6),
         (fractions(2, 4, 5, 5).float(), torch.tensor([[1.0, 2, 9, 8]]).repeat(2, 4, 1))
-        + (ranks(2, 4), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool(), (10, 12), 0.5, 0.6),
+        + (ranks(2, 4), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool(), (10, 12)),
     ),
-    "greedy_masks": (greedy_masks, (flags(2, 4, 30), ranks(2, 4), flags(2, 4), 0.6)),
+    "greedy_masks": (
+        partial(greedy_masks, overlap_threshold=0.6),
+        (flags(2, 4, 30), ranks(2, 4), flags(2, 4)),
+    ),
     "joint_counts": (joint_counts, (integers(0, 4, 2, 30), integers(0, 3, 2, 30), 4, 3)),
     "match_segments": (
         match_segments,
@@ -117,7 +129,7 @@ CASES = {
     "part_pixels": (
         part_passes,
         (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys()))
-        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES),
+        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES.tables),
     ),
     "pps_channels": (
         pps_channels,
@@ -130,7 +142,7 @@ CASES = {
     ),
     "segment_classes": (segment_classes, (integers(-1, 9, 2, 6), torch.tensor([3, 5, 7]))),
     "count_unclassed": (count_unclassed, (integers(-3, 3, 2, 6), integers(0, 9, 2, 6))),
-    "upsampled_argmax": (
+    "upsampled_ids": (
         upsampled_ids,
         (fractions(2, 4, 3, 4).float(), torch.tensor([7, 8, 9, 3]), (6, 7)),
     ),
@@ -164,6 +176,6 @@ def test_sums_are_added_where_they_are(backend):
 
 
 def test_no_operation_is_missing():
-    files = Path(pps_torch.ops.__file__).parent.glob("*_triton.py")
-    registered = {f.stem for f in files if re.search(r"custom_op\(", f.read_text())}
-    assert registered == {f"{case}_triton" for case in CASES} - {"count_unclassed_triton"}
+    files = Path(pps_torch.ops.__file__).parent.glob("*/triton/*.py")
+    registered = {file.stem for file in files if re.search(r"custom_op\(", file.read_text())}
+    assert registered == CASES.keys() - {"count_unclassed"}

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from triton_support import REASON
 
 from pps_torch.ops import backend as backends
+from tests.triton_support import REASON
 
 if not backends._HAS_TRITON:
     pytest.skip(REASON, allow_module_level=True)

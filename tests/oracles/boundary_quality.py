@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oracles.panoptic_quality import VOID
+from tests.oracles.panoptic_quality import VOID
 
 
 def boundary(mask: np.ndarray, distance: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oracles.merge_queries import softmax
+from tests.oracles.merge_queries import softmax
 
 
 def find_centers(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oracles.panoptic_quality import VOID, panoptic_quality
+from tests.oracles.panoptic_quality import VOID, panoptic_quality
 
 
 def deeplab2(pred_ids, pred_segments, gt_ids, gt_segments) -> dict[int, list]:

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from oracles.part_panoptic_quality import eval_part
-from oracles.uids import decode_uid
+from tests.oracles.part_panoptic_quality import eval_part
+from tests.oracles.uids import decode_uid
 
 BACKGROUND, NOTHING = 0, None
 

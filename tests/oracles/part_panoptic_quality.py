@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oracles.uids import ABSENT, decode_uid
+from tests.oracles.uids import ABSENT, decode_uid
 
 UNKNOWN_PART = 255
 

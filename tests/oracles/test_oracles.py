@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from golden import cases
 
-from oracles.merge_panoptic import merge_panoptic
-from oracles.merge_pps import merge_pps
-from oracles.merge_queries import merge_panoptic_queries
-from oracles.panoptic_quality import add_stats, average, panoptic_quality
-from oracles.part_panoptic_quality import part_panoptic_quality
-from oracles.paste_masks import paste_mask, paste_masks
-from oracles.uids import decode_uid, encode_uid
 from pps_torch import EvalSpec
+from tests.golden import cases
+from tests.oracles.merge_panoptic import merge_panoptic
+from tests.oracles.merge_pps import merge_pps
+from tests.oracles.merge_queries import merge_panoptic_queries
+from tests.oracles.panoptic_quality import add_stats, average, panoptic_quality
+from tests.oracles.part_panoptic_quality import part_panoptic_quality
+from tests.oracles.paste_masks import paste_mask, paste_masks
+from tests.oracles.uids import decode_uid, encode_uid
 
 
 @pytest.mark.parametrize("spec_name", cases.SPECS)

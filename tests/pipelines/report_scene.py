@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, eval_partpq
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
 HEIGHT, WIDTH = 40, 80

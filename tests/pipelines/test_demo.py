@@ -8,17 +8,17 @@ import pytest
 from PIL import Image
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines import demo as demo_module
-from pps_torch.pipelines.demo import demo
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, demo, demonstration, eval_pq
+from pps_torch.specs import EvalSpec
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 OPTIONS = RunOptions(device="cpu")
 
 
 @pytest.fixture(autouse=True)
 def small_streets(monkeypatch):
-    monkeypatch.setattr(demo_module, "SIZE", (192, 384))
-    monkeypatch.setattr(demo_module, "NUM_STREETS", 2)
+    monkeypatch.setattr(demonstration, "SIZE", (192, 384))
+    monkeypatch.setattr(demonstration, "NUM_STREETS", 2)
 
 
 def written(folder):
@@ -29,6 +29,7 @@ def written(folder):
     }
 
 
+@pytest.mark.slow
 def test_demo_runs_everything_and_again(tmp_path, capsys):
     demo(tmp_path / "demo", options=OPTIONS)
     text = capsys.readouterr().out
@@ -60,9 +61,7 @@ def test_demo_runs_everything_and_again(tmp_path, capsys):
 
 def test_perfect_prediction_has_quality_one(tmp_path):
     """The ground truth that the demo writes in COCO format agrees with itself."""
-    from pps_torch.pipelines.eval_pq import eval_pq
-
-    demo(tmp_path, options=OPTIONS)
+    write_streets(StreetFolders(tmp_path), EvalSpec.load("cpp_default"), (192, 384), 2)
     gt = tmp_path / "gt_panoptic.json"
     result = eval_pq(gt, gt, options=RunOptions(device="cpu", quiet=True))
     assert {group["PQ"] for group in result.summary.values()} == {1.0}

@@ -10,8 +10,7 @@ from PIL import Image
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import ImageList
-from pps_torch.pipelines.prepare_data import prepare_data
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, prepare_data
 
 QUIET = RunOptions(quiet=True)
 AGAIN = RunOptions(quiet=True, overwrite=True)
@@ -59,7 +58,7 @@ def test_again_and_with_other_images(tmp_path):
     path = prepare_data(gt, tmp_path, "Pascal", options=QUIET)
     assert prepare_data(gt, tmp_path, "Pascal", options=QUIET) == path
     make(gt, "2008_000009.tif")
-    with pytest.raises(InputError, match="images.json: already exists .*--overwrite"):
+    with pytest.raises(InputError, match="images.json: already exists .*; use overwrite to"):
         prepare_data(gt, tmp_path, "Pascal", options=QUIET)
     prepare_data(gt, tmp_path, "Pascal", options=AGAIN)
     assert len(ImageList.load(path)) == 2

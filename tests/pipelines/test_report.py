@@ -10,17 +10,18 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from report_scene import CAR, OPTIONS, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
+from pps_torch.pipelines import eval_pq, report
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
-from pps_torch.pipelines.report import report, summary
-from pps_torch.pipelines.report.page import TEMPLATES
-from pps_torch.pipelines.report.pictures import draw_pictures
-from pps_torch.pipelines.report.scenes import PartScenes
+from pps_torch.pipelines.html_report import summary
+from pps_torch.pipelines.html_report.page import TEMPLATES
+from pps_torch.pipelines.html_report.pictures import draw_pictures
+from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
+from tests.pipelines.report_scene import CAR, OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 
@@ -80,6 +81,7 @@ def test_names_are_text(scene, tmp_path):
     assert not any(key.startswith("on") for _, attributes in page.found for key in attributes)
 
 
+@pytest.mark.slow
 def test_size_has_a_limit(scene, tmp_path):
     def images(**limits):
         path = report(
@@ -96,7 +98,7 @@ def test_size_has_a_limit(scene, tmp_path):
     assert images(max_size=sizes[2] / 1e6) == ["b_2", "a_1"]
     assert images(max_size=(sizes[2] - 1) / 1e6) == ["b_2"]
     assert (tmp_path / "a.html").stat().st_size == sizes[1]
-    with pytest.raises(InputError, match="--max_size: expected room for the page without images"):
+    with pytest.raises(InputError, match="^max_size: expected room for the page without images"):
         images(max_size=1e-3)
 
 
@@ -107,8 +109,8 @@ def _scenes(scene):
 
 def test_errors_are_those_of_the_matches(scene):
     found = _scenes(scene).read("b_2")
-    at = {name: int(found.errors[y, x]) for name, (y, x) in POINTS.items()}
-    assert at == {
+    errors = {name: int(found.errors[y, x]) for name, (y, x) in POINTS.items()}
+    assert errors == {
         "sky": PixelError.AGREED,
         "windows": PixelError.WRONG_PART,
         "wheels": PixelError.AGREED,
@@ -275,7 +277,6 @@ def test_script_has_no_way_to_set_html():
 
 
 def test_gallery_of_pq(tmp_path):
-    from pps_torch.pipelines.eval_pq import eval_pq
     from pps_torch.specs import EvalSpec
     from pps_torch.synthetic.street_files import StreetFolders, write_streets
 

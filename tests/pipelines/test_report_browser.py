@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from browser import Page, find_chromium
-from report_scene import OPTIONS, ReportScene
 
-from pps_torch.pipelines.report import report
+from pps_torch.pipelines import report
+from tests.pipelines.browser import Page, find_chromium
+from tests.pipelines.report_scene import OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 if find_chromium() is None:
@@ -224,6 +224,7 @@ def test_light_dark_and_motion(page):
     )
 
 
+@pytest.mark.slow
 def test_the_checks_can_fail(browser, html, tmp_path):
     """A page that asks for something, or has an error, is noticed."""
     bad = tmp_path / "bad.html"

@@ -11,16 +11,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import PartPanopticQuality, counts_by_class
-from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report.summary import class_rows, group_rows
+from pps_torch.pipelines import Tables, eval_pq
+from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
+from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 
 @pytest.fixture
@@ -90,7 +89,7 @@ def test_tables_come_back_as_they_were(scene):
         "pred_dir": str(scene.pred),
         "images_json": str(scene.images_json),
     }
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
+    segments = [segment for image in tables.images.values() for segment in image]
     counts = counts_by_class(segments, part_aware=True)
     for sid, expected in result.per_class.items():
         if sid in counts:
@@ -148,7 +147,7 @@ def test_panoptic_tables(tmp_path):
     gt = folders.gt_panoptic_json
     result = eval_pq(gt, gt, save_dir=tmp_path, tables=True, options=OPTIONS)
     tables = Tables.load(tmp_path / "pq_tables.json")
-    segments = [segment for of_image in tables.images.values() for segment in of_image]
+    segments = [segment for image in tables.images.values() for segment in image]
     counts = counts_by_class(segments, part_aware=False)
     assert counts and not tables.part_aware
     for category_id, count in counts.items():
@@ -164,7 +163,7 @@ def test_panoptic_tables(tmp_path):
 def test_refusals(scene, tmp_path, capsys):
     arguments = ["cpp_default", scene.gt, scene.pred, scene.images_json, "--tables"]
     assert main(["eval_partpq", *map(str, arguments)]) == 2
-    assert "--tables: expected --save_dir" in capsys.readouterr().err
+    assert "--save_dir: expected the folder that the tables go to" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"expected one file \*_tables.json, found none"):
         Tables.load(scene.folder)
     scene.evaluate()

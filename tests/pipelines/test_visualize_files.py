@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.visualize import visualize
+from pps_torch.pipelines import RunOptions, visualize
 from pps_torch.specs import EvalSpec
 from pps_torch.specs.bundled import find_spec
 from pps_torch.visualization import PALETTES, colorize_pps
@@ -93,7 +92,7 @@ def test_palette(tmp_path):
         )
         expected = SPEC.colors[26] if palette == "class" else (0, 114, 178)
         assert color_at(out / "a_colored.png", 7, 9) == expected
-    with pytest.raises(InputError, match="--palette: expected one of .* found 'gray'"):
+    with pytest.raises(InputError, match="^palette: expected one of .* found 'gray'"):
         visualize("cpp_default", tmp_path / "maps", tmp_path / "o", palette="gray", options=QUIET)
 
 

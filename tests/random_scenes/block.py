@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from random_scenes import invariance
-from random_scenes.compare import Mismatch
-from random_scenes.merging_checks import check_boxes, check_merges
-from random_scenes.metric_checks import inputs, metric_checks
-from random_scenes.scenes import BLOCK, Scene, Setting
+from tests.random_scenes import invariance
+from tests.random_scenes.compare import Mismatch
+from tests.random_scenes.merging_checks import check_boxes, check_merges
+from tests.random_scenes.metric_checks import inputs, metric_checks
+from tests.random_scenes.scenes import BLOCK, Scene, Setting
 
 #: Every so many blocks: slow checks take their turn.
 SHARDS, COMPILED, TWINS = 4, 20, 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from oracles.panoptic_quality import average, qualities
+from tests.oracles.panoptic_quality import average, qualities
 
 #: Floats agree to this, sums of IoUs to this times the number of matches: what all tests ask for.
 TOLERANCE = 1e-12

@@ -6,14 +6,14 @@ from functools import lru_cache, partial
 
 import numpy as np
 import torch
-from factories import CATEGORIES, split_batches
 
 from pps_torch import ModifiedPanopticQuality, PartPanopticQuality
 from pps_torch.ops import backend as backends
-from random_scenes.compare import expect_true
-from random_scenes.merging_checks import merge
-from random_scenes.metric_checks import Check, inputs
-from random_scenes.scenes import SPECS, Scene, Setting, stacked
+from tests.factories import CATEGORIES, split_batches
+from tests.random_scenes.compare import expect_true
+from tests.random_scenes.merging_checks import merge
+from tests.random_scenes.metric_checks import Check, inputs
+from tests.random_scenes.scenes import SPECS, Scene, Setting, stacked
 
 
 def state_of(metric: torch.nn.Module) -> torch.Tensor:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from oracles.merge_panoptic import merge_panoptic as slow_merge
-from oracles.merge_pps import merge_pps as slow_merge_pps
-from oracles.paste_masks import paste_masks
 
 from pps_torch import PanopticSegmentation, merge_panoptic, merge_panoptic_boxes, merge_pps
-from random_scenes.compare import expect, expect_true
-from random_scenes.scenes import Scene, tensors
+from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
+from tests.oracles.merge_pps import merge_pps as slow_merge_pps
+from tests.oracles.paste_masks import paste_masks
+from tests.random_scenes.compare import expect, expect_true
+from tests.random_scenes.scenes import Scene, tensors
 
 #: The rule of box pasting goes pixel by pixel and mask by mask: it takes part below this.
 MOST_SAMPLES = 1000

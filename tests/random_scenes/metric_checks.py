@@ -8,11 +8,6 @@ from functools import partial
 from typing import Any
 
 import torch
-from oracles import panoptic_rules
-from oracles.boundary_quality import boundary_quality
-from oracles.panoptic_quality import panoptic_quality
-from oracles.part_iou import mean_iou, quality_of_labels
-from oracles.part_panoptic_quality import part_panoptic_quality
 
 from pps_torch import (
     BoundaryPanopticQuality,
@@ -22,8 +17,13 @@ from pps_torch import (
     PartPanopticQuality,
 )
 from pps_torch.metrics.boundary_panoptic_quality import boundary_distance
-from random_scenes.compare import expect, expect_counts, expect_means
-from random_scenes.scenes import Scene, Setting, panoptic_tensors, tensors
+from tests.oracles import panoptic_rules
+from tests.oracles.boundary_quality import boundary_quality
+from tests.oracles.panoptic_quality import panoptic_quality
+from tests.oracles.part_iou import mean_iou, quality_of_labels
+from tests.oracles.part_panoptic_quality import part_panoptic_quality
+from tests.random_scenes.compare import expect, expect_counts, expect_means
+from tests.random_scenes.scenes import Scene, Setting, panoptic_tensors, tensors
 
 RULES = ("panoptic_parts", "torchmetrics", "deeplab2")
 PQ_KEYS = ("PQ", "SQ", "RQ")

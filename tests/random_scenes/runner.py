@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     if not torch.cuda.is_available():
         os.environ["TRITON_INTERPRET"] = "1"  # read at the first import of the package
-    from random_scenes.block import check_block
-    from random_scenes.scenes import BLOCK
+    from tests.random_scenes.block import check_block
+    from tests.random_scenes.scenes import BLOCK
 
     if parsed.scene is None:
         numbers = range(parsed.scenes)

@@ -6,7 +6,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from factories import (
+
+from pps_torch import PanopticSegmentation, PanopticTarget
+from tests.factories import (
     CATEGORIES,
     boxed_instances,
     draw,
@@ -16,9 +18,7 @@ from factories import (
     random_spec,
     specs,
 )
-from oracles.part_iou import label_pixels
-
-from pps_torch import PanopticSegmentation, PanopticTarget
+from tests.oracles.part_iou import label_pixels
 
 #: Scenes of a block.
 BLOCK = 20

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from pps_torch import ModifiedPanopticQuality
 from pps_torch.metrics import part_panoptic_quality
-from random_scenes.block import check_block
-from random_scenes.runner import main
-from random_scenes.scenes import BLOCK, Scene, Setting
+from tests import ROOT
+from tests.random_scenes.block import check_block
+from tests.random_scenes.runner import main
+from tests.random_scenes.scenes import BLOCK, Scene, Setting
 
-TOOL = Path(__file__).parents[2] / "tools" / "random_scenes.py"
+TOOL = ROOT / "tools" / "random_scenes.py"
 
 
 def numbers_of(block: int) -> list[int]:
     return list(range(block * BLOCK, (block + 1) * BLOCK))
 
 
+@pytest.mark.slow
 def test_120_scenes(capsys):
     """Six blocks: among them one for Triton, one that is compiled and two in shards."""
     code = main(["--scenes", "120", "--seed", "1", "--compiler", "eager"])
@@ -96,6 +97,7 @@ def test_a_device_gives_the_same_digest():
         assert not device.mismatches and device.digest == host.digest
 
 
+@pytest.mark.slow
 def test_the_tool_says_how_it_is_used():
     run = subprocess.run([sys.executable, str(TOOL), "-h"], capture_output=True, text=True)
     assert run.returncode == 0 and "--scene " in run.stdout

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from pps_torch.specs import DatasetSpec
+from tests import ROOT
 
-ORIGINALS = Path(__file__).resolve().parents[3] / "shared" / "facts" / "panoptic_parts_specs"
+ORIGINALS = ROOT.parent / "shared" / "facts" / "panoptic_parts_specs"
 
 
 @pytest.fixture

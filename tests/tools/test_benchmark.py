@@ -6,12 +6,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import benchmark
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
-import benchmark
 from benchmarks import growth, on_device, operations
 from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device, PeerRun, rows_on_device

@@ -1,12 +1,6 @@
 """tools/soak.py: its verdict on runs that are made up, and how it reads a progress bar."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-
 import soak
 
 COUNT = 10_000

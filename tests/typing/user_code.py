@@ -8,6 +8,7 @@ from typing_extensions import assert_type
 
 from pps_torch import (
     EvalSpec,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticQualityResult,
     PanopticSegmentation,
@@ -19,6 +20,7 @@ from pps_torch import (
     merge_panoptic,
     merge_pps,
 )
+from pps_torch.metrics import ImageRecord
 from pps_torch.visualization import colorize_pps
 
 
@@ -45,8 +47,19 @@ def evaluate(pred: PanopticSegmentation, target: PanopticTarget, uids: Tensor) -
     """Metrics and results."""
     metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1}])
     result = assert_type(metric.update(pred, target).sync().compute(), PanopticQualityResult)
-    print(result.table(), result.per_class[1]["tp"], result.as_dict()["summary"])
+    assert_type(metric.synced(), PanopticQuality)
+    assert_type(result.things.pq, float)
+    assert_type(result.classes[1].iou_sum, float)
+    assert_type(result.classes[1].is_thing, bool)
+    assert_type(result.flat(), dict[str, float])
+    print(result, result.table(), result.per_class[1]["tp"], result.as_dict()["summary"])
     sids, _, _ = assert_type(decode_uids(uids), tuple[Tensor, Tensor, Tensor])
-    parts = PartPanopticQuality(EvalSpec.load("cpp_default"), capacity=64)
-    parts.update(torch.stack([sids, sids, sids]), uids).merge_state(parts)
-    return assert_type(parts.compute().summary["PartPQ"], float)
+    parts = PartPanopticQuality(EvalSpec.load("cpp_default"), capacity=64, validate=None)
+    parts.update(pred=torch.stack([sids, sids, sids]), target=uids).merge_state(parts)
+    for record in parts.record_segments(torch.stack([sids, sids, sids]), uids):
+        assert_type(record, ImageRecord)
+    dagger = ModifiedPanopticQuality(EvalSpec.load("cpp_default")).update(pred, target).compute()
+    assert_type(dagger.stuff.pq_dagger, float)
+    assert_type(dagger.classes[7].gt_segments, int | None)
+    assert_type(parts.compute().summary["PartPQ"], float)
+    return assert_type(parts.compute().value, float)

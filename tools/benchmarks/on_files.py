@@ -21,8 +21,7 @@ from pps_torch import PanopticSegmentation
 from pps_torch.io.image_list import ImageList
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
 from pps_torch.io.pairing import find_files
-from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, eval_partpq
 
 NAMES = (
     "merge_to_panoptic",

@@ -1,8 +1,12 @@
-"""Detectron2: evaluators, hook, data sets and models, driven by its configurations.
+"""Detectron2: data sets, models, evaluators and a trainer, driven by its configurations.
 
-Importing this needs Detectron2, and registers in its catalogues the data sets of `datasets.py`
-and the architectures of the models. Without Detectron2 only the modules that do not use it, such
-as `class_ids` and `training_targets`, can be imported from here.
+There are four rooms: `data`, `modeling` and `evaluation`, which do not import each other, and
+`engine`, which joins them. Beside them, `config` has the configuration keys, `class_ids` the
+contiguous class numbers of a spec, and `visualizer` the pictures.
+
+Importing this registers the data sets of `data.datasets` and the architectures of the models in
+Detectron2's catalogues. Without Detectron2, only the modules that do not use it can be imported,
+such as `class_ids` and `data.training_targets`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ __all__ = [
 if find_spec("detectron2") is None:
 
     def __getattr__(name: str) -> Any:
-        """Says what is missing."""
+        """Name the missing library for the public names."""
         if name in __all__:
             raise ImportError(f"pps_torch.integrations.detectron2.{name} needs Detectron2")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -43,8 +47,10 @@ else:
     )
     from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
     from pps_torch.integrations.detectron2.engine.trainer import PPSTrainer
-    from pps_torch.integrations.detectron2.evaluation.evaluators import (
+    from pps_torch.integrations.detectron2.evaluation.panoptic_quality_evaluator import (
         PanopticQualityEvaluator,
+    )
+    from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import (
         PartPanopticEvaluator,
     )
     from pps_torch.integrations.detectron2.modeling.fused_merge import use_fused_merge

@@ -1,4 +1,4 @@
-"""Detectron2's Visualizer with the pictures of this package: panoptic segments, and PPS maps."""
+"""Detectron2's Visualizer with this package's pictures of panoptic segmentations and PPS maps."""
 
 from __future__ import annotations
 
@@ -14,25 +14,24 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import colorize_panoptic, colorize_pps, overlay
 
-_NO_STUFF = "things"  # Detectron2's stuff class for the pixels of things
-_LABEL_AREA = 8  # a name is written on segments of so many squares of the text's height
+_THINGS_CLASS = "things"  # Detectron2's stuff class for the pixels of things
+_LEAST_LABEL_AREA = 8  # the least area of a segment with a name on it, in squares of the font size
 
 
 class PPSVisualizer(Visualizer):
-    """Stands where Detectron2's `Visualizer` stands, and draws the same picture each time.
+    """A replacement of Detectron2's `Visualizer` that draws the same picture each time.
 
-    Panoptic segmentations and PPS maps look as
-    [`colorize_panoptic`][pps_torch.visualization.colorize_panoptic]
-    and [`colorize_pps`][pps_torch.visualization.colorize_pps] draw them: instances have shades of
-    their
-    class that no neighbour has, where Detectron2 jitters the class colours at random. All else is
-    Detectron2's: the other `draw_...` methods, and the `VisImage` that each returns, with
+    Panoptic segmentations and PPS maps are drawn by
+    [`colorize_panoptic`][pps_torch.visualization.colorize_panoptic] and
+    [`colorize_pps`][pps_torch.visualization.colorize_pps]: each instance has a shade of its class
+    colour that none of its neighbours has, where Detectron2 changes colours at random. All else is
+    Detectron2's: the other `draw_...` methods, and the `VisImage` that each of them returns, with
     `get_image()` and `save(path)`. Detectron2's visualizer needs OpenCV and matplotlib.
 
     Args:
-        img_rgb, metadata, scale, instance_mode, font_size_scale: as in Detectron2. Of the
-            metadata, `thing_classes`, `stuff_classes`, `thing_colors`, `stuff_colors` and
-            `label_divisor` are read. `ColorMode.IMAGE_BW` makes void gray.
+        img_rgb, metadata, scale, instance_mode, font_size_scale: as in Detectron2. The metadata's
+            `thing_classes`, `stuff_classes`, `thing_colors`, `stuff_colors` and `label_divisor` are
+            read. `ColorMode.IMAGE_BW` makes void gray.
         palette: `"class"` or `"colorblind"`.
 
     Example:
@@ -67,41 +66,41 @@ class PPSVisualizer(Visualizer):
         area_threshold: int | None = None,
         alpha: float = 0.7,
     ) -> VisImage:
-        """Draws a panoptic segmentation with the names and scores of its segments.
+        """Draw a panoptic segmentation with the names and scores of its segments.
 
         Args:
-            panoptic_seg: `(H, W)` integers on any device; at most one id is not listed: void.
-            segments_info: `id`, `category_id` (contiguous) and `isthing` of each segment,
-                and `score` and `iscrowd` where there are; or None, where ids are `category *
-                metadata.label_divisor + instance` and -1 is void.
-            area_threshold: stuff segments of fewer pixels are not drawn.
+            panoptic_seg: `(H, W)` integers on any device. One id may be missing in
+                `segments_info`: void.
+            segments_info: a dict for each segment with `id`, `category_id` (contiguous), `isthing`
+                and optionally `score` and `iscrowd`. None: ids are `category *
+                metadata.label_divisor + instance`, and -1 is void.
+            area_threshold: stuff segments with fewer pixels are not drawn.
             alpha: weight of the colours, 0..1.
 
         Raises:
-            ValueError: for several ids that are not listed, or a category that the metadata does
-                not have.
+            ValueError: several ids are not listed, or the metadata does not have a category.
         """
         ids = torch.as_tensor(panoptic_seg).cpu()
         if segments_info is None:
             segments_info = self._decode(ids)
         found, areas = ids.unique(return_counts=True)
-        area_of = dict(zip(found.tolist(), areas.tolist(), strict=True))
+        areas_by_id = dict(zip(found.tolist(), areas.tolist(), strict=True))
         drawn = [
             info
             for info in segments_info
-            if area_of.get(info["id"], 0) >= (1 if info["isthing"] else area_threshold or 1)
+            if areas_by_id.get(info["id"], 0) >= (1 if info["isthing"] else area_threshold or 1)
         ]
-        unlisted = sorted(area_of.keys() - {info["id"] for info in segments_info})
+        unlisted = sorted(areas_by_id.keys() - {info["id"] for info in segments_info})
         if len(unlisted) > 1:
             raise ValueError(f"panoptic_seg: expected one id for void, found {unlisted}")
-        void = min(area_of, default=0) - 1
-        hidden = [*unlisted, *(area_of.keys() - unlisted - {info["id"] for info in drawn})]
+        void = min(areas_by_id, default=0) - 1
+        hidden = [*unlisted, *(areas_by_id.keys() - unlisted - {info["id"] for info in drawn})]
         ids = torch.where(torch.isin(ids, torch.tensor(hidden)), void, ids.long())
 
         categories = self._categories()
-        places = {(c["isthing"], c["category_id"]): place for place, c in enumerate(categories)}
+        indices = {(c["isthing"], c["category_id"]): index for index, c in enumerate(categories)}
         panoptic = PanopticSegmentation.from_segments(
-            ids, [self._placed(info, places) for info in drawn], void_id=void
+            ids, [_with_index(info, indices) for info in drawn], void_id=void
         )
         colored = colorize_panoptic(panoptic, categories, palette=self.palette)
         names = [self._segment_name(info) for info in drawn]
@@ -110,16 +109,16 @@ class PPSVisualizer(Visualizer):
     draw_panoptic_seg_predictions = draw_panoptic_seg  # Detectron2's older name
 
     def draw_pps(self, pps: Tensor, spec: EvalSpec, alpha: float = 0.7) -> VisImage:
-        """Draws a PPS map with the names of its segments.
+        """Draw a PPS map with the names of its segments.
 
         Args:
-            pps: `(3, H, W)` integers on any device: scene class, instance, part, as a model's
-                `"pps"` and [`merge_pps`][pps_torch.merge_pps] have it.
+            pps: `(3, H, W)` integers on any device: scene class, instance, part, as from
+                [`merge_pps`][pps_torch.merge_pps] or under `"pps"` in a model's output.
             spec: what the ids mean.
             alpha: weight of the colours, 0..1.
 
         Raises:
-            ValueError: for ids that the spec does not have.
+            ValueError: the map has ids that the spec does not have.
         """
         colored = colorize_pps(pps, spec, palette=self.palette).cpu()
         sids, iids, _ = pps.cpu().long()
@@ -130,26 +129,27 @@ class PPSVisualizer(Visualizer):
         )
 
     def _show(
-        self, colored: Tensor, segments: Tensor, alpha: float, name_of: Callable[[int], str]
+        self, colored: Tensor, segments: Tensor, alpha: float, segment_name: Callable[[int], str]
     ) -> VisImage:
-        """Lays a coloured map over the photo, 0 is void, and writes names on the segments."""
+        """Lay a coloured map over the photo, and write names on the segments; segment 0 is void."""
         photo, void = self.img, segments == 0
         if self._instance_mode == ColorMode.IMAGE_BW:
             photo = self._create_grayscale_image(~void.numpy()).astype(np.uint8)
         blend = overlay(torch.from_numpy(photo).permute(2, 0, 1), colored, void, alpha)
         self.output.reset_image(blend.permute(1, 2, 0).numpy())
 
-        least_area = _LABEL_AREA * self._default_font_size**2
+        least_area = _LEAST_LABEL_AREA * self._default_font_size**2
         found, areas = segments.unique(return_counts=True)
         for segment, area in zip(found.tolist(), areas.tolist(), strict=True):
             if segment and area >= least_area:
                 mask = segments == segment
                 color = (colored[:, mask].double().mean(1) / 255).tolist()
                 color = self._change_color_brightness(color, brightness_factor=0.7)
-                self.draw_text(name_of(segment), _center(mask), color=color)
+                self.draw_text(segment_name(segment), _center(mask), color=color)
         return self.output
 
     def _decode(self, ids: Tensor) -> list[dict[str, Any]]:
+        """List the segments of a map of `category * label_divisor + instance`."""
         divisor, things = self.metadata.label_divisor, self._contiguous_ids("thing")
         labels = [label for label in ids.unique().tolist() if label != -1]
         categories = [label // divisor for label in labels]
@@ -159,7 +159,7 @@ class PPSVisualizer(Visualizer):
         ]
 
     def _categories(self) -> list[dict[str, Any]]:
-        """The metadata's things, then its stuff, as COCO categories with numbers of their own."""
+        """List the metadata's things and then its stuff as COCO categories, numbered from 0."""
         categories: list[dict[str, Any]] = []
         for kind in ("thing", "stuff"):
             colors = self.metadata.get(f"{kind}_colors", None)
@@ -172,31 +172,33 @@ class PPSVisualizer(Visualizer):
         return categories
 
     def _contiguous_ids(self, kind: str) -> list[int]:
-        """The category ids of things or of stuff; where the two share a list, only their own."""
+        """The category ids of things or of stuff, also if both have one list of names."""
         names = self.metadata.get(f"{kind}_classes", [])
-        of_dataset_ids = self.metadata.get(f"{kind}_dataset_id_to_contiguous_id", None)
-        own = range(len(names)) if of_dataset_ids is None else of_dataset_ids.values()
-        return sorted({i for i in own if kind == "thing" or names[i] != _NO_STUFF})
-
-    def _placed(self, info: dict[str, Any], places: dict[tuple[bool, int], int]) -> dict[str, Any]:
-        """A segment with the place of its category in the list."""
-        key = (bool(info["isthing"]), info["category_id"])
-        if key not in places:
-            kind = "thing" if info["isthing"] else "stuff"
-            raise ValueError(
-                f"segments_info: segment {info['id']}: expected a {kind} category of the "
-                f"metadata, found {info['category_id']}"
-            )
-        return {"id": info["id"], "category_id": places[key], "isthing": info["isthing"]}
+        contiguous_ids = self.metadata.get(f"{kind}_dataset_id_to_contiguous_id", None)
+        ids = range(len(names)) if contiguous_ids is None else contiguous_ids.values()
+        return sorted({i for i in ids if kind == "thing" or names[i] != _THINGS_CLASS})
 
     def _segment_name(self, info: dict[str, Any]) -> str:
+        """Class, score and crowd mark of a segment, as Detectron2 writes them."""
         names = self.metadata.get("thing_classes" if info["isthing"] else "stuff_classes", [])
         score = f" {info['score']:.0%}" if info.get("score") is not None else ""
         return names[info["category_id"]] + score + ("|crowd" if info.get("iscrowd") else "")
 
 
+def _with_index(info: dict[str, Any], indices: dict[tuple[bool, int], int]) -> dict[str, Any]:
+    """Replace the category id of a segment by the index of its category."""
+    key = (bool(info["isthing"]), info["category_id"])
+    if key not in indices:
+        kind = "thing" if info["isthing"] else "stuff"
+        raise ValueError(
+            f"segments_info: segment {info['id']}: expected a {kind} category of the "
+            f"metadata, found {info['category_id']}"
+        )
+    return {"id": info["id"], "category_id": indices[key], "isthing": info["isthing"]}
+
+
 def _center(mask: Tensor) -> tuple[int, int]:
-    """(x, y) of the pixel of a mask that is nearest to the median of its pixels."""
+    """(x, y) of the pixel of a mask that is nearest to the median of all its pixels."""
     pixels = mask.nonzero()
     middle = pixels.double().median(0).values
     y, x = pixels[(pixels - middle).square().sum(1).argmin()].tolist()

@@ -1,1 +1,1 @@
-"""What both other families count with: pixels, runs of pixels, pairs of ids."""
+"""Counting, for both other families: pixels, runs of pixels, pairs of ids."""

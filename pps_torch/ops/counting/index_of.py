@@ -1,4 +1,4 @@
-"""Position of ids in a list of ids, without a dense table."""
+"""Positions of ids in a list of ids, without a dense table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def index_of(values: Tensor, ids: Tensor) -> Tensor:
-    """Index of each value in `ids`, -1 where it is not there.
+    """Look up the index of each value in `ids`, -1 where it is not there.
 
     Args:
         values: tensor of any shape and integer dtype.
@@ -15,6 +15,10 @@ def index_of(values: Tensor, ids: Tensor) -> Tensor:
 
     Returns:
         int64 of the shape of `values`.
+
+    Example:
+        >>> index_of(torch.tensor([[26, 5, 7]]), torch.tensor([7, 26]))
+        tensor([[ 1, -1,  0]])
     """
     if ids.numel() == 0:
         return torch.full_like(values, -1, dtype=torch.int64)

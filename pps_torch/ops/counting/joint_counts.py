@@ -1,4 +1,4 @@
-"""Joint counts of two whole maps of ids; ids that are out of range have a row and a column."""
+"""Joint counts of two maps of ids; those out of range share the last row or column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
 def joint_counts(
     rows: Tensor, columns: Tensor, num_rows: int, num_columns: int, *, backend: str = "auto"
 ) -> Tensor:
-    """Counts pairs of ids over the pixels of each image.
+    """Count pairs of ids over the pixels of each image.
 
     Args:
         rows, columns: `(B, P)` maps of any integer dtype.
@@ -23,6 +23,16 @@ def joint_counts(
     Returns:
         `(B, num_rows + 1, num_columns + 1)` int32; the last row and the last column hold the
         pixels of all other ids.
+
+    Raises:
+        ValueError: for images of 2**30 pixels or more.
+
+    Example:
+        >>> gt, pred = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 0, 9]])
+        >>> joint_counts(gt, pred, 2, 2)
+        tensor([[[0, 0, 1],
+                 [1, 1, 0],
+                 [0, 0, 0]]], dtype=torch.int32)
     """
     check_num_pixels(rows)
     if uses_triton(backend, rows):

@@ -1,4 +1,4 @@
-"""Joint counts of two indices that each run of pixels has; both must be in range."""
+"""Joint counts of two indices over runs of pixels; both must be in range."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pps_torch.ops.counting.pixel_runs import PixelRuns
 def pair_counts(
     runs: PixelRuns, rows: Tensor, columns: Tensor, num_rows: int, num_columns: int, num_images: int
 ) -> Tensor:
-    """Counts pairs of indices over the pixels of each image.
+    """Count pairs of indices over the pixels of each image.
 
     Args:
         runs: the pixels that are counted.
         rows, columns: `(R,)` int64, in `0..num_rows-1` and `0..num_columns-1`.
+        num_rows, num_columns: the size of each image's table.
+        num_images: `B`.
 
     Returns:
         `(B, num_rows, num_columns)` int64.

@@ -1,4 +1,4 @@
-"""The pixels of a batch of maps; on the CPU, runs of equal pixels are taken as one."""
+"""Pixels of a batch of maps, where on the CPU runs of equal pixels are taken as one."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class PixelRuns(NamedTuple):
     is_collapsed: bool
 
     def expand(self, values: Tensor) -> Tensor:
-        """Values of runs `(*, R)` -> values of pixels `(*, B * P)`."""
+        """Repeat the values of runs `(*, R)` for each of their pixels, `(*, B * P)`."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
 
 
 def pixel_runs(*maps: Tensor) -> PixelRuns:
-    """Collapses maps of shape `(B, P)` into runs.
+    """Collapse maps of shape `(B, P)` into runs.
 
     A label map has some 20 runs a row, so on the CPU everything after this step costs a few
     per cent. The number of runs depends on the data: on CUDA, where that would make the host
@@ -47,15 +47,15 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
     if not is_on_host(flat[0]):
         image = torch.arange(num_images, device=device)[:, None].expand(-1, num_pixels)
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
-        return PixelRuns(flat, image.reshape(-1), lengths, is_collapsed=False)
+        return PixelRuns(maps=flat, image=image.reshape(-1), lengths=lengths, is_collapsed=False)
     starts = run_starts(flat, num_pixels)
     image = torch.from_numpy(starts.numpy() // max(num_pixels, 1))
     lengths = run_lengths(starts, flat[0].numel())
     values = tuple(values.index_select(0, starts) for values in flat)
-    return PixelRuns(values, image, lengths, is_collapsed=True)
+    return PixelRuns(maps=values, image=image, lengths=lengths, is_collapsed=True)
 
 
 def check_num_pixels(maps: Tensor) -> None:
-    """Raises ValueError unless the images of `maps (*, P)` have fewer than 2**30 pixels."""
+    """Raise ValueError unless the images of `maps (*, P)` have fewer than 2**30 pixels."""
     if maps.shape[-1] >= MAX_PIXELS:
         raise ValueError(f"maps: expected fewer than 2**30 pixels an image, got {maps.shape[-1]}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def run_starts(flat_maps: Sequence[Tensor], num_pixels: int) -> Tensor:
-    """First pixels of the runs of pixels that are equal in all maps.
+    """Find the first pixels of the runs of pixels that are equal in all maps.
 
     Args:
         flat_maps: maps of shape `(B * P,)`, on the CPU.
@@ -37,10 +37,10 @@ def run_starts(flat_maps: Sequence[Tensor], num_pixels: int) -> Tensor:
 
 
 def run_lengths(starts: Tensor, num_pixels: int) -> Tensor:
-    """Pixels of each run `(R,)` int64, for all `num_pixels` of the maps."""
+    """Count the pixels of each run, `(R,)` int64, for all `num_pixels` of the maps."""
     return torch.diff(starts, append=starts.new_tensor([num_pixels]))
 
 
 def expand_runs(values: Tensor, lengths: Tensor) -> Tensor:
-    """Values of runs `(*, R)` -> values of pixels `(*, P)`, on the CPU."""
+    """Repeat the values of runs `(*, R)` for each of their pixels, `(*, P)`, on the CPU."""
     return torch.from_numpy(np.repeat(values.numpy(), lengths.numpy(), axis=-1))

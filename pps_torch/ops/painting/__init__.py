@@ -1,1 +1,1 @@
-"""What merging calls: masks, boxes, queries and centres become maps of owners and ids."""
+"""What merging calls: masks, boxes, queries and centres become maps of owners, segments and ids."""

@@ -1,4 +1,4 @@
-"""What no instance owns goes to stuff; instances and stuff become numbered segments."""
+"""Stuff where no instance owns a pixel, and the numbers of the segments."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def fill_stuff(
     keep: Tensor,
     sem_seg: Tensor,
     stuff_ids: Tensor,
+    *,
     stuff_area_limit: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Paints segment ids: kept instances by rank, then stuff in the order of `stuff_ids`.
+    """Paint segment ids: kept instances by rank, then stuff in the order of `stuff_ids`.
 
     Args:
         owner: `(B, H, W)` int32, rank + 1 of the instance that owns a pixel, 0 for none.
@@ -29,11 +30,12 @@ def fill_stuff(
         sem_seg: `(B, H, W)` int; labels that are not in `stuff_ids` become void.
         stuff_ids: `(K,)` int64, distinct.
         stuff_area_limit: pixels that a class needs at least; it always needs one.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `panoptic_seg (B, H, W)` int32, and for the N instances and K classes
-        `segment_ids (B, N + K)` int64, 0 for those that are no segment, and their visible
-        pixels `areas (B, N + K)` int64.
+        `panoptic_seg (B, H, W)` int32; for the N instances and then the K classes
+        `segment_ids (B, N + K)` int64, 0 for those that are no segment, and
+        `areas (B, N + K)` int64, the pixels that each of them has.
     """
     least_area = _least_area(stuff_area_limit)
     if uses_triton(backend, owner):
@@ -57,5 +59,5 @@ def fill_stuff(
 
 
 def _least_area(stuff_area_limit: float) -> int:
-    """The limit as whole pixels, exact at any size."""
+    """The limit as a whole number of pixels, exact at any size."""
     return math.ceil(min(max(stuff_area_limit, 1), 1 << 62))

@@ -1,4 +1,4 @@
-"""The greedy choice among masks in the frame of their boxes; N x H x W is never held."""
+"""The greedy choice among masks in the frame of their boxes, without holding N x H x W."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ def greedy_boxes(
     order: Tensor,
     eligible: Tensor,
     size: tuple[int, int],
+    *,
     mask_threshold: float,
     overlap_threshold: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Chooses and paints masks as
-    [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint] does.
+    """Choose among masks in boxes, best first, and paint those that are kept.
 
-    Masks are pasted as [`paste_masks`][pps_torch.ops.painting.paste_masks.paste_masks] says; a
-    sample within rounding of the threshold may fall either way.
+    The rule is that of [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint]. Masks
+    are pasted as [`paste_masks`][pps_torch.ops.painting.paste_masks.paste_masks] says; between the
+    two versions, a sample within rounding of the threshold may fall either way.
 
     Args:
         mask_probs: `(B, N, M, M)` float, 0..1, each in its box's frame.
@@ -32,7 +33,9 @@ def greedy_boxes(
         order: `(B, N)` int64, the mask at each rank, best first.
         eligible: `(B, N)` bool, by rank.
         size: `(H, W)`.
-        mask_threshold, overlap_threshold: fractions 0..1.
+        mask_threshold: fraction 0..1; a sample equal to it belongs to the mask.
+        overlap_threshold: fraction 0..1; an overlap equal to it stays.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `owner (B, H, W)` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
@@ -50,6 +53,10 @@ def greedy_boxes(
     step = 1 if order.device.type == "cpu" else max(len(order), 1)
     for first in range(0, len(order), step):
         part = slice(first, first + step)
-        windows = pasted_windows(mask_probs[part], boxes[part], order[part], *size, mask_threshold)
-        owner[part], keep[part] = greedy_paint(windows, eligible[part], size, overlap_threshold)
+        windows = pasted_windows(
+            mask_probs[part], boxes[part], order[part], size, mask_threshold=mask_threshold
+        )
+        owner[part], keep[part] = greedy_paint(
+            windows, eligible[part], size, overlap_threshold=overlap_threshold
+        )
     return owner, keep

@@ -1,4 +1,4 @@
-"""The greedy choice among masks of the size of the image."""
+"""The greedy choice among full-size masks."""
 
 from __future__ import annotations
 
@@ -19,17 +19,20 @@ def greedy_masks(
     masks: Tensor,
     order: Tensor,
     eligible: Tensor,
+    *,
     overlap_threshold: float,
     backend: str = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Chooses and paints masks as
-    [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint] does.
+    """Choose among masks of the size of the image, best first, and paint those that are kept.
+
+    The rule is that of [`greedy_paint`][pps_torch.ops.painting.greedy_paint.greedy_paint].
 
     Args:
         masks: `(B, N, P)` bool.
         order: `(B, N)` int64, the mask at each rank, best first.
         eligible: `(B, N)` bool, by rank.
-        overlap_threshold: fraction 0..1.
+        overlap_threshold: fraction 0..1; an overlap equal to it stays.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `owner (B, P)` int32, rank + 1 of the mask that owns a pixel, 0 for none, and
@@ -42,14 +45,16 @@ def greedy_masks(
     if is_on_host(masks):
         return _greedy_runs(masks, order, eligible, overlap_threshold)
     canvas = (1, masks.shape[2])
-    owner, keep = greedy_paint(_ranked(masks, order), eligible, canvas, overlap_threshold)
+    owner, keep = greedy_paint(
+        _ranked(masks, order), eligible, canvas, overlap_threshold=overlap_threshold
+    )
     return owner[:, 0], keep
 
 
 def _greedy_runs(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """One image after the other, over runs of pixels that lie in the same masks; CPU only."""
+    """Choose image by image, over runs of pixels that lie in the same masks; CPU only."""
     owner = masks.new_zeros((masks.shape[0], masks.shape[2]), dtype=torch.int32)
     keep = torch.zeros_like(eligible)
     for image in range(len(masks)):
@@ -61,7 +66,11 @@ def _greedy_runs(
         lengths = run_lengths(starts, owner.shape[1])
         windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
         run_owner, kept = greedy_paint(
-            windows, eligible[image, ranks][None], (1, len(starts)), overlap_threshold, lengths
+            windows,
+            eligible[image, ranks][None],
+            (1, len(starts)),
+            overlap_threshold=overlap_threshold,
+            lengths=lengths,
         )
         keep[image, ranks] = kept[0]
         rank_of_owner = torch.cat([ranks.new_zeros(1), ranks + 1]).to(torch.int32)
@@ -70,7 +79,7 @@ def _greedy_runs(
 
 
 def _ranked(masks: Tensor, order: Tensor) -> Iterator[MaskWindow]:
-    """Masks `(B, N, P)` one rank after the other, each as a window of one row."""
+    """Yield masks `(B, N, P)` rank by rank, each as a window of one row."""
     images = torch.arange(order.shape[0], device=order.device)
     for rank in range(order.shape[1]):
         yield MaskWindow(_ALL, _ALL, masks[images, order[:, rank]][:, None])

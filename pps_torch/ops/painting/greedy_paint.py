@@ -1,4 +1,4 @@
-"""The greedy choice among overlapping masks, painted best first."""
+"""The greedy choice among overlapping masks: the rule, whatever the masks come from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class MaskWindow(NamedTuple):
-    """A mask that is only held where it can be true: `mask (B, h, w)` at two slices."""
+    """A mask held only where it can be true: `mask (B, h, w)` at two slices of the canvas."""
 
     rows: slice
     columns: slice
@@ -21,10 +21,11 @@ def greedy_paint(
     windows: Iterable[MaskWindow],
     eligible: Tensor,
     canvas_size: tuple[int, int],
+    *,
     overlap_threshold: float,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Keeps masks, best first, unless those kept before cover too much of them.
+    """Keep masks, best first, unless those kept before cover too much of them; paint the kept.
 
     A mask is dropped when the fraction of its own area (the full mask, in float64) that kept
     masks cover is strictly above `overlap_threshold`, or when it has no pixel of its own. A
@@ -56,7 +57,7 @@ def greedy_paint(
 
 
 def _count(mask: Tensor, lengths: Tensor | None) -> Tensor:
-    """Pixels of each mask `(B, h, w)` -> `(B,)` int64."""
+    """Count the pixels of each mask: `(B, h, w)` bool to `(B,)` int64."""
     if lengths is None:
         return mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
     return (mask * lengths).sum((1, 2))

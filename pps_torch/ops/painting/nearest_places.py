@@ -13,15 +13,16 @@ _HOST_DISTANCES = 1 << 18
 _GRAPH_DISTANCES = 1 << 24
 
 
-def nearest_places(points: Tensor, places: Tensor, backend: str = "auto") -> Tensor:
-    """Index of the nearest place, by squares of distances in the points' dtype.
+def nearest_places(points: Tensor, places: Tensor, *, backend: str = "auto") -> Tensor:
+    """Find the nearest place to each point, by squared distances in the points' dtype.
 
     Args:
         points: `(2, B, P)` float32 or float64, finite.
         places: `(2, B, K)` of the same dtype, at least one; a place at infinity is no place.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(B, P)` int32 in `0..K-1`, the first of equally near places; 0 where all are no places.
+        `(B, P)` int32 in `0..K-1`, the first of equally near places; 0 where none is a place.
     """
     if uses_triton(backend, points):
         from pps_torch.ops.painting.triton import nearest_places as twin

@@ -1,4 +1,4 @@
-"""Owners of pixels become ids."""
+"""The id of each pixel, looked up from its owner."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 
 
-def paint_ids(owner: Tensor, ids: Tensor, backend: str = "auto") -> Tensor:
-    """Writes the id of each pixel's owner.
+def paint_ids(owner: Tensor, ids: Tensor, *, backend: str = "auto") -> Tensor:
+    """Paint each pixel with the id of its owner.
 
     Args:
         owner: `(B, H, W)` int32 in `0..N`, 0 for none.
-        ids: `(B, N)` int64, the id of owners 1..N.
+        ids: `(B, N)` int64, the ids of owners 1..N.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(B, H, W)` int32, 0 for pixels without owner.

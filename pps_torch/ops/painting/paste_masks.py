@@ -14,9 +14,9 @@ from pps_torch.ops.painting.greedy_paint import MaskWindow
 
 
 def paste_masks(
-    mask_probs: Tensor, boxes: Tensor, rows: slice, columns: slice, threshold: float
+    mask_probs: Tensor, boxes: Tensor, rows: slice, columns: slice, *, mask_threshold: float
 ) -> Tensor:
-    """Pastes one mask an image into a window of it, as Detectron2's `paste_masks_in_image` does.
+    """Paste one mask an image into a window of it, as Detectron2's `paste_masks_in_image` does.
 
     The mask is sampled bilinearly at pixel centres, with zeros around it; a sample equal to the
     threshold belongs to the mask.
@@ -25,9 +25,10 @@ def paste_masks(
         mask_probs: `(B, M, M)` float in 0..1, in the box's frame.
         boxes: `(B, 4)` float, xyxy in absolute pixels.
         rows, columns: the window, in pixels, with start and stop.
+        mask_threshold: fraction 0..1.
 
     Returns:
-        `(B, rows, columns)` bool.
+        `(B, h, w)` bool, for the h rows and w columns of the window.
     """
     x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
     y = torch.arange(rows.start, rows.stop, device=boxes.device, dtype=torch.float32) + 0.5
@@ -39,32 +40,44 @@ def paste_masks(
         return mask_probs.new_zeros(size, dtype=torch.bool)
     grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], dim=3)
     samples = F.grid_sample(mask_probs.float()[:, None], grid, align_corners=False)
-    return samples[:, 0] >= threshold
+    return samples[:, 0] >= mask_threshold
 
 
-def box_window(box: Tensor, side: int, height: int, width: int) -> tuple[slice, slice]:
-    """The pixels that a box's mask can reach: half a mask cell around the box; CPU only.
+def box_window(box: Tensor, size: tuple[int, int], *, side: int) -> tuple[slice, slice]:
+    """The rows and columns that a box's mask can reach, half a cell around the box; CPU only.
 
     Args:
         box: `(4,)` float, xyxy in absolute pixels.
+        size: `(H, W)` of the image.
         side: M, cells along each side of the mask.
     """
     x0, y0, x1, y1 = box.tolist()
-    return _reach(y0, y1, side, height), _reach(x0, x1, side, width)
+    height, width = size
+    return _reach(y0, y1, height, side=side), _reach(x0, x1, width, side=side)
 
 
 def pasted_windows(
-    mask_probs: Tensor, boxes: Tensor, order: Tensor, height: int, width: int, threshold: float
+    mask_probs: Tensor,
+    boxes: Tensor,
+    order: Tensor,
+    size: tuple[int, int],
+    *,
+    mask_threshold: float,
 ) -> Iterator[MaskWindow]:
-    """Pastes the masks of a batch one rank after the other.
+    """Paste the masks of a batch rank by rank.
 
     Args:
-        mask_probs: `(B, N, M, M)` float; boxes: `(B, N, 4)` float.
+        mask_probs: `(B, N, M, M)` float, 0..1, each in its box's frame.
+        boxes: `(B, N, 4)` float, xyxy in absolute pixels.
         order: `(B, N)` int64, the mask at each rank.
+        size: `(H, W)`.
+        mask_threshold: fraction 0..1.
 
     Yields:
-        `MaskWindow`: the box of the mask for one image on the CPU, else the whole image.
+        a `MaskWindow` a rank: for one image on the CPU what the mask's box can reach, else the
+        whole image.
     """
+    height, width = size
     images = torch.arange(order.shape[0], device=order.device)
     crops = order.shape[0] == 1 and is_on_host(order)
     for rank in range(order.shape[1]):
@@ -72,11 +85,13 @@ def pasted_windows(
         box = boxes[images, order[:, rank]]
         rows, columns = slice(0, height), slice(0, width)
         if crops:
-            rows, columns = box_window(box[0], mask_probs.shape[-1], height, width)
-        yield MaskWindow(rows, columns, paste_masks(masks, box, rows, columns, threshold))
+            rows, columns = box_window(box[0], size, side=mask_probs.shape[-1])
+        mask = paste_masks(masks, box, rows, columns, mask_threshold=mask_threshold)
+        yield MaskWindow(rows, columns, mask)
 
 
-def _reach(start: float, stop: float, side: int, size: int) -> slice:
+def _reach(start: float, stop: float, size: int, *, side: int) -> slice:
+    """The pixels of `0..size-1` that a mask of `side` cells between two edges can reach."""
     if not math.isfinite(stop - start):
         return slice(0, size)
     start, stop = min(start, stop), max(start, stop)

@@ -1,4 +1,4 @@
-"""Scene class, instance and part of each pixel, looked up from its segment and its flat part."""
+"""The channels of PPS maps, looked up from the segment and the flat part of each pixel."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ def pps_channels(
     sids: Tensor,
     iids: Tensor,
     pid_of_sid_flat: Tensor,
+    *,
     backend: str = "auto",
 ) -> Tensor:
-    """The three channels of PPS maps.
+    """Look up scene class, instance and part of each pixel.
 
     Args:
         segment: `(B, H, W)` int, segment ids; those outside `0..S` are void, segment 0.
@@ -26,9 +27,10 @@ def pps_channels(
             no part.
         pid_of_sid_flat: `(E + 1, F + 2)` int64, part by scene id and flat part id; the last row
             and column stand for every id outside.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(B, 3, H, W)` int32.
+        `(B, 3, H, W)` int32: scene class, instance, part.
     """
     if uses_triton(backend, segment):
         from pps_torch.ops.painting.triton import pps_channels as twin

@@ -1,4 +1,4 @@
-"""Which query wins each pixel: the highest class probability times mask probability."""
+"""The competition of queries for pixels, by class probability times mask probability."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import pixel_runs
-from pps_torch.ops.painting.upsampled_argmax import upsample_channel
+from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
 class QueryAreas(NamedTuple):
-    """Who owns the pixels, and pixels of each query.
+    """The query that owns each pixel, and pixel counts of each query.
 
     Attributes:
         owner: `(B, H, W)` int32, query + 1 where the winner's mask probability is at least
             0.5, else 0.
         won: `(B, Q)` int64, pixels that a query wins.
         owned: `(B, Q)` int64, pixels that it owns.
-        masks: `(B, Q)` int64, pixels with mask probability >= 0.5; 0 if it takes no part.
+        masks: `(B, Q)` int64, pixels where its mask probability is at least 0.5; 0 for a query
+            that takes no part.
     """
 
     owner: Tensor
@@ -36,9 +37,10 @@ def query_competition(
     scores: Tensor,
     takes_part: Tensor,
     size: tuple[int, int],
+    *,
     backend: str = "auto",
 ) -> QueryAreas:
-    """Lets queries compete for pixels; the first of equal ones wins.
+    """Give each pixel to the query with the highest product, the first of equal ones.
 
     The two versions may differ where products, or a probability and 0.5, are equal up to
     rounding.
@@ -48,6 +50,10 @@ def query_competition(
         scores: `(B, Q)` float, class probabilities.
         takes_part: `(B, Q)` bool; the others win nothing.
         size: `(H, W)`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `QueryAreas`.
     """
     if uses_triton(backend, mask_logits):
         from pps_torch.ops.painting.triton import query_competition as twin

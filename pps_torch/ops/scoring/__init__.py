@@ -1,1 +1,1 @@
-"""What the metrics call: maps become segments, matches and sums by class."""
+"""Scoring, for the metrics: from maps to segments, matches and sums by class."""

@@ -13,7 +13,7 @@ INTERIOR = -1
 
 
 def boundary_ids(ids: Tensor, distance: int) -> Tensor:
-    """A map of segment ids of which only the boundaries are left.
+    """Keep the ids of a map along the boundaries of its segments.
 
     A pixel lies in the interior of its segment when the square of `2 * distance + 1` pixels
     around it lies in the image and in the segment: eroding the mask `distance` times by 3 x 3
@@ -31,6 +31,13 @@ def boundary_ids(ids: Tensor, distance: int) -> Tensor:
 
     Raises:
         ValueError: for a distance below 1.
+
+    Example:
+        >>> boundary_ids(torch.full((1, 4, 5), 7), 1)
+        tensor([[[ 7,  7,  7,  7,  7],
+                 [ 7, -1, -1, -1,  7],
+                 [ 7, -1, -1, -1,  7],
+                 [ 7,  7,  7,  7,  7]]])
     """
     if distance < 1:
         raise ValueError(f"distance: expected at least 1 pixel, got {distance}")

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
-from pps_torch.ops.scoring.contract import LIMB_BITS
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import LIMB_BITS, SegmentMatches
 
 
 def add_to_class_sums(
@@ -19,7 +18,7 @@ def add_to_class_sums(
     *,
     backend: str = "auto",
 ) -> None:
-    """Adds the segments of a batch to the sums of their classes.
+    """Add the segments of a batch to the sums of their classes.
 
     Args:
         class_sums: `(C, 5)` int64, changed in place: IoU in two limbs, TP, FP, FN.
@@ -31,18 +30,25 @@ def add_to_class_sums(
     if uses_triton(backend, class_sums):
         from pps_torch.ops.scoring.triton import class_sums as twin
 
-        of_gt = (matches.pred_of_gt, matches.is_fn, scores, gt_class)
-        twin.add_to_class_sums(class_sums, *of_gt, matches.is_fp, pred_class)
+        twin.add_to_class_sums(
+            class_sums,
+            pred_of_gt=matches.pred_of_gt,
+            is_fn=matches.is_fn,
+            scores=scores,
+            gt_class=gt_class,
+            is_fp=matches.is_fp,
+            pred_class=pred_class,
+        )
         return
     is_tp = matches.pred_of_gt > 0
     iou = (torch.where(is_tp, scores, 0.0) * 2.0 ** (2 * LIMB_BITS)).long()
     upper, lower = iou >> LIMB_BITS, iou & ((1 << LIMB_BITS) - 1)
     no_gt, no_pred = torch.zeros_like(gt_class), torch.zeros_like(pred_class)
-    of_gt = torch.stack([upper, lower, is_tp, no_gt, matches.is_fn], 2)
-    of_pred = torch.stack([no_pred, no_pred, no_pred, matches.is_fp, no_pred], 2)
+    gt_terms = torch.stack([upper, lower, is_tp, no_gt, matches.is_fn], 2)
+    pred_terms = torch.stack([no_pred, no_pred, no_pred, matches.is_fp, no_pred], 2)
     num_classes = len(class_sums)
     rows = torch.cat([gt_class, pred_class], 1)
     rows = torch.where(rows < 0, num_classes, rows).flatten()
     sums = class_sums.new_zeros(num_classes + 1, 5)
-    sums.index_add_(0, rows, torch.cat([of_gt, of_pred], 1).flatten(0, 1))
+    sums.index_add_(0, rows, torch.cat([gt_terms, pred_terms], 1).flatten(0, 1))
     class_sums += sums[:num_classes]

@@ -1,8 +1,8 @@
-"""What the torch versions and the kernels of scoring share: reserved ids, bits, inputs, outputs."""
+"""What both versions of a scoring operation agree on: reserved ids, bits, inputs and outputs."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -23,18 +23,19 @@ OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
 #: The kinds of faults that marking counts.
 FAULTS = (
-    "pixels of gt_uids with a negative or three-digit uid",
-    "pixels of gt_uids with an instance id above the capacity, {capacity}",
-    "pixels of pps with an instance id outside 0..{capacity}",
+    "pixels of target with a negative or three-digit uid",
+    "pixels of target with an instance id above the capacity, {capacity}",
+    "pixels of pred with an instance id outside 0..{capacity}",
 )
 
 
-class PixelRules(NamedTuple):
-    """How the ids of a pixel become segment keys and parts. Tensors as in `DatasetLookups`.
+class PixelTables(NamedTuple):
+    """Tables that the ids of a pixel are looked up in.
 
-    A segment's key is 0 for none, else `1 + group * (capacity + 2) + slot`, with the class in
-    place of the group for predictions. The slot is the instance id, 0 where it is absent, or, for
-    the crowd of a thing group, its pixels without instance id, the last: `capacity + 1`.
+    Attributes:
+        group_of_sid, part_of_sid_pid, class_of_eval_sid, has_parts_class: as in
+            [`DatasetLookups`][pps_torch.specs.lookups.DatasetLookups].
+        is_thing_group: `(G,)` bool, by group.
     """
 
     group_of_sid: Tensor
@@ -42,17 +43,34 @@ class PixelRules(NamedTuple):
     part_of_sid_pid: Tensor
     class_of_eval_sid: Tensor
     has_parts_class: Tensor
+
+
+class PixelRules(NamedTuple):
+    """Rules that turn the ids of a pixel into segment keys and parts.
+
+    A segment's key is 0 for none, else `1 + group * (capacity + 2) + slot`, with the class in
+    place of the group for predictions. The slot is the instance id, 0 where it is absent, or, for
+    the crowd of a thing group, its pixels without instance id, the last: `capacity + 1`.
+
+    Attributes:
+        tables: what the ids mean.
+        capacity: the highest instance id.
+        ignore_label: a predicted scene id or part id that is void, besides the reserved ones.
+    """
+
+    tables: PixelTables
     capacity: int
     ignore_label: int
 
     def num_keys(self) -> tuple[int, int]:
-        """Keys of the ground truth and of the prediction, 0 included."""
-        num_ids = self.capacity + 2
-        return 1 + len(self.is_thing_group) * num_ids, 1 + len(self.has_parts_class) * num_ids
+        """Number of keys of the ground truth and of the prediction, 0 included."""
+        num_slots = self.capacity + 2
+        num_groups, num_classes = len(self.tables.is_thing_group), len(self.tables.has_parts_class)
+        return 1 + num_groups * num_slots, 1 + num_classes * num_slots
 
 
 class SegmentMarks(NamedTuple):
-    """Which segments are present.
+    """Marks of the segments that are present.
 
     Attributes:
         gt, pred: `(B, K)` bool, by key.
@@ -65,3 +83,87 @@ class SegmentMarks(NamedTuple):
     pred: Tensor
     faults: Tensor
     num_unknown: Tensor
+
+
+class DenseIndices(NamedTuple):
+    """Numbering of the keys that are present in each image. Key 0 stands for none.
+
+    Attributes:
+        index: `(B, K)` int32, by key: 1..S in the order of the keys that are present, else 0.
+        keys: `(B, S + 1)` int64, the key behind each index, 0 in column 0 and in unused ones.
+        num_dropped: scalar int64, keys beyond the capacity, whose index is 0.
+    """
+
+    index: Tensor  # type: ignore[assignment]  # the name hides tuple.index
+    keys: Tensor
+    num_dropped: Tensor
+
+
+class SegmentMatches(NamedTuple):
+    """Matches of the segments of both maps. Index 0 of the segment dimensions is void.
+
+    Attributes:
+        pred_of_gt: `(B, G)` int64, the matched prediction, 0 for none.
+        gt_of_pred: `(B, P)` int64, the matched ground truth, 0 for none.
+        iou: `(B, G)` float64, mask IoU of the match, 0 for none.
+        is_fn: `(B, G)` bool.
+        is_fp: `(B, P)` bool.
+        gt_area: `(B, G)` int64, pixels.
+        pred_area: `(B, P)` int64, pixels.
+    """
+
+    pred_of_gt: Tensor
+    gt_of_pred: Tensor
+    iou: Tensor
+    is_fn: Tensor
+    is_fp: Tensor
+    gt_area: Tensor
+    pred_area: Tensor
+
+
+class PartPixels(Protocol):
+    """Pixels of a ground truth and a PPS prediction, for PartPQ.
+
+    `mark` says which segments are present,
+    [`dense_indices`][pps_torch.ops.scoring.dense_indices.dense_indices] numbers them, and `index`
+    gives each pixel the numbers of its two segments. Neither method changes the object.
+    """
+
+    def mark(self) -> SegmentMarks:
+        """Mark the segments that are present."""
+
+    def index(self, gt: DenseIndices, pred: DenseIndices) -> IndexedPixels:
+        """Look up the two segments of each pixel.
+
+        Args:
+            gt, pred: the numbering of the segments of either map, as marked.
+        """
+
+
+class IndexedPixels(Protocol):
+    """Pixels whose segments have numbers: G of the ground truth, P of the prediction, 0 is void.
+
+    The methods may be called in any order; neither changes the object.
+    """
+
+    def count_overlaps(self) -> tuple[Tensor, Tensor]:
+        """Count the pixels of each pair of segments, and of each ground-truth part.
+
+        Returns:
+            `(B, G, P)` and `(B, G, 256)` int32.
+        """
+
+    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
+        """Count the parts of matched predictions, where they are evaluated.
+
+        Not evaluated are void, the crowds of the prediction's class, and the matched segment's
+        pixels of undefined part.
+
+        Args:
+            gt_of_pred: `(B, P)` int64, the matched segment, 0 where parts do not matter.
+            crowd_class: `(B, G)` int64, the class of a crowd, negative for other segments.
+
+        Returns:
+            `(B, P, 3, 256)` int32: outside the matched segment, inside with the same part,
+            inside with another part; and how many predicted pixels have a part outside 0..255.
+        """

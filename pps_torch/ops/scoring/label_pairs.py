@@ -1,4 +1,4 @@
-"""How often the labels of two maps meet, where labels are looked up from the maps' ids."""
+"""Joint counts of the labels of two maps, where labels are looked up from the maps' ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pps_torch.ops.counting.pixel_runs import PixelRuns, check_num_pixels, pixel
 
 
 class LabelPairs:
-    """The pixels of a batch, or runs of them, as values to look labels up for.
+    """Pixels of a batch, or runs of them, as values to look labels up for.
 
     Args:
         maps: `(B, P)` each, any integer dtype.
@@ -32,24 +32,26 @@ class LabelPairs:
             self.maps = self._runs.maps
 
     def count(self, rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
-        """Pixels of each pair of labels.
+        """Count the pixels of each pair of labels.
 
         Args:
             rows, columns: `(R,)` int64, in `0..num_rows-1` and `0..num_columns-1`.
+            num_rows, num_columns: how many labels there are.
 
         Returns:
             `(num_rows, num_columns)` int64, over all images.
         """
         if self._is_triton:
-            one, other = (label.view(self.num_images, self.num_pixels) for label in (rows, columns))
-            counts = joint_counts(one, other, num_rows - 1, num_columns - 1, backend="triton")
+            shape = (self.num_images, self.num_pixels)
+            maps = rows.view(shape), columns.view(shape)
+            counts = joint_counts(*maps, num_rows - 1, num_columns - 1, backend="triton")
         else:
             sizes = (num_rows, num_columns, self.num_images)
             counts = pair_counts(self._runs, rows, columns, *sizes)
         return counts.long().sum(0)
 
     def num_pixels_of(self, is_counted: Tensor) -> Tensor:
-        """How many pixels are true in `(R,)` bool: scalar int64."""
+        """Number of pixels that are true in `(R,)` bool: scalar int64."""
         if self._is_triton:
             return is_counted.sum()
         return (is_counted * self._runs.lengths).sum()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.match_segments import SegmentMatches, match_segments
+from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.match_segments import match_segments
 
 
 def match_boundaries(
@@ -18,7 +19,7 @@ def match_boundaries(
     *,
     backend: str = "auto",
 ) -> tuple[SegmentMatches, Tensor]:
-    """The matches of Boundary PQ.
+    """Match segments by the rule of Boundary PQ.
 
     Its IoU is the smaller one of the IoU of the masks and that of the boundaries, and a match has
     it strictly above 0.5, so each is also a match of the masks. In the union of the boundaries, as
@@ -38,12 +39,12 @@ def match_boundaries(
         the matches, and `(B, G)` float64, the IoU that each counts with, 0 without a match.
     """
     boundary_joint = boundary_joint.long()
-    of_match = matches.pred_of_gt
-    overlap = boundary_joint.gather(2, of_match[:, :, None])[:, :, 0]
+    match = matches.pred_of_gt
+    overlap = boundary_joint.gather(2, match[:, :, None])[:, :, 0]
     outside = boundary_joint.sum(1) - boundary_joint[:, 0]
-    union = boundary_joint.sum(2) + outside.gather(1, of_match) - overlap
-    is_match = (of_match > 0) & (2 * overlap > union)
-    is_dropped = (of_match > 0) & ~is_match
+    union = boundary_joint.sum(2) + outside.gather(1, match) - overlap
+    is_match = (match > 0) & (2 * overlap > union)
+    is_dropped = (match > 0) & ~is_match
     # Without a class the dropped segments match nothing, and nothing else can take their place.
     gt_class = torch.where(is_dropped, -1, gt_class)
     kept = match_segments(
@@ -51,5 +52,14 @@ def match_boundaries(
     )
     iou = overlap.double() / union.clamp(min=1).double()
     scores = torch.where(is_match, torch.minimum(matches.iou, iou), 0.0)
-    pred_of_gt, gt_of_pred, iou, is_fn, *others = kept
-    return SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn | is_dropped, *others), scores
+    # Not `_replace`: torch.compile cannot capture it.
+    found = SegmentMatches(
+        pred_of_gt=kept.pred_of_gt,
+        gt_of_pred=kept.gt_of_pred,
+        iou=kept.iou,
+        is_fn=kept.is_fn | is_dropped,
+        is_fp=kept.is_fp,
+        gt_area=kept.gt_area,
+        pred_area=kept.pred_area,
+    )
+    return found, scores

@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
-
-
-class SegmentMatches(NamedTuple):
-    """What became of each segment. Index 0 of the segment dimensions is void.
-
-    Attributes:
-        pred_of_gt: `(B, G)` int64, the matched prediction, 0 for none.
-        gt_of_pred: `(B, P)` int64, the matched ground truth, 0 for none.
-        iou: `(B, G)` float64, mask IoU of the match, 0 for none.
-        is_fn: `(B, G)` bool.
-        is_fp: `(B, P)` bool.
-        gt_area: `(B, G)` int64, pixels.
-        pred_area: `(B, P)` int64, pixels.
-    """
-
-    pred_of_gt: Tensor
-    gt_of_pred: Tensor
-    iou: Tensor
-    is_fn: Tensor
-    is_fp: Tensor
-    gt_area: Tensor
-    pred_area: Tensor
+from pps_torch.ops.scoring.contract import SegmentMatches
 
 
 def match_segments(
@@ -41,7 +18,7 @@ def match_segments(
     last_crowd_only: bool = False,
     backend: str = "auto",
 ) -> SegmentMatches:
-    """Matches segments by the rule of panopticapi's `pq_compute`.
+    """Match segments by the rule of panopticapi's `pq_compute`.
 
     A prediction and a ground-truth segment of the same class match when their IoU is strictly
     above 0.5; the prediction's overlap with ground-truth void leaves the union, and crowds never
@@ -55,22 +32,31 @@ def match_segments(
         is_crowd: `(B, G)` bool.
         last_crowd_only: of the crowds of a class only the last one counts towards that half.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Example:
+        >>> joint = torch.tensor([[[0, 1, 0], [0, 5, 1]]]).int()  # one segment, two predictions
+        >>> gt_class, pred_class = torch.tensor([[-1, 7]]), torch.tensor([[-1, 7, 7]])
+        >>> found = match_segments(joint, gt_class, pred_class, torch.zeros(1, 2).bool())
+        >>> found.pred_of_gt, found.iou  # 5 of 6 pixels; the one on void leaves the union
+        (tensor([[0, 1]]), tensor([[0.0000, 0.8333]], dtype=torch.float64))
+        >>> found.is_fp
+        tensor([[False, False,  True]])
     """
     if uses_triton(backend, joint):
         from pps_torch.ops.scoring.triton import match_segments as twin
 
-        matches = twin.match_segments(joint, gt_class, pred_class, is_crowd, last_crowd_only)
-        return SegmentMatches(*matches)
+        columns = twin.match_segments(joint, gt_class, pred_class, is_crowd, last_crowd_only)
+        return SegmentMatches(*columns)
     joint = joint.long()
     gt_area, pred_area, on_void = joint.sum(2), joint.sum(1), joint[:, 0]
     same_class = (gt_class[:, :, None] == pred_class[:, None, :]) & (gt_class >= 0)[:, :, None]
     union = gt_area[:, :, None] + (pred_area - on_void)[:, None, :] - joint
     # As int32: of bytes, Inductor of torch 2.15 compiles a wrong argmax for the CPU.
-    matches = (same_class & ~is_crowd[:, :, None] & (2 * joint > union)).int()
-    pred_of_gt, gt_of_pred = matches.argmax(2), matches.argmax(1)
+    is_match = (same_class & ~is_crowd[:, :, None] & (2 * joint > union)).int()
+    pred_of_gt, gt_of_pred = is_match.argmax(2), is_match.argmax(1)
     is_tp = pred_of_gt > 0
-    of_match = pred_of_gt[:, :, None]
-    iou = joint.gather(2, of_match).double() / union.gather(2, of_match).double()
+    match = pred_of_gt[:, :, None]
+    iou = joint.gather(2, match).double() / union.gather(2, match).double()
     absorbs = _last_of_class(is_crowd, gt_class) if last_crowd_only else is_crowd
     absorbed = on_void + (joint * (same_class & absorbs[:, :, None])).sum(1)
     is_candidate = (pred_class >= 0) & (pred_area > 0) & (gt_of_pred == 0)

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
-from pps_torch.ops.scoring.contract import FRACTION_BITS, OTHER_PART, OUTSIDE, SAME_PART
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import (
+    FRACTION_BITS,
+    OTHER_PART,
+    OUTSIDE,
+    SAME_PART,
+    SegmentMatches,
+)
 from pps_torch.reserved import PPS_VOID
 
 
@@ -43,7 +48,8 @@ def mean_part_iou(
 
     Args:
         gt_parts: `(B, G, 256)` int32 pixels of each part; column 0 is the undefined part.
-        pred_parts: `(B, P, 3, 256)` int32, see `PartRuns.count_parts`.
+        pred_parts: `(B, P, 3, 256)` int32, see
+            [`count_parts`][pps_torch.ops.scoring.contract.IndexedPixels.count_parts].
         matches: what became of each segment.
         gt_class: `(B, G)` int64.
         is_crowd, has_parts: `(B, G)` bool.
@@ -55,12 +61,22 @@ def mean_part_iou(
     if uses_triton(backend, gt_parts):
         from pps_torch.ops.scoring.triton import mean_part_iou as twin
 
-        of_gt = (matches.pred_of_gt, matches.iou, matches.gt_area, gt_class, is_crowd, has_parts)
-        return twin.mean_part_iou(gt_parts, pred_parts, *of_gt)
-    intersection, union, is_label = part_overlaps(gt_parts, pred_parts, matches, gt_class, is_crowd)
-    iou = intersection.double() / torch.where(is_label, union, 1).double()
-    total = (torch.where(is_label, iou, 0.0) * 2.0**FRACTION_BITS).long().sum(2)
-    mean = total.double() / 2.0**FRACTION_BITS / is_label.sum(2).clamp(min=1).double()
+        return twin.mean_part_iou(
+            gt_parts=gt_parts,
+            pred_parts=pred_parts,
+            pred_of_gt=matches.pred_of_gt,
+            mask_iou=matches.iou,
+            gt_area=matches.gt_area,
+            gt_class=gt_class,
+            is_crowd=is_crowd,
+            has_parts=has_parts,
+        )
+    overlaps = part_overlaps(gt_parts, pred_parts, matches, gt_class, is_crowd)
+    union = torch.where(overlaps.is_label, overlaps.union, 1)
+    iou = torch.where(overlaps.is_label, overlaps.intersection.double() / union.double(), 0.0)
+    total = (iou * 2.0**FRACTION_BITS).long().sum(2)
+    num_labels = overlaps.is_label.sum(2).clamp(min=1)
+    mean = total.double() / 2.0**FRACTION_BITS / num_labels.double()
     return torch.where(has_parts & (matches.pred_of_gt > 0), mean, matches.iou)
 
 
@@ -71,7 +87,7 @@ def part_overlaps(
     gt_class: Tensor,
     is_crowd: Tensor,
 ) -> PartOverlaps:
-    """The labels that `mean_part_iou` takes the mean over; arguments as there.
+    """Overlaps of the part labels that `mean_part_iou` takes the mean over; arguments as there.
 
     Only the rows of matched segments of classes with parts have a meaning.
     """
@@ -94,11 +110,11 @@ def part_overlaps(
     union = gt_count + pred_count - intersection
     is_label = union > 0
     is_label[:, :, PPS_VOID] = False
-    return PartOverlaps(intersection, union, is_label)
+    return PartOverlaps(intersection=intersection, union=union, is_label=is_label)
 
 
 def _evaluated_area(gt_area: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
     """Pixels of the image without void and without crowd of each segment's class, `(B, G)`."""
     crowd_area = gt_area * is_crowd
-    of_class = gt_class[:, :, None] == gt_class[:, None, :]
-    return gt_area[:, 1:].sum(1, keepdim=True) - (crowd_area[:, None] * of_class).sum(2)
+    same_class = gt_class[:, :, None] == gt_class[:, None, :]
+    return gt_area[:, 1:].sum(1, keepdim=True) - (crowd_area[:, None] * same_class).sum(2)

@@ -13,7 +13,7 @@ _LOWER_LIMB = (1 << LIMB_BITS) - 1
 def add_overlap_ious(
     sums: Tensor, joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_counted: Tensor
 ) -> None:
-    """Adds the segments of a batch to the sums of their classes.
+    """Add the overlaps of a batch to the sums of their classes.
 
     The prediction's overlap with ground-truth void leaves the union, as in PQ.
 

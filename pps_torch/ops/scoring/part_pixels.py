@@ -1,13 +1,8 @@
-"""The pixels of a ground truth and a PPS prediction, counted three times for PartPQ.
-
-First the segments that are present are marked; they get dense indices. Then the overlaps of the
-segments are counted, from which they match. Last the parts of the matched predictions are counted,
-by where the pixel lies.
-"""
+"""Pixels of a ground truth and a PPS prediction, counted by segments and parts for PartPQ."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,19 +16,22 @@ from pps_torch.ops.scoring.contract import (
     OTHER_PART,
     OUTSIDE,
     SAME_PART,
+    DenseIndices,
+    PartPixels,
     PixelRules,
     SegmentMarks,
 )
 from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
 
-if TYPE_CHECKING:
-    from pps_torch.ops.scoring.triton.part_pixels import PartMaps
-
 
 def part_pixels(
     uids: Tensor, pps: Tensor, rules: PixelRules, *, backend: str = "auto"
-) -> PartRuns | PartMaps:
-    """The pixels of a batch, ready to be counted.
+) -> PartPixels:
+    """Read the pixels of a batch, so that they can be counted.
+
+    First the segments that are present are marked, and numbered with `dense_indices`. Then the
+    overlaps of the segments are counted, from which they match. Last the parts of the matched
+    predictions are counted, by where the pixel lies.
 
     Args:
         uids: `(B, P)`, any integer dtype: the ground truth.
@@ -42,138 +40,174 @@ def part_pixels(
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `PartRuns`, or its Triton twin with the same three methods.
+        the pixels as runs, or, for Triton, as they are in the maps.
+
+    Raises:
+        ValueError: for images of 2**30 pixels or more.
     """
     check_num_pixels(uids)
     if uses_triton(backend, uids):
-        from pps_torch.ops.scoring.triton.part_pixels import PartMaps
+        from pps_torch.ops.scoring.triton import part_pixels as twin
 
-        return PartMaps(uids, pps, rules)
+        return twin.part_pixels(uids, pps, rules)
     return PartRuns(uids, pps, rules)
 
 
 class PartRuns:
-    """Pixels as runs, decoded once."""
+    """Runs of equal pixels, decoded once.
+
+    The plain version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
+    """
 
     def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
-        self.rules = rules
+        self.shape = uids.shape
         self.runs = pixel_runs(uids, *pps.unbind(1))
-        uids, *pred_ids = (values.long() for values in self.runs.maps)
-        self.num_images = len(pps)
-        gt_faults = self._decode_gt(uids)
-        pred_fault = self._decode_pred(*pred_ids)
-        self.faults = (*gt_faults, pred_fault)
-        self.is_unknown = (self.is_unknown_gt, self.is_unknown_pred)
+        gt_ids, *pred_ids = (values.long() for values in self.runs.maps)
+        self.gt = _decode_gt(gt_ids, rules)
+        self.pred = _decode_pred(*pred_ids, rules=rules)
+        self.num_keys = rules.num_keys()
 
     def mark(self) -> SegmentMarks:
-        """Marks the segments that are present."""
-        gt, pred = (
-            self._marked(key, size)
-            for key, size in zip((self.gt_key, self.pred_key), self.rules.num_keys())
+        """Mark the segments that are present."""
+        gt, pred = self.gt, self.pred
+        num_gt_keys, num_pred_keys = self.num_keys
+        faults = (gt.is_illegal, gt.is_too_high, pred.is_outside)
+        return SegmentMarks(
+            gt=self._marked(gt.key, num_gt_keys),
+            pred=self._marked(pred.key, num_pred_keys),
+            faults=torch.stack([self.num_pixels(fault) for fault in faults]),
+            num_unknown=torch.stack(
+                [self.num_pixels(gt.is_unknown), self.num_pixels(pred.is_unknown)]
+            ),
         )
-        faults, num_unknown = (
-            torch.stack([self._num_pixels(kind) for kind in kinds])
-            for kinds in (self.faults, self.is_unknown)
-        )
-        return SegmentMarks(gt, pred, faults, num_unknown)
 
-    def count_overlaps(
-        self, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
-    ) -> tuple[Tensor, Tensor]:
-        """Counts the pixels of each pair of segments, and of each ground-truth part.
+    def index(self, gt: DenseIndices, pred: DenseIndices) -> IndexedRuns:
+        """Look up the two segments of each run."""
+        return IndexedRuns(self, gt, pred)
 
-        Args:
-            gt_index, pred_index: `(B, K)` int32 below `num_gt` and `num_pred`, by key.
-
-        Returns:
-            `(B, num_gt, num_pred)` and `(B, num_gt, 256)` int32.
-        """
-        self.gt = self._look_up(gt_index, self.gt_key)
-        self.pred = self._look_up(pred_index, self.pred_key)
-        self.num_pred = num_pred
-        joint = pair_counts(self.runs, self.gt, self.pred, num_gt, num_pred, self.num_images)
-        sizes = (num_gt, NUM_PART_LABELS, self.num_images)
-        return joint.int(), pair_counts(self.runs, self.gt, self.gt_part, *sizes).int()
-
-    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
-        """Counts the parts of matched predictions, where they are evaluated.
-
-        Not evaluated are void, the crowds of the prediction's class, and the matched segment's
-        pixels of undefined part.
-
-        Args:
-            gt_of_pred: `(B, P)` int64, the matched segment, 0 where parts do not matter.
-            crowd_class: `(B, G)` int64, the class of a crowd, negative for other segments.
-
-        Returns:
-            `(B, P, 3, 256)` int32: outside the matched segment, inside with the same part,
-            inside with another part; and how many predicted pixels have a part outside 0..255.
-        """
-        match = self._look_up(gt_of_pred, self.pred)
-        is_inside = match == self.gt
-        is_undefined = is_inside & (self.gt_part == UNDEFINED_PART)
-        on_crowd = self._look_up(crowd_class, self.gt) == self.pred_class
-        is_counted = (match > 0) & (self.gt > 0) & ~on_crowd & ~is_undefined
-        place = torch.where(self.gt_part == self.pred_part, SAME_PART, OTHER_PART)
-        place = torch.where(is_inside, place, OUTSIDE)
-        part = place * NUM_PART_LABELS + self.pred_part
-        maps, image, lengths, is_collapsed = self.runs
-        counted = PixelRuns(maps, image, lengths * is_counted, is_collapsed)
-        sizes = (self.num_pred, 3 * NUM_PART_LABELS, self.num_images)
-        counts = pair_counts(counted, self.pred, part, *sizes).int()
-        counts = counts.view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
-        return counts, self._num_pixels(self.is_bad_part)
-
-    def _decode_gt(self, uids: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and parts of the ground truth -> its two faults."""
-        rules = self.rules
-        is_legal = is_legal_uid(uids)
-        sids, iids, pids = decode_uids(torch.where(is_legal, uids, 0), validate=False)
-        unknown_sid = len(rules.group_of_sid) - 1
-        sids = sids.clamp(max=unknown_sid)
-        self.is_unknown_gt = is_legal & (sids == unknown_sid)
-        group = rules.group_of_sid.index_select(0, sids)
-        has_group = group >= 0
-        is_thing = rules.is_thing_group.index_select(0, group.clamp(min=0))
-        is_crowd = (iids < 0) & is_thing
-        is_too_high = has_group & (iids > rules.capacity)
-        slot = iids.clamp(min=0) + is_crowd * (rules.capacity + 1)
-        key = 1 + group * (rules.capacity + 2) + slot
-        self.gt_key = key * (has_group & ~is_too_high)
-        part = sids * rules.part_of_sid_pid.shape[1] + pids + 1
-        self.gt_part = rules.part_of_sid_pid.flatten().index_select(0, part)
-        return ~is_legal, is_too_high
-
-    def _decode_pred(self, sids: Tensor, iids: Tensor, parts: Tensor) -> Tensor:
-        """Keys and parts of the prediction -> its fault; other oddities are kept."""
-        rules = self.rules
-        last = len(rules.class_of_eval_sid) - 1
-        row = torch.where(sids < 0, last, sids).clamp_(max=last)
-        self.pred_class = pred_class = rules.class_of_eval_sid.index_select(0, row)
-        has_class = pred_class >= 0
-        is_void = (sids == 0) | (sids == PPS_VOID) | (sids == rules.ignore_label)
-        self.is_unknown_pred = ~has_class & ~is_void
-        is_outside = has_class & ((iids < 0) | (iids > rules.capacity))
-        key = 1 + pred_class * (rules.capacity + 2) + iids
-        self.pred_key = key * (has_class & ~is_outside)
-        has_parts = has_class & rules.has_parts_class.index_select(0, pred_class.clamp(min=0))
-        is_byte = (parts >= 0) & (parts < NUM_PART_LABELS)
-        is_void_part = parts == rules.ignore_label
-        self.is_bad_part = has_parts & ~is_void_part & ~is_byte
-        parts = torch.where(is_void_part | ~is_byte, PPS_VOID, parts)
-        self.pred_part = parts * has_parts
-        return is_outside
-
-    def _marked(self, key: Tensor, num_keys: int) -> Tensor:
-        """`(B, num_keys)` bool, true where a key is present."""
-        marks = key.new_zeros(self.num_images, num_keys, dtype=torch.bool)
-        marks.view(-1).index_fill_(0, self.runs.image * num_keys + key, True)
-        return marks
-
-    def _look_up(self, table: Tensor, column: Tensor) -> Tensor:
+    def look_up(self, table: Tensor, column: Tensor) -> Tensor:
         """Values of each run in the row of its image of a table `(B, N)`, int64."""
         slot = self.runs.image * table.shape[1] + column
         return table.flatten().index_select(0, slot).long()
 
-    def _num_pixels(self, is_counted: Tensor) -> Tensor:
+    def num_pixels(self, is_counted: Tensor) -> Tensor:
+        """Pixels of the runs that are counted, a scalar."""
         return (is_counted * self.runs.lengths).sum()
+
+    def _marked(self, key: Tensor, num_keys: int) -> Tensor:
+        """`(B, num_keys)` bool, true where a key is present."""
+        marks = key.new_zeros(self.shape[0], num_keys, dtype=torch.bool)
+        marks.view(-1).index_fill_(0, self.runs.image * num_keys + key, True)
+        return marks
+
+
+class IndexedRuns:
+    """Runs whose segments have numbers.
+
+    The plain version of [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels].
+    """
+
+    def __init__(self, pixels: PartRuns, gt: DenseIndices, pred: DenseIndices) -> None:
+        self.pixels = pixels
+        self.num_gt, self.num_pred = gt.keys.shape[1], pred.keys.shape[1]
+        self.gt = pixels.look_up(gt.index, pixels.gt.key)
+        self.pred = pixels.look_up(pred.index, pixels.pred.key)
+
+    def count_overlaps(self) -> tuple[Tensor, Tensor]:
+        """Count the pixels of each pair of segments, and of each ground-truth part."""
+        runs, num_images = self.pixels.runs, self.pixels.shape[0]
+        joint = pair_counts(runs, self.gt, self.pred, self.num_gt, self.num_pred, num_images)
+        gt_part = self.pixels.gt.part
+        gt_parts = pair_counts(runs, self.gt, gt_part, self.num_gt, NUM_PART_LABELS, num_images)
+        return joint.int(), gt_parts.int()
+
+    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
+        """Count the parts of matched predictions, where they are evaluated."""
+        pixels = self.pixels
+        gt_part, pred_part = pixels.gt.part, pixels.pred.part
+        match = pixels.look_up(gt_of_pred, self.pred)
+        is_inside = match == self.gt
+        is_undefined = is_inside & (gt_part == UNDEFINED_PART)
+        on_crowd = pixels.look_up(crowd_class, self.gt) == pixels.pred.class_index
+        is_counted = (match > 0) & (self.gt > 0) & ~on_crowd & ~is_undefined
+        place = torch.where(gt_part == pred_part, SAME_PART, OTHER_PART)
+        place = torch.where(is_inside, place, OUTSIDE)
+        part = place * NUM_PART_LABELS + pred_part
+        maps, image, lengths, is_collapsed = pixels.runs
+        counted = PixelRuns(maps, image, lengths * is_counted, is_collapsed)
+        num_columns, num_images = 3 * NUM_PART_LABELS, pixels.shape[0]
+        counts = pair_counts(counted, self.pred, part, self.num_pred, num_columns, num_images)
+        counts = counts.int().view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
+        return counts, pixels.num_pixels(pixels.pred.is_bad_part)
+
+    def maps(self) -> tuple[Tensor, Tensor]:
+        """Segments of each pixel, of the ground truth and of the prediction: `(B, P)` int64."""
+        gt, pred = (self.pixels.runs.expand(segment) for segment in (self.gt, self.pred))
+        return gt.view(self.pixels.shape), pred.view(self.pixels.shape)
+
+
+class _GtRuns(NamedTuple):
+    """Meaning of the ground truth, `(R,)` each."""
+
+    key: Tensor
+    part: Tensor
+    is_illegal: Tensor
+    is_too_high: Tensor
+    is_unknown: Tensor
+
+
+class _PredRuns(NamedTuple):
+    """Meaning of the prediction, `(R,)` each."""
+
+    key: Tensor
+    class_index: Tensor
+    part: Tensor
+    is_outside: Tensor
+    is_unknown: Tensor
+    is_bad_part: Tensor
+
+
+def _decode_gt(uids: Tensor, rules: PixelRules) -> _GtRuns:
+    tables, capacity = rules.tables, rules.capacity
+    is_legal = is_legal_uid(uids)
+    sids, iids, pids = decode_uids(torch.where(is_legal, uids, 0), validate=False)
+    unknown_sid = len(tables.group_of_sid) - 1
+    sids = sids.clamp(max=unknown_sid)
+    group = tables.group_of_sid.index_select(0, sids)
+    has_group = group >= 0
+    is_thing = tables.is_thing_group.index_select(0, group.clamp(min=0))
+    is_crowd = (iids < 0) & is_thing
+    is_too_high = has_group & (iids > capacity)
+    slot = iids.clamp(min=0) + is_crowd * (capacity + 1)
+    key = 1 + group * (capacity + 2) + slot
+    part = sids * tables.part_of_sid_pid.shape[1] + pids + 1
+    return _GtRuns(
+        key=key * (has_group & ~is_too_high),
+        part=tables.part_of_sid_pid.flatten().index_select(0, part),
+        is_illegal=~is_legal,
+        is_too_high=is_too_high,
+        is_unknown=is_legal & (sids == unknown_sid),
+    )
+
+
+def _decode_pred(sids: Tensor, iids: Tensor, parts: Tensor, *, rules: PixelRules) -> _PredRuns:
+    tables, capacity = rules.tables, rules.capacity
+    last = len(tables.class_of_eval_sid) - 1
+    row = torch.where(sids < 0, last, sids).clamp_(max=last)
+    class_index = tables.class_of_eval_sid.index_select(0, row)
+    has_class = class_index >= 0
+    is_void = (sids == 0) | (sids == PPS_VOID) | (sids == rules.ignore_label)
+    is_outside = has_class & ((iids < 0) | (iids > capacity))
+    key = 1 + class_index * (capacity + 2) + iids
+    has_parts = has_class & tables.has_parts_class.index_select(0, class_index.clamp(min=0))
+    is_byte = (parts >= 0) & (parts < NUM_PART_LABELS)
+    is_void_part = parts == rules.ignore_label
+    parts = torch.where(is_void_part | ~is_byte, PPS_VOID, parts)
+    return _PredRuns(
+        key=key * (has_class & ~is_outside),
+        class_index=class_index,
+        part=parts * has_parts,
+        is_outside=is_outside,
+        is_unknown=~has_class & ~is_void,
+        is_bad_part=has_parts & ~is_void_part & ~is_byte,
+    )

@@ -1,4 +1,4 @@
-"""The class of each row of a segment table, and what rows and pixels have none."""
+"""The class of each row of a segment table, and the rows and pixels without one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
 
 def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "auto") -> Tensor:
-    """Class index by segment id.
+    """Look up the class index of each segment id.
 
     Args:
         category_ids: `(B, S)` integers, the category of segments 1..S, negative in unused rows.
@@ -21,6 +21,11 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "
     Returns:
         `(B, S + 2)` int64: void in column 0, unused in the last column, which stands for all
         ids outside the table.
+
+    Example:
+        >>> category_ids = torch.tensor([[26, 7, 99, -1]])
+        >>> segment_classes(category_ids, torch.tensor([7, 26]))
+        tensor([[-1,  1,  0, -2, -3, -3]])
     """
     if uses_triton(backend, category_ids):
         from pps_torch.ops.scoring.triton import segment_classes as twin
@@ -34,11 +39,12 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "
 
 
 def count_unclassed(classes: Tensor, areas: Tensor, *, backend: str = "auto") -> Tensor:
-    """What the table of a map does not cover.
+    """Count what the table of a map does not cover.
 
     Args:
         classes: as `segment_classes` returns them.
         areas: int64 of the same shape, pixels of each segment id.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(2,)` int64: pixels of unused rows, and segments of an unknown category.

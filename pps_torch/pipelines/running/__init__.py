@@ -1,1 +1,1 @@
-"""The machinery of jobs: options, processes, results, warnings."""
+"""What all jobs share: options, processes, results, unknown ids."""

@@ -1,13 +1,11 @@
-"""How a job runs, whatever it does: device, workers, processes, overwriting, the terminal."""
+"""The options that all jobs share: device, workers, processes, overwriting, the terminal."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -23,17 +21,20 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options that every job has.
+    """How a job runs, whatever it does.
 
     Attributes:
-        device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:<index>`; one that
-            is named must be there.
-        workers: threads that decode, compute and encode; default: one a core, at most eight.
-        overwrite: replace output of an earlier run.
-        quiet: no progress bar and no notes; results, warnings and errors are always shown.
-        processes: who shares the images, and which of them this process is. Only the first one
-            says anything.
+        device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:<index>`; a device that
+            is named must exist.
+        workers: threads that decode, compute and encode; default: one per core, at most eight.
+        overwrite: whether to replace the output of an earlier run.
+        quiet: show no progress bar and no notes; results, warnings and errors are always shown.
+        processes: the processes that share the images, seen from this one. Only the first one
+            prints.
         progress: how far this process is with its images; the job keeps it up to date.
+
+    Raises:
+        InputError: `device` or `workers` is not as described.
     """
 
     device: str = "auto"
@@ -45,14 +46,17 @@ class RunOptions:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise InputError(f"--workers: expected at least 1, found {self.workers}")
+            raise InputError(f"expected at least 1, found {self.workers}", argument="workers")
         if self.device != "auto":
             self.torch_device()
 
     def torch_device(self) -> torch.device:
-        """The device; InputError where there is no such one.
+        """Find the device.
 
         The processes of a machine share its CUDA devices, unless one is named.
+
+        Raises:
+            InputError: there is no such device.
         """
         if self.device == "auto":
             return self._own_cuda() if torch.cuda.is_available() else torch.device("cpu")
@@ -60,17 +64,23 @@ class RunOptions:
             device = torch.device(self.device)
         except RuntimeError as error:
             raise InputError(
-                f"--device: expected auto, cpu, cuda or cuda:<index>, found {self.device!r}"
+                f"expected auto, cpu, cuda or cuda:<index>, found {self.device!r}",
+                argument="device",
             ) from error
         if device.type not in ("cpu", "cuda"):
-            raise InputError(f"--device: expected auto, cpu or cuda, found {self.device!r}")
+            raise InputError(
+                f"expected auto, cpu or cuda, found {self.device!r}", argument="device"
+            )
         count = torch.cuda.device_count() if device.type == "cuda" else 1
         if not count:
             raise InputError(
-                f"--device: expected a CUDA device for {device}, found none on this machine"
+                f"expected a CUDA device for {device}, found none on this machine",
+                argument="device",
             )
         if (device.index or 0) >= count:
-            raise InputError(f"--device: expected one of {count} CUDA devices, found {device}")
+            raise InputError(
+                f"expected one of {count} CUDA devices, found {device}", argument="device"
+            )
         return self._own_cuda() if device == torch.device("cuda") else device
 
     def _own_cuda(self) -> torch.device:
@@ -81,10 +91,10 @@ class RunOptions:
     def map_images(
         self, function: Callable[[Item], Result], items: Sequence[Item], description: str
     ) -> Iterator[Result]:
-        """`function` of each item of this process's share, in order.
+        """Yield `function(item)` for each item of this process's share, in order.
 
-        See [`map_images`][pps_torch.io.workers.map_images]. The progress bar is that of the first
-        process.
+        See [`map_images`][pps_torch.io.workers.map_images]. Only the first process shows a
+        progress bar, that of its own share.
         """
         processes, share = self.processes, self.processes.share(items)
         self.progress.begin(description, len(share))
@@ -102,41 +112,25 @@ class RunOptions:
             self.note(f"{len(share)} images done, waiting for the other processes")
 
     def note(self, text: str) -> None:
-        """Tells what was done."""
+        """Print what was done, unless `quiet`."""
         if not self.quiet:
             self.show(text)
 
     def warn(self, text: str) -> None:
-        """Tells what looks wrong and is no error."""
+        """Print to the standard error what looks wrong but is no error."""
         if self.processes.is_first:
             print(f"warning: {text}", file=sys.stderr)
 
     def show(self, result: str) -> None:
-        """Prints what the job was run for."""
+        """Print what the job was run for."""
         if self.processes.is_first:
-            tell(result)
+            print_line(result)
 
 
-def tell(text: str) -> None:
-    """Where nobody reads it any more, as after `| head`, the job goes on in silence."""
+def print_line(text: str) -> None:
+    """Print a line at once; once nobody reads the output, as after `| head`, print nothing."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
-
-
-def spec_file(eval_spec: Path | str) -> tuple[Path, ...]:
-    """The file of a spec, for the record of a run; nothing where it is a bundled name."""
-    return (Path(eval_spec),) if Path(eval_spec).is_file() else ()
-
-
-@contextmanager
-def naming(where: str) -> Iterator[None]:
-    """Says where an error of the library came up: ValueError becomes InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except ValueError as error:
-        raise InputError(f"{where}: {error}") from error

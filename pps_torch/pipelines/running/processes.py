@@ -1,4 +1,4 @@
-"""The processes of a job under torchrun: who has which images, and what they tell each other.
+"""The processes of a job under torchrun: which images each has, and what they tell each other.
 
 Each process reads the inputs of its images itself and writes their files itself, in one step and
 under their final names; only counts and records travel, over TCP. So the machines need the inputs
@@ -34,7 +34,7 @@ from pps_torch.pipelines.running.watch import (
     Address,
     FirstProcess,
     OtherProcess,
-    first_of_all,
+    accept_others,
 )
 from pps_torch.specs import SpecError
 
@@ -53,10 +53,10 @@ class Processes:
     """The processes of a job, seen from one of them; by default it is alone.
 
     Attributes:
-        rank: the number of this process, from 0; the first one writes and prints.
-        world_size: how many there are.
-        local_rank: its number on its machine.
-        local_world_size: how many are on its machine.
+        rank: the number of this process, from 0; the first one writes the result and prints.
+        world_size: how many processes there are.
+        local_rank: the number of this process on its machine.
+        local_world_size: how many processes are on its machine.
     """
 
     rank: int = 0
@@ -79,7 +79,7 @@ class Processes:
         return items[self.rank :: self.world_size]
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all processes by rank, on the first one; elsewhere nothing."""
+        """The values of all processes by rank on the first process, an empty list elsewhere."""
         if self.world_size == 1:
             return [value]
         values = [None] * self.world_size if self.is_first else None
@@ -105,18 +105,17 @@ class Processes:
             return metric.cpu().sync()
 
     def wait_for_all(self) -> None:
-        """Returns when all processes called it."""
+        """Wait until all processes have called this."""
         if self.world_size > 1:
             with _until_stopped():
                 dist.barrier()
 
 
 def processes_of_environment(environment: Mapping[str, str] = os.environ) -> Processes:
-    """The processes that torchrun, or whoever sets the same variables, has started.
+    """Read which processes torchrun has started, or whoever sets the same variables.
 
     Raises:
-        InputError: names the variable that is missing, no integer or out of range, what was
-            expected and what was found.
+        InputError: a variable is missing, is no integer or is out of range.
     """
     world_size = _variable(environment, "WORLD_SIZE", 1, None, default=1)
     if world_size == 1:
@@ -145,7 +144,7 @@ def _variable(
     highest: int | None,
     default: int | None = None,
 ) -> int:
-    """An integer in the environment; one without a default is there."""
+    """Read an integer from the environment; without a `default` the variable must be set."""
     if default is not None and name not in environment:
         return default
     text = environment[name]
@@ -162,18 +161,21 @@ def _variable(
 @contextmanager
 def joined_processes(
     processes: Processes,
-    stopped: Callable[[], str] = lambda: "stopped",
+    *,
+    stop_message: Callable[[], str] = lambda: "stopped",
+    error_message: Callable[[ValueError], str] = str,
     join_timeout: float = JOIN_TIMEOUT,
 ) -> Iterator[Processes]:
-    """Within it, the processes work together, on `torch.distributed` (gloo).
+    """Let the processes work together within this context, on `torch.distributed` (gloo).
 
     If one of them fails or dies, all end, with one message and one exit code: 2 for wrong input,
-    130 after Ctrl-C, 1 for anything else. It is left by all together.
+    130 after Ctrl-C, 1 for anything else. All leave the context together.
 
     Args:
-        processes: all of them, seen from this one.
-        stopped: says what was done, for the message after Ctrl-C.
-        join_timeout: seconds that they may take to start.
+        processes: all processes, seen from this one.
+        stop_message: says what was done, for the message after Ctrl-C.
+        error_message: words an InputError or a SpecError.
+        join_timeout: seconds that the processes may take to start.
     """
     if processes.world_size == 1:
         yield processes
@@ -194,9 +196,9 @@ def joined_processes(
             )
         yield processes
     except (InputError, SpecError) as error:
-        watch.fail(f"{processes.name}: {error}", 2)
+        watch.fail(f"{processes.name}: {error_message(error)}", 2)
     except KeyboardInterrupt:
-        watch.fail(f"{processes.name}: {stopped()}", 130)
+        watch.fail(f"{processes.name}: {stop_message()}", 130)
     except SystemExit as error:
         watch.fail(f"{processes.name}: ended before its work was done, by {error!r}", 1)
     except Exception as error:
@@ -207,10 +209,10 @@ def joined_processes(
 
 
 def leave_group() -> None:
-    """Destroys the gloo group of this process.
+    """Destroy the gloo group of this process.
 
-    Until 2.8 torch destroys the group while it holds Python's lock, which the threads of gloo may
-    wait for: then it hangs. The backend frees the lock, so it must be the last to go.
+    Until version 2.8, torch destroys the group while it holds Python's lock; if a thread of gloo
+    waits for that lock, it hangs. The backend frees the lock, so the backend is destroyed last.
     """
     backend = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
@@ -219,7 +221,10 @@ def leave_group() -> None:
 
 @contextmanager
 def _until_stopped() -> Iterator[None]:
-    """Another process died while this one waits for it: the watch ends this one, and says so."""
+    """Wait for the watch to end this process when a collective operation fails.
+
+    The operation fails where another process has died; the watch then says so.
+    """
     try:
         yield
     except RuntimeError:
@@ -228,7 +233,7 @@ def _until_stopped() -> Iterator[None]:
 
 
 def _open_store(processes: Processes, join_timeout: float) -> dist.Store:
-    """The store that torchrun offers, or one of our own at MASTER_ADDR and MASTER_PORT."""
+    """Open the store that torchrun offers, or one of our own at MASTER_ADDR and MASTER_PORT."""
     is_offered = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         store = dist.TCPStore(
@@ -251,9 +256,10 @@ def _open_store(processes: Processes, join_timeout: float) -> dist.Store:
 def _watch(
     processes: Processes, store: dist.Store, join_timeout: float
 ) -> FirstProcess | OtherProcess:
+    """Connect this process with the first one."""
     if processes.is_first:
         store.set("name", processes.name)
-        return first_of_all(
+        return accept_others(
             processes.world_size, lambda text: store.set("address", text), join_timeout
         )
     address = Address(os.environ["MASTER_ADDR"], **json.loads(store.get("address")))

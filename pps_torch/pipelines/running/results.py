@@ -1,4 +1,4 @@
-"""What evaluations share: a metric for each worker, and the file of the result."""
+"""The results of evaluations: a metric for each worker thread, and the file of their sum."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ Metric = TypeVar("Metric", bound=SegmentMetric)
 
 
 class WorkerMetrics(Generic[Metric]):
-    """A metric for each worker thread; they add up to the same bits in any order."""
+    """A metric for each worker thread; they add up to the same bits in any order.
+
+    Args:
+        create: makes an empty metric.
+    """
 
     def __init__(self, create: Callable[[], Metric]) -> None:
         self._create = create
@@ -26,7 +30,7 @@ class WorkerMetrics(Generic[Metric]):
         self._metrics: list[Metric] = []
         self._lock = threading.Lock()
 
-    def mine(self) -> Metric:
+    def of_this_thread(self) -> Metric:
         """The metric of the calling thread."""
         if not hasattr(self._local, "metric"):
             self._local.metric = self._create()
@@ -35,7 +39,7 @@ class WorkerMetrics(Generic[Metric]):
         return self._local.metric
 
     def merged(self) -> Metric:
-        """The sum of all."""
+        """A metric with the counts of all threads."""
         total = self._create()
         for metric in self._metrics:
             total.merge_state(metric)
@@ -51,16 +55,18 @@ class ResultFile:
 
     @classmethod
     def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> ResultFile:
-        """The file, or none in all processes but the first.
+        """Check, before any work, that the result can be written.
+
+        In all processes but the first there is no file.
 
         Raises:
-            InputError: before any work, if the file is there and may not be replaced.
+            InputError: the file exists and may not be replaced, or its folder is a file.
         """
         if folder is None or not options.processes.is_first:
             return cls(None, options)
         path = Path(folder) / name
         if path.exists() and not options.overwrite:
-            raise InputError(f"{path}: already exists; --overwrite replaces it")
+            raise InputError(f"{path}: already exists", remedy=("overwrite", "replace it"))
         if path.parent.exists() and not path.parent.is_dir():
             raise InputError(f"{path.parent}: expected a folder for the result, found a file")
         if path.parent.exists():
@@ -68,7 +74,7 @@ class ResultFile:
         return cls(path, options)
 
     def save(self, content: Any) -> None:
-        """Writes the result, if it has a file."""
+        """Write the result, if it has a file."""
         if self.path is not None:
             make_folder(self.path.parent)
             save_json(self.path, content, indent=1)

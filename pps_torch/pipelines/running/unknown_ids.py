@@ -1,4 +1,4 @@
-"""Ids that a spec does not know: they are void, counted, and named in one warning at the end."""
+"""Ids that a spec does not know: made void, counted, and named in one warning at the end."""
 
 from __future__ import annotations
 
@@ -18,20 +18,40 @@ _MOST_LISTED = 20
 
 
 def known_pids(spec: EvalSpec) -> dict[int, set[int]]:
-    """Scene class id -> the parts that a PPS map of `spec` has there, void included."""
+    """The part ids that a PPS map may have in each scene class of a spec, void included."""
     void = {UNDEFINED_PART, spec.ignore_label}
     return {sid: {*void, *spec.part_pids.get(sid, (NO_PART,))} for sid in spec.eval_sids}
 
 
+def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
+    """Replace the classes and parts that the spec does not have by void.
+
+    Args:
+        pps: (3, H, W) uint8, what a PPS PNG holds.
+        spec: names the classes and their parts.
+
+    Returns:
+        (3, H, W) int32; instances are as they were.
+    """
+    sids, iids, pids = pps.astype(np.int32)
+    known = np.zeros((256, 256), bool)  # a PPS PNG has no higher ids
+    for sid, class_pids in known_pids(spec).items():
+        if sid < 256:
+            known[sid, [pid for pid in class_pids if pid < 256]] = True
+    pids = np.where(known[sids, pids], pids, spec.ignore_label)
+    sids = np.where(np.isin(sids, spec.eval_sids), sids, spec.ignore_label)
+    return np.stack([sids, iids, pids], dtype=np.int32)
+
+
 class UnknownIds:
-    """Counts the pixels of unknown ids, image by image, for one warning about all of them.
+    """The pixels of unknown ids, counted image by image, for one warning about all of them.
 
     Args:
         what: what the maps hold, e.g. "the semantic maps".
-        known: ids that are no surprise, void included.
-        outcome: what becomes of the others, e.g. "are void".
-        spec_name: who does not know them.
-        train_ids: say so when the ids look like train ids 0..18, as Cityscapes' users have them.
+        known: the known ids, void included.
+        outcome: what becomes of the unknown ids, e.g. "are void".
+        spec_name: the spec that does not know them.
+        train_ids: whether the warning may say that the ids look like Cityscapes' train ids 0..18.
     """
 
     def __init__(
@@ -51,31 +71,31 @@ class UnknownIds:
         self._highest = 0
 
     @classmethod
-    def of_scene_classes(cls, what: str, spec: EvalSpec, outcome: str = "are void") -> UnknownIds:
-        """Scene class ids that are neither evaluated nor one of the void labels."""
+    def for_scene_classes(cls, what: str, spec: EvalSpec, outcome: str = "are void") -> UnknownIds:
+        """Count scene class ids that are neither evaluated nor one of the void labels."""
         known = {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID}
         is_cityscapes = "Cityscapes" in spec.dataset.name
         return cls(what, known, outcome, spec.name, train_ids=is_cityscapes)
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Counts one map; called in the workers. The answer, ready for JSON, goes to `add`."""
+        """Count one map, in a worker; what is returned can be written as JSON and goes to `add`."""
         counts = count_ids(ids)
         unknown = {value: count for value, count in counts.items() if value not in self.known}
         highest = max(set(counts) - {PPS_VOID}, default=0)
         return {"unknown": list(unknown.items()), "highest": highest}
 
     def add(self, examined: dict[str, Any]) -> None:
-        """Adds the counts of one map."""
+        """Add the counts of one map."""
         self._pixels.update(dict(map(tuple, examined["unknown"])))
         self._highest = max(self._highest, examined["highest"])
 
     def collect(self, processes: Processes) -> None:
-        """Brings the counts of all processes to the first one."""
+        """Bring the counts of all processes to the first one; each process has to call it."""
         counted = {"unknown": list(self._pixels.items()), "highest": self._highest}
-        of_all = processes.gather(counted)
+        counts_by_rank = processes.gather(counted)
         self._pixels.clear()
-        for of_one in of_all:
-            self.add(of_one)
+        for counts in counts_by_rank:
+            self.add(counts)
 
     def warning(self) -> str | None:
         """The warning about all maps; None where all ids are known."""
@@ -95,7 +115,7 @@ class UnknownIds:
 
 
 class UnknownParts(UnknownIds):
-    """Counts the pixels of PPS maps whose part is none of their class, as `<sid>_<pid>`.
+    """The pixels of PPS maps whose class does not have their part, by `<sid>_<pid>`.
 
     Classes without parts are left out, as PartPQ does not look at their parts.
     """
@@ -106,7 +126,7 @@ class UnknownParts(UnknownIds):
         self._known_pids = {sid: pids[sid] | {PPS_VOID} for sid in spec.parts}
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Counts one PPS map `(3, H, W)`."""
+        """Count one PPS map `(3, H, W)`."""
         sids, _, pids = ids
         unknown = [
             (f"{sid}_{pid:02d}", count)

@@ -1,10 +1,11 @@
-"""One process of a job that fails or dies ends all, with one message that names it.
+"""The watch over the processes of a job: one that fails or dies ends all, and is named.
 
 Each process holds a connection to the first one (rank 0). When a process dies, its kernel closes
-the connection, so the others know at once, whatever they are busy with: it needs no heartbeat. A
-machine that falls silent is noticed by keep-alive probes after 30 seconds. The first process
-prints the message and tells the others to stop; if it is the first that died, rank 1 and the first
-process on each machine print it. Stopping is abrupt: files are whole at any moment.
+the connection, so the others know at once, whatever they are busy with, and no heartbeat is needed.
+A machine that falls silent is noticed by keep-alive probes after 30 seconds. The first process
+prints the message and tells the others to stop; if it is the first process that died, rank 1 and
+the first process on each machine print the message. Processes stop abruptly, which leaves no file
+half written.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -28,24 +30,26 @@ _DIED = "ended before its work was done (killed, out of memory, or its machine w
 _HELLO_SECONDS = 10
 
 
-def _tell(text: str) -> None:
+def _print_error(text: str) -> None:
     below_the_progress_bar = "\n" if sys.stderr.isatty() else ""
     print(f"{below_the_progress_bar}error: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _end(code: int) -> NoReturn:
-    """Ends this process from any thread, whatever the others do."""
+    """End this process, from any thread and whatever the other threads do."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def first_of_all(world_size: int, publish: Any, join_timeout: float) -> FirstProcess:
-    """Waits for the other processes to connect.
+def accept_others(
+    world_size: int, publish: Callable[[str], None], join_timeout: float
+) -> FirstProcess:
+    """Wait, in the first process, for the others to connect.
 
     Args:
         world_size: how many processes there are.
-        publish: called with the port and the password that the others need, as JSON.
+        publish: is called with the port and the password that the others need, as JSON.
         join_timeout: seconds, after which the job ends with a message that names the missing.
     """
     password = secrets.token_hex()
@@ -71,7 +75,7 @@ def first_of_all(world_size: int, publish: Any, join_timeout: float) -> FirstPro
 
 @dataclass(frozen=True)
 class Address:
-    """Where the first process listens."""
+    """Where the first process listens, and the password that it asks for."""
 
     host: str
     port: int
@@ -79,7 +83,7 @@ class Address:
 
 
 class FirstProcess:
-    """Rank 0: hears of every end, and passes it on."""
+    """The watch in rank 0: learns of every failure, and ends all processes."""
 
     def __init__(self, others: dict[int, _Connection]) -> None:
         self._others = others
@@ -89,15 +93,15 @@ class FirstProcess:
             threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
 
     def fail(self, text: str, code: int) -> NoReturn:
-        """Ends all processes; whoever comes first is named."""
+        """End all processes with a message; of several failures the first one is told."""
         with self._ending:
-            _tell(text)
+            _print_error(text)
             for connection in self._others.values():
                 connection.send(stop=code)
             _end(code)
 
     def leave(self) -> None:
-        """Returns when all processes have done their work, and lets them go."""
+        """Wait until all processes have done their work, and let them go."""
         for _ in self._others:
             self._done.acquire()
         for connection in self._others.values():
@@ -113,14 +117,15 @@ class FirstProcess:
 
 
 class OtherProcess:
-    """Rank 1 and above: tells the first process of its own end, and stops when told to."""
+    """The watch in rank 1 and above: reports its failure to rank 0, and stops when told to."""
 
     def __init__(self, rank: int, name: str, address: Address, first: str, prints: bool) -> None:
         """
         Args:
-            rank, name: this process, the name for messages.
+            rank: the number of this process.
+            name: its name in messages.
             address: where the first process listens.
-            first: name of the first process, for the message when it dies.
+            first: name of the first process, for the message when that one dies.
             prints: whether this process prints that message.
         """
         self._connection = _Connection(
@@ -132,14 +137,14 @@ class OtherProcess:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def fail(self, text: str, code: int) -> NoReturn:
-        """Hands the message to the first process, which ends all."""
+        """Hand the message to the first process, which ends all."""
         self._connection.send(error=text, code=code)
         time.sleep(LOST_AFTER)
-        _tell(text)
+        _print_error(text)
         _end(code)
 
     def leave(self) -> None:
-        """Returns when all processes have done their work."""
+        """Wait until all processes have done their work."""
         self._connection.send(done=True)
         self._left.wait()
 
@@ -147,7 +152,7 @@ class OtherProcess:
         message = self._connection.receive()
         if message is None:
             if self._prints:
-                _tell(f"{self._first}: {_DIED}")
+                _print_error(f"{self._first}: {_DIED}")
             _end(1)
         if message["stop"] != 0:
             _end(message["stop"])
@@ -175,7 +180,7 @@ class _Connection:
         self._lines = connection.makefile("rb")
 
     def send(self, **message: Any) -> None:
-        """Sends a message, unless the other side is gone: who reads will notice."""
+        """Send a message; if the other side is gone, `receive` will tell."""
         try:
             self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError:
@@ -190,7 +195,7 @@ class _Connection:
             return None
 
     def hello(self) -> dict[str, Any]:
-        """The first message; an empty one from a stranger, who may say nothing or anything."""
+        """The first message; an empty one if a stranger sends none, or anything else."""
         self._socket.settimeout(_HELLO_SECONDS)
         message = self.receive()
         self._socket.settimeout(None)

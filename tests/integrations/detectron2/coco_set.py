@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from factories import CATEGORIES, panoptic_pair
 from PIL import Image
 
 from pps_torch import ids_to_rgb
+from tests.factories import CATEGORIES, panoptic_pair
 
 THINGS, STUFF = {7: 0, 1: 1}, {3: 1, 200: 2}
 #: With label_divisor a label's category says by itself whether it is a thing.

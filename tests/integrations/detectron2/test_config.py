@@ -1,18 +1,16 @@
-"""The configuration keys: their defaults, types and comments."""
+"""The configuration keys: their defaults and types."""
 
 from __future__ import annotations
-
-import inspect
-import re
 
 import pytest
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
-from detectron2.config import CfgNode, get_cfg
+from detectron2.config import get_cfg
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import config
+from pps_torch.specs import SpecError
 
 
 @pytest.fixture
@@ -50,12 +48,23 @@ def test_each_section_is_added_where_it_lacks(cfg):
     cfg.MODEL.PPS.EVAL_SPEC = "ppp_default"
     config.add_pps_config(cfg)
     assert cfg.TEST.PPS.PERIOD == 0 and cfg.MODEL.PPS.EVAL_SPEC == "ppp_default"
+    del cfg.MODEL["PPS"]
+    config.add_pps_config(cfg)
+    assert cfg.MODEL.PPS.EVAL_SPEC == "cpp_default"
 
 
 def test_a_configuration_without_the_keys_is_refused(cfg):
     config.check_has_pps_config(cfg)
     with pytest.raises(ValueError, match=r"cfg: expected MODEL.PPS; call add_pps_config\(cfg\)"):
         config.check_has_pps_config(get_cfg())
+
+
+def test_the_spec_is_loaded_and_a_missing_one_names_the_key(cfg):
+    cfg.MODEL.PPS.EVAL_SPEC = "ppp_107"
+    assert config.load_eval_spec(cfg).name == "ppp_107"
+    cfg.MODEL.PPS.EVAL_SPEC = "no_such_spec"
+    with pytest.raises(SpecError, match="^MODEL.PPS.EVAL_SPEC: no_such_spec: expected"):
+        config.load_eval_spec(cfg)
 
 
 def test_nothing_of_detectron2_is_changed(cfg):
@@ -70,16 +79,3 @@ def test_keys_take_values_of_their_type_only(cfg):
         cfg.merge_from_list(["TEST.PPS.PERIOD", "often"])
     with pytest.raises(AssertionError, match="Non-existent key: TEST.PPS.PERIODE"):
         cfg.merge_from_list(["TEST.PPS.PERIODE", "500"])
-
-
-def test_every_key_has_a_comment(cfg):
-    lines = [line.strip() for line in inspect.getsource(config).splitlines()]
-    keys = [i for i, line in enumerate(lines) if re.match(r"cfg\.[A-Z._]+ = (?!CfgNode)", line)]
-    assert len(keys) == sum(map(count_keys, (cfg.MODEL.PPS, cfg.TEST.PPS)))
-    for i in keys:
-        follows = lines[i - 1].startswith("#") or lines[i].endswith('_WEIGHTS = ""')
-        assert follows, lines[i]
-
-
-def count_keys(node) -> int:
-    return sum(count_keys(v) if isinstance(v, CfgNode) else 1 for v in node.values())

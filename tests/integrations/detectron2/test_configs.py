@@ -14,8 +14,8 @@ from detectron2.modeling import META_ARCH_REGISTRY, build_model
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2.class_ids import check_num_labels, check_num_things
 from pps_torch.integrations.detectron2.config import add_pps_config
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "configs"
 FILES = sorted(CONFIGS.rglob("*.yaml"))
 RUNS = [file for file in FILES if not file.name.startswith("Base-")]
@@ -37,7 +37,6 @@ def name_of(file: Path) -> str:
 def test_every_file_loads(file):
     cfg = load(file)
     assert cfg.MODEL.META_ARCHITECTURE in META_ARCH_REGISTRY
-    assert file.name.startswith("Base-PPS") or "_BASE_" in file.read_text()
 
 
 def test_a_key_that_does_not_exist_is_found(tmp_path):

@@ -40,8 +40,8 @@ def cfg():
 def perfect(batch):
     """What a model would say that knows the ground truth: merged from the training targets."""
     outputs = []
-    for of_image in batch:
-        targets = TrainingTargetMaker(SPEC)(of_image["pps_gt"])
+    for image in batch:
+        targets = TrainingTargetMaker(SPEC)(image["pps_gt"])
         ids = torch.zeros_like(targets.sem_seg)
         infos = []
         for label, sid in enumerate(SPEC.stuff, start=1):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
-from pps_torch.integrations.detectron2 import dataset_files
+from pps_torch.integrations.detectron2.data import dataset_files
 from pps_torch.io.images import read_photo, read_size, write_rgb
-from pps_torch.pipelines.evaluation_tables import Tables
+from pps_torch.pipelines import Tables
 from pps_torch.synthetic import make_street
+from tests import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 CONFIG = ROOT / "configs" / "quick_schedules" / "part_aware_panoptic_fpn_R_18_synthetic_cpu.yaml"
 TINY = "INPUT.MIN_SIZE_TRAIN (64,) INPUT.MIN_SIZE_TEST 64 SOLVER.MAX_ITER 2 TEST.PPS.PERIOD 0"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from factories import INTEGER_DTYPES
 
 from pps_torch.ops.counting.index_of import index_of
+from tests.factories import INTEGER_DTYPES
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import INTEGER_DTYPES
-from ops.twins import expect_twins
 
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.counting.pixel_runs import MAX_PIXELS
+from tests.factories import INTEGER_DTYPES
+from tests.ops.twins import expect_twins
 
 
 def test_by_hand_with_ids_outside():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import draw
 
 from pps_torch.ops.counting.pixel_runs import pixel_runs
+from tests.factories import draw
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import INTEGER_DTYPES, draw
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.fill_stuff import fill_stuff
+from tests.factories import INTEGER_DTYPES, draw
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 
@@ -28,8 +28,8 @@ def scene(rng, num_images, num_instances, size, labels):
 
 def expect_twins(owner, keep, sem_seg, stuff_ids, limit, device):
     inputs = [t.to(device) for t in (owner, keep, sem_seg, torch.tensor(stuff_ids).long())]
-    expected = fill_stuff(*inputs, limit, backend="torch")
-    found = fill_stuff(*inputs, limit, backend="triton")
+    expected = fill_stuff(*inputs, stuff_area_limit=limit, backend="torch")
+    found = fill_stuff(*inputs, stuff_area_limit=limit, backend="triton")
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
     return expected

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import SIZES, instances
-from oracles.merge_panoptic import merge_panoptic as slow_merge
 
 from pps_torch.ops.painting.greedy_paint import MaskWindow, greedy_paint
+from tests.factories import SIZES, instances
+from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
 
 ALL = slice(None)
 
@@ -22,7 +22,7 @@ def test_random_masks_as_the_oracle(size, threshold, device):
         eligible = rng.random(7) < 0.8
         windows = [MaskWindow(ALL, ALL, torch.from_numpy(m).to(device)[None]) for m in masks]
         eligible_row = torch.from_numpy(eligible).to(device)[None]
-        owner, keep = greedy_paint(windows, eligible_row, size, threshold)
+        owner, keep = greedy_paint(windows, eligible_row, size, overlap_threshold=threshold)
         panoptic, segments = slow_merge(
             sem_seg, masks, eligible * 1.0, classes, stuff_ids=[], overlap_threshold=threshold
         )
@@ -39,7 +39,7 @@ def test_a_window_is_a_part_of_the_canvas():
     corner = torch.tensor([[[True, True], [True, False]]])
     second = MaskWindow(slice(1, 3), slice(1, 3), corner)
     eligible = torch.ones(1, 2, dtype=torch.bool)
-    owner, keep = greedy_paint([first, second], eligible, (3, 4), 0.34)
+    owner, keep = greedy_paint([first, second], eligible, (3, 4), overlap_threshold=0.34)
     assert owner[0].tolist() == [[1, 1, 0, 0], [1, 1, 2, 0], [0, 2, 0, 0]]
-    owner, keep = greedy_paint([first, second], eligible, (3, 4), 0.33)
+    owner, keep = greedy_paint([first, second], eligible, (3, 4), overlap_threshold=0.33)
     assert keep.tolist() == [[True, False]]

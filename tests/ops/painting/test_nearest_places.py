@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.nearest_places import nearest_places
+from tests.triton_support import BACKENDS, needs_triton
 
 
 def drawn(shape, dtype, seed=0):
@@ -21,7 +21,7 @@ def drawn(shape, dtype, seed=0):
 def test_twins_with_equal_distances(dtype, num_images, num_points, num_places, device):
     points = drawn((num_images, num_points), dtype).to(device)
     places = drawn((num_images, num_places), dtype, seed=1).to(device)
-    found = [nearest_places(points, places, backend) for backend in ("torch", "triton")]
+    found = [nearest_places(points, places, backend=backend) for backend in ("torch", "triton")]
     assert found[0].dtype == found[1].dtype == torch.int32 and torch.equal(*found)
 
 
@@ -31,7 +31,7 @@ def test_twins_with_any_floats_strides_and_far_places(device):
     points = (torch.randn(1300, 2, 2, generator=generator) * 1e3).permute(2, 1, 0).to(device)
     places = (torch.randn(2, 2, 40, generator=generator) * 1e3).to(device)
     places[:, 0, 20:], places[:, 1] = torch.inf, torch.inf
-    found = [nearest_places(points, places, backend) for backend in ("torch", "triton")]
+    found = [nearest_places(points, places, backend=backend) for backend in ("torch", "triton")]
     assert torch.equal(*found)
     assert found[0][0].max() < 20 and (found[0][1] == 0).all()
 
@@ -40,4 +40,4 @@ def test_twins_with_any_floats_strides_and_far_places(device):
 def test_by_hand(backend, device):
     points = torch.tensor([[[0.0, 2.0, 4.0]], [[0.0, 0.0, 0.0]]], device=device)
     places = torch.tensor([[[4.0, 0.0, 4.0]], [[0.0, 0.0, 0.0]]], device=device)
-    assert nearest_places(points, places, backend).tolist() == [[1, 0, 0]]
+    assert nearest_places(points, places, backend=backend).tolist() == [[1, 0, 0]]

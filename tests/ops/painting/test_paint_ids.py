@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from triton_support import BACKENDS, needs_triton
 
 from pps_torch.ops.painting.paint_ids import paint_ids
+from tests.triton_support import BACKENDS, needs_triton
 
 
 @needs_triton
@@ -16,9 +16,8 @@ def test_twins_at_awkward_sizes(shape, num_owners, device):
     generator = torch.Generator().manual_seed(num_owners)
     owner = torch.randint(num_owners + 1, shape, generator=generator, dtype=torch.int32)
     ids = torch.randint(1 << 30, (shape[0], num_owners), generator=generator)
-    found = [
-        paint_ids(owner.to(device), ids.to(device), backend) for backend in ("torch", "triton")
-    ]
+    inputs = (owner.to(device), ids.to(device))
+    found = [paint_ids(*inputs, backend=backend) for backend in ("torch", "triton")]
     assert found[0].dtype == found[1].dtype == torch.int32 and torch.equal(*found)
 
 
@@ -26,4 +25,4 @@ def test_twins_at_awkward_sizes(shape, num_owners, device):
 def test_by_hand(backend, device):
     owner = torch.tensor([[[0, 2], [1, 2]], [[1, 0], [0, 0]]], dtype=torch.int32, device=device)
     ids = torch.tensor([[7, 0], [9, 8]], device=device)
-    assert paint_ids(owner, ids, backend).tolist() == [[[0, 0], [7, 0]], [[9, 0], [0, 0]]]
+    assert paint_ids(owner, ids, backend=backend).tolist() == [[[0, 0], [7, 0]], [[9, 0], [0, 0]]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import INTEGER_DTYPES
-from triton_support import needs_triton
 
 from pps_torch.ops.painting.pps_channels import pps_channels
+from tests.factories import INTEGER_DTYPES
+from tests.triton_support import needs_triton
 
 pytestmark = needs_triton
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from ops.twins import DEVICE, on_device
 
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
+from tests.ops.twins import DEVICE, on_device
 
 
 def sums_of(backend: str, scores, pred_of_gt, is_fn, is_fp, gt_class, pred_class):
@@ -48,8 +48,8 @@ def test_twins_and_the_value_of_the_limbs():
         expected = sums_of("torch", *arguments)
         assert torch.equal(sums_of("triton", *arguments), expected)
         for index, (upper, lower, tp, fp, fn) in enumerate(expected.tolist()):
-            of_class = (pred_of_gt > 0) & (gt_class == index)
-            total = 2 * scores[of_class].sum().item()
+            is_tp = (pred_of_gt > 0) & (gt_class == index)
+            total = 2 * scores[is_tp].sum().item()
             assert abs((upper * 2**30 + lower) / 2**60 - total) < 1e-12
-            assert (tp, fn) == (2 * of_class.sum(), 2 * (is_fn & (gt_class == index)).sum())
+            assert (tp, fn) == (2 * is_tp.sum(), 2 * (is_fn & (gt_class == index)).sum())
             assert fp == 2 * (is_fp & (pred_class == index)).sum()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ops.twins import DEVICE
 
 from pps_torch.ops.scoring.dense_indices import dense_indices
+from tests.ops.twins import DEVICE
 
 BACKENDS = ("torch", "triton")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from ops.twins import expect_twins
 
 from pps_torch.ops.scoring.match_segments import match_segments
+from tests.ops.twins import expect_twins
 
 
 def match(joint, gt_class, pred_class, is_crowd=None, **options):
@@ -54,8 +54,8 @@ def test_twins_on_random_tables(num_images, num_gt, num_pred, last_crowd_only):
             for gt in range(1, num_gt):
                 image[gt, rng.integers(num_pred)] = rng.choice([500, 2_000, 2**29])
         classes = [rng.integers(-3, 3, (num_images, size)) for size in (num_gt, num_pred)]
-        for of_map in classes:
-            of_map[:, 0] = -1
+        for gt_or_pred in classes:
+            gt_or_pred[:, 0] = -1
         is_crowd = torch.from_numpy(rng.random((num_images, num_gt)) < 0.3)
         tables = [torch.from_numpy(joint).int(), *map(torch.from_numpy, classes), is_crowd]
         found = expect_twins(match_segments, *tables, last_crowd_only=last_crowd_only)

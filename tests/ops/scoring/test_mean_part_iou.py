@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from ops.twins import expect_twins
 
-from pps_torch.ops.scoring.match_segments import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
+from tests.ops.twins import expect_twins
 
 
 def matches_of(pred_of_gt: torch.Tensor, iou: torch.Tensor, gt_area: torch.Tensor):

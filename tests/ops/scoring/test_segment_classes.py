@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import INTEGER_DTYPES
-from ops.twins import expect_twins
 
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from tests.factories import INTEGER_DTYPES
+from tests.ops.twins import expect_twins
 
 
 def test_by_hand():

@@ -9,16 +9,14 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines import failures
+from pps_torch.pipelines.running import watch
 from pps_torch.pipelines.running.processes import Processes, processes_of_environment
 from pps_torch.pipelines.running.unknown_ids import UnknownIds
-
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 8])
@@ -110,11 +108,11 @@ def run(program: str) -> subprocess.CompletedProcess:
 
 def test_a_stranger_who_connects_is_not_heard(monkeypatch):
     """A port scanner, or a process of another job, takes no part."""
-    monkeypatch.setattr(failures, "_HELLO_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "_HELLO_SECONDS", 0.2)
     published = []
     joined = []
     waiting = threading.Thread(
-        target=lambda: joined.append(failures.first_of_all(2, published.append, 30)), daemon=True
+        target=lambda: joined.append(watch.accept_others(2, published.append, 30)), daemon=True
     )
     waiting.start()
     while not published:
@@ -125,8 +123,8 @@ def test_a_stranger_who_connects_is_not_heard(monkeypatch):
             stranger.sendall(words)
             time.sleep(0.05)
     assert not joined
-    place = failures.Address("127.0.0.1", **address)
-    other = failures.OtherProcess(1, "rank 1", place, "rank 0", prints=False)
+    place = watch.Address("127.0.0.1", **address)
+    other = watch.OtherProcess(1, "rank 1", place, "rank 0", prints=False)
     waiting.join(10)
     leaving = threading.Thread(target=joined[0].leave, daemon=True)
     leaving.start()
@@ -138,13 +136,13 @@ def test_a_stranger_who_connects_is_not_heard(monkeypatch):
 def test_nobody_leaves_before_all_are_done():
     published, joined = [], []
     waiting = threading.Thread(
-        target=lambda: joined.append(failures.first_of_all(3, published.append, 30)), daemon=True
+        target=lambda: joined.append(watch.accept_others(3, published.append, 30)), daemon=True
     )
     waiting.start()
     while not published:
         time.sleep(0.01)
-    place = failures.Address("127.0.0.1", **json.loads(published[0]))
-    others = [failures.OtherProcess(r, f"rank {r}", place, "rank 0", False) for r in (1, 2)]
+    place = watch.Address("127.0.0.1", **json.loads(published[0]))
+    others = [watch.OtherProcess(r, f"rank {r}", place, "rank 0", False) for r in (1, 2)]
     waiting.join(10)
     leaving = [threading.Thread(target=each.leave, daemon=True) for each in (joined[0], others[0])]
     for thread in leaving:
@@ -160,17 +158,17 @@ def test_nobody_leaves_before_all_are_done():
 def test_the_first_failure_is_the_one_that_is_told():
     program = """
 import json, threading
-from pps_torch.pipelines import failures
+from pps_torch.pipelines.running import watch
 published = []
 def others():
     while not published:
         pass
-    place = failures.Address("127.0.0.1", **json.loads(published[0]))
-    two = [failures.OtherProcess(r, f"rank {r}", place, "rank 0", False) for r in (1, 2)]
+    place = watch.Address("127.0.0.1", **json.loads(published[0]))
+    two = [watch.OtherProcess(r, f"rank {r}", place, "rank 0", False) for r in (1, 2)]
     for each in two:
         each._connection.send(error="rank x: broken\\nline", code=2)
 threading.Thread(target=others, daemon=True).start()
-failures.first_of_all(3, published.append, 30).leave()
+watch.accept_others(3, published.append, 30).leave()
 """
     ended = run(program)
     assert ended.returncode == 2

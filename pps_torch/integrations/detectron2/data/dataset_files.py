@@ -1,4 +1,4 @@
-"""The files of the data sets with part labels, and the streets of the synthetic one."""
+"""The images of the data sets with part labels: files on disk, and streets that are drawn."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
 _PASCAL_FOLDERS = {"train": "training", "val": "validation"}
 _MOST_LISTED = 5
 
-#: Size, first seed and number of the synthetic streets; the seeds of the splits never meet.
+#: Height and width of the synthetic streets.
 STREET_SIZE = (256, 512)
+#: First seed and number of the streets of each split; no seed is in both.
 STREETS = {"train": (0, 4000), "val": (1_000_000, 100)}
 
 
 def cityscapes_images(root: Path | str, split: str) -> list[dict[str, Any]]:
-    """Dataset dicts of Cityscapes-PanopticParts.
+    """List Cityscapes-PanopticParts as Detectron2's dataset dicts.
 
     Args:
-        root: holds `leftImg8bit/{train,val}/CITY/ID_leftImg8bit.png` and
+        root: the folder of `leftImg8bit/{train,val}/CITY/ID_leftImg8bit.png` and
             `gtFinePanopticParts/{train,val}/CITY/ID_gtFinePanopticParts.tif`.
         split: `train` or `val`.
 
     Returns:
-        `file_name, image_id, height, width, pps_file_name` of each TIFF, by city and name.
+        one dict for each TIFF, sorted by city and name: `file_name` (the photo), `image_id`,
+        `height`, `width` and `pps_file_name` (the TIFF).
 
     Raises:
-        InputError: names the folder without TIFFs, or the images without photo.
+        InputError: names the folder without TIFFs, or the photos that are missing.
     """
     root = Path(root)
     images = []
@@ -41,15 +43,18 @@ def cityscapes_images(root: Path | str, split: str) -> list[dict[str, Any]]:
 
 
 def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
-    """Dataset dicts of PASCAL-PanopticParts.
+    """List PASCAL-PanopticParts as Detectron2's dataset dicts.
 
     Args:
-        root: holds `JPEGImages/ID.jpg` of VOC 2010, and `labels/{training,validation}/ID.tif`
-            of PASCAL-PanopticParts.
+        root: the folder of `JPEGImages/ID.jpg` of VOC 2010 and of
+            `labels/{training,validation}/ID.tif` of PASCAL-PanopticParts.
         split: `train` or `val`.
 
     Returns:
-        As `cityscapes_images`; errors likewise.
+        one dict for each TIFF, with the keys of `cityscapes_images`.
+
+    Raises:
+        InputError: names the folder without TIFFs, or the photos that are missing.
     """
     root = Path(root)
     images = []
@@ -60,10 +65,15 @@ def pascal_images(root: Path | str, split: str) -> list[dict[str, Any]]:
 
 
 def street_images(split: str) -> list[dict[str, Any]]:
-    """Dataset dicts of the synthetic streets: `street_seed` says what to draw.
+    """List the synthetic streets as Detectron2's dataset dicts.
+
+    They have no files: `street_seed` says what `PPSDatasetMapper` draws.
 
     Args:
         split: `train` or `val`.
+
+    Returns:
+        one dict for each street: `file_name`, `image_id`, `height`, `width` and `street_seed`.
 
     Example:
         >>> street_images("val")[0]["image_id"]
@@ -73,7 +83,7 @@ def street_images(split: str) -> list[dict[str, Any]]:
     first, count = STREETS[split]
     return [
         {
-            "file_name": f"street_{seed:07d}.png",  # evaluators name their files after it
+            "file_name": f"street_{seed:07d}.png",  # some evaluators name their files after it
             "image_id": f"street_{seed:07d}",
             "height": height,
             "width": width,
@@ -84,6 +94,7 @@ def street_images(split: str) -> list[dict[str, Any]]:
 
 
 def _dataset_dicts(images: list[tuple[str, Path, Path]]) -> list[dict[str, Any]]:
+    """Make a dict of each image's id, photo and TIFF."""
     missing = [str(photo) for _, photo, _ in images if not photo.is_file()]
     if missing:
         shown = ", ".join(missing[:_MOST_LISTED])

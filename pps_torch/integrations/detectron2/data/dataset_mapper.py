@@ -1,4 +1,4 @@
-"""From a dataset dict to the tensors that Detectron2's models take."""
+"""The step from a dataset dict to the tensors that Detectron2's models take."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from detectron2.structures import BitMasks, Instances
 from detectron2.utils.file_io import PathManager
 from PIL import Image
 
+from pps_torch.integrations.detectron2.config import load_eval_spec
 from pps_torch.integrations.detectron2.data.training_targets import (
     TrainingTargetMaker,
     TrainingTargets,
     transform_uids,
 )
+from pps_torch.io.errors import input_errors_at
 from pps_torch.io.images import read_id_map
-from pps_torch.pipelines.running.options import naming
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic import make_street
 
@@ -30,28 +31,27 @@ logger = logging.getLogger(__name__)
 
 
 class PPSDatasetMapper:
-    """Reads or draws an image and its uids, augments both, and makes the training targets.
+    """Read or draw an image and its uids, augment both, and make the training targets.
 
-    Only the uids are transformed; instances, semantic and part map are made from what they then
-    are, so that no flip, resize or crop can part them.
+    Of the ground truth only the uids are transformed. Instances, semantic map and part map are
+    made from the transformed uids, so they agree after any flip, resize or crop.
 
-    In training an image becomes `image (C, H, W)` uint8, `instances` (`gt_boxes`,
-    `gt_classes`, `gt_masks` as bit masks, whatever `INPUT.MASK_FORMAT` says), `sem_seg`
-    and `part_seg` `(H, W)` int64 as in `TrainingTargets`, and `pps_gt` `(H, W)`
-    int32 uids; in testing `image` and, at the original size, `pps_gt`. The other keys of the
-    dataset dict stay.
+    In training, a sample holds `image` `(C, H, W)` uint8, `instances` (`gt_boxes`, `gt_classes`,
+    and `gt_masks` as bit masks, whatever `INPUT.MASK_FORMAT` says), `sem_seg` and `part_seg`
+    `(H, W)` int64 as in `TrainingTargets`, and `pps_gt` `(H, W)` int32 uids. In testing it holds
+    `image` and, at the original size, `pps_gt`. The other keys of the dataset dict stay.
 
     Args:
         is_train: whether to make training targets.
-        augmentations: Detectron2's, for the photo; they cannot look at the ground truth.
-        image_format: `RGB`, `BGR`, ... as `INPUT.FORMAT`.
+        augmentations: Detectron2's; they see the photo only, not the ground truth.
+        image_format: `RGB`, `BGR`, ... as in `INPUT.FORMAT`.
         eval_spec: what the uids mean.
 
     Example:
-        .. code-block:: python
-
-            mapper = PPSDatasetMapper(cfg, is_train=True)
-            loader = build_detection_train_loader(cfg, mapper=mapper)
+        ```python
+        mapper = PPSDatasetMapper(cfg, is_train=True)
+        loader = build_detection_train_loader(cfg, mapper=mapper)
+        ```
     """
 
     @configurable
@@ -72,7 +72,7 @@ class PPSDatasetMapper:
 
     @classmethod
     def from_config(cls, cfg: CfgNode, is_train: bool = True) -> dict[str, Any]:
-        """The arguments of the constructor, from a configuration."""
+        """Read the constructor's arguments from a configuration."""
         augmentations = detection_utils.build_augmentation(cfg, is_train)
         if cfg.INPUT.CROP.ENABLED and is_train:
             augmentations.insert(0, T.RandomCrop(cfg.INPUT.CROP.TYPE, cfg.INPUT.CROP.SIZE))
@@ -80,21 +80,21 @@ class PPSDatasetMapper:
             "is_train": is_train,
             "augmentations": augmentations,
             "image_format": cfg.INPUT.FORMAT,
-            "eval_spec": EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC),
+            "eval_spec": load_eval_spec(cfg),
         }
 
     def __call__(self, dataset_dict: dict[str, Any]) -> dict[str, Any]:
-        """Maps one image.
+        """Make the sample of one image.
 
         Args:
-            dataset_dict: with `file_name` and `pps_file_name`, or with `street_seed`,
-                `height` and `width`; in testing the ground truth may be missing.
+            dataset_dict: has `image_id`, and either `file_name` and `pps_file_name`, or
+                `street_seed`, `height` and `width`. In testing, `pps_file_name` may be missing.
 
         Raises:
             InputError: names the image, what was expected and what was found.
         """
         sample = dict(dataset_dict)
-        with naming(f"image {sample['image_id']}"):
+        with input_errors_at(f"image {sample['image_id']}"):
             photo, uids = self._read(sample)
             if uids is None and self.is_train:
                 raise ValueError("expected pps_file_name or street_seed in the dataset dict")
@@ -110,7 +110,11 @@ class PPSDatasetMapper:
         return sample
 
     def _read(self, sample: dict[str, Any]) -> tuple[np.ndarray, np.ndarray | None]:
-        """`(H, W, C)` uint8 photo in the model's format, `(H, W)` uids if there are any."""
+        """Read or draw the photo and the uids.
+
+        Returns:
+            the photo `(H, W, C)` uint8 in `image_format`, and the uids `(H, W)` or None.
+        """
         if "street_seed" in sample:
             size = sample["height"], sample["width"]
             street = make_street(size, sample["street_seed"])
@@ -126,6 +130,7 @@ class PPSDatasetMapper:
 
 
 def _training_entries(targets: TrainingTargets) -> dict[str, Any]:
+    """Put training targets into the entries that Detectron2's models read."""
     masks = BitMasks(targets.masks)
     instances = Instances(
         tuple(targets.sem_seg.shape),

@@ -1,4 +1,4 @@
-"""Data sets with part-aware panoptic ground truth, in Detectron2's catalogues."""
+"""The data sets with part-aware panoptic ground truth, registered in Detectron2's catalogues."""
 
 from __future__ import annotations
 
@@ -24,20 +24,21 @@ _SPLITS = ("train", "val")
 def register_cityscapes_panoptic_parts(
     root: Path | str, *, eval_spec: str = "cpp_default", name: str = "cityscapes_panoptic_parts"
 ) -> None:
-    """Registers `<name>_train` and `<name>_val`, in the place of what has these names.
+    """Register Cityscapes-PanopticParts as `<name>_train` and `<name>_val`.
 
-    Files are looked at when the data set is first used.
+    Data sets that were registered under these names are replaced. Files are looked for when a data
+    set is first used.
 
     Args:
-        root: the folder with `leftImg8bit` and `gtFinePanopticParts`.
-        eval_spec: bundled name or path of the spec that says what is evaluated.
-        name: how the data sets' names begin.
+        root: the folder of `leftImg8bit` and `gtFinePanopticParts`.
+        eval_spec: bundled name or path of the evaluation spec.
+        name: what the names of the two data sets begin with.
 
     Example:
-        .. code-block:: python
-
-            register_cityscapes_panoptic_parts("/data/cityscapes")
-            cfg.DATASETS.TEST = ("cityscapes_panoptic_parts_val",)
+        ```python
+        register_cityscapes_panoptic_parts("/data/cityscapes")
+        cfg.DATASETS.TEST = ("cityscapes_panoptic_parts_val",)
+        ```
     """
     for split in _SPLITS:
         _register(f"{name}_{split}", partial(cityscapes_images, root, split), eval_spec)
@@ -46,38 +47,41 @@ def register_cityscapes_panoptic_parts(
 def register_pascal_panoptic_parts(
     root: Path | str, *, eval_spec: str = "ppp_default", name: str = "pascal_panoptic_parts"
 ) -> None:
-    """Registers `<name>_train` and `<name>_val`, in the place of what has these names.
+    """Register PASCAL-PanopticParts as `<name>_train` and `<name>_val`.
+
+    Data sets that were registered under these names are replaced. Files are looked for when a data
+    set is first used.
 
     Args:
-        root: the folder with VOC 2010's `JPEGImages` and PASCAL-PanopticParts' `labels`.
-        eval_spec: `ppp_default` has 57 parts, `ppp_107` has 107; or the path of a spec.
-        name: how the data sets' names begin.
+        root: the folder of VOC 2010's `JPEGImages` and of PASCAL-PanopticParts' `labels`.
+        eval_spec: `ppp_default` (57 parts), `ppp_107` (107 parts), or the path of a spec.
+        name: what the names of the two data sets begin with.
 
     Example:
-        .. code-block:: python
-
-            register_pascal_panoptic_parts("/data/pascal", eval_spec="ppp_107", name="ppp_107")
-            cfg.DATASETS.TEST = ("ppp_107_val",)
+        ```python
+        register_pascal_panoptic_parts("/data/pascal", eval_spec="ppp_107", name="ppp_107")
+        cfg.DATASETS.TEST = ("ppp_107_val",)
+        ```
     """
     for split in _SPLITS:
         _register(f"{name}_{split}", partial(pascal_images, root, split), eval_spec)
 
 
 def register_synthetic() -> None:
-    """Registers `pps_synthetic_train` and `pps_synthetic_val`: streets drawn on the fly.
+    """Register `pps_synthetic_train` and `pps_synthetic_val`, streets that are drawn on the fly.
 
-    They have the ids of Cityscapes-PanopticParts (`cpp_default`), 256 x 512 pixels, and no files:
-    `PPSDatasetMapper` draws each street from its seed, the same one each time.
+    They have 256 x 512 pixels, the ids of Cityscapes-PanopticParts (`cpp_default`) and no files:
+    `PPSDatasetMapper` draws each street from its seed, each time the same.
     """
     for split in _SPLITS:
         _register(f"pps_synthetic_{split}", partial(street_images, split), "cpp_default")
 
 
 def register_all() -> None:
-    """Registers all data sets, those with files where Detectron2 looks for its own.
+    """Register all data sets of this module under their default names.
 
-    That is the folder `DETECTRON2_DATASETS` of the environment, by default `datasets`; in it
-    `cityscapes` and `pascal`.
+    Files are looked for where Detectron2 looks for its own: in `cityscapes` and `pascal` within the
+    folder that the environment variable `DETECTRON2_DATASETS` names, by default `datasets`.
     """
     root = Path(os.getenv("DETECTRON2_DATASETS", "datasets")).expanduser()
     register_cityscapes_panoptic_parts(root / "cityscapes")
@@ -86,6 +90,7 @@ def register_all() -> None:
 
 
 def _register(name: str, load: Callable[[], list[dict[str, Any]]], eval_spec: str) -> None:
+    """Register one data set in both catalogues, in place of one of the same name."""
     metadata = pps_metadata(EvalSpec.load(eval_spec), eval_spec)
     if name in DatasetCatalog.list():
         DatasetCatalog.remove(name)

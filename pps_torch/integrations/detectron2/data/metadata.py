@@ -1,4 +1,4 @@
-"""What Detectron2's MetadataCatalog says of a data set, from its evaluation spec."""
+"""The entry of a data set in Detectron2's MetadataCatalog, made from its evaluation spec."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from pps_torch.specs import EvalSpec
 #: Detectron2's evaluator_type of the data sets with part-aware panoptic ground truth.
 EVALUATOR_TYPE = "pps"
 
-_THINGS_COLOR = (82, 18, 128)  # Detectron2's for "things" in its semantic layout
+_THINGS_COLOR = (82, 18, 128)  # Detectron2's colour of the semantic class "things"
 
 
 def pps_metadata(spec: EvalSpec, eval_spec: str) -> dict[str, Any]:
-    """The fields of a data set's metadata.
+    """Make the fields of a data set's metadata.
 
-    The semantic layout is that of Detectron2's Panoptic FPN: `stuff_classes[0]` is "things",
-    all of them together, and the stuff classes follow in the order of `spec.stuff`; the thing
-    classes are in the order of `spec.things`. Both dictionaries map evaluation sids, which a PPS
-    map holds, to these contiguous ids, which `sem_seg` and `instances.gt_classes` hold.
+    Class ids are laid out as in Detectron2's Panoptic FPN: `stuff_classes[0]` is "things", all
+    things together, and the stuff classes follow in the order of `spec.stuff`. The thing classes
+    are in the order of `spec.things`.
 
     Args:
         spec: what the ids mean.
-        eval_spec: name or path of the spec, by which evaluators load it.
+        eval_spec: bundled name or path of the same spec, from which evaluators load it.
 
     Returns:
-        `thing_classes, thing_colors, stuff_classes, stuff_colors` by contiguous id,
-        `thing_dataset_id_to_contiguous_id, stuff_dataset_id_to_contiguous_id`, `part_classes`
-        by flat part id (0 is the background), `ignore_label`, `eval_spec` and
-        `evaluator_type`.
+        `thing_classes, thing_colors, stuff_classes, stuff_colors`: by contiguous id, as in
+            `sem_seg` and `instances.gt_classes`.
+        `thing_dataset_id_to_contiguous_id, stuff_dataset_id_to_contiguous_id`: contiguous id of
+            each evaluation sid, as in a PPS map.
+        `part_classes`: by flat part id; 0 is the background.
+        `ignore_label`, `eval_spec` and `evaluator_type`.
 
     Example:
         >>> metadata = pps_metadata(EvalSpec.load("cpp_default"), "cpp_default")

@@ -1,4 +1,4 @@
-"""A map of uids -> what a panoptic network with a part head is trained on."""
+"""The training targets of a panoptic network with a part head, made from a map of uids."""
 
 from __future__ import annotations
 
@@ -10,26 +10,22 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import decode_uids
-from pps_torch.integrations.detectron2.class_ids import (
-    THINGS_LABEL,
-    stuff_contiguous_ids,
-    thing_contiguous_ids,
-)
+from pps_torch.integrations.detectron2.class_ids import semantic_labels, thing_contiguous_ids
 from pps_torch.specs import EvalSpec, dataset_lookups
 
-_UNKNOWN = -1  # the last row of a table
+_NO_THING = -1  # instead of a contiguous thing id, for stuff and void
 
 
 class TrainingTargets(NamedTuple):
-    """What the pixels of an image belong to; all four come from one map of uids.
+    """Semantic map, part map and instances of one image, all from one map of uids.
 
     Attributes:
-        sem_seg: `(H, W)` int64, 0 for things, contiguous ids of stuff, the ignore label where
-            nothing is evaluated.
-        part_seg: `(H, W)` int64, flat part ids; 0 for classes that have none; the ignore label
-            where the part is undefined or nothing is evaluated.
-        masks: `(N, H, W)` bool, the instances.
-        classes: `(N,)` int64, their contiguous thing ids.
+        sem_seg: `(H, W)` int64: 0 on things, contiguous ids on stuff, the spec's ignore label on
+            void.
+        part_seg: `(H, W)` int64: flat part ids, 0 on classes without parts, the ignore label where
+            the part is undefined and on void.
+        masks: `(N, H, W)` bool: the instances.
+        classes: `(N,)` int64: contiguous thing ids of the instances.
     """
 
     sem_seg: Tensor
@@ -39,13 +35,15 @@ class TrainingTargets(NamedTuple):
 
 
 class TrainingTargetMaker:
-    """Makes `TrainingTargets`; a thing without instance id (a crowd) is no instance.
+    """Make the `TrainingTargets` of images.
+
+    A thing without instance id is a crowd, and no instance.
 
     Args:
-        spec: what the ids mean. Its `ignore_label` is that of the maps.
+        spec: what the ids mean; the ignore label of the targets is its `ignore_label`.
 
     Raises:
-        ValueError: the ignore label is one of the contiguous or flat ids.
+        ValueError: the ignore label is also a contiguous id or a flat part id.
 
     Example:
         >>> make = TrainingTargetMaker(EvalSpec.load("cpp_default"))
@@ -64,20 +62,20 @@ class TrainingTargetMaker:
                 f"{spec.name}: ignore_label: expected a value that is no contiguous or flat id "
                 f"(0..{highest}), found {spec.ignore_label}"
             )
-        things, stuff = thing_contiguous_ids(spec), stuff_contiguous_ids(spec)
-        semantic = [stuff.get(sid, THINGS_LABEL) for sid in spec.eval_sids]
-        self._label_of_class = torch.tensor([*semantic, spec.ignore_label])
-        thing_of_class = [things.get(sid, _UNKNOWN) for sid in spec.eval_sids]
-        self._thing_of_class = torch.tensor([*thing_of_class, _UNKNOWN])
+        thing_ids = thing_contiguous_ids(spec)
+        things = [thing_ids.get(sid, _NO_THING) for sid in spec.eval_sids]
+        # A row for each class of the spec, and a last one for void.
+        self._label_of_class = torch.tensor([*semantic_labels(spec), spec.ignore_label])
+        self._thing_of_class = torch.tensor([*things, _NO_THING])
 
     def __call__(self, uids: Tensor) -> TrainingTargets:
-        """Targets of one image.
+        """Make the targets of one image.
 
         Args:
-            uids: `(H, W)` integers, with the data set's ids.
+            uids: `(H, W)` integers with the data set's ids.
 
         Raises:
-            ValueError: a negative or three-digit uid.
+            ValueError: a uid is negative or has three digits.
         """
         lookups = dataset_lookups(self.spec)
         sids, iids, pids = (ids.long() for ids in decode_uids(uids))
@@ -86,6 +84,7 @@ class TrainingTargetMaker:
         class_index = lookups.class_of_sid[rows]
         flat_ids = lookups.flat_of_sid_pid[rows, pids + 1]
         thing = self._thing_of_class[class_index]
+        # One key for each instance; -1 on crowds, stuff and void.
         keys = torch.where((thing >= 0) & (iids >= 0), lookups.group_of_sid[rows] * 1000 + iids, -1)
         instances, instance_index = keys.unique(return_inverse=True)
         masks = instance_index == torch.arange(len(instances))[:, None, None]
@@ -102,16 +101,16 @@ class TrainingTargetMaker:
 def transform_uids(
     uids: np.ndarray, apply_segmentation: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """A map of uids after a geometric transform of Detectron2's, every value exact.
+    """Apply a geometric transform of Detectron2 to a map of uids, without changing any uid.
 
-    Detectron2 resizes maps of 8-bit numbers with Pillow, at the same pixel centres as the photo;
-    of other types half a pixel off, and integers not at all. So the four bytes of a uid travel as
-    four channels. Pixels that a transform fills, with 0 or with an ignore value of 128 to 255 in
-    each byte, become uid 0, unlabelled.
+    Detectron2 resizes maps of bytes with Pillow, at the same pixel centres as the photo. It resizes
+    maps of floats half a pixel off, and other integers not at all. Therefore the four bytes of a
+    uid are transformed as four channels. A transform that adds pixels fills their bytes with 0 or
+    with an ignore value of 128 to 255; both become uid 0, unlabelled.
 
     Args:
         uids: `(H, W)` integers of at most 32 bits.
-        apply_segmentation: the transforms' method of this name.
+        apply_segmentation: the method of this name of Detectron2's transforms.
 
     Returns:
         `(H, W)` int32.

@@ -1,4 +1,4 @@
-"""Evaluation while a training run goes on, as a hook of Detectron2's trainers."""
+"""Evaluation during training, as a hook of Detectron2's trainers."""
 
 from __future__ import annotations
 
@@ -18,40 +18,44 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Subset
 
 from pps_torch.integrations.detectron2.config import check_has_pps_config
-from pps_torch.integrations.detectron2.engine.evaluation_subset import fixed_subset, modes_kept
+from pps_torch.integrations.detectron2.engine.evaluation_subset import fixed_subset
+from pps_torch.integrations.detectron2.engine.module_modes import preserve_modes
 
 logger = logging.getLogger(__name__)
 
 
 class PPSEvalHook(HookBase):
-    """Evaluates every `period` iterations and after the last one, and stores the scalars.
+    """Evaluate every `period` iterations and after the last one, and store the scalars.
 
-    The scalars are called as by Detectron2's `EvalHook`: `part_panoptic_seg/PartPQ`, with the
-    data set's name before it where there are several; and `subset/part_panoptic_seg/PartPQ` on a
-    subset, so that the two are never compared. Register it before a `BestCheckpointer` of the
-    same period, and before the writers.
+    The scalars have the names that Detectron2's `EvalHook` gives them: `part_panoptic_seg/PartPQ`,
+    after the data set's name if there are several. On a subset they begin with `subset/`, so that
+    they are never compared with those of all images. Register this hook before a
+    `BestCheckpointer` of the same period, and before the writers.
 
-    Every process has to have this hook. The model keeps the mode of each of its modules. If an
-    evaluation fails in one process, it fails in all of them; nobody waits for it.
+    Every process needs this hook. If an evaluation fails in one process, it fails in all of them,
+    and none is left waiting. Each module of the model keeps its train or eval mode.
 
     Args:
         period: iterations from one evaluation to the next; 0: no evaluation at all.
-        model: what is evaluated. Of a DistributedDataParallel its module is, as the processes need
-            not have equally many images.
-        dataset_names: the data sets.
-        build_loader: name -> test loader of a map-style data set.
-        build_evaluator: name -> evaluator.
+        model: the model to evaluate. If it is a DistributedDataParallel, its module is evaluated,
+            as the processes may have different numbers of images.
+        dataset_names: the data sets to evaluate on.
+        build_loader: makes the test loader of a data set from its name; the data set is map-style.
+        build_evaluator: makes the evaluator of a data set from its name.
         subset: how many images of each data set, evenly spread over it; 0: all.
-        continue_on_error: whether training goes on when an evaluation raises an exception. It is
-            logged then, and nothing is stored.
+        continue_on_error: whether training goes on when an evaluation fails. The error is then
+            logged, and no scalar is stored.
+
+    Raises:
+        ValueError: for a negative `period` or `subset`.
 
     Example:
-        .. code-block:: python
-
-            trainer.register_hooks([PPSEvalHook.from_config(cfg, trainer)])
-            name, checkpointer = "part_panoptic_seg/PartPQ", trainer.checkpointer
-            if comm.is_main_process():
-                trainer.register_hooks([BestCheckpointer(cfg.TEST.PPS.PERIOD, checkpointer, name)])
+        ```python
+        trainer.register_hooks([PPSEvalHook.from_config(cfg, trainer)])
+        name, checkpointer = "part_panoptic_seg/PartPQ", trainer.checkpointer
+        if comm.is_main_process():
+            trainer.register_hooks([BestCheckpointer(cfg.TEST.PPS.PERIOD, checkpointer, name)])
+        ```
     """
 
     def __init__(
@@ -76,12 +80,12 @@ class PPSEvalHook(HookBase):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, trainer: Any) -> PPSEvalHook:
-        """The hook that `cfg.TEST.PPS` describes.
+        """Build the hook that `TEST.PPS` describes.
 
         Args:
             cfg: a configuration with the keys of `add_pps_config`.
-            trainer: has `model`, `build_test_loader(cfg, name)` and
-                `build_evaluator(cfg, name)`, as Detectron2's `DefaultTrainer`.
+            trainer: an object with `model`, `build_test_loader(cfg, name)` and
+                `build_evaluator(cfg, name)`, such as Detectron2's `DefaultTrainer`.
 
         Raises:
             ValueError: names the key that is missing or negative.
@@ -100,13 +104,13 @@ class PPSEvalHook(HookBase):
         )
 
     def after_step(self) -> None:
-        """Evaluates if it is time; the last iteration is left to `after_train`."""
+        """Evaluate if the period is over; the last iteration is left to `after_train`."""
         iteration = self.trainer.iter + 1
         if self._period and iteration % self._period == 0 and iteration != self.trainer.max_iter:
             self._evaluate()
 
     def after_train(self) -> None:
-        """Evaluates, unless training ended early."""
+        """Evaluate, unless training ended early."""
         if self._period and self.trainer.iter >= self.trainer.max_iter:
             self._evaluate()
 
@@ -126,25 +130,29 @@ class PPSEvalHook(HookBase):
         self.trainer.storage.put_scalars(**flatten_results_dict(results), smoothing_hint=False)
 
     def _evaluate_dataset(self, name: str) -> dict[str, Any]:
-        """Raises in all processes if it cannot be done in one of them."""
-        together = _EvaluatesTogether()
+        """Evaluate one data set; an error in one process is raised in all."""
+        joint = _JointEvaluator()
         try:
             loader = subset_loader(self._build_loader(name), self._subset)
-            together.evaluator = self._build_evaluator(name)
-            with modes_kept(self._model):
-                return inference_on_dataset(self._model, loader, together)
+            joint.evaluator = self._build_evaluator(name)
+            with preserve_modes(self._model):
+                return inference_on_dataset(self._model, loader, joint)
         except Exception as error:
-            together.tell(error)
+            joint.exchange_errors(error)
             raise
 
 
-class _EvaluatesTogether(DatasetEvaluator):
-    """Before its `evaluate`, which needs all processes, asks whether all have come so far."""
+class _JointEvaluator(DatasetEvaluator):
+    """An evaluator whose `evaluate` begins in all processes or fails in all.
+
+    The `evaluate` of the evaluator inside communicates, so a process would wait there forever for
+    one that has failed before.
+    """
 
     evaluator: DatasetEvaluator
 
     def __init__(self) -> None:
-        self._has_told = False
+        self._has_exchanged = False
 
     def reset(self) -> None:
         self.evaluator.reset()
@@ -153,24 +161,35 @@ class _EvaluatesTogether(DatasetEvaluator):
         self.evaluator.process(inputs, outputs)
 
     def evaluate(self) -> dict[str, Any]:
-        errors = self.tell(None)
+        errors = self.exchange_errors(None)
         if errors:
             raise RuntimeError(f"evaluation failed in other processes: {'; '.join(errors)}")
         return self.evaluator.evaluate()
 
-    def tell(self, error: Exception | None) -> list[str]:
-        """Tells the other processes, once, how it went -> what went wrong anywhere."""
-        if self._has_told:
+    def exchange_errors(self, error: Exception | None) -> list[str]:
+        """Exchange with the other processes, once, what has failed.
+
+        Args:
+            error: the error of this process, if there is one.
+
+        Returns:
+            a line for each process with an error; none from the second call on.
+        """
+        if self._has_exchanged:
             return []
-        self._has_told = True
-        told = comm.all_gather(None if error is None else f"{type(error).__name__}: {error}")
-        return [f"rank {rank}: {text}" for rank, text in enumerate(told) if text is not None]
+        self._has_exchanged = True
+        texts = comm.all_gather(None if error is None else f"{type(error).__name__}: {error}")
+        return [f"rank {rank}: {text}" for rank, text in enumerate(texts) if text is not None]
 
 
 def subset_loader(loader: DataLoader, count: int) -> DataLoader:
-    """A test loader for a fixed subset of the images of another one; 0: that one itself.
+    """Build a test loader for a fixed subset of the images of another loader.
 
-    The subset is spread over the processes by Detectron2's `InferenceSampler`.
+    Detectron2's `InferenceSampler` spreads the subset over the processes.
+
+    Args:
+        loader: a test loader of a map-style data set.
+        count: how many images; with 0 the loader itself is returned.
     """
     if count == 0:
         return loader

@@ -1,19 +1,17 @@
-"""What an evaluation in the middle of a training run needs: a fixed subset, and the modes back."""
+"""A fixed subset of the images of a data set, evenly spread over it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from torch import nn
-
 
 def fixed_subset(num_images: int, count: int) -> list[int]:
-    """Indices of `count` images, evenly spread over the data set, the same ones each time.
+    """Choose `count` images, evenly spread over the data set, the same ones each time.
 
     Args:
         num_images: images of the data set.
-        count: how many; 0, or more than there are, means all.
+        count: how many to choose; 0, or more than there are, means all.
+
+    Returns:
+        the indices of the images, rising.
 
     Raises:
         ValueError: for a negative count.
@@ -27,18 +25,3 @@ def fixed_subset(num_images: int, count: int) -> list[int]:
     if count == 0 or count > num_images:
         count = num_images
     return [place * num_images // count for place in range(count)]
-
-
-@contextmanager
-def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Gives each module its train or eval mode back afterwards, also after an exception.
-
-    Detectron2's own restores the mode of the whole model, so that modules frozen in eval mode
-    inside a model in train mode are then in train mode, and after an exception nothing.
-    """
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -13,40 +13,43 @@ from pps_torch.checks import check_integer, check_ndim
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.reserved import ABSENT
 
-_LABEL_VOID = -1  # Detectron2's, where the map holds category * label_divisor + instance
+_LABEL_VOID = -1  # void in maps of category * label_divisor + instance
 
 
 @dataclass(frozen=True)
 class CategoryIds:
-    """The way from a model's contiguous ids to the data set's category ids.
+    """The data set's category ids by the contiguous ids of a model.
 
     Attributes:
-        of_thing, of_stuff: contiguous id -> category id.
-        label_divisor: for maps of `category * label_divisor + instance`.
+        things, stuff: category id of each contiguous id.
+        label_divisor: divisor of maps of `category * label_divisor + instance`.
     """
 
-    of_thing: dict[int, int]
-    of_stuff: dict[int, int]
+    things: dict[int, int]
+    stuff: dict[int, int]
     label_divisor: int | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> CategoryIds:
-        """Reads Detectron2's `thing_dataset_id_to_contiguous_id` and its twin for stuff."""
+        """Read Detectron2's `thing_` and `stuff_dataset_id_to_contiguous_id`."""
         return cls(
             {v: k for k, v in metadata.thing_dataset_id_to_contiguous_id.items()},
             {v: k for k, v in metadata.stuff_dataset_id_to_contiguous_id.items()},
             getattr(metadata, "label_divisor", None),
         )
 
-    def of_segment(self, info: Mapping[str, Any]) -> int:
-        """The category id of a segment; one that does not say `isthing` has it already.
+    def look_up(self, info: Mapping[str, Any]) -> int:
+        """Look up the category id of a segment.
+
+        Args:
+            info: the segment's dict. If it has no `isthing`, its `category_id` is taken as it is.
 
         Raises:
             ValueError: the data set has no such contiguous id.
         """
         if info.get("isthing") is None:
             return info["category_id"]
-        ids, kind = (self.of_thing, "thing") if info["isthing"] else (self.of_stuff, "stuff")
+        ids, kind = (self.things, "thing") if info["isthing"] else (self.stuff, "stuff")
         if info["category_id"] not in ids:
             raise ValueError(
                 f"segments_info: expected {kind} category ids among {sorted(ids)}, "
@@ -60,23 +63,26 @@ def read_panoptic_output(
     segments_info: Sequence[Mapping[str, Any]] | None,
     category_ids: CategoryIds,
 ) -> PanopticSegmentation:
-    """Reads what a Detectron2 model returns for one image, on the device where it is.
+    """Read the panoptic output of a Detectron2 model for one image.
 
-    Nothing is looked at on the host but the list of segments. A pixel of a segment that is not
-    listed gets an id without row, which [`PanopticQuality`][pps_torch.PanopticQuality] reports; a
-    listed segment without pixels counts as nothing (panopticapi refuses it).
+    The map stays on its device, and only the list of segments is looked at on the host. Pixels of a
+    segment that is not listed get an id without a row, which
+    [`PanopticQuality`][pps_torch.PanopticQuality] reports. A listed segment without pixels is not
+    counted; panopticapi refuses it.
 
     Args:
         panoptic_seg: `(H, W)` integers; 0 is void.
-        segments_info: dicts with `id`, `category_id` and mostly `isthing`; or None, then the
-            map holds `category * label_divisor + instance` and -1 is void.
-        category_ids: of the data set.
+        segments_info: dicts with `id`, `category_id` and, for contiguous ids, `isthing`. None: the
+            map holds `category * label_divisor + instance`, and -1 is void; this waits for the
+            device.
+        category_ids: those of the data set.
 
     Raises:
-        ValueError: a category that the data set does not have, an id twice, or no divisor.
+        ValueError: a category that the data set does not have, an id that is listed twice or is 0,
+            or no `label_divisor` where one is needed.
 
     Example:
-        >>> ids = CategoryIds(of_thing={0: 24}, of_stuff={1: 7})
+        >>> ids = CategoryIds(things={0: 24}, stuff={1: 7})
         >>> info = [{"id": 5, "category_id": 0, "isthing": True}]
         >>> panoptic = read_panoptic_output(torch.tensor([[0, 5]]), info, ids)
         >>> panoptic.panoptic_seg.tolist(), panoptic.category_ids.tolist()
@@ -91,14 +97,14 @@ def read_panoptic_output(
         raise ValueError(f"segments_info: expected each id once and none equal to 0, found {ids}")
     if ids != list(range(1, len(ids) + 1)):
         panoptic_seg = _renumber(panoptic_seg, ids)
-    categories = [category_ids.of_segment(info) for info in segments_info]
+    categories = [category_ids.look_up(info) for info in segments_info]
     return _with_categories(
         panoptic_seg, categories, [bool(i.get("isthing")) for i in segments_info]
     )
 
 
 def _split_labels(labels: Tensor, category_ids: CategoryIds) -> tuple[Tensor, list[dict[str, Any]]]:
-    """Numbers the labels of a map 1..S; looking at the map waits for the device."""
+    """Number the labels of a map 1..S, and list them as segments; this waits for the device."""
     divisor = category_ids.label_divisor
     if divisor is None:
         raise ValueError(
@@ -112,13 +118,13 @@ def _split_labels(labels: Tensor, category_ids: CategoryIds) -> tuple[Tensor, li
     infos = []
     for number, label in enumerate(found, start=1):
         category = label // divisor
-        is_thing = category in category_ids.of_thing
+        is_thing = category in category_ids.things
         infos.append({"id": number, "category_id": category, "isthing": is_thing})
     return panoptic_seg, infos
 
 
 def _renumber(panoptic_seg: Tensor, ids: list[int]) -> Tensor:
-    """Listed ids become 1..S in their order, others S + 1."""
+    """Number the listed ids 1..S in their order, and all others S + 1; 0 stays 0."""
     keys, numbers = torch.tensor([0, *ids]).sort()
     keys, numbers = keys.to(panoptic_seg.device), numbers.to(panoptic_seg.device)
     values = panoptic_seg.long()
@@ -129,6 +135,7 @@ def _renumber(panoptic_seg: Tensor, ids: list[int]) -> Tensor:
 def _with_categories(
     panoptic_seg: Tensor, categories: list[int], is_thing: list[bool]
 ) -> PanopticSegmentation:
+    """Join a map of ids 1..S and the categories of its segments."""
     device, count = panoptic_seg.device, len(categories)
     zeros = torch.zeros(count, dtype=torch.int64, device=device)
     return PanopticSegmentation(

@@ -1,4 +1,4 @@
-"""Items of a sequence, read in worker threads before they are asked for."""
+"""Items of a sequence that worker threads read before they are asked for."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MOST_WORKERS = 4  # a machine runs a process for each GPU, and each has its own
 
 
 class ReadAhead(Generic[Item]):
-    """Reads what will probably be asked for next while the caller is busy.
+    """Read in advance the items that will probably be asked for next.
 
-    The next indices are taken to follow in the same steps as the last two: 1 for a process that
-    has a stretch of the data set, the number of processes where they take turns. Another guess
-    costs time and nothing else. At most `workers + 2` items are held.
+    The next indices are expected at the distance of the last two: 1 for a process that has a
+    stretch of the data set, the number of processes if these take turns. A wrong guess costs time
+    and nothing else. At most `workers + 2` items are held.
 
     Args:
-        read: called with an index, in a worker thread.
-        num_items: how many there are.
+        read: reads the item of an index; called in worker threads.
+        num_items: length of the sequence.
 
     Example:
         >>> squares = ReadAhead(lambda index: index**2, 10)
@@ -40,7 +40,7 @@ class ReadAhead(Generic[Item]):
         self._last: int | None = None
 
     def __getitem__(self, index: int) -> Item:
-        """The item; an error of `read` comes up here."""
+        """Return an item; an error of `read` is raised here."""
         step = 1 if self._last is None or index <= self._last else index - self._last
         self._last = index
         stop = min(self._num_items, index + step * (self._workers + 2))
@@ -48,12 +48,13 @@ class ReadAhead(Generic[Item]):
         return self._reading.pop(index).result()
 
     def close(self) -> None:
-        """Ends the threads; a later read starts new ones."""
+        """End the threads; a later read starts new ones."""
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool, self._reading, self._last = None, {}, None
 
     def _begin(self, indices: list[int]) -> None:
+        """Begin to read these items, and drop all others."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="pps_torch")
         for index in self._reading.keys() - indices:

@@ -1,4 +1,4 @@
-"""What became of the segments of each image, and its map, until all images are counted."""
+"""The records that tables are made of: each image's segments and map, until all are counted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _LARGEST_BYTE = 255
 
 
 class RecordedImage(NamedTuple):
-    """An image that this process evaluated.
+    """What is kept of an image that this process evaluated.
 
     Attributes:
         segments: what became of each segment.
         confused_pixels: as in [`ImageRecord`][pps_torch.metrics.ImageRecord], sparse.
-        png: the predicted map as it was evaluated, the bytes of a PNG.
-        segments_info: the segments of a panoptic PNG; none of a PPS map.
+        png: the evaluated map as the bytes of a PNG.
+        segments_info: the segments of a panoptic map; empty for a PPS map.
     """
 
     segments: list[SegmentRecord]
@@ -34,14 +34,14 @@ class RecordedImage(NamedTuple):
     segments_info: list[dict[str, int]]
 
     @classmethod
-    def of_pps(cls, record: ImageRecord, pps: Tensor) -> RecordedImage:
-        """From a map `(3, H, W)` that `check_fits_png` let pass."""
+    def from_pps(cls, record: ImageRecord, pps: Tensor) -> RecordedImage:
+        """Keep a PPS map `(3, H, W)` that has passed `check_fits_png`."""
         png = _png(pps.permute(1, 2, 0))
         return cls(record.segments, record.confused_pixels.to_sparse(), png, [])
 
     @classmethod
-    def of_panoptic(cls, record: ImageRecord, panoptic: PanopticSegmentation) -> RecordedImage:
-        """From segments that all have pixels, see `without_empty_segments`."""
+    def from_panoptic(cls, record: ImageRecord, panoptic: PanopticSegmentation) -> RecordedImage:
+        """Keep a panoptic map whose segments all have pixels, see `without_empty_segments`."""
         infos = [
             {key: info[key] for key in ("id", "category_id", "area")}
             for info in panoptic.segments_info()
@@ -51,10 +51,10 @@ class RecordedImage(NamedTuple):
 
 
 class RecordedShare(NamedTuple):
-    """The images of one process or, added up, of all; without their maps.
+    """The records of the images of one process, or of all; without their maps.
 
     Attributes:
-        segments, segments_info: by the image's index in the data set, in that order.
+        segments, segments_info: by the image's index in the data set, in rising order.
         confused_pixels: `(C, C + 1)`, the sum over the images.
     """
 
@@ -63,8 +63,8 @@ class RecordedShare(NamedTuple):
     confused_pixels: np.ndarray
 
     @classmethod
-    def of_images(cls, images: Mapping[int, RecordedImage], num_classes: int) -> RecordedShare:
-        """The records of some images, by index."""
+    def from_images(cls, images: Mapping[int, RecordedImage], num_classes: int) -> RecordedShare:
+        """Collect the records of images, given by index."""
         confused_pixels = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
         for image in images.values():
             confused_pixels += image.confused_pixels
@@ -75,13 +75,13 @@ class RecordedShare(NamedTuple):
         )
 
     @classmethod
-    def added_up(cls, shares: Iterable[RecordedShare]) -> RecordedShare:
-        """All images of several shares; no image is in two of them."""
+    def from_shares(cls, shares: Iterable[RecordedShare]) -> RecordedShare:
+        """Join the shares of all processes; no image is in two of them."""
         segments, segments_info, confused_pixels = zip(*shares)
         return cls(_joined(segments), _joined(segments_info), np.sum(confused_pixels, 0))
 
     def table_records(self) -> TableRecords:
-        """As the tables take them."""
+        """Convert the records into those that the tables are written from."""
         records = TableRecords(len(self.confused_pixels))
         records.segments = list(self.segments.values())
         records.confused_pixels = self.confused_pixels
@@ -89,7 +89,7 @@ class RecordedShare(NamedTuple):
 
 
 def check_fits_png(pps: Tensor) -> None:
-    """Raises ValueError for a PPS map with an id that no byte can hold; leaves the device."""
+    """Raise ValueError for a PPS map with an id that no byte can hold; waits for the device."""
     low, high = (int(limit) for limit in pps.aminmax())
     if low < 0 or high > _LARGEST_BYTE:
         raise ValueError(
@@ -99,12 +99,13 @@ def check_fits_png(pps: Tensor) -> None:
 
 
 def without_empty_segments(panoptic: PanopticSegmentation) -> PanopticSegmentation:
-    """The same segments with their areas, but for those without pixels, which a PNG cannot have.
+    """Drop the segments without pixels, which a PNG cannot hold, and count the areas of the others.
 
-    They are numbered anew, 1..S in their order; ids without row become S + 1.
+    The segments that stay are numbered anew, 1..S in their order; ids without a row become S + 1.
+    This waits for the device.
 
     Args:
-        panoptic: of one image.
+        panoptic: one image.
 
     Example:
         >>> from pps_torch.integrations.detectron2.evaluation.panoptic_outputs import (
@@ -135,12 +136,13 @@ def without_empty_segments(panoptic: PanopticSegmentation) -> PanopticSegmentati
 
 
 def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:
+    """Join dicts without common keys, and sort by key."""
     joined = {index: value for part in parts for index, value in part.items()}
     return dict(sorted(joined.items()))
 
 
 def _png(pixels: Tensor) -> bytes:
-    """From `(H, W, 3)` bytes."""
+    """Encode `(H, W, 3)` integers 0..255 as a PNG."""
     buffer = io.BytesIO()
     image = PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy())
     image.save(buffer, "PNG", compress_level=1)

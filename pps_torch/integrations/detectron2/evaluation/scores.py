@@ -1,20 +1,21 @@
-"""The metrics' results as Detectron2 reports them: flat keys, per cent."""
+"""Results of metrics in the form that Detectron2 reports: flat keys, per cent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from pps_torch.metrics import PartPanopticQualityResult
-from pps_torch.metrics.segment_metric import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.specs import EvalSpec
 
 _GROUP_SUFFIXES = {"All": "", "Things": "_th", "Stuff": "_st"}
 
 
 def panoptic_scores(summary: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """`PQ, SQ, RQ, PQ_th, ..., RQ_st` of a
-    [`PanopticQualityResult`][pps_torch.PanopticQualityResult]'s summary.
+    """Convert the summary of a [`PanopticQualityResult`][pps_torch.PanopticQualityResult].
+
+    Returns:
+        `PQ, SQ, RQ, PQ_th, ..., RQ_st` in per cent.
 
     Example:
         >>> group = {"PQ": 0.5, "SQ": 1.0, "RQ": 0.5, "n": 1}
@@ -31,28 +32,28 @@ def panoptic_scores(summary: Mapping[str, Mapping[str, float]]) -> dict[str, flo
 def part_scores(
     parts: PartPanopticQualityResult, whole: PartPanopticQualityResult, spec: EvalSpec
 ) -> dict[str, float]:
-    """PartPQ and PQ of the same maps.
+    """Convert the results of PartPQ and of PQ on the same maps.
 
     Args:
-        parts: by `spec`.
-        whole: by `spec.without_parts()`.
+        parts: the result by `spec`.
+        whole: the result by `spec.without_parts()`.
         spec: says which classes are things.
 
     Returns:
-        `PartPQ, PartSQ, PartRQ`, those with `_parts` and `_noparts`, and the keys of
-        `panoptic_scores`.
+        `PartPQ, PartSQ, PartRQ`, the same with `_parts` and `_noparts`, and the keys of
+        `panoptic_scores`; all in per cent.
     """
     scores = {
         key: 100 * value for key, value in parts.summary.items() if key not in ("n", "n_p", "n_np")
     }
-    members = {"All": spec.eval_sids, "Things": spec.things, "Stuff": spec.stuff}
+    groups = {"All": spec.eval_sids, "Things": spec.things, "Stuff": spec.stuff}
     summary = {
-        group: _mean(whole.per_class[sid] for sid in spec.eval_sids if sid in sids)
-        for group, sids in members.items()
+        group: _mean(whole.classes[sid].counts for sid in spec.eval_sids if sid in sids)
+        for group, sids in groups.items()
     }
     return {**scores, **panoptic_scores(summary)}
 
 
-def _mean(rows: Any) -> dict[str, float]:
-    counts = [ClassCounts(row["iou"], row["tp"], row["fp"], row["fn"]) for row in rows]
+def _mean(counts: Iterable[ClassCounts]) -> dict[str, float]:
+    """Average the qualities of classes, given the counts of each."""
     return dict(zip(("PQ", "SQ", "RQ", "n"), mean_qualities(counts)))

@@ -1,4 +1,4 @@
-"""Detections and semantic logits merged without pasting masks, with Detectron2's own outputs."""
+"""The merge of detections and semantic logits into Detectron2's outputs, without pasted masks."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from typing import Any
 
 import torch
 from detectron2.modeling import PanopticFPN
-from detectron2.modeling.postprocessing import detector_postprocess, sem_seg_postprocess
+from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances, ROIMasks
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.integrations.detectron2.class_ids import (
-    THINGS_LABEL,
-    ContiguousPPSMerger,
-    check_num_things,
-)
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.integrations.detectron2.class_ids import THINGS_LABEL, check_num_things
+from pps_torch.integrations.detectron2.modeling.contiguous_pps_merger import ContiguousPPSMerger
+from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
 from pps_torch.integrations.detectron2.modeling.segments_info import detectron2_segments_info
 from pps_torch.merging import merge_panoptic_boxes
 from pps_torch.specs import EvalSpec
 
-_BOX_MASKS = "box_masks"  # field of Instances on which detector_postprocess does nothing special
+_BOX_MASKS = "box_masks"  # a field of Instances that detector_postprocess filters and keeps
 
 
-class FusedMerge(nn.Module):
-    """From the raw heads of one image to Detectron2's outputs, and to a PPS map.
+class FusedMerge(TensorHolder):
+    """Merge the raw heads of one image into Detectron2's outputs, and a PPS map if asked for.
 
-    [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] on the masks in their boxes' frames.
-    It equals
-    Detectron2's `detector_postprocess` and `combine_semantic_and_instance_outputs`, except
-    that a segment without any pixel, which Detectron2 can list if the overlap threshold is 1 or
-    the stuff area limit 0, is not listed.
+    The merge is [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes], on masks in their boxes'
+    frames. The outputs equal those of Detectron2's `detector_postprocess` and
+    `combine_semantic_and_instance_outputs`, with one exception: segments without any pixel, which
+    Detectron2 can list if the overlap threshold is 1 or the stuff area limit 0, are not listed.
 
     Args:
-        spec: with a spec the outputs hold a PPS map. The class indices of the detections are
-            then `spec.things`, the semantic labels "things" and `spec.stuff`.
-        overlap_threshold, stuff_area_limit, score_threshold: as in `merge_panoptic_boxes`.
-        label_of_channel: semantic label that each semantic channel means. Default: its index.
-        paste_masks: whether `instances.pred_masks` becomes `(N, H, W)` bool, as Detectron2
-            has it; else it is a `ROIMasks` of `(N, M, M)`.
+        spec: with a spec, the outputs also hold a PPS map. The class indices of the detections
+            then mean `spec.things`, and the semantic labels "things" (0) and `spec.stuff`.
+        overlap_threshold, stuff_area_limit, score_threshold: as in
+            [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
+        label_of_channel: semantic label of each semantic channel. Default: its index.
+        paste_masks: True: `instances.pred_masks` is `(N, H, W)` bool, as in Detectron2. False: it
+            is a `ROIMasks` of `(N, M, M)`.
 
     Example:
         >>> import torch
@@ -72,25 +71,30 @@ class FusedMerge(nn.Module):
         self.paste_masks = paste_masks
         self.spec = spec
         self.merge_pps = None if spec is None else ContiguousPPSMerger(spec)
-        labels = None if label_of_channel is None else torch.tensor(label_of_channel)
-        self.register_buffer("label_of_channel", labels, persistent=False)
+        self.label_of_channel = None
+        if label_of_channel is not None:
+            self._hold_tables(label_of_channel=torch.tensor(label_of_channel, device="cpu"))
 
     def forward(
         self, detections: Instances, sem_seg: Tensor, part_seg: Tensor | None = None
     ) -> dict[str, Any]:
-        """Merges one image.
+        """Merge one image.
 
         Args:
             detections: raw, at the network's input size: `pred_boxes`, `scores`,
                 `pred_classes` and `pred_masks` `(N, 1, M, M)`. The boxes are scaled in
-                place, as `detector_postprocess` does.
+                place, as by `detector_postprocess`.
             sem_seg: `(C, H, W)` logits at the output size.
-            part_seg: `(H, W)` flat part ids. Default: no pixel is part of anything, so that
-                classes with parts have unknown parts in the PPS map.
+            part_seg: `(H, W)` flat part ids. Default: 0 everywhere, so that the parts of classes
+                with parts are unknown in the PPS map.
 
         Returns:
-            `sem_seg`, `instances` and `panoptic_seg` as Detectron2's PanopticFPN has them;
-            with a spec also `pps` `(3, H, W)` int32.
+            `sem_seg`, `instances` and `panoptic_seg` as from Detectron2's PanopticFPN; with a spec
+            also `pps` `(3, H, W)` int32.
+
+        Raises:
+            ValueError: the detections have no masks, or the logits have another number of channels
+                than there are semantic labels.
         """
         self._check_channels(len(sem_seg))
         height, width = sem_seg.shape[-2:]
@@ -117,7 +121,10 @@ class FusedMerge(nn.Module):
         else:
             return
         if num_channels != expected:
-            raise ValueError(f"sem_seg: expected {expected} channels, got {num_channels}")
+            raise ValueError(
+                f"sem_seg: expected {expected} channels (MODEL.SEM_SEG_HEAD.NUM_CLASSES), "
+                f"got {num_channels}"
+            )
 
     def _merge(
         self, instances: Instances, box_masks: Tensor, sem_seg: Tensor
@@ -147,25 +154,25 @@ class FusedMerge(nn.Module):
 def use_fused_merge(
     model: nn.Module, *, spec: EvalSpec | None = None, paste_masks: bool = True
 ) -> nn.Module:
-    """Replaces the merge of a built Panoptic FPN by `FusedMerge`; weights are untouched.
+    """Replace the merge of a built Panoptic FPN by `FusedMerge`; its weights stay.
 
     Args:
-        model: a `PanopticFPN`, or one inside `DistributedDataParallel`. Its thresholds at
-            the time of the call are taken over.
-        spec: with a spec the outputs also hold `pps`, in which all parts are unknown.
+        model: a `PanopticFPN`, or one inside `DistributedDataParallel`. Its thresholds are read
+            once, by this call.
+        spec: with a spec, the outputs also hold `pps`, in which all parts are unknown.
         paste_masks: see `FusedMerge`.
 
     Returns:
         the same model.
 
     Raises:
-        TypeError: for another model, or one with an `inference` of its own.
-        ValueError: the classes of the model are not those of the spec.
+        TypeError: the model is no `PanopticFPN`, or has an `inference` of its own.
+        ValueError: the model does not have the things of the spec.
 
     Example:
-        .. code-block:: python
-
-            model = use_fused_merge(build_model(cfg))
+        ```python
+        model = use_fused_merge(build_model(cfg))
+        ```
     """
     panoptic_fpn = model.module if isinstance(model, DistributedDataParallel) else model
     if not isinstance(panoptic_fpn, PanopticFPN):
@@ -189,7 +196,7 @@ def use_fused_merge(
 def _fused_inference(
     model: PanopticFPN, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True
 ) -> Any:
-    """`PanopticFPN.inference` with the fused merge."""
+    """Run `PanopticFPN.inference` with the fused merge in place of its own."""
     detections, sem_seg = PanopticFPN.inference(model, batched_inputs, do_postprocess=False)
     if not do_postprocess:
         return detections, sem_seg
@@ -199,18 +206,16 @@ def _fused_inference(
     ]
 
 
-def output_size(image_size: tuple[int, int], inputs: dict[str, Any]) -> tuple[int, int]:
-    """`(height, width)` that an input asks for; default: that of the image in the network."""
-    return inputs.get("height", image_size[0]), inputs.get("width", image_size[1])
-
-
-def resize_logits(logits: Tensor, image_size: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
-    """`(C, h, w)` logits of a padded image, at the output size, as Detectron2 does it."""
-    return sem_seg_postprocess(logits, image_size, *output_size(image_size, inputs))
-
-
 def _postprocess_boxes(detections: Instances, size: tuple[int, int]) -> tuple[Instances, Tensor]:
-    """`detector_postprocess` without pasting -> instances without masks, masks (N, M, M)."""
+    """Run `detector_postprocess` without pasting masks.
+
+    Args:
+        detections: raw, with `pred_masks`.
+        size: `(height, width)` of the output.
+
+    Returns:
+        the instances without masks, and their masks `(N, M, M)`.
+    """
     fields = detections.get_fields()
     if "pred_masks" not in fields:
         raise ValueError(

@@ -17,8 +17,9 @@ from detectron2.structures import Instances
 from torch import Tensor, nn
 
 from pps_torch.integrations.detectron2.class_ids import check_num_things, semantic_labels
-from pps_torch.integrations.detectron2.config import add_pps_config
-from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge, resize_logits
+from pps_torch.integrations.detectron2.config import add_pps_config, load_eval_spec
+from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge
+from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
 from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import PartAwarePanopticFPN
 from pps_torch.integrations.detectron2.modeling.part_head import num_part_classes
 from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor
@@ -29,10 +30,10 @@ SEMANTIC_CLASSES = ("stuff", "all")
 
 
 class RawOutputs(NamedTuple):
-    """What a model says of one image before anything is merged; None for what it does not say.
+    """Unmerged outputs of a model for one image; None for those that the model does not have.
 
     Attributes:
-        detections: `Instances` at the network's input size, with box-frame masks.
+        detections: `Instances` at the network's input size, with masks in their boxes' frames.
         sem_seg: `(C, H, W)` logits at the output size.
         part_seg: `(P, H, W)` logits at the output size.
     """
@@ -46,29 +47,30 @@ class RawOutputs(NamedTuple):
 class PartAwareBaseline(nn.Module):
     """An instance, a semantic and a part model, joined into panoptic and PPS outputs.
 
-    The baselines of *Part-aware Panoptic Segmentation* (CVPR 2021): each model is trained by
-    itself with its own configuration, and nothing is trained here. A role that the same model
-    fills costs no second pass: a Panoptic FPN can be instance and semantic model.
+    These are the baselines of *Part-aware Panoptic Segmentation* (CVPR 2021). Nothing is trained
+    here: each model is trained by itself, with its own configuration. One model may fill several
+    roles, and runs once for all of them: a Panoptic FPN can be instance and semantic model.
 
     Args:
-        models: name -> model.
-        name_of_role: `instance`, `semantic` and `part` -> name in `models`.
+        models: the models by name.
+        name_of_role: name of the model that fills each of the roles `instance`, `semantic` and
+            `part`.
         eval_spec: what the classes and part ids mean.
-        semantic_classes: what the semantic channels are: `"stuff"`, things together and then
+        semantic_classes: what the semantic channels mean: `"stuff"`, all things together and then
             the stuff classes, or `"all"`, each class of the spec in its order.
-        **merge_options: as of `FusedMerge`.
+        **merge_options: the other arguments of `FusedMerge`.
 
     Raises:
-        ValueError: for a role that its model cannot fill.
+        ValueError: a model cannot fill its role, or `semantic_classes` has another value.
 
     Example:
-        .. code-block:: python
-
-            cfg.MODEL.META_ARCHITECTURE = "PartAwareBaseline"
-            cfg.MODEL.PPS.BASELINE.INSTANCE_CONFIG = "panoptic_fpn.yaml"
-            cfg.MODEL.PPS.BASELINE.SEMANTIC_CONFIG = "panoptic_fpn.yaml"    # the same network
-            cfg.MODEL.PPS.BASELINE.PART_CONFIG = "part_fpn.yaml"
-            model = build_model(cfg).eval()    # with the weights that these files name
+        ```python
+        cfg.MODEL.META_ARCHITECTURE = "PartAwareBaseline"
+        cfg.MODEL.PPS.BASELINE.INSTANCE_CONFIG = "panoptic_fpn.yaml"
+        cfg.MODEL.PPS.BASELINE.SEMANTIC_CONFIG = "panoptic_fpn.yaml"  # the same network
+        cfg.MODEL.PPS.BASELINE.PART_CONFIG = "part_fpn.yaml"
+        model = build_model(cfg).eval()  # with the weights that these files name
+        ```
     """
 
     @configurable
@@ -82,10 +84,7 @@ class PartAwareBaseline(nn.Module):
         **merge_options: Any,
     ) -> None:
         super().__init__()
-        if semantic_classes not in SEMANTIC_CLASSES:
-            raise ValueError(
-                f"semantic_classes: expected one of {SEMANTIC_CLASSES}, got {semantic_classes!r}"
-            )
+        _check_semantic_classes("semantic_classes", semantic_classes)
         for role in ROLES:
             _check_role(role, models[name_of_role[role]], eval_spec)
         self.models = nn.ModuleDict(models)
@@ -99,14 +98,16 @@ class PartAwareBaseline(nn.Module):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The arguments of the constructor, from `MODEL.PPS.BASELINE`."""
+        """Read the constructor's arguments from `MODEL.PPS.BASELINE`."""
+        semantic_classes = cfg.MODEL.PPS.BASELINE.SEMANTIC_CLASSES
+        _check_semantic_classes("MODEL.PPS.BASELINE.SEMANTIC_CLASSES", semantic_classes)
         models, name_of_role = build_models(cfg)
         combine = cfg.MODEL.PANOPTIC_FPN.COMBINE
         return {
             "models": models,
             "name_of_role": name_of_role,
-            "eval_spec": EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC),
-            "semantic_classes": cfg.MODEL.PPS.BASELINE.SEMANTIC_CLASSES,
+            "eval_spec": load_eval_spec(cfg),
+            "semantic_classes": semantic_classes,
             "overlap_threshold": combine.OVERLAP_THRESH,
             "stuff_area_limit": combine.STUFF_AREA_LIMIT,
             "score_threshold": combine.INSTANCES_CONFIDENCE_THRESH,
@@ -114,14 +115,17 @@ class PartAwareBaseline(nn.Module):
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The outputs of Detectron2's `PanopticFPN`, and `pps` `(3, H, W)` int32.
+        """Run the models on a batch and merge their outputs.
 
         Args:
-            batched_inputs: `image` and optionally `height` and `width`, as all models of
-                Detectron2 take them. All models see the same image.
+            batched_inputs: dicts with `image` and optionally `height` and `width`, as for all
+                models of Detectron2. All models get the same image.
+
+        Returns:
+            for each image the outputs of Detectron2's `PanopticFPN`, and `pps` `(3, H, W)` int32.
 
         Raises:
-            RuntimeError: in training mode.
+            RuntimeError: the module is in training mode.
         """
         if self.training:
             raise RuntimeError(
@@ -141,10 +145,10 @@ class PartAwareBaseline(nn.Module):
 
 
 def raw_outputs(model: nn.Module, batched_inputs: list[dict[str, Any]]) -> list[RawOutputs]:
-    """Runs a model on a batch, without merging or pasting -> its raw outputs image by image."""
+    """Run a model on a batch, without merging or pasting, and return the outputs of each image."""
     if isinstance(model, GeneralizedRCNN):
         results = model.inference(batched_inputs, do_postprocess=False)
-        # GeneralizedRCNN gives detections; its subclasses a tuple: logits come after them.
+        # GeneralizedRCNN returns detections; its subclasses a tuple of detections and logits.
         detections, *logits = results if isinstance(results, tuple) else (results,)
         return [
             RawOutputs(
@@ -158,10 +162,14 @@ def raw_outputs(model: nn.Module, batched_inputs: list[dict[str, Any]]) -> list[
 
 
 def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Builds each distinct pair of configuration and weights of `MODEL.PPS.BASELINE` once.
+    """Build the models of `MODEL.PPS.BASELINE`, each pair of configuration and weights once.
 
     Returns:
-        the models by name, and the name of each role's model: that of the first role it fills.
+        the models by name, and the name of each role's model. A model is called by the first role
+        that it fills.
+
+    Raises:
+        ValueError: names the key of a role without a configuration file.
     """
     options = cfg.MODEL.PPS.BASELINE
     models: dict[str, nn.Module] = {}
@@ -191,8 +199,13 @@ def _build_model(config_file: str, weights: str, device: str) -> nn.Module:
     return model
 
 
+def _check_semantic_classes(name: str, semantic_classes: str) -> None:
+    if semantic_classes not in SEMANTIC_CLASSES:
+        raise ValueError(f"{name}: expected one of {SEMANTIC_CLASSES}, got {semantic_classes!r}")
+
+
 def _check_role(role: str, model: Any, spec: EvalSpec) -> None:
-    """Raises ValueError if a model cannot fill a role."""
+    """Raise ValueError if a model cannot fill a role."""
     fills = {
         "instance": isinstance(model, GeneralizedRCNN),
         "semantic": isinstance(model, (PanopticFPN, SemanticSegmentor))
@@ -200,17 +213,26 @@ def _check_role(role: str, model: Any, spec: EvalSpec) -> None:
         "part": isinstance(model, (PartAwarePanopticFPN, SemanticSegmentor)),
     }
     if not fills[role]:
-        raise ValueError(f"{role} model: a {type(model).__name__} cannot fill this role")
+        raise ValueError(
+            f"{role} model (MODEL.PPS.BASELINE.{role.upper()}_CONFIG): a {type(model).__name__} "
+            "cannot fill this role"
+        )
     if role == "instance":
         check_num_things(model.roi_heads.num_classes, spec)
 
 
 def _part_ids(raw: RawOutputs, spec: EvalSpec) -> Tensor:
-    """`(H, W)` flat part ids of part logits, of which a SemanticSegmentor's are its sem_seg."""
+    """Find the best flat part id of each pixel, `(H, W)`, in the outputs of the part model.
+
+    The part logits of a plain `SemanticSegmentor` are its `sem_seg`.
+    """
     logits = raw.sem_seg if raw.part_seg is None else raw.part_seg
     if logits is None:
         raise ValueError("part model: expected part logits, got none")
     expected = num_part_classes(spec)
     if len(logits) != expected:
-        raise ValueError(f"part model: expected {expected} channels, got {len(logits)}")
+        raise ValueError(
+            f"part model (MODEL.PPS.BASELINE.PART_CONFIG): expected {expected} channels, "
+            f"got {len(logits)}"
+        )
     return logits.argmax(dim=0)

@@ -1,4 +1,4 @@
-"""Panoptic FPN with a part segmentation head: panoptic and part-aware outputs of one network."""
+"""Panoptic FPN with a part segmentation head: one network for panoptic and part-aware outputs."""
 
 from __future__ import annotations
 
@@ -14,46 +14,44 @@ from pps_torch.integrations.detectron2.class_ids import (
     check_num_labels,
     check_num_things,
 )
-from pps_torch.integrations.detectron2.modeling.fused_merge import (
-    FusedMerge,
-    output_size,
-    resize_logits,
-)
+from pps_torch.integrations.detectron2.config import load_eval_spec
+from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge
+from pps_torch.integrations.detectron2.modeling.output_size import best_parts, resize_logits
 from pps_torch.integrations.detectron2.modeling.part_head import build_part_head
-from pps_torch.ops.painting.upsampled_argmax import upsampled_argmax
 from pps_torch.specs import EvalSpec
 
 
 @META_ARCH_REGISTRY.register()
 class PartAwarePanopticFPN(PanopticFPN):
-    """Detectron2's `PanopticFPN` plus a head over the flat part ids of a spec.
+    """Detectron2's `PanopticFPN` with a second semantic head, over the flat part ids of a spec.
 
-    In training, inputs hold `image`, `instances`, `sem_seg` and `part_seg` `(H, W)`
-    int64: flat part ids, 0 for the background, the head's ignore value where nothing is known.
-    The losses are those of `PanopticFPN` and `loss_part_seg`.
+    In training, an input holds `image`, `instances`, `sem_seg` and `part_seg` `(H, W)` int64: flat
+    part ids, 0 for the background, the head's ignore value where the part is not known. The losses
+    are those of `PanopticFPN` and `loss_part_seg`.
 
-    In inference, the outputs of an image are those of `PanopticFPN` and `pps` `(3, H, W)`
-    int32: evaluation sid, instance, part, merged by [`merge_pps`][pps_torch.merge_pps].
+    In inference, the output of an image is that of `PanopticFPN` and `pps` `(3, H, W)` int32:
+    evaluation sid, instance, part, merged by [`merge_pps`][pps_torch.merge_pps].
 
     Args:
-        part_head: a module as Detectron2's semantic heads: features, targets -> logits, losses.
+        part_head: a module that is called as Detectron2's semantic heads are: it takes features
+            and targets, and returns logits and losses.
         eval_spec: what the classes and part ids mean.
         paste_masks: see `FusedMerge`.
-        **panoptic_fpn_options: as of `PanopticFPN`.
+        **panoptic_fpn_options: the other arguments of `PanopticFPN`.
 
     Raises:
         ValueError: the detector does not have the things of the spec.
 
     Example:
-        .. code-block:: python
-
-            cfg = get_cfg()
-            add_pps_config(cfg)
-            path = "configs/Cityscapes-PanopticParts/part_aware_panoptic_fpn_R_50.yaml"
-            cfg.merge_from_file(path)
-            model = build_model(cfg).eval()
-            outputs = model([{"image": image}])    # image (3, H, W), BGR, 0..255
-            outputs[0]["pps"]    # (3, H, W)
+        ```python
+        cfg = get_cfg()
+        add_pps_config(cfg)
+        path = "configs/Cityscapes-PanopticParts/part_aware_panoptic_fpn_R_50.yaml"
+        cfg.merge_from_file(path)
+        model = build_model(cfg).eval()
+        outputs = model([{"image": image}])  # image (3, H, W), BGR, 0..255
+        outputs[0]["pps"]  # (3, H, W)
+        ```
     """
 
     @configurable
@@ -78,17 +76,17 @@ class PartAwarePanopticFPN(PanopticFPN):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The arguments of the constructor, from a configuration."""
+        """Read the constructor's arguments from a configuration."""
         options = super().from_config(cfg)
         options["part_head"] = build_part_head(cfg, options["backbone"].output_shape())
-        options["eval_spec"] = spec = EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
+        options["eval_spec"] = spec = load_eval_spec(cfg)
         check_num_labels(cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES, spec)
         check_ignore_value(cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE, spec)
         options["paste_masks"] = cfg.MODEL.PPS.PASTE_MASKS
         return options
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Losses in training, a list of outputs in inference; see the class."""
+        """Return the losses in training, a list of outputs in inference; see the class."""
         if not self.training:
             return self.inference(batched_inputs)
         images = self.preprocess_image(batched_inputs)
@@ -104,7 +102,12 @@ class PartAwarePanopticFPN(PanopticFPN):
         return {**sem_seg_losses, **part_seg_losses, **proposal_losses, **detector_losses}
 
     def inference(self, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True) -> Any:
-        """Outputs of each image; without post-processing detections, semantic and part logits."""
+        """Run the network, and merge its heads if `do_postprocess` is true.
+
+        Returns:
+            a list with the output of each image; without post-processing, the detections, the
+            semantic logits and the part logits of the batch.
+        """
         images = self.preprocess_image(batched_inputs)
         features = self.backbone(images.tensor)
         sem_seg, _ = self.sem_seg_head(features, None)
@@ -127,17 +130,7 @@ class PartAwarePanopticFPN(PanopticFPN):
     def _label_maps(
         self, batched_inputs: list[dict[str, Any]], key: str, ignore_value: int
     ) -> Tensor:
-        """`(B, H, W)` labels of all images, padded as the images are."""
+        """Stack the label maps of all images to `(B, H, W)`, padded as the images are."""
         maps = [inputs[key].to(self.device) for inputs in batched_inputs]
         padding = self.backbone.size_divisibility, ignore_value, self.backbone.padding_constraints
         return ImageList.from_tensors(maps, *padding).tensor
-
-
-def best_parts(logits: Tensor, image_size: tuple[int, int], inputs: dict[str, Any]) -> Tensor:
-    """`(H, W)` int64 flat part ids at the output size, of logits `(P, h, w)` of a padded image.
-
-    Channel i is the flat part id i; the logits are resized as semantic logits are.
-    """
-    height, width = image_size
-    logits = logits[None, :, :height, :width]
-    return upsampled_argmax(logits, output_size(image_size, inputs))[0]

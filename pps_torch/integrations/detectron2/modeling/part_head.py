@@ -11,27 +11,31 @@ from detectron2.modeling.meta_arch.semantic_seg import SEM_SEG_HEADS_REGISTRY, S
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pps_torch.integrations.detectron2.config import load_eval_spec
 from pps_torch.specs import EvalSpec
 
 
 @SEM_SEG_HEADS_REGISTRY.register()
 class PartSegFPNHead(SemSegFPNHead):
-    """Detectron2's `SemSegFPNHead` with one channel for the background and each flat part id.
+    """Detectron2's `SemSegFPNHead` over the background and the flat part ids.
 
-    Channel 0 is the background: pixels of classes without parts. Pixels that the labels do not
-    tell (void, undefined parts) have the ignore value and no loss.
+    Channel 0 is the background: pixels of classes without parts. Pixels whose part is not known
+    (void, undefined parts) are labelled with the ignore value and have no loss.
 
     Args:
-        input_shape: feature name -> shape.
+        input_shape: the shape of each feature map, by name.
         background_weight: weight of background pixels in the loss; 0 leaves them out.
-        ignore_value: label of pixels without a loss.
-        **head_options: as of `SemSegFPNHead`.
+        ignore_value: label of the pixels that have no loss.
+        **head_options: the other arguments of `SemSegFPNHead`.
+
+    Raises:
+        ValueError: the weight is negative.
 
     Example:
-        .. code-block:: python
-
-            cfg.MODEL.PPS.PART_HEAD.NAME = "PartSegFPNHead"    # the default
-            part_head = build_part_head(cfg, backbone.output_shape())
+        ```python
+        cfg.MODEL.PPS.PART_HEAD.NAME = "PartSegFPNHead"  # the default
+        part_head = build_part_head(cfg, backbone.output_shape())
+        ```
     """
 
     @configurable
@@ -50,8 +54,9 @@ class PartSegFPNHead(SemSegFPNHead):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> dict[str, Any]:
-        """The arguments of the constructor, from `MODEL.PPS.PART_HEAD` and the spec."""
-        options, spec = cfg.MODEL.PPS.PART_HEAD, EvalSpec.load(cfg.MODEL.PPS.EVAL_SPEC)
+        """Read the constructor's arguments from `MODEL.PPS.PART_HEAD` and the spec."""
+        options, spec = cfg.MODEL.PPS.PART_HEAD, load_eval_spec(cfg)
+        _check_options(options, input_shape)
         return {
             "input_shape": {name: input_shape[name] for name in options.IN_FEATURES},
             "num_classes": num_part_classes(spec),
@@ -64,13 +69,14 @@ class PartSegFPNHead(SemSegFPNHead):
         }
 
     def losses(self, predictions: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Cross entropy at the labels' stride.
+        """Compute the cross entropy at the resolution of the targets.
 
         Args:
-            predictions: `(B, P, h, w)` logits; targets: `(B, H, W)` int64 flat part ids.
+            predictions: `(B, P, h, w)` logits.
+            targets: `(B, H, W)` int64 flat part ids.
 
         Returns:
-            `{"loss_part_seg": ...}`; 0 where every pixel is ignored.
+            `{"loss_part_seg": loss}`; the loss is 0 if every pixel is ignored.
         """
         logits = F.interpolate(
             predictions.float(),
@@ -85,10 +91,16 @@ class PartSegFPNHead(SemSegFPNHead):
 def part_seg_loss(
     logits: Tensor, targets: Tensor, background_weight: float, ignore_value: int
 ) -> Tensor:
-    """Mean cross entropy over pixels, the background weighted, 0 where all are ignored.
+    """Mean cross entropy over the pixels, with a weight for the background.
 
     Args:
-        logits: `(B, P, H, W)`; targets: `(B, H, W)` int64, 0 is the background.
+        logits: `(B, P, H, W)`.
+        targets: `(B, H, W)` int64; 0 is the background.
+        background_weight: weight of background pixels; those of parts have weight 1.
+        ignore_value: label of the pixels that have no loss.
+
+    Returns:
+        a scalar; 0 if no pixel has a weight.
 
     Example:
         >>> import torch
@@ -105,10 +117,25 @@ def part_seg_loss(
 
 
 def num_part_classes(spec: EvalSpec) -> int:
-    """Channels of a part head: the background and the flat part ids up to the highest one."""
+    """Number of channels of a part head: the background, and each flat part id to the highest."""
     return spec.num_parts_flat + 1
 
 
 def build_part_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Module:
-    """The head that `cfg.MODEL.PPS.PART_HEAD.NAME` names, from the registry SEM_SEG_HEADS."""
+    """Build the head that `MODEL.PPS.PART_HEAD.NAME` names in Detectron2's SEM_SEG_HEADS."""
     return SEM_SEG_HEADS_REGISTRY.get(cfg.MODEL.PPS.PART_HEAD.NAME)(cfg, input_shape)
+
+
+def _check_options(options: CfgNode, input_shape: dict[str, ShapeSpec]) -> None:
+    """Raise ValueError for features that the backbone does not have, or a negative weight."""
+    unknown = [name for name in options.IN_FEATURES if name not in input_shape]
+    if unknown:
+        raise ValueError(
+            f"MODEL.PPS.PART_HEAD.IN_FEATURES: expected feature maps of the backbone, "
+            f"{sorted(input_shape)}, found {unknown}"
+        )
+    if options.BACKGROUND_WEIGHT < 0:
+        raise ValueError(
+            "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, got "
+            f"{options.BACKGROUND_WEIGHT}"
+        )

@@ -1,4 +1,4 @@
-"""A part segmentation network by itself, as the paper's baselines have one."""
+"""A network that segments parts and nothing else, as in the paper's baselines."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pps_torch.integrations.detectron2.modeling.part_head import build_part_head
 class PartSegmentor(SemanticSegmentor):
     """Detectron2's `SemanticSegmentor` with a part head, trained on `part_seg`.
 
-    In training, inputs hold `image` and `part_seg` `(H, W)` int64. In inference, the output
-    of an image is `part_seg` `(P, H, W)`: logits of the background and the flat part ids.
+    In training, an input holds `image` and `part_seg` `(H, W)` int64. In inference, the output of
+    an image holds `part_seg` `(P, H, W)`: logits of the background and the flat part ids.
 
     Example:
-        .. code-block:: python
-
-            cfg.merge_from_file("configs/Cityscapes-PanopticParts/part_fpn_R_50.yaml")
-            logits = build_model(cfg).eval()([{"image": image}])[0]["part_seg"]
+        ```python
+        cfg.merge_from_file("configs/Cityscapes-PanopticParts/part_fpn_R_50.yaml")
+        logits = build_model(cfg).eval()([{"image": image}])[0]["part_seg"]
+        ```
     """
 
     @configurable
@@ -30,7 +30,7 @@ class PartSegmentor(SemanticSegmentor):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The arguments of the constructor, from a configuration."""
+        """Read the constructor's arguments from a configuration."""
         backbone = build_backbone(cfg)
         return {
             "backbone": backbone,
@@ -40,7 +40,7 @@ class PartSegmentor(SemanticSegmentor):
         }
 
     def forward(self, batched_inputs: list[dict[str, Any]]) -> Any:
-        """Losses in training, a list of outputs in inference; see the class."""
+        """Return the losses in training, a list of outputs in inference; see the class."""
         results = super().forward([_with_parts_as_labels(inputs) for inputs in batched_inputs])
         if self.training:
             return results
@@ -48,7 +48,7 @@ class PartSegmentor(SemanticSegmentor):
 
 
 def _with_parts_as_labels(inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs with `part_seg`, where there is one, in the place of `sem_seg`."""
+    """Copy the inputs of an image, with `part_seg` in place of `sem_seg`."""
     inputs = {key: value for key, value in inputs.items() if key != "sem_seg"}
     if "part_seg" in inputs:
         inputs["sem_seg"] = inputs["part_seg"]

@@ -1,4 +1,4 @@
-"""Segments of a merge as Detectron2 lists them."""
+"""The list of segments in Detectron2's `panoptic_seg` output."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from pps_torch.formats import PanopticSegmentation
 
 
 def detectron2_segments_info(panoptic: PanopticSegmentation) -> list[dict[str, Any]]:
-    """The dicts of Detectron2's `combine_semantic_and_instance_outputs`, key by key.
+    """List the segments of one image as Detectron2's `combine_semantic_and_instance_outputs` does.
 
-    Things have `id, isthing, score, category_id, instance_id` (their index among the
-    instances), stuff has `id, isthing, category_id, area`. This step leaves the device.
+    The list is made on the host, so this step waits for the device.
 
     Args:
         panoptic: one image.
 
+    Returns:
+        a dict for each segment, with Detectron2's keys in its order: `id, isthing, score,
+        category_id, instance_id` (the index among the instances) of a thing, `id, isthing,
+        category_id, area` of stuff.
+
     Raises:
-        ValueError: for a batch.
+        ValueError: `panoptic` is a batch.
 
     Example:
         >>> import torch

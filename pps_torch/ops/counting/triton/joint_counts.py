@@ -9,29 +9,24 @@ from torch import Tensor
 
 from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
 
-BLOCK = 512
+BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
 
 
-@torch.library.custom_op(
-    "pps_torch::joint_counts",
-    mutates_args=(),
-    schema="(Tensor rows, Tensor columns, SymInt num_rows, SymInt num_columns) -> Tensor",
-)
+@torch.library.custom_op("pps_torch::joint_counts", mutates_args=())
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
     num_images, num_pixels = rows.shape
     counts = rows.new_zeros(num_images, num_rows + 1, num_columns + 1, dtype=torch.int32)
     if rows.numel():
         with torch.cuda.device_of(rows):
-            grid = (triton.cdiv(num_pixels, BLOCK), num_images)
-            joint_counts_kernel[grid](
-                rows.contiguous(),
-                columns.contiguous(),
-                counts,
-                num_pixels,
-                num_rows,
-                num_columns,
-                BLOCK,
+            _count_pairs_kernel[(triton.cdiv(num_pixels, BLOCK), num_images)](
+                rows_ptr=rows.contiguous(),
+                columns_ptr=columns.contiguous(),
+                counts_ptr=counts,
+                num_pixels=num_pixels,
+                num_rows=num_rows,
+                num_columns=num_columns,
+                BLOCK=BLOCK,
             )
     return counts
 
@@ -42,7 +37,7 @@ def _(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
 
 
 @triton.jit(do_not_specialize=["num_rows", "num_columns"])
-def joint_counts_kernel(
+def _count_pairs_kernel(
     rows_ptr,
     columns_ptr,
     counts_ptr,
@@ -51,7 +46,7 @@ def joint_counts_kernel(
     num_columns,
     BLOCK: tl.constexpr,
 ):
-    """Adds the runs of one block of pixels to the table of its image."""
+    """Add the runs of one block of pixels to the table of its image."""
     image = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels

@@ -8,7 +8,7 @@ import triton.language as tl
 
 @triton.jit
 def count_keys(keys, counts_ptr):
-    """Adds to `counts[key]` the pixels that have it; a negative key is not counted.
+    """Add to `counts[key]` the number of pixels that have it; a negative key is not counted.
 
     Maps are made of regions, so a block of neighbours has few distinct keys.
     """

@@ -1,4 +1,4 @@
-"""Runs of equal pixels inside Triton kernels: what a pixel adds to the count of its run's key.
+"""Runs of equal pixels inside Triton kernels: the share of a pixel in the count of its run.
 
 A run from pixel a to pixel b counts b + 1 - a. Its last pixel adds b + 1, its first one subtracts
 a, and the pixels between add nothing: few atomic additions, no scan, and exact in integers, even
@@ -13,11 +13,13 @@ import triton.language as tl
 
 @triton.jit
 def run_ends(map_ptr, values, pixel, num_pixels, is_first, is_last):
-    """Adds to the first and last pixels of runs those where this map changes.
+    """Add the places where a map changes to the first and last pixels of runs.
 
     Args:
         map_ptr: the map of one image.
         values: what it holds at `pixel`.
+        pixel: numbers within the image.
+        num_pixels: of the image.
         is_first, is_last: what is known from the border of the image and from other maps.
     """
     in_image = pixel < num_pixels
@@ -28,5 +30,5 @@ def run_ends(map_ptr, values, pixel, num_pixels, is_first, is_last):
 
 @triton.jit
 def run_share(pixel, is_first, is_last):
-    """What each pixel adds to the count of its run: int32, 0 inside the run."""
+    """Share of each pixel in the count of its run: int32, 0 inside the run."""
     return tl.where(is_last, pixel + 1, 0) - tl.where(is_first, pixel, 0)

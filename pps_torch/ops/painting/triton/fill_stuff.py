@@ -1,4 +1,4 @@
-"""Stuff and segment ids in Triton: one pass that counts, one that paints."""
+"""The Triton twin of `fill_stuff`: one pass that counts, one that paints."""
 
 from __future__ import annotations
 
@@ -8,55 +8,51 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
-from pps_torch.ops.painting.triton.paint_ids import PIXELS, paint
+from pps_torch.ops.painting.triton.paint_ids import paint
+
+# Pixels of a program: eight a thread, enough loads under way at once to hide their latency; and few
+# distinct slots, as neighbours are alike, so that each is one atomic addition.
+_PIXELS = 1024
+
+# Slots that the one program of an image numbers at a time: most images need one step.
+_SLOTS = 256
 
 
-@torch.library.custom_op(
-    "pps_torch::fill_stuff",
-    mutates_args=(),
-    schema=(
-        "(Tensor owner, Tensor keep, Tensor sem_seg, Tensor stuff_ids, int least_area) -> "
-        "(Tensor, Tensor, Tensor)"
-    ),
-)
+@torch.library.custom_op("pps_torch::fill_stuff", mutates_args=())
 def fill_stuff(
     owner: Tensor, keep: Tensor, sem_seg: Tensor, stuff_ids: Tensor, least_area: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """See [`fill_stuff`][pps_torch.ops.painting.fill_stuff.fill_stuff]."""
     panoptic_seg, segment_ids, areas = _outputs(owner, keep, sem_seg, stuff_ids, least_area)
+    areas.zero_()
     num_images, num_instances = keep.shape
     num_pixels = owner.shape[1:].numel()
-    areas.zero_()
     if num_images == 0:
         return panoptic_seg, segment_ids, areas
-    tiles = (triton.cdiv(num_pixels, PIXELS), num_images)
     with torch.cuda.device_of(owner):
         if num_pixels:
-            _count_slots[tiles](
-                owner.contiguous(),
-                sem_seg.contiguous(),
-                stuff_ids.contiguous(),
-                panoptic_seg,
-                areas,
-                num_pixels,
-                num_instances,
-                stuff_ids.numel(),
-                BLOCK=PIXELS,
+            _count_slots_kernel[(triton.cdiv(num_pixels, _PIXELS), num_images)](
+                owner_ptr=owner.contiguous(),
+                label_ptr=sem_seg.contiguous(),
+                stuff_ptr=stuff_ids.contiguous(),
+                slot_ptr=panoptic_seg,  # until it is painted
+                areas_ptr=areas,
+                num_pixels=num_pixels,
+                num_instances=num_instances,
+                num_stuff=stuff_ids.numel(),
+                BLOCK=_PIXELS,
             )
         if areas.numel():
-            _number_segments[(num_images,)](
-                keep.contiguous(),
-                areas,
-                segment_ids,
-                num_instances,
-                areas.shape[1],
-                least_area,
-                BLOCK=256,
+            _number_segments_kernel[(num_images,)](
+                keep_ptr=keep.contiguous(),
+                areas_ptr=areas,
+                segment_ids_ptr=segment_ids,
+                num_instances=num_instances,
+                num_slots=areas.shape[1],
+                least_area=least_area,
+                BLOCK=_SLOTS,
             )
-        if num_pixels:
-            paint[tiles](
-                panoptic_seg, segment_ids, panoptic_seg, num_pixels, areas.shape[1], BLOCK=PIXELS
-            )
+    paint(owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
     return panoptic_seg, segment_ids, areas
 
 
@@ -64,6 +60,7 @@ def fill_stuff(
 def _outputs(
     owner: Tensor, keep: Tensor, sem_seg: Tensor, stuff_ids: Tensor, least_area: int
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """Allocate the results; all that is known of them while a graph is captured."""
     num_images, num_instances = keep.shape
     areas = keep.new_empty((num_images, num_instances + stuff_ids.numel()), dtype=torch.int64)
     panoptic_seg = owner.new_empty(owner.shape, dtype=torch.int32)
@@ -71,7 +68,7 @@ def _outputs(
 
 
 @triton.jit(do_not_specialize=["num_instances", "num_stuff"])
-def _count_slots(
+def _count_slots_kernel(
     owner_ptr,
     label_ptr,
     stuff_ptr,
@@ -82,7 +79,7 @@ def _count_slots(
     num_stuff,
     BLOCK: tl.constexpr,
 ):
-    """Writes the slot of each pixel: an instance 1..N, a class N + 1..N + K, or 0."""
+    """Write the slot of each pixel, an instance 1..N, a class N + 1..N + K, or 0; count slots."""
     image = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
@@ -100,7 +97,7 @@ def _count_slots(
 
 
 @triton.jit(do_not_specialize=["num_instances", "num_slots"])
-def _number_segments(
+def _number_segments_kernel(
     keep_ptr,
     areas_ptr,
     segment_ids_ptr,
@@ -109,7 +106,7 @@ def _number_segments(
     least_area,
     BLOCK: tl.constexpr,
 ):
-    """Numbers the kept instances and the large enough classes of an image from 1 on."""
+    """Number the kept instances and the large enough classes of an image from 1 on."""
     image = tl.program_id(0).to(tl.int64)
     keep_ptr += image * num_instances
     areas_ptr += image * num_slots

@@ -1,4 +1,4 @@
-"""The greedy choice among masks in boxes in Triton: sampled again in each pass, never stored.
+"""The Triton twin of `greedy_boxes`: masks are sampled again in each pass, and never stored.
 
 A pass goes over tiles of the image; a tile samples only the masks whose box reaches it, and a mask
 that is visited alone only the tiles that its box reaches.
@@ -23,18 +23,18 @@ from pps_torch.ops.painting.triton.greedy_rounds import (
     lowest_bit,
     store_choice,
 )
+from pps_torch.ops.painting.triton.pasting import edges, reaches, sample_mask
 
+# The tile of a program: small enough that few boxes reach it, and eight pixels a thread, so that
+# boxes are looked up for many pixels at once.
 _ROWS, _COLUMNS = 16, 64
 
+# The one program of an image that decides what the rounds leave has the image to itself: as many
+# warps as help it to sample the masks.
+_FINISH_WARPS = 16
 
-@torch.library.custom_op(
-    "pps_torch::greedy_boxes",
-    mutates_args=(),
-    schema=(
-        "(Tensor mask_probs, Tensor boxes, Tensor order, Tensor eligible, SymInt height, SymInt "
-        "width, float mask_threshold, float overlap_threshold) -> (Tensor, Tensor)"
-    ),
-)
+
+@torch.library.custom_op("pps_torch::greedy_boxes", mutates_args=())
 def greedy_boxes(
     mask_probs: Tensor,
     boxes: Tensor,
@@ -46,31 +46,57 @@ def greedy_boxes(
     overlap_threshold: float,
 ) -> tuple[Tensor, Tensor]:
     """See [`greedy_boxes`][pps_torch.ops.painting.greedy_boxes.greedy_boxes]."""
+    owner, keep = _outputs(
+        mask_probs, boxes, order, eligible, height, width, mask_threshold, overlap_threshold
+    )
     num_images, num_masks, side, _ = mask_probs.shape
-    owner = mask_probs.new_empty((num_images, height, width), dtype=torch.int32)
-    keep = torch.empty_like(eligible, memory_format=torch.contiguous_format)
     if owner.numel() == 0 or num_masks == 0:
         return owner.zero_(), keep.zero_()
     areas = owner.new_zeros(num_images, num_masks)
     eligible = eligible.contiguous()
     allowed = eligible.to(torch.int32) - 1  # before areas are known: all eligible masks are kept
     counts = areas.new_zeros(ROUNDS + 2, num_images, num_masks)
-    masks = (mask_probs.contiguous(), boxes.contiguous(), order.contiguous())
-    sizes = (num_images, num_masks, side, height, width, mask_threshold)
-    num_tiles = triton.cdiv(height, _ROWS) * triton.cdiv(width, _COLUMNS)
+    masks = {
+        "probs_ptr": mask_probs.contiguous(),
+        "boxes_ptr": boxes.contiguous(),
+        "order_ptr": order.contiguous(),
+        "allowed_ptr": allowed,
+    }
+    sizes = {
+        "num_images": num_images,
+        "num_masks": num_masks,
+        "side": side,
+        "height": height,
+        "width": width,
+        "threshold": mask_threshold,
+    }
+    # A fused multiplication and addition rounds otherwise than the plain torch version.
     options = {"ROWS": _ROWS, "COLUMNS": _COLUMNS, "enable_fp_fusion": False}
+    tiles = (triton.cdiv(height, _ROWS) * triton.cdiv(width, _COLUMNS), num_images)
     with torch.cuda.device_of(mask_probs):
-        tiles, state = (num_tiles, num_images), (allowed, areas, counts)
-        _count_round[tiles](*masks, *state, 0, *sizes, IS_FIRST=True, **options)
-        allow_overlap[(triton.cdiv(areas.numel(), 128),)](
-            areas, eligible, allowed, areas.numel(), overlap_threshold, BLOCK=128
+        for last in range(ROUNDS + 1):
+            _count_round_kernel[tiles](
+                **masks,
+                areas_ptr=areas,
+                counts_ptr=counts,
+                last=last,
+                **sizes,
+                IS_FIRST=last == 0,
+                **options,
+            )
+            if last == 0:  # the areas are known
+                allow_overlap(areas, eligible, allowed, overlap_threshold=overlap_threshold)
+        _finish_kernel[(num_images,)](
+            **masks,
+            counts_ptr=counts,
+            owner_ptr=owner,
+            keep_ptr=keep,
+            last=ROUNDS,
+            **sizes,
+            **options,
+            num_warps=_FINISH_WARPS,
         )
-        for last in range(1, ROUNDS + 1):
-            _count_round[tiles](*masks, *state, last, *sizes, IS_FIRST=False, **options)
-        _finish[(num_images,)](
-            *masks, allowed, counts, owner, keep, ROUNDS, *sizes, num_warps=16, **options
-        )
-        _paint[tiles](*masks, allowed, counts[-1], owner, *sizes, **options)
+        _paint_kernel[tiles](**masks, counts_ptr=counts[-1], owner_ptr=owner, **sizes, **options)
     return owner, keep
 
 
@@ -85,56 +111,9 @@ def _outputs(
     mask_threshold: float,
     overlap_threshold: float,
 ) -> tuple[Tensor, Tensor]:
+    """Allocate the results; all that is known of them while a graph is captured."""
     owner = mask_probs.new_empty((mask_probs.shape[0], height, width), dtype=torch.int32)
     return owner, torch.empty_like(eligible, memory_format=torch.contiguous_format)
-
-
-@triton.jit
-def _reaches(start, stop, side, first, last):
-    """Whether a mask between two edges can reach the pixels `first` to `last`."""
-    low, high = tl.minimum(start, stop), tl.maximum(start, stop)
-    margin = (high - low) / (2 * side) + 2
-    return (low - margin <= last) & (high + margin >= first)
-
-
-@triton.jit
-def _edges(box_ptr):
-    """Left, top, right and bottom of a box."""
-    left, top = tl.load(box_ptr).to(tl.float32), tl.load(box_ptr + 1).to(tl.float32)
-    right, bottom = tl.load(box_ptr + 2).to(tl.float32), tl.load(box_ptr + 3).to(tl.float32)
-    return left, top, right, bottom
-
-
-@triton.jit
-def _cell(centre, start, stop, side):
-    """Position in a mask's cells of a pixel's centre, step by step as grid_sample has it."""
-    place = tl.div_rn(centre - start, stop - start) * 2 - 1
-    return ((place + 1) * side - 1) * 0.5
-
-
-@triton.jit
-def _cell_value(probs_ptr, row, column, side):
-    """A mask's cells at whole positions, 0 outside of the mask."""
-    inside = (row >= 0) & (row < side) & (column >= 0) & (column < side)
-    offset = tl.where(inside, row * side + column, 0).to(tl.int32)
-    return tl.load(probs_ptr + offset, mask=inside, other=0).to(tl.float32)
-
-
-@triton.jit
-def _sample(probs_ptr, box_ptr, y, x, side, threshold):
-    """Whether a tile's pixels lie in a mask: bilinear, zeros around it, equality belongs to it."""
-    left, top, right, bottom = _edges(box_ptr)
-    cells = side * 1.0
-    row = _cell(y, top, bottom, cells)[:, None]
-    column = _cell(x, left, right, cells)[None, :]
-    upper, before = tl.floor(row), tl.floor(column)
-    lower_part, after_part = row - upper, column - before
-    upper_part, before_part = 1 - lower_part, 1 - after_part
-    sample = _cell_value(probs_ptr, upper, before, cells) * (before_part * upper_part)
-    sample += _cell_value(probs_ptr, upper, before + 1, cells) * (after_part * upper_part)
-    sample += _cell_value(probs_ptr, upper + 1, before, cells) * (before_part * lower_part)
-    sample += _cell_value(probs_ptr, upper + 1, before + 1, cells) * (after_part * lower_part)
-    return sample >= threshold
 
 
 @triton.jit
@@ -157,10 +136,12 @@ def _visit_tile(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Lays the masks kept in the round before on a tile, best first; returns who owns its pixels.
+    """Lay the masks kept in the round before on a tile, best first; return who owns its pixels.
 
-    Adds, for each mask that can be kept, its pixels in the tile and those that are hidden.
+    Adds, for each mask that can be kept, its pixels in the tile to `areas` and those of them that
+    are hidden to `counts`.
     """
+    # The tile: its pixels, and the span of their centres.
     row = tile // tl.cdiv(width, COLUMNS) * ROWS + tl.arange(0, ROWS)
     column = tile % tl.cdiv(width, COLUMNS) * COLUMNS + tl.arange(0, COLUMNS)
     in_image = (row < height)[:, None] & (column < width)[None, :]
@@ -170,6 +151,7 @@ def _visit_tile(
     lane = tl.arange(0, 32)
     owner = tl.zeros((ROWS, COLUMNS), tl.int32)
     for first in range(0, num_masks, WORD_BITS):
+        # The masks of a word that reach the tile, all boxes at once.
         candidates, kept = choice_of_word(allowed_ptr, before_ptr, first, num_masks)
         is_candidate = ((candidates >> (lane % WORD_BITS)) & 1 != 0) & (lane < WORD_BITS)
         index = tl.load(order_ptr + first + lane, mask=is_candidate, other=0)
@@ -178,23 +160,24 @@ def _visit_tile(
         top = tl.load(corner_ptr + 1, mask=is_candidate, other=0).to(tl.float32)
         right = tl.load(corner_ptr + 2, mask=is_candidate, other=0).to(tl.float32)
         bottom = tl.load(corner_ptr + 3, mask=is_candidate, other=0).to(tl.float32)
-        reaches = _reaches(top, bottom, side, first_y, last_y)
-        reaches &= _reaches(left, right, side, first_x, last_x)
-        bits = tl.where(is_candidate & reaches, 1 << (lane % WORD_BITS), 0)
+        is_near = reaches(top, bottom, side, first_y, last_y)
+        is_near &= reaches(left, right, side, first_x, last_x)
+        bits = tl.where(is_candidate & is_near, 1 << (lane % WORD_BITS), 0)
         if not (COUNTS_AREAS or COUNTS_HIDDEN):
             bits &= kept
+        # Those masks one by one, best first: sample, count, and paint what is free.
         left_to_do = tl.sum(bits, 0)
         while left_to_do != 0:
             bit = lowest_bit(left_to_do)
             rank = first + index_of_bit(bit)
             mask_index = tl.load(order_ptr + rank)
-            is_mask = in_image & _sample(
-                probs_ptr + mask_index * side * side,
-                boxes_ptr + mask_index * 4,
-                y,
-                x,
-                side,
-                threshold,
+            is_mask = in_image & sample_mask(
+                probs_ptr=probs_ptr + mask_index * side * side,
+                box_ptr=boxes_ptr + mask_index * 4,
+                y=y,
+                x=x,
+                side=side,
+                threshold=threshold,
             )
             if COUNTS_AREAS:
                 tl.atomic_add(
@@ -210,7 +193,7 @@ def _visit_tile(
 
 
 @triton.jit(do_not_specialize=["last", "num_images", "num_masks", "side", "height", "width"])
-def _count_round(
+def _count_round_kernel(
     probs_ptr,
     boxes_ptr,
     order_ptr,
@@ -228,7 +211,7 @@ def _count_round(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """From the choice of round `last` to the counts of the next one; the first counts areas."""
+    """Count the hidden pixels of the round after `last`, given its choice; round 0 counts areas."""
     image = tl.program_id(1).to(tl.int64)
     masks = image * num_masks
     now_ptr = counts_ptr + last * num_images * num_masks + masks
@@ -242,23 +225,23 @@ def _count_round(
             copy_counts(now_ptr, next_ptr, num_masks)
     else:
         _visit_tile(
-            probs_ptr + masks * side * side,
-            boxes_ptr + masks * 4,
-            order_ptr + masks,
-            allowed_ptr + masks,
-            now_ptr,
-            areas_ptr + masks,
-            next_ptr,
-            tl.program_id(0),
-            num_masks,
-            side,
-            height,
-            width,
-            threshold,
-            IS_FIRST,
-            True,
-            ROWS,
-            COLUMNS,
+            probs_ptr=probs_ptr + masks * side * side,
+            boxes_ptr=boxes_ptr + masks * 4,
+            order_ptr=order_ptr + masks,
+            allowed_ptr=allowed_ptr + masks,
+            before_ptr=now_ptr,
+            areas_ptr=areas_ptr + masks,
+            counts_ptr=next_ptr,
+            tile=tl.program_id(0),
+            num_masks=num_masks,
+            side=side,
+            height=height,
+            width=width,
+            threshold=threshold,
+            COUNTS_AREAS=IS_FIRST,
+            COUNTS_HIDDEN=True,
+            ROWS=ROWS,
+            COLUMNS=COLUMNS,
         )
 
 
@@ -275,18 +258,25 @@ def _visit_mask(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Takes the pixels of one mask, or counts those that are taken, over the tiles it reaches."""
-    left, top, right, bottom = _edges(box_ptr)
+    """Take the pixels of one mask, or count those that are taken, over the tiles it reaches."""
+    left, top, right, bottom = edges(box_ptr)
     num_taken = tl.zeros((ROWS, COLUMNS), tl.int32)
     for first_row in range(0, height, ROWS):
-        if _reaches(top, bottom, side, first_row + 0.5, first_row + (ROWS - 1) + 0.5):
+        if reaches(top, bottom, side, first_row + 0.5, first_row + (ROWS - 1) + 0.5):
             row = first_row + tl.arange(0, ROWS)
             for first_column in range(0, width, COLUMNS):
                 last_x = first_column + (COLUMNS - 1) + 0.5
-                if _reaches(left, right, side, first_column + 0.5, last_x):
+                if reaches(left, right, side, first_column + 0.5, last_x):
                     column = first_column + tl.arange(0, COLUMNS)
                     y, x = row.to(tl.float32) + 0.5, column.to(tl.float32) + 0.5
-                    is_mask = _sample(probs_ptr, box_ptr, y, x, side, threshold)
+                    is_mask = sample_mask(
+                        probs_ptr=probs_ptr,
+                        box_ptr=box_ptr,
+                        y=y,
+                        x=x,
+                        side=side,
+                        threshold=threshold,
+                    )
                     is_mask &= (row < height)[:, None] & (column < width)[None, :]
                     pixel_ptr = taken_ptr + tl.arange(0, ROWS)[:, None] * width + column[None, :]
                     if TAKES:
@@ -298,7 +288,7 @@ def _visit_mask(
 
 
 @triton.jit(do_not_specialize=["last", "num_images", "num_masks", "side", "height", "width"])
-def _finish(
+def _finish_kernel(
     probs_ptr,
     boxes_ptr,
     order_ptr,
@@ -316,7 +306,7 @@ def _finish(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Decides an image that is not settled, mask after mask; the last counts take the result.
+    """Decide an image that is not settled, mask after mask; the last counts take the result.
 
     Each mask is visited once, and once more if it is kept. `owner`, painted later, holds the
     pixels that are taken.
@@ -334,19 +324,43 @@ def _finish(
             if allowed >= 0:
                 mask = masks + tl.load(order_ptr + masks + rank)
                 mask_ptr, box_ptr = probs_ptr + mask * side * side, boxes_ptr + mask * 4
-                sizes = (side, height, width, threshold)
+                # Count the pixels of the mask that are taken: that decides it.
                 tl.debug_barrier()  # what is taken is written
-                hidden = _visit_mask(mask_ptr, box_ptr, owner_ptr, *sizes, False, ROWS, COLUMNS)
+                hidden = _visit_mask(
+                    probs_ptr=mask_ptr,
+                    box_ptr=box_ptr,
+                    taken_ptr=owner_ptr,
+                    side=side,
+                    height=height,
+                    width=width,
+                    threshold=threshold,
+                    TAKES=False,
+                    ROWS=ROWS,
+                    COLUMNS=COLUMNS,
+                )
                 tl.store(now_ptr + rank, hidden)
                 tl.debug_barrier()  # all have read what is taken
+                # A kept mask takes its pixels from those after it.
                 if hidden <= allowed:
-                    _visit_mask(mask_ptr, box_ptr, owner_ptr, *sizes, True, ROWS, COLUMNS)
+                    _visit_mask(
+                        probs_ptr=mask_ptr,
+                        box_ptr=box_ptr,
+                        taken_ptr=owner_ptr,
+                        side=side,
+                        height=height,
+                        width=width,
+                        threshold=threshold,
+                        TAKES=True,
+                        ROWS=ROWS,
+                        COLUMNS=COLUMNS,
+                    )
         tl.debug_barrier()
+    # Settled by the rounds, or decided here: the last counts say which masks are kept.
     store_choice(allowed_ptr, now_ptr, keep_ptr + masks, num_masks)
 
 
 @triton.jit(do_not_specialize=["num_images", "num_masks", "side", "height"])
-def _paint(
+def _paint_kernel(
     probs_ptr,
     boxes_ptr,
     order_ptr,
@@ -362,28 +376,28 @@ def _paint(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """The first kept mask at each pixel: its rank + 1."""
+    """Paint each pixel with the rank + 1 of the first kept mask on it."""
     image = tl.program_id(1).to(tl.int64)
     masks = image * num_masks
     tile = tl.program_id(0)
     owner = _visit_tile(
-        probs_ptr + masks * side * side,
-        boxes_ptr + masks * 4,
-        order_ptr + masks,
-        allowed_ptr + masks,
-        counts_ptr + masks,
-        counts_ptr + masks,
-        counts_ptr + masks,
-        tile,
-        num_masks,
-        side,
-        height,
-        width,
-        threshold,
-        False,
-        False,
-        ROWS,
-        COLUMNS,
+        probs_ptr=probs_ptr + masks * side * side,
+        boxes_ptr=boxes_ptr + masks * 4,
+        order_ptr=order_ptr + masks,
+        allowed_ptr=allowed_ptr + masks,
+        before_ptr=counts_ptr + masks,
+        areas_ptr=counts_ptr + masks,  # not counted
+        counts_ptr=counts_ptr + masks,  # not counted
+        tile=tile,
+        num_masks=num_masks,
+        side=side,
+        height=height,
+        width=width,
+        threshold=threshold,
+        COUNTS_AREAS=False,
+        COUNTS_HIDDEN=False,
+        ROWS=ROWS,
+        COLUMNS=COLUMNS,
     )
     row = tile // tl.cdiv(width, COLUMNS) * ROWS + tl.arange(0, ROWS)
     column = tile % tl.cdiv(width, COLUMNS) * COLUMNS + tl.arange(0, COLUMNS)

@@ -1,4 +1,4 @@
-"""The greedy choice among full-size masks in Triton: packed to bits once, then chosen and painted.
+"""The Triton twin of `greedy_masks`: masks are packed to bits once, then chosen and painted.
 
 Each eligible mask is read once. The bits, N / 8 bytes a pixel, are what the rounds read.
 """
@@ -24,54 +24,80 @@ from pps_torch.ops.painting.triton.greedy_rounds import (
     store_choice,
 )
 
+# Pixels of a program that packs: a tile of them has 32 masks, 128 bytes a thread.
 _PACK_PIXELS = 512
+
+# Pixels of a program in a round: eight a thread, enough loads under way at once to hide latency.
 _PIXELS = 1024
 
+# The one program of an image that decides what the rounds leave has the image to itself: as many
+# warps as help it to stream the pixels, with eight pixels a thread as above.
+_FINISH_PIXELS, _FINISH_WARPS = 4096, 16
 
-@torch.library.custom_op(
-    "pps_torch::greedy_masks",
-    mutates_args=(),
-    schema=(
-        "(Tensor masks, Tensor order, Tensor eligible, float overlap_threshold) -> (Tensor, Tensor)"
-    ),
-)
+
+@torch.library.custom_op("pps_torch::greedy_masks", mutates_args=())
 def greedy_masks(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:
     """See [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks]."""
-    num_images, num_masks, num_pixels = masks.shape
     owner, keep = _outputs(masks, order, eligible, overlap_threshold)
     if masks.numel() == 0:
         return owner.zero_(), keep.zero_()
+    num_images, num_masks, num_pixels = masks.shape
+    image_stride, mask_stride, pixel_stride = masks.stride()
     num_words = triton.cdiv(num_masks, WORD_BITS.value)
     words = owner.new_empty(num_images, num_words, num_pixels)
     areas = owner.new_zeros(num_images, num_masks)
     allowed = torch.empty_like(areas)
     counts = areas.new_zeros(ROUNDS + 2, num_images, num_masks)
-    sizes = (num_pixels, num_masks, num_images)
+    eligible = eligible.contiguous()
+    sizes = {"num_pixels": num_pixels, "num_masks": num_masks}
     tiles = (triton.cdiv(num_pixels, _PIXELS), num_images)
     with torch.cuda.device_of(masks):
-        _pack[(triton.cdiv(num_pixels, _PACK_PIXELS), num_images)](
-            masks.view(torch.uint8),
-            order.contiguous(),
-            eligible.contiguous(),
-            words,
-            areas,
-            counts[1],
-            *masks.stride(),
-            num_pixels,
-            num_masks,
+        _pack_kernel[(triton.cdiv(num_pixels, _PACK_PIXELS), num_images)](
+            masks_ptr=masks.view(torch.uint8),
+            order_ptr=order.contiguous(),
+            eligible_ptr=eligible,
+            words_ptr=words,
+            areas_ptr=areas,
+            counts_ptr=counts[1],
+            image_stride=image_stride,
+            mask_stride=mask_stride,
+            pixel_stride=pixel_stride,
+            **sizes,
             BLOCK=_PACK_PIXELS,
         )
-        allow_overlap[(triton.cdiv(areas.numel(), 128),)](
-            areas, eligible.contiguous(), allowed, areas.numel(), overlap_threshold, BLOCK=128
-        )
+        allow_overlap(areas, eligible, allowed, overlap_threshold=overlap_threshold)
         for last in range(1, ROUNDS + 1):
-            _count_round[tiles](words, allowed, counts, last, *sizes, BLOCK=_PIXELS)
-        _finish[(num_images,)](
-            words, allowed, counts, owner, keep, ROUNDS, *sizes, BLOCK=4 * _PIXELS, num_warps=16
+            _count_round_kernel[tiles](
+                words_ptr=words,
+                allowed_ptr=allowed,
+                counts_ptr=counts,
+                last=last,
+                **sizes,
+                num_images=num_images,
+                BLOCK=_PIXELS,
+            )
+        _finish_kernel[(num_images,)](
+            words_ptr=words,
+            allowed_ptr=allowed,
+            counts_ptr=counts,
+            owner_ptr=owner,
+            keep_ptr=keep,
+            last=ROUNDS,
+            **sizes,
+            num_images=num_images,
+            BLOCK=_FINISH_PIXELS,
+            num_warps=_FINISH_WARPS,
         )
-        _paint[tiles](words, allowed, counts[-1], owner, num_pixels, num_masks, BLOCK=_PIXELS)
+        _paint_kernel[tiles](
+            words_ptr=words,
+            allowed_ptr=allowed,
+            counts_ptr=counts[-1],
+            owner_ptr=owner,
+            **sizes,
+            BLOCK=_PIXELS,
+        )
     return owner, keep
 
 
@@ -79,13 +105,14 @@ def greedy_masks(
 def _outputs(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:
+    """Allocate the results; all that is known of them while a graph is captured."""
     num_images, _, num_pixels = masks.shape
     owner = masks.new_empty((num_images, num_pixels), dtype=torch.int32)
-    return owner, eligible.new_empty(eligible.shape)
+    return owner, torch.empty_like(eligible, memory_format=torch.contiguous_format)
 
 
 @triton.jit(do_not_specialize=["num_masks"])
-def _pack(
+def _pack_kernel(
     masks_ptr,
     order_ptr,
     eligible_ptr,
@@ -99,7 +126,10 @@ def _pack(
     num_masks,
     BLOCK: tl.constexpr,
 ):
-    """Masks become words of bits by rank; counts areas, and round 1: all eligible masks kept."""
+    """Pack the masks of a block of pixels to words of bits by rank; count areas, and round 1.
+
+    Round 1 keeps all eligible masks, so a pixel of a mask is hidden where any mask before it lies.
+    """
     image = tl.program_id(1).to(tl.int64)
     masks_ptr += image * image_stride
     order_ptr += image * num_masks
@@ -113,6 +143,7 @@ def _pack(
     in_image = pixel < num_pixels
     is_taken = pixel < 0
     for first in range(0, num_masks, WORD_BITS):
+        # The eligible masks of a word are read, wherever they lie.
         rank = first + lane
         in_word = (lane < WORD_BITS) & (rank < num_masks)
         eligible = tl.load(eligible_ptr + rank, mask=in_word, other=0) != 0
@@ -125,11 +156,13 @@ def _pack(
                 mask=eligible[:, None] & in_image[None, :],
                 other=0,
             )
+            # Their areas, and the word itself.
             bits = (stored != 0).to(tl.int32)  # a byte seen as a bool may be neither 0 nor 1
             area = tl.sum(bits, 1)
             tl.atomic_add(areas_ptr + rank, area, mask=area > 0, sem="relaxed")
             words = tl.sum(bits << (lane % WORD_BITS)[:, None], 0)
             tl.store(words_ptr + pixel, words, mask=in_image)
+            # All but the first mask of a pixel are hidden there.
             hidden = tl.where(is_taken, words, words & -(lowest_bit(words) << 1))
             count_bits(hidden, counts_ptr + first)
             is_taken = is_taken | (words != 0)
@@ -138,7 +171,7 @@ def _pack(
 
 @triton.jit
 def _count_word(words, is_taken, kept, counts_ptr):
-    """Adds, for each mask of a word, its pixels that are taken; returns those taken after it."""
+    """Add, for each mask of a word, its pixels that are taken; return what is taken after it."""
     front = lowest_bit(words & kept)
     count_bits(tl.where(is_taken, words, words & -(front << 1)), counts_ptr)
     return is_taken | (front != 0)
@@ -146,7 +179,7 @@ def _count_word(words, is_taken, kept, counts_ptr):
 
 @triton.jit
 def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixels, num_masks):
-    """Adds, for each mask, the pixels of a tile that masks kept before it hide."""
+    """Add, for each mask, its pixels of a tile that kept masks before it hide."""
     in_image = pixel < num_pixels
     is_taken = pixel < 0
     for first in range(0, num_masks, WORD_BITS):
@@ -158,7 +191,7 @@ def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixel
 
 
 @triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
-def _count_round(
+def _count_round_kernel(
     words_ptr,
     allowed_ptr,
     counts_ptr,
@@ -168,7 +201,7 @@ def _count_round(
     num_images,
     BLOCK: tl.constexpr,
 ):
-    """From the choice of round `last` to the counts of the next one."""
+    """Count the hidden pixels of the round after `last`, given the choice of `last`."""
     image = tl.program_id(1)
     allowed_ptr += image * num_masks
     now_ptr = counts_ptr + (last * num_images + image) * num_masks
@@ -184,7 +217,7 @@ def _count_round(
 
 
 @triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
-def _finish(
+def _finish_kernel(
     words_ptr,
     allowed_ptr,
     counts_ptr,
@@ -196,7 +229,7 @@ def _finish(
     num_images,
     BLOCK: tl.constexpr,
 ):
-    """Decides an image that is not settled, word after word; the last counts take the result.
+    """Decide an image that is not settled, word after word; the last counts take the result.
 
     A word's masks are counted given the words before it until their choice stays as it is, at
     most once for each and once more. `owner`, painted later, holds the pixels that are taken.
@@ -212,6 +245,7 @@ def _finish(
         for first in range(0, num_masks, WORD_BITS):
             candidates, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
             if candidates != 0:
+                # Count the word until its choice stays as it is.
                 before = ~kept
                 while before != kept:
                     tl.debug_barrier()  # all have read the counts; what is taken is written
@@ -226,20 +260,22 @@ def _finish(
                     tl.debug_barrier()
                     before = kept
                     _, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
+                # Its kept masks take their pixels from the words after it.
                 for start in range(0, num_pixels, BLOCK):
                     pixel = start + tl.arange(0, BLOCK)
                     words = tl.load(words_ptr + pixel, mask=pixel < num_pixels, other=0)
                     tl.store(owner_ptr + pixel, 1, mask=(words & kept) != 0)
             words_ptr += num_pixels
         tl.debug_barrier()
+    # Settled by the rounds, or decided here: the last counts say which masks are kept.
     store_choice(allowed_ptr, now_ptr, keep_ptr + image * num_masks, num_masks)
 
 
 @triton.jit(do_not_specialize=["num_masks"])
-def _paint(
+def _paint_kernel(
     words_ptr, allowed_ptr, counts_ptr, owner_ptr, num_pixels, num_masks, BLOCK: tl.constexpr
 ):
-    """The first kept mask at each pixel: its rank + 1."""
+    """Paint each pixel with the rank + 1 of the first kept mask on it."""
     image = tl.program_id(1)
     allowed_ptr += image * num_masks
     counts_ptr += image * num_masks

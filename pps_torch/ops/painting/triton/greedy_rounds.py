@@ -1,4 +1,4 @@
-"""The greedy choice in Triton, whatever the masks come from: rounds towards its only fixed point.
+"""Rounds towards the greedy choice, its only fixed point: what kernels of all masks share.
 
 Whether a mask is kept depends on how many of its pixels the kept masks before it hide. A round
 counts them, given the choice of the round before. After k rounds the first k masks are decided for
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import triton
 import triton.language as tl
+from torch import Tensor
 
 #: Rounds over the whole grid; a settled image leaves a round at once. One program an image then
 #: decides in the order of the ranks what is left, so that chains of any depth are exact and none
@@ -22,15 +23,37 @@ ROUNDS = 8
 #: Masks in an int32 word; its sign bit stays free.
 WORD_BITS = tl.constexpr(31)
 
+# Masks that are looked at in one step: one a thread, with the four warps that most kernels have.
+_MASKS = tl.constexpr(128)
+
+
+def allow_overlap(
+    areas: Tensor, eligible: Tensor, allowed: Tensor, *, overlap_threshold: float
+) -> None:
+    """Write to `allowed` the most hidden pixels with which each mask is kept, -1 if it never is.
+
+    Args:
+        areas, eligible, allowed: `(B, N)` int32, bool and int32, contiguous.
+        overlap_threshold: fraction 0..1.
+    """
+    _allow_overlap_kernel[(triton.cdiv(areas.numel(), _MASKS.value),)](
+        areas_ptr=areas,
+        eligible_ptr=eligible,
+        allowed_ptr=allowed,
+        num_masks=areas.numel(),
+        THRESHOLD=overlap_threshold,
+        BLOCK=_MASKS.value,
+    )
+
 
 @triton.jit(do_not_specialize=["num_masks"])
-def allow_overlap(
+def _allow_overlap_kernel(
     areas_ptr, eligible_ptr, allowed_ptr, num_masks, THRESHOLD: tl.constexpr, BLOCK: tl.constexpr
 ):
-    """Most hidden pixels with which each mask is kept, -1 if it never is.
+    """Find the largest count below the area for which count / area is at most the threshold.
 
-    That is the largest count below the area for which count / area, in float64, is at most the
-    threshold.
+    Both are float64, as the plain torch version has them; a threshold that was an argument would
+    be float32.
     """
     mask = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_range = mask < num_masks
@@ -49,7 +72,7 @@ def allow_overlap(
 
 @triton.jit
 def choice_of_word(allowed_ptr, counts_ptr, first, num_masks):
-    """Masks `first` to `first + 30` as bits: those that can be kept, and those that are."""
+    """Masks `first` to `first + 30` as two words of bits: those that can be kept, and that are."""
     lane = tl.arange(0, 32)
     in_word = (lane < WORD_BITS) & (first + lane < num_masks)
     allowed = tl.load(allowed_ptr + first + lane, mask=in_word, other=-1)
@@ -61,10 +84,10 @@ def choice_of_word(allowed_ptr, counts_ptr, first, num_masks):
 
 @triton.jit
 def is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
-    """Whether two rounds of an image choose the same masks."""
-    differs = tl.zeros((128,), tl.int32)
-    for first in range(0, num_masks, 128):
-        mask = first + tl.arange(0, 128)
+    """Tell whether two rounds of an image choose the same masks."""
+    differs = tl.zeros((_MASKS,), tl.int32)
+    for first in range(0, num_masks, _MASKS):
+        mask = first + tl.arange(0, _MASKS)
         in_range = mask < num_masks
         allowed = tl.load(allowed_ptr + mask, mask=in_range, other=-1)
         before = tl.load(before_ptr + mask, mask=in_range, other=0) <= allowed
@@ -75,18 +98,18 @@ def is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
 
 @triton.jit
 def copy_counts(source_ptr, target_ptr, num_masks):
-    """Copies the counts of an image from one round to another."""
-    for first in range(0, num_masks, 128):
-        mask = first + tl.arange(0, 128)
+    """Copy the counts of an image from one round to another."""
+    for first in range(0, num_masks, _MASKS):
+        mask = first + tl.arange(0, _MASKS)
         counts = tl.load(source_ptr + mask, mask=mask < num_masks, other=0)
         tl.store(target_ptr + mask, counts, mask=mask < num_masks)
 
 
 @triton.jit
 def store_choice(allowed_ptr, counts_ptr, keep_ptr, num_masks):
-    """Writes which masks of an image are kept."""
-    for first in range(0, num_masks, 128):
-        mask = first + tl.arange(0, 128)
+    """Write which masks of an image are kept."""
+    for first in range(0, num_masks, _MASKS):
+        mask = first + tl.arange(0, _MASKS)
         in_range = mask < num_masks
         allowed = tl.load(allowed_ptr + mask, mask=in_range, other=-1)
         hidden = tl.load(counts_ptr + mask, mask=in_range, other=0)
@@ -95,7 +118,7 @@ def store_choice(allowed_ptr, counts_ptr, keep_ptr, num_masks):
 
 @triton.jit
 def clear(values_ptr, number, BLOCK: tl.constexpr):
-    """Sets the first `number` int32 values to zero."""
+    """Set the first `number` int32 values to zero."""
     for first in range(0, number, BLOCK):
         index = first + tl.arange(0, BLOCK)
         tl.store(values_ptr + index, tl.zeros((BLOCK,), tl.int32), mask=index < number)
@@ -103,7 +126,7 @@ def clear(values_ptr, number, BLOCK: tl.constexpr):
 
 @triton.jit
 def index_of_bit(bit):
-    """Position of the only bit that is set: the exponent of its float32."""
+    """The position of the only bit that is set: the exponent of its float32."""
     return (bit.to(tl.float32).to(tl.int32, bitcast=True) >> 23) - 127
 
 
@@ -115,7 +138,7 @@ def lowest_bit(words):
 
 @triton.jit
 def count_bits(words, counts_ptr):
-    """Adds to each mask's count the words that have its bit."""
+    """Add to each mask's count the number of words that have its bit."""
     bit = tl.max(lowest_bit(words), 0)
     while bit != 0:
         number = tl.sum(((words & bit) != 0).to(tl.int32), 0)

@@ -1,4 +1,4 @@
-"""The nearest of some places to each point in Triton: one pass, no distance is stored."""
+"""The Triton twin of `nearest_places`: one pass over the points, no distance is stored."""
 
 from __future__ import annotations
 
@@ -7,37 +7,43 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+# Points of a program: eight a thread, so that each place is loaded once for many points while
+# their least distances stay in registers.
 _POINTS = 1024
 
 
-@torch.library.custom_op(
-    "pps_torch::nearest_places", mutates_args=(), schema="(Tensor points, Tensor places) -> Tensor"
-)
+@torch.library.custom_op("pps_torch::nearest_places", mutates_args=())
 def nearest_places(points: Tensor, places: Tensor) -> Tensor:
     """See [`nearest_places`][pps_torch.ops.painting.nearest_places.nearest_places]."""
     nearest = _output(points, places)
+    if nearest.numel() == 0:
+        return nearest
     _, num_images, num_points = points.shape
-    if nearest.numel():
-        with torch.cuda.device_of(points):
-            _nearest[(triton.cdiv(num_points, _POINTS), num_images)](
-                *points.contiguous().unbind(),
-                *places.contiguous().unbind(),
-                nearest,
-                num_points,
-                places.shape[2],
-                BLOCK=_POINTS,
-                enable_fp_fusion=False,  # a fused square rounds otherwise, and breaks ties
-            )
+    y, x = points.contiguous().unbind()
+    place_y, place_x = places.contiguous().unbind()
+    with torch.cuda.device_of(points):
+        _find_nearest_kernel[(triton.cdiv(num_points, _POINTS), num_images)](
+            y_ptr=y,
+            x_ptr=x,
+            place_y_ptr=place_y,
+            place_x_ptr=place_x,
+            nearest_ptr=nearest,
+            num_points=num_points,
+            num_places=places.shape[2],
+            BLOCK=_POINTS,
+            enable_fp_fusion=False,  # a fused square rounds otherwise, and breaks ties
+        )
     return nearest
 
 
 @nearest_places.register_fake
 def _output(points: Tensor, places: Tensor) -> Tensor:
+    """Allocate the result; all that is known of it while a graph is captured."""
     return points.new_empty(points.shape[1:], dtype=torch.int32)
 
 
 @triton.jit(do_not_specialize=["num_places"])
-def _nearest(
+def _find_nearest_kernel(
     y_ptr,
     x_ptr,
     place_y_ptr,
@@ -47,7 +53,7 @@ def _nearest(
     num_places,
     BLOCK: tl.constexpr,
 ):
-    """Goes through the places in order, and keeps the first of equally near ones."""
+    """Go through the places in order, and keep the first of equally near ones."""
     image = tl.program_id(1).to(tl.int64)
     point = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = point < num_points

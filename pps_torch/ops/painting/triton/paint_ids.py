@@ -1,4 +1,4 @@
-"""Owners of pixels become ids, in Triton."""
+"""The Triton twin of `paint_ids`: one pass over the pixels."""
 
 from __future__ import annotations
 
@@ -7,39 +7,43 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-PIXELS = 1024
+# Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
+_PIXELS = 1024
 
 
-@torch.library.custom_op(
-    "pps_torch::paint_ids",
-    mutates_args=(),
-    schema="(Tensor owner, Tensor ids) -> Tensor",
-)
+@torch.library.custom_op("pps_torch::paint_ids", mutates_args=())
 def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
     """See [`paint_ids`][pps_torch.ops.painting.paint_ids.paint_ids]."""
-    painted = torch.empty_like(owner, memory_format=torch.contiguous_format)
-    num_pixels = owner.shape[1:].numel()
-    if painted.numel():
-        with torch.cuda.device_of(owner):
-            paint[(triton.cdiv(num_pixels, PIXELS), len(owner))](
-                owner.contiguous(),
-                ids.contiguous(),
-                painted,
-                num_pixels,
-                ids.shape[1],
-                BLOCK=PIXELS,
-            )
+    painted = _output(owner, ids)
+    paint(owner.contiguous(), ids.contiguous(), painted)
     return painted
 
 
 @paint_ids.register_fake
 def _output(owner: Tensor, ids: Tensor) -> Tensor:
+    """Allocate the result; all that is known of it while a graph is captured."""
     return torch.empty_like(owner, memory_format=torch.contiguous_format)
 
 
+def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
+    """Paint `painted` as `paint_ids` says; it may be `owner` itself. All three are contiguous."""
+    num_pixels = owner.shape[1:].numel()
+    if painted.numel() == 0:
+        return
+    with torch.cuda.device_of(owner):
+        _paint_kernel[(triton.cdiv(num_pixels, _PIXELS), len(owner))](
+            owner_ptr=owner,
+            ids_ptr=ids,
+            painted_ptr=painted,
+            num_pixels=num_pixels,
+            num_owners=ids.shape[1],
+            BLOCK=_PIXELS,
+        )
+
+
 @triton.jit(do_not_specialize=["num_owners"])
-def paint(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
-    """The id of each pixel's owner; the two maps may be one."""
+def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
+    """Paint a block of pixels."""
     image = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels

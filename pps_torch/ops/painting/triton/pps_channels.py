@@ -1,4 +1,4 @@
-"""The three channels of PPS maps in Triton: each map is read once, each channel written once."""
+"""The Triton twin of `pps_channels`: each map is read once, each channel is written once."""
 
 from __future__ import annotations
 
@@ -7,35 +7,32 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+# Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
 
 
-@torch.library.custom_op(
-    "pps_torch::pps_channels",
-    mutates_args=(),
-    schema=(
-        "(Tensor segment, Tensor part, Tensor sids, Tensor iids, Tensor pid_of_sid_flat) -> Tensor"
-    ),
-)
+@torch.library.custom_op("pps_torch::pps_channels", mutates_args=())
 def pps_channels(
     segment: Tensor, part: Tensor, sids: Tensor, iids: Tensor, pid_of_sid_flat: Tensor
 ) -> Tensor:
     """See [`pps_channels`][pps_torch.ops.painting.pps_channels.pps_channels]."""
     pps = _output(segment, part, sids, iids, pid_of_sid_flat)
-    num_images, num_pixels = len(segment), segment.shape[1:].numel()
     if pps.numel() == 0:
         return pps
+    num_images, num_pixels = len(segment), segment.shape[1:].numel()
+    num_rows, num_columns = pid_of_sid_flat.shape
     with torch.cuda.device_of(segment):
-        _look_up[(triton.cdiv(num_pixels, _PIXELS), num_images)](
-            segment.contiguous(),
-            part.contiguous(),
-            sids.contiguous(),
-            iids.contiguous(),
-            pid_of_sid_flat.contiguous(),
-            pps,
-            num_pixels,
-            sids.shape[1],
-            *pid_of_sid_flat.shape,
+        _look_up_kernel[(triton.cdiv(num_pixels, _PIXELS), num_images)](
+            segment_ptr=segment.contiguous(),
+            part_ptr=part.contiguous(),
+            sids_ptr=sids.contiguous(),
+            iids_ptr=iids.contiguous(),
+            pids_ptr=pid_of_sid_flat.contiguous(),
+            pps_ptr=pps,
+            num_pixels=num_pixels,
+            num_segments=sids.shape[1],
+            num_rows=num_rows,
+            num_columns=num_columns,
             BLOCK=_PIXELS,
         )
     return pps
@@ -45,12 +42,13 @@ def pps_channels(
 def _output(
     segment: Tensor, part: Tensor, sids: Tensor, iids: Tensor, pid_of_sid_flat: Tensor
 ) -> Tensor:
+    """Allocate the result; all that is known of it while a graph is captured."""
     num_images, height, width = segment.shape
     return segment.new_empty((num_images, 3, height, width), dtype=torch.int32)
 
 
 @triton.jit(do_not_specialize=["num_segments", "num_rows"])
-def _look_up(
+def _look_up_kernel(
     segment_ptr,
     part_ptr,
     sids_ptr,
@@ -63,7 +61,11 @@ def _look_up(
     num_columns,
     BLOCK: tl.constexpr,
 ):
-    """What lies outside of a table takes its entry for that: segment 0, the last row or column."""
+    """Look up the channels of a block of pixels.
+
+    An id outside of a table takes the entry that stands for such ids: segment 0, the last row of
+    the parts, their last column.
+    """
     image = tl.program_id(1).to(tl.int64)
     pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels

@@ -1,4 +1,4 @@
-"""Bilinear upsampling (align_corners=False) of a tile of pixels, as F.interpolate has it."""
+"""What kernels upsample with: bilinear values of a tile of pixels, as F.interpolate has them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import triton.language as tl
 
 
 def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> None:
-    """Raises ValueError where `taps` would leave 32 bits."""
-    if in_size != out_size and max(of_in * of_out for of_in, of_out in zip(in_size, out_size)) >= (
-        1 << 30
-    ):
+    """Raise ValueError where the numerators of `taps` would leave 32 bits."""
+    products = [in_side * out_side for in_side, out_side in zip(in_size, out_size)]
+    if in_size != out_size and max(products) >= 1 << 30:
         raise ValueError(
             f"expected an output of which each side times that of the input, {in_size}, is less "
             f"than 2**30, got {out_size}; the torch backend has no such limit"
@@ -44,7 +43,7 @@ def upsample_tile(
     INTERPOLATES: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
-    """Values of a plane at the output pixels `row x column`; those outside are of no use."""
+    """Upsample a plane at the output pixels `row x column`; values outside of it mean nothing."""
     if INTERPOLATES:
         upper, lower, lower_part = taps(row, height, out_height)
         before, after, after_part = taps(column, width, out_width)

@@ -9,17 +9,10 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import LIMB_BITS
 
-BLOCK = 256
+BLOCK = 256  # two segments a thread of Triton's four warps: a batch is some dozens of programs
 
 
-@torch.library.custom_op(
-    "pps_torch::add_to_class_sums",
-    mutates_args=("class_sums",),
-    schema=(
-        "(Tensor(a!) class_sums, Tensor pred_of_gt, Tensor is_fn, Tensor scores, Tensor gt_class, "
-        "Tensor is_fp, Tensor pred_class) -> ()"
-    ),
-)
+@torch.library.custom_op("pps_torch::add_to_class_sums", mutates_args=("class_sums",))
 def add_to_class_sums(
     class_sums: Tensor,
     pred_of_gt: Tensor,
@@ -34,18 +27,18 @@ def add_to_class_sums(
     if num_gt + num_pred:
         sums = class_sums.contiguous()
         with torch.cuda.device_of(class_sums):
-            class_sums_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
-                sums,
-                pred_of_gt.contiguous(),
-                is_fn.contiguous(),
-                scores.contiguous(),
-                gt_class.contiguous(),
-                is_fp.contiguous(),
-                pred_class.contiguous(),
-                num_gt,
-                num_pred,
-                LIMB_BITS,
-                BLOCK,
+            _add_segments_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
+                class_sums_ptr=sums,
+                pred_of_gt_ptr=pred_of_gt.contiguous(),
+                is_fn_ptr=is_fn.contiguous(),
+                scores_ptr=scores.contiguous(),
+                gt_class_ptr=gt_class.contiguous(),
+                is_fp_ptr=is_fp.contiguous(),
+                pred_class_ptr=pred_class.contiguous(),
+                num_gt=num_gt,
+                num_pred=num_pred,
+                LIMB_BITS=LIMB_BITS,
+                BLOCK=BLOCK,
             )
         if not class_sums.is_contiguous():
             class_sums.copy_(sums)
@@ -65,7 +58,7 @@ def _(
 
 
 @triton.jit(do_not_specialize=["num_gt", "num_pred"])
-def class_sums_kernel(
+def _add_segments_kernel(
     class_sums_ptr,
     pred_of_gt_ptr,
     is_fn_ptr,
@@ -78,7 +71,7 @@ def class_sums_kernel(
     LIMB_BITS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Segments of both maps, flat over the batch; rows of five sums."""
+    """Add a block of segments of either map, flat over the batch, to rows of five sums."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_gt, in_pred = segment < num_gt, segment < num_pred
     row_ptr = class_sums_ptr + 5 * tl.load(gt_class_ptr + segment, mask=in_gt, other=-1)

@@ -7,14 +7,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+# Keys a step, 32 a thread of Triton's four warps: some 20,000 keys (classes x capacity) in five.
 BLOCK = 4096
 
 
-@torch.library.custom_op(
-    "pps_torch::dense_indices",
-    mutates_args=(),
-    schema="(Tensor is_present, SymInt capacity) -> (Tensor, Tensor, Tensor)",
-)
+@torch.library.custom_op("pps_torch::dense_indices", mutates_args=())
 def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     """See [`dense_indices`][pps_torch.ops.scoring.dense_indices.dense_indices]."""
     num_images, num_keys = is_present.shape
@@ -23,8 +20,14 @@ def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Te
     num_dropped = is_present.new_zeros((), dtype=torch.int64)
     if num_images:
         with torch.cuda.device_of(is_present):
-            dense_indices_kernel[(num_images,)](
-                is_present.contiguous(), index, keys, num_dropped, num_keys, capacity, BLOCK
+            _number_keys_kernel[(num_images,)](
+                is_present_ptr=is_present.contiguous(),
+                index_ptr=index,
+                keys_ptr=keys,
+                num_dropped_ptr=num_dropped,
+                num_keys=num_keys,
+                capacity=capacity,
+                BLOCK=BLOCK,
             )
     return index, keys, num_dropped
 
@@ -38,10 +41,10 @@ def _(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @triton.jit
-def dense_indices_kernel(
+def _number_keys_kernel(
     is_present_ptr, index_ptr, keys_ptr, num_dropped_ptr, num_keys, capacity, BLOCK: tl.constexpr
 ):
-    """Numbers the keys of one image, a block after the other."""
+    """Number the keys of one image, a block after the other."""
     image = tl.program_id(0).to(tl.int64)
     is_present_ptr += image * num_keys
     index_ptr += image * num_keys

@@ -16,17 +16,11 @@ from pps_torch.ops.scoring.contract import (
 )
 from pps_torch.reserved import PPS_VOID
 
+# Segments a step, as many as there are part labels: two a thread of Triton's four warps in both.
 TILE = 256
 
 
-@torch.library.custom_op(
-    "pps_torch::mean_part_iou",
-    mutates_args=(),
-    schema=(
-        "(Tensor gt_parts, Tensor pred_parts, Tensor pred_of_gt, Tensor mask_iou, Tensor gt_area, "
-        "Tensor gt_class, Tensor is_crowd, Tensor has_parts) -> Tensor"
-    ),
-)
+@torch.library.custom_op("pps_torch::mean_part_iou", mutates_args=())
 def mean_part_iou(
     gt_parts: Tensor,
     pred_parts: Tensor,
@@ -42,25 +36,25 @@ def mean_part_iou(
     num_images, num_gt = gt_class.shape
     if gt_class.numel():
         with torch.cuda.device_of(gt_parts):
-            mean_part_iou_kernel[(num_gt, num_images)](
-                gt_parts.contiguous(),
-                pred_parts.contiguous(),
-                pred_of_gt.contiguous(),
-                mask_iou.contiguous(),
-                gt_area.contiguous(),
-                gt_class.contiguous(),
-                is_crowd.contiguous(),
-                has_parts.contiguous(),
-                scores,
-                num_gt,
-                pred_parts.shape[1],
-                NUM_PART_LABELS,
-                PPS_VOID,
-                OUTSIDE,
-                SAME_PART,
-                OTHER_PART,
-                FRACTION_BITS,
-                TILE,
+            _average_part_ious_kernel[(num_gt, num_images)](
+                gt_parts_ptr=gt_parts.contiguous(),
+                pred_parts_ptr=pred_parts.contiguous(),
+                pred_of_gt_ptr=pred_of_gt.contiguous(),
+                mask_iou_ptr=mask_iou.contiguous(),
+                gt_area_ptr=gt_area.contiguous(),
+                gt_class_ptr=gt_class.contiguous(),
+                is_crowd_ptr=is_crowd.contiguous(),
+                has_parts_ptr=has_parts.contiguous(),
+                scores_ptr=scores,
+                num_gt=num_gt,
+                num_pred=pred_parts.shape[1],
+                NUM_PART_LABELS=NUM_PART_LABELS,
+                PPS_VOID=PPS_VOID,
+                OUTSIDE=OUTSIDE,
+                SAME_PART=SAME_PART,
+                OTHER_PART=OTHER_PART,
+                FRACTION_BITS=FRACTION_BITS,
+                TILE=TILE,
             )
     return scores
 
@@ -80,7 +74,7 @@ def _(
 
 
 @triton.jit
-def mean_part_iou_kernel(
+def _average_part_ious_kernel(
     gt_parts_ptr,
     pred_parts_ptr,
     pred_of_gt_ptr,
@@ -100,13 +94,14 @@ def mean_part_iou_kernel(
     FRACTION_BITS: tl.constexpr,
     TILE: tl.constexpr,
 ):
-    """Most segments have no match with parts, and are done at once."""
+    """Score one ground-truth segment; most have no match with parts, and are done at once."""
     image = tl.program_id(1).to(tl.int64)
     segment = image * num_gt + tl.program_id(0)
     match = tl.load(pred_of_gt_ptr + segment)
     score = tl.load(mask_iou_ptr + segment)
     has_parts = tl.load(has_parts_ptr + segment).to(tl.int32)
     if (match > 0) & (has_parts != 0):
+        # First the pixels of the image that are evaluated for the segment's class.
         segment_class = tl.load(gt_class_ptr + segment)
         evaluated = tl.zeros([TILE], tl.int64)
         for start in range(0, num_gt, TILE):
@@ -116,6 +111,9 @@ def mean_part_iou_kernel(
             gt_class = tl.load(gt_class_ptr + image * num_gt + gt, mask=in_image, other=-1)
             is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=in_image, other=0) != 0
             evaluated += tl.where(is_crowd & (gt_class == segment_class), 0, area)
+
+        # Then the pixels of each label in the segment and in its match, in place of label 0 the
+        # background: what is evaluated and has no part.
         label = tl.arange(0, NUM_PART_LABELS)
         gt_count = tl.load(gt_parts_ptr + segment * NUM_PART_LABELS + label).to(tl.int64)
         pred_parts_ptr += (image * num_pred + match) * 3 * NUM_PART_LABELS
@@ -123,7 +121,6 @@ def mean_part_iou_kernel(
         same = tl.load(pred_parts_ptr + SAME_PART * NUM_PART_LABELS + label).to(tl.int64)
         other = tl.load(pred_parts_ptr + OTHER_PART * NUM_PART_LABELS + label).to(tl.int64)
         pred_count = outside + same + other
-
         is_part = label > 0
         num_evaluated = tl.sum(evaluated) - tl.sum(tl.where(is_part, 0, gt_count))
         gt_inside = tl.sum(tl.where(is_part, gt_count, 0))
@@ -132,6 +129,8 @@ def mean_part_iou_kernel(
         gt_count = tl.where(is_part, gt_count, num_evaluated - gt_inside)
         pred_count = tl.where(is_part, pred_count, pred_background)
         intersection = tl.where(is_part, same, pred_background - (gt_inside - covered))
+
+        # Last the mean of the IoUs, of which each is cut before it is added.
         union = gt_count + pred_count - intersection
         is_label = (union > 0) & (label != PPS_VOID)
         iou = intersection.to(tl.float64) / tl.where(is_label, union, 1).to(tl.float64)

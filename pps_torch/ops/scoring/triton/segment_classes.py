@@ -9,30 +9,26 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
-BLOCK = 128
+BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
-@torch.library.custom_op(
-    "pps_torch::segment_classes",
-    mutates_args=(),
-    schema="(Tensor category_ids, Tensor class_ids) -> Tensor",
-)
+@torch.library.custom_op("pps_torch::segment_classes", mutates_args=())
 def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     """See [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes]."""
     num_images, num_rows = category_ids.shape
     classes = class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
     if num_images:
         with torch.cuda.device_of(class_ids):
-            segment_classes_kernel[(triton.cdiv(num_rows + 2, BLOCK), num_images)](
-                category_ids.contiguous(),
-                class_ids.contiguous(),
-                classes,
-                num_rows,
-                len(class_ids),
-                VOID,
-                UNKNOWN,
-                UNUSED,
-                BLOCK,
+            _look_up_classes_kernel[(triton.cdiv(num_rows + 2, BLOCK), num_images)](
+                category_ids_ptr=category_ids.contiguous(),
+                class_ids_ptr=class_ids.contiguous(),
+                classes_ptr=classes,
+                num_rows=num_rows,
+                num_classes=len(class_ids),
+                VOID=VOID,
+                UNKNOWN=UNKNOWN,
+                UNUSED=UNUSED,
+                BLOCK=BLOCK,
             )
     return classes
 
@@ -43,24 +39,20 @@ def _(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     return class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
 
 
-@torch.library.custom_op(
-    "pps_torch::count_unclassed",
-    mutates_args=(),
-    schema="(Tensor classes, Tensor areas) -> Tensor",
-)
+@torch.library.custom_op("pps_torch::count_unclassed", mutates_args=())
 def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
     """See [`count_unclassed`][pps_torch.ops.scoring.segment_classes.count_unclassed]."""
     counts = classes.new_zeros(2)
     if classes.numel():
         with torch.cuda.device_of(classes):
-            count_unclassed_kernel[(triton.cdiv(classes.numel(), BLOCK),)](
-                classes.contiguous(),
-                areas.contiguous(),
-                counts,
-                classes.numel(),
-                UNKNOWN,
-                UNUSED,
-                BLOCK,
+            _count_unclassed_kernel[(triton.cdiv(classes.numel(), BLOCK),)](
+                classes_ptr=classes.contiguous(),
+                areas_ptr=areas.contiguous(),
+                counts_ptr=counts,
+                num_segments=classes.numel(),
+                UNKNOWN=UNKNOWN,
+                UNUSED=UNUSED,
+                BLOCK=BLOCK,
             )
     return counts
 
@@ -71,7 +63,7 @@ def _(classes: Tensor, areas: Tensor) -> Tensor:
 
 
 @triton.jit(do_not_specialize=["num_rows"])
-def segment_classes_kernel(
+def _look_up_classes_kernel(
     category_ids_ptr,
     class_ids_ptr,
     classes_ptr,
@@ -82,7 +74,7 @@ def segment_classes_kernel(
     UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Looks the categories of one image up in the list of classes."""
+    """Look the categories of one image up in the list of classes."""
     image = tl.program_id(1).to(tl.int64)
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_row = (segment >= 1) & (segment <= num_rows)
@@ -97,7 +89,7 @@ def segment_classes_kernel(
 
 
 @triton.jit(do_not_specialize=["num_segments"])
-def count_unclassed_kernel(
+def _count_unclassed_kernel(
     classes_ptr,
     areas_ptr,
     counts_ptr,
@@ -106,7 +98,7 @@ def count_unclassed_kernel(
     UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """Segments flat over the batch."""
+    """Count a block of segments, flat over the batch."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_table = segment < num_segments
     segment_class = tl.load(classes_ptr + segment, mask=in_table, other=0)

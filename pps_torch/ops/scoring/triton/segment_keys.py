@@ -1,20 +1,47 @@
-"""Segment keys inside Triton kernels, from the ids of a pixel; see `PixelRules`."""
+"""Segment keys inside Triton kernels, from the ids of a pixel.
+
+See [`PixelRules`][pps_torch.ops.scoring.contract.PixelRules].
+"""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import PixelRules
+
+
+def key_arguments(rules: PixelRules) -> dict[str, Tensor | int]:
+    """Arguments of a kernel that gives each pixel its two segment keys, by name."""
+    tables = rules.tables
+    num_gt_keys, num_pred_keys = rules.num_keys()
+    return {
+        "group_of_sid_ptr": tables.group_of_sid.contiguous(),
+        "is_thing_group_ptr": tables.is_thing_group.contiguous(),
+        "class_of_eval_sid_ptr": tables.class_of_eval_sid.contiguous(),
+        "last_sid": len(tables.group_of_sid) - 1,
+        "last_eval_sid": len(tables.class_of_eval_sid) - 1,
+        "num_gt_keys": num_gt_keys,
+        "num_pred_keys": num_pred_keys,
+        "capacity": rules.capacity,
+    }
 
 
 @triton.jit
 def widened(values):
-    """Ids of at least 32 bits, in which all numbers of the formats fit."""
+    """Widen ids to at least 32 bits, in which all numbers of the formats fit."""
     return values + tl.zeros(values.shape, tl.int32)
 
 
 @triton.jit
 def gt_segment(uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity):
-    """Key, dataset class, part id (-1 where absent) of uids, and what is wrong with them."""
+    """Decode uids.
+
+    Returns:
+        segment key, scene id, part id (-1 where absent), whether the uid is legal, and whether
+        its instance id is too high.
+    """
     uid = widened(uid)
     is_legal = (uid >= 0) & ((uid < 100) | (uid > 999))
     uid = tl.where(is_legal, uid, 0)
@@ -34,7 +61,11 @@ def gt_segment(uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity):
 
 @triton.jit
 def pred_segment(sid, iid, class_of_eval_sid_ptr, last_eval_sid, capacity):
-    """Key and class (-1 for none) of predicted ids, and whether the instance id is too high."""
+    """Decode predicted ids.
+
+    Returns:
+        segment key, class (-1 for none), and whether the instance id is negative or too high.
+    """
     sid, iid = widened(sid), widened(iid)
     row = tl.where((sid < 0) | (sid > last_eval_sid), last_eval_sid, sid)
     pred_class = tl.load(class_of_eval_sid_ptr + row).to(tl.int32)

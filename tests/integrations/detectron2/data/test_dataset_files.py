@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pps_torch.integrations.detectron2.data.dataset_files import (
@@ -14,30 +13,12 @@ from pps_torch.integrations.detectron2.data.dataset_files import (
     street_images,
 )
 from pps_torch.io.errors import InputError
-from pps_torch.io.images import write_id_map, write_rgb
-
-UIDS = np.full((4, 6), 24_001_02, np.int32)
-
-
-def write_pair(photo: Path, tiff: Path) -> None:
-    for folder in (photo.parent, tiff.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_rgb(photo, np.zeros((3, *UIDS.shape), np.uint8))
-    write_id_map(tiff, UIDS)
-
-
-def write_cityscapes(root: Path, city: str, number: int, split: str = "val") -> None:
-    image_id = f"{city}_{number:06d}_000019"
-    write_pair(
-        root / "leftImg8bit" / split / city / f"{image_id}_leftImg8bit.png",
-        root / "gtFinePanopticParts" / split / city / f"{image_id}_gtFinePanopticParts.tif",
-    )
-
-
-def write_pascal(root: Path, image_id: str, folder: str) -> None:
-    write_pair(
-        root / "JPEGImages" / f"{image_id}.jpg", root / "labels" / folder / f"{image_id}.tif"
-    )
+from pps_torch.io.images import write_id_map
+from tests.integrations.detectron2.data.published_folders import (
+    UIDS,
+    write_cityscapes,
+    write_pascal,
+)
 
 
 def test_cityscapes(tmp_path):

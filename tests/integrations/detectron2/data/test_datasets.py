@@ -7,13 +7,13 @@ import pytest
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.data import DatasetCatalog, MetadataCatalog
-from integrations.detectron2.test_dataset_files import write_cityscapes, write_pascal
 
 from pps_torch.integrations.detectron2 import (
     register_all,
     register_cityscapes_panoptic_parts,
     register_pascal_panoptic_parts,
 )
+from tests.integrations.detectron2.data.published_folders import write_cityscapes, write_pascal
 
 NAMES = [
     f"{name}_{split}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from factories import specs
 
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
+from tests.factories import specs
 
 
 @pytest.mark.parametrize("name", specs())

@@ -7,15 +7,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair, specs
-from oracles.part_panoptic_quality import eval_part
-from oracles.uids import decode_uid
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2.data.training_targets import (
     TrainingTargetMaker,
     transform_uids,
 )
+from tests.factories import pps_pair, specs
+from tests.oracles.part_panoptic_quality import eval_part
+from tests.oracles.uids import decode_uid
 
 SPECS = specs()
 

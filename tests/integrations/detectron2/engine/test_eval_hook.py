@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from golden import cases
 from torch import nn
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
@@ -19,12 +20,12 @@ from detectron2.data import build_detection_test_loader
 from detectron2.engine import BestCheckpointer
 from detectron2.engine.train_loop import TrainerBase
 from detectron2.utils.events import EventStorage
-from integrations.detectron2.coco_set import register
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PartPanopticEvaluator, PPSEvalHook, add_pps_config
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
+from tests.integrations.detectron2.coco_set import register
+from tests.processes import in_processes
 
 NAME = "pps_test_hook"
 PART_PQ = "part_panoptic_seg/PartPQ"
@@ -45,10 +46,10 @@ class Model(nn.Module):
         if self.fails:
             raise RuntimeError("out of memory")
         assert not self.training and not self.frozen.training
-        self.seen += [of_image["image_id"] for of_image in inputs]
+        self.seen += [image["image_id"] for image in inputs]
         outputs = []
-        for of_image in inputs:
-            pps = of_image["stored"].clone()
+        for image in inputs:
+            pps = image["stored"].clone()
             pps[:, int(self.num_known) :] = 255
             outputs.append({"pps": pps})
         return outputs
@@ -67,7 +68,7 @@ class Trainer(TrainerBase):
             options.pop("period", 2),
             self.model,
             [NAME],
-            lambda name: build_detection_test_loader(dicts, mapper=lambda of_image: of_image),
+            lambda name: build_detection_test_loader(dicts, mapper=lambda image: image),
             PartPanopticEvaluator,
             **options,
         )
@@ -118,7 +119,7 @@ def test_it_is_not_run_at_the_end_of_a_run_that_failed():
 
 def test_a_subset_is_the_same_each_time():
     trainer = Trainer([500, 500, 500, 500], subset=2).run()
-    names = [of_image["image_id"] for of_image in register_images()]
+    names = [image["image_id"] for image in register_images()]
     assert trainer.model.seen == [names[0], names[2]] * 2
     (first, _), (second, _) = trainer.scalars(f"subset/{PART_PQ}")
     assert first == second > 0

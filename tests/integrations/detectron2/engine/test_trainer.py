@@ -13,15 +13,15 @@ from detectron2.data import MetadataCatalog
 from detectron2.engine import BestCheckpointer
 from detectron2.engine.hooks import EvalHook, PeriodicWriter
 from detectron2.utils import comm
-from integrations.detectron2.models import small_config
 
-from pps_torch.integrations.detectron2 import dataset_files
+from pps_torch.integrations.detectron2.data import dataset_files
 from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
 from pps_torch.integrations.detectron2.engine.trainer import (
     PPSTrainer,
     best_metric,
-    evaluates_all_twice,
+    repeats_last_evaluation,
 )
+from tests.integrations.detectron2.models import small_config
 
 
 @pytest.fixture(autouse=True)
@@ -54,21 +54,21 @@ def whole_set():
 
 def test_the_best_checkpoint_is_chosen_by_the_scalar_of_the_hook(tmp_path):
     cfg = synthetic_config(tmp_path)
-    assert best_metric(cfg, [True]) == "subset/part_panoptic_seg/PartPQ"
+    assert best_metric(cfg, has_parts=True) == "subset/part_panoptic_seg/PartPQ"
     cfg.TEST.PPS.SUBSET = 0
-    assert best_metric(cfg, [True]) == "part_panoptic_seg/PartPQ"
-    assert best_metric(cfg, [False]) == "panoptic_seg/PQ"
+    assert best_metric(cfg, has_parts=True) == "part_panoptic_seg/PartPQ"
+    assert best_metric(cfg, has_parts=False) == "panoptic_seg/PQ"
     cfg.DATASETS.TEST = ("a", "b")
-    assert best_metric(cfg, [True, False]) == "a/part_panoptic_seg/PartPQ"
+    assert best_metric(cfg, has_parts=True) == "a/part_panoptic_seg/PartPQ"
 
 
 def test_nothing_is_evaluated_twice(tmp_path):
     cfg = synthetic_config(tmp_path)
-    assert not evaluates_all_twice(cfg)
+    assert not repeats_last_evaluation(cfg)
     cfg.TEST.PPS.SUBSET = 0
-    assert evaluates_all_twice(cfg)
+    assert repeats_last_evaluation(cfg)
     cfg.TEST.EXPECTED_RESULTS = [["part_panoptic_seg", "PartPQ", 60.0, 5.0]]
-    assert not evaluates_all_twice(cfg)
+    assert not repeats_last_evaluation(cfg)
 
 
 def test_each_of_several_test_sets_has_its_own_files(tmp_path):
@@ -78,8 +78,8 @@ def test_each_of_several_test_sets_has_its_own_files(tmp_path):
     for cfg.DATASETS.TEST in (names[:1], names):
         evaluator = PPSTrainer.build_evaluator(cfg, names[0])
         uids = torch.full((2, 2), 7)
-        of_image = {"image_id": "street_1000000", "pps_gt": uids}
-        evaluator.process([of_image], [{"pps": torch.stack([uids, 0 * uids, 0 * uids + 1])}])
+        image = {"image_id": "street_1000000", "pps_gt": uids}
+        evaluator.process([image], [{"pps": torch.stack([uids, 0 * uids, 0 * uids + 1])}])
         evaluator.evaluate()
     folder = tmp_path / "inference"
     assert (folder / "cpp_default_tables.json").is_file()
@@ -100,7 +100,8 @@ def test_a_set_of_whole_segments_gets_no_pps(tmp_path, whole_set):
     cfg = synthetic_config(tmp_path, "PanopticFPN")
     cfg.DATASETS.TRAIN = cfg.DATASETS.TEST = (whole_set,)
     assert PPSTrainer.build_model(cfg).fused_merge.spec is None
-    with pytest.raises(ValueError, match="test_trainer_whole: expected evaluator_type 'pps' or a"):
+    message = "DATASETS.TEST: test_trainer_whole: expected evaluator_type 'pps' or a panoptic_json"
+    with pytest.raises(ValueError, match=message):
         PPSTrainer.build_evaluator(cfg, whole_set)
 
 
@@ -119,6 +120,13 @@ def test_a_short_run_trains_evaluates_and_keeps_the_best_checkpoint(tmp_path):
     after = trainer.model.state_dict()
     assert any(not torch.equal(after[name], value) for name, value in before.items())
     assert (tmp_path / "model_final.pth").is_file() and (tmp_path / "model_best.pth").is_file()
+
+
+def test_a_period_without_a_test_set_is_refused(tmp_path):
+    cfg = synthetic_config(tmp_path)
+    cfg.DATASETS.TEST = ()
+    with pytest.raises(ValueError, match="DATASETS.TEST: expected a data set .*PERIOD = 2"):
+        PPSTrainer(cfg)
 
 
 def test_every_process_evaluates_in_the_same_order(tmp_path, monkeypatch):

@@ -8,23 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import cases
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
-
-from integrations.detectron2.coco_set import CocoSet, register
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PanopticQualityEvaluator, PartPanopticEvaluator
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.eval_partpq import eval_partpq
-from pps_torch.pipelines.eval_pq import eval_pq
-from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.report import report
-from pps_torch.pipelines.report.summary import group_rows
-from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines import RunOptions, Tables, eval_partpq, eval_pq, report
+from pps_torch.pipelines.html_report.summary import group_rows
+from tests.integrations.detectron2.coco_set import CocoSet, register
+from tests.processes import in_processes
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
 PARTS = cases.ROOT / "partpq" / "cpp_default"
@@ -47,12 +43,12 @@ class PartSet:
     def images_json(self, path: Path) -> Path:
         images = [
             {
-                "id": of_image["image_id"],
-                "file_name": f"{of_image['image_id']}.png",
+                "id": image["image_id"],
+                "file_name": f"{image['image_id']}.png",
                 "height": output["pps"].shape[1],
                 "width": output["pps"].shape[2],
             }
-            for of_image, output in zip(self.inputs, self.outputs)
+            for image, output in zip(self.inputs, self.outputs)
         ]
         path.write_text(json.dumps({"images": images}))
         return path
@@ -81,12 +77,10 @@ def test_part_tables_are_those_of_eval_partpq(tmp_path):
     images_json = images.images_json(tmp_path / "images.json")
     arguments = ["cpp_default", PARTS, found / "pps", images_json]
     eval_partpq(*arguments, save_dir=expected, tables=True, options=OPTIONS)
-    of_evaluator, of_command = contents(found, "cpp_default_*"), contents(expected)
-    ours, theirs = (
-        json.loads(c.pop("cpp_default_tables.json")) for c in (of_evaluator, of_command)
-    )
+    written, commands = contents(found, "cpp_default_*"), contents(expected)
+    ours, theirs = (json.loads(c.pop("cpp_default_tables.json")) for c in (written, commands))
     assert theirs["inputs"].pop("images_json") == str(images_json)
-    assert ours == theirs and of_evaluator == of_command and len(of_command) == 3
+    assert ours == theirs and written == commands and len(commands) == 3
 
     page = report(found, tmp_path / "report.html", options=OPTIONS)
     assert articles(page) == len(images.inputs)

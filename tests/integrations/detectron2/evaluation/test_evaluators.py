@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden import cases
+
+from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.evaluation import COCOPanopticEvaluator, inference_on_dataset
-from integrations.detectron2.coco_set import (
-    DIVISOR,
-    UNIFIED_STUFF,
-    CocoSet,
-    register,
-)
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import (
@@ -31,6 +25,13 @@ from pps_torch.integrations.detectron2 import (
 )
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
 from pps_torch.io.errors import InputError
+from tests.integrations.detectron2.coco_set import (
+    DIVISOR,
+    UNIFIED_STUFF,
+    CocoSet,
+    register,
+)
+from tests.processes import in_processes
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 
@@ -42,8 +43,8 @@ def coco_set(tmp_path_factory) -> CocoSet:
 
 def run(evaluator, inputs, outputs):
     evaluator.reset()
-    for of_image, output in zip(inputs, outputs):
-        evaluator.process([of_image], [output])
+    for image, output in zip(inputs, outputs):
+        evaluator.process([image], [output])
     return evaluator.evaluate()
 
 
@@ -102,8 +103,8 @@ def test_pq_of_the_golden_pair():
     expected = cases.pq_expected()
     for suffix, group in (("", "All"), ("_th", "Things"), ("_st", "Stuff")):
         for key in ("PQ", "SQ", "RQ"):
-            of_group = 100 * expected[group][key.lower()]
-            assert found[key + suffix] == pytest.approx(of_group, abs=1e-9, rel=0)
+            quality = 100 * expected[group][key.lower()]
+            assert found[key + suffix] == pytest.approx(quality, abs=1e-9, rel=0)
 
 
 @pytest.mark.parametrize("spec_name", cases.SPECS)
@@ -187,21 +188,21 @@ def test_two_processes_are_bit_identical_to_one(tmp_path):
 def test_wrong_input_is_refused_with_the_image(coco_set):
     name = coco_set.register("pps_test_coco")
     evaluator = PanopticQualityEvaluator(name)
-    of_image, output = coco_set.inputs[0], coco_set.outputs[0]
+    image, output = coco_set.inputs[0], coco_set.outputs[0]
     with pytest.raises(InputError, match="pps_test_coco: expected images to evaluate, found none"):
         evaluator.evaluate()
     with pytest.raises(InputError, match="image 77: image_id: expected one of the data set"):
-        evaluator.process([{**of_image, "image_id": 77}], [output])
+        evaluator.process([{**image, "image_id": 77}], [output])
     with pytest.raises(InputError, match="image 0: outputs: expected panoptic_seg, found"):
-        evaluator.process([of_image], [{"sem_seg": 0}])
+        evaluator.process([image], [{"sem_seg": 0}])
     ids, infos = output["panoptic_seg"]
     with pytest.raises(InputError, match="image 0: target.panoptic_seg: expected shape"):
-        evaluator.process([of_image], [{"panoptic_seg": (ids[:-1], infos)}])
+        evaluator.process([image], [{"panoptic_seg": (ids[:-1], infos)}])
     evaluator.reset()
     wrong = ids.clone()
     wrong[0, 0] = 12345
     evaluator.process([coco_set.inputs[1]], [coco_set.outputs[1]])
-    evaluator.process([of_image], [{"panoptic_seg": (wrong, infos)}])
+    evaluator.process([image], [{"panoptic_seg": (wrong, infos)}])
     with pytest.raises(InputError, match="image 0: .* 1 pixels of pred with a segment id"):
         evaluator.evaluate()
 
@@ -223,13 +224,13 @@ def test_a_data_set_without_panoptic_files_is_refused(name, found):
 def test_wrong_part_input_is_refused_with_the_image():
     register_all()
     evaluator = PartPanopticEvaluator("pps_synthetic_val")
-    of_image = {"image_id": "street_1000000"}
+    image = {"image_id": "street_1000000"}
     with pytest.raises(InputError, match="street_1000000: outputs: expected pps"):
-        evaluator.process([of_image], [{}])
+        evaluator.process([image], [{}])
     pps = torch.zeros(3, 2, 2, dtype=torch.int32)
     with pytest.raises(InputError, match="inputs: expected pps_gt, or pps_file_name"):
-        evaluator.process([of_image], [{"pps": pps}])
-    evaluator.process([{**of_image, "pps_gt": torch.full((2, 2), 7)}], [{"pps": pps}])
+        evaluator.process([image], [{"pps": pps}])
+    evaluator.process([{**image, "pps_gt": torch.full((2, 2), 7)}], [{"pps": pps}])
     assert evaluator.evaluate()["part_panoptic_seg"]["PartPQ"] == 0
 
 
@@ -244,7 +245,7 @@ def test_an_evaluation_of_detectron2_runs_with_it(coco_set):
 
     class Evaluator(PanopticQualityEvaluator):
         def process(self, inputs, outputs):
-            super().process([of_image for of_image, _ in inputs], outputs)
+            super().process([image for image, _ in inputs], outputs)
 
     found = inference_on_dataset(model, loader, Evaluator(name))
     expected = run(PanopticQualityEvaluator(name), coco_set.inputs, coco_set.outputs)

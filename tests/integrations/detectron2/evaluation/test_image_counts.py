@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from factories import pps_pair
-from integrations.detectron2.processes import in_processes
 
 from pps_torch import EvalSpec, PartPanopticQuality
-from pps_torch.integrations.detectron2 import image_counts
+from pps_torch.integrations.detectron2.evaluation import image_counts
 from pps_torch.integrations.detectron2.evaluation.image_counts import ImageCounts
+from tests.factories import pps_pair
+from tests.processes import in_processes
 
 NUM_IMAGES = 7
 SPEC = EvalSpec.load("cpp_default")
@@ -117,7 +117,7 @@ def test_the_bad_image_is_found():
     with pytest.raises(ValueError, match="three-digit"):
         both[0].compute()
     index, error = counts.first_bad_image()
-    assert index == 2 and "1 pixels of gt_uids" in str(error)
+    assert index == 2 and "1 pixels of target" in str(error)
     assert counted([0, 1])[0].first_bad_image() is None
 
 

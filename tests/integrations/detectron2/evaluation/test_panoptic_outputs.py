@@ -7,15 +7,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from factories import CATEGORIES, panoptic_pair
 
 from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget
 from pps_torch.integrations.detectron2.evaluation.panoptic_outputs import (
     CategoryIds,
     read_panoptic_output,
 )
+from tests.factories import CATEGORIES, panoptic_pair
 
-IDS = CategoryIds(of_thing={0: 7, 1: 1}, of_stuff={1: 3, 2: 200}, label_divisor=1000)
+IDS = CategoryIds(things={0: 7, 1: 1}, stuff={1: 3, 2: 200}, label_divisor=1000)
 
 
 def read(ids, infos, category_ids=IDS) -> tuple[list, list]:

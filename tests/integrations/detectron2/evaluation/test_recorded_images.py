@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair
 
 from pps_torch import EvalSpec, PanopticSegmentation, PartPanopticQuality
 from pps_torch.integrations.detectron2.evaluation.recorded_images import (
@@ -17,6 +16,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.io.images import read_pps, read_rgb_ids
 from pps_torch.metrics import ImageRecord, counts_by_class, record_segments
 from pps_torch.pipelines.evaluation_tables import TableRecords
+from tests.factories import pps_pair
 
 SPEC = EvalSpec.load("cpp_default")
 NUM_CLASSES = len(SPEC.eval_sids)
@@ -29,20 +29,21 @@ def evaluated(num_images: int):
     for index in range(num_images):
         pps, uids = map(torch.from_numpy, pps_pair(np.random.default_rng(index), (16, 24), SPEC))
         records += record_segments(metric, pps, uids)
-        images[index] = RecordedImage.of_pps(records[-1], pps.clamp(max=255))
+        images[index] = RecordedImage.from_pps(records[-1], pps.clamp(max=255))
     return metric, records, images
 
 
 @pytest.mark.parametrize("shares", [[[0, 1, 2, 3]], [[2, 0], [3, 1]], [[], [3, 2, 1, 0]]])
 def test_shares_add_up_to_the_images_in_order(shares):
     metric, records, images = evaluated(4)
-    parts = [RecordedShare.of_images({i: images[i] for i in s}, NUM_CLASSES) for s in shares]
-    found, expected = RecordedShare.added_up(parts), TableRecords(NUM_CLASSES)
+    parts = [RecordedShare.from_images({i: images[i] for i in s}, NUM_CLASSES) for s in shares]
+    found, expected = RecordedShare.from_shares(parts), TableRecords(NUM_CLASSES)
     expected.add(records)
     assert list(found.segments) == list(found.segments_info) == [0, 1, 2, 3]
     assert found.table_records().segments == expected.segments
     assert np.array_equal(found.table_records().confused_pixels, expected.confused_pixels)
-    counts = counts_by_class([s for of in found.segments.values() for s in of], part_aware=True)
+    segments = [segment for image in found.segments.values() for segment in image]
+    counts = counts_by_class(segments, part_aware=True)
     for sid, row in metric.compute().per_class.items():
         if sid in counts:
             assert counts[sid]._asdict() == {key: row[key] for key in ("iou", "tp", "fp", "fn")}
@@ -52,7 +53,7 @@ def test_pps_maps_come_back_from_their_png(tmp_path):
     pps = torch.tensor([[[7, 26]], [[0, 255]], [[1, 5]]])
     check_fits_png(pps)
     path = tmp_path / "a.png"
-    path.write_bytes(RecordedImage.of_pps(NOTHING, pps).png)
+    path.write_bytes(RecordedImage.from_pps(NOTHING, pps).png)
     assert np.array_equal(read_pps(path), pps.numpy())
     for wrong in (-1, 256):
         pps[1, 0, 0] = wrong
@@ -71,7 +72,7 @@ def panoptic(ids: list[int], categories: list[int]) -> PanopticSegmentation:
 
 def test_panoptic_maps_come_back_without_segments_that_have_no_pixels(tmp_path):
     kept = without_empty_segments(panoptic([3, 0, 1, 3, 3], [24, 7, 11]))
-    image = RecordedImage.of_panoptic(NOTHING, kept)
+    image = RecordedImage.from_panoptic(NOTHING, kept)
     path = tmp_path / "a.png"
     path.write_bytes(image.png)
     assert read_rgb_ids(path).tolist() == [[2, 0, 1, 2, 2]]

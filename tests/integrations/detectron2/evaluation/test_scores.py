@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from factories import pps_pair, specs
 
 from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget, PartPanopticQuality
 from pps_torch.formats import decode_uids
 from pps_torch.integrations.detectron2.evaluation.scores import panoptic_scores, part_scores
+from tests.factories import pps_pair, specs
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 PART_KEYS = [f"Part{q}{s}" for s in ("", "_parts", "_noparts") for q in ("PQ", "SQ", "RQ")]

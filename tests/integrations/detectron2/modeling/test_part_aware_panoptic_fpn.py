@@ -7,15 +7,20 @@ import torch
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
+from detectron2.layers import ShapeSpec
 from detectron2.modeling import build_model
 from detectron2.utils.events import EventStorage
-from integrations.detectron2.models import lively_model, photo, small_config, training_input
 
 from pps_torch import EvalSpec, PanopticSegmentation, merge_pps
-from pps_torch.integrations.detectron2.class_ids import ContiguousPPSMerger
-from pps_torch.integrations.detectron2.modeling.fused_merge import resize_logits
-from pps_torch.integrations.detectron2.modeling.part_head import num_part_classes, part_seg_loss
+from pps_torch.integrations.detectron2.modeling.contiguous_pps_merger import ContiguousPPSMerger
+from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
+from pps_torch.integrations.detectron2.modeling.part_head import (
+    PartSegFPNHead,
+    num_part_classes,
+    part_seg_loss,
+)
 from pps_torch.specs.bundled import find_spec
+from tests.integrations.detectron2.models import lively_model, photo, small_config, training_input
 
 SPEC = EvalSpec.load("cpp_default")
 
@@ -124,10 +129,21 @@ def test_the_heads_ignore_what_the_spec_ignores(tmp_path):
     assert build_model(cfg).part_head.ignore_value == 254
 
 
-def test_background_weight_below_zero_is_refused():
+def test_wrong_options_of_the_part_head_are_named():
     cfg = small_config("PartAwarePanopticFPN")
     cfg.MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT = -1.0
-    with pytest.raises(ValueError, match="background_weight: expected 0 or more, got -1.0"):
+    message = "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, got -1.0"
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)
+    with pytest.raises(ValueError, match="^background_weight: expected 0 or more, got -2"):
+        PartSegFPNHead(
+            {"p2": ShapeSpec(channels=8, stride=4)}, background_weight=-2, num_classes=24,
+            conv_dims=32, common_stride=4, norm="GN",
+        )  # fmt: skip
+    cfg.MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT = 1.0
+    cfg.MODEL.PPS.PART_HEAD.IN_FEATURES = ["p2", "res9"]
+    message = r"PART_HEAD.IN_FEATURES: expected .*'p2'.*, found \['res9'\]"
+    with pytest.raises(ValueError, match=message):
         build_model(cfg)
 
 

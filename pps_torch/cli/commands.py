@@ -1,0 +1,224 @@
+"""The commands: what each does, and its arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import NamedTuple
+
+_RESUMED = "the files written so far are complete, and the same command does the rest"
+_AT_THE_END = "the result is written at the end, whole or not at all"
+
+
+class Command(NamedTuple):
+    """A command, named after the function that it calls.
+
+    Attributes:
+        name: the name of the command and of the function in `pps_torch.pipelines`.
+        help: what the command does.
+        add_arguments: adds the parameters of the function to a parser.
+        when_stopped: what to say of the output after Ctrl-C.
+        shares_images: whether the processes of torchrun share the work, image by image.
+        shows_table: whether to print the table of the result.
+        has_common_options: whether it takes the options of a job: device, workers, ...
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    when_stopped: str = "the files written so far are complete"
+    shares_images: bool = False
+    shows_table: bool = False
+    has_common_options: bool = True
+
+
+def _prepare_data_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "dataset_dir", metavar="DATASET_DIR", help="ground-truth TIFFs of the split"
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where images.json goes")
+    parser.add_argument("dataset", metavar="DATASET", choices=("Cityscapes", "Pascal"))
+
+
+def _merge_to_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_eval_spec(parser)
+    parser.add_argument(
+        "inst_pred",
+        metavar="INST_PRED",
+        help="COCO: a JSON, or a folder with one per image; Cityscapes: the folder of txt and PNGs",
+    )
+    parser.add_argument("sem_pred_dir", metavar="SEM_PRED_DIR", help="PNGs of scene class ids")
+    parser.add_argument(
+        "output_dir", metavar="OUTPUT_DIR", help="gets panoptic.json and panoptic/*.png"
+    )
+    _add_images_json(parser)
+    parser.add_argument("--instseg_format", choices=("COCO", "Cityscapes"), default="COCO")
+    parser.add_argument(
+        "--score_threshold", type=float, default=0.5, help="drop instances below it (0.5)"
+    )
+    parser.add_argument(
+        "--overlap_threshold",
+        type=float,
+        default=0.5,
+        help="drop instances of which better ones cover a larger fraction (0.5)",
+    )
+    parser.add_argument(
+        "--stuff_area_limit", type=int, default=1024, help="pixels a stuff segment needs (1024)"
+    )
+
+
+def _merge_to_pps_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_eval_spec(parser)
+    parser.add_argument("panoptic_dir", metavar="PANOPTIC_DIR", help="PNGs of segment ids")
+    parser.add_argument("panoptic_json", metavar="PANOPTIC_JSON", help="their segments")
+    parser.add_argument("part_pred_dir", metavar="PART_PRED_DIR", help="PNGs of flat part ids")
+    _add_images_json(parser)
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets a PNG for each image")
+
+
+def _eval_partpq_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_eval_spec(parser)
+    parser.add_argument("gt_dir", metavar="GT_DIR", help="ground-truth TIFFs")
+    parser.add_argument("pred_dir", metavar="PRED_DIR", help="3-channel PPS PNGs")
+    _add_images_json(parser)
+    parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
+    _add_tables(parser)
+
+
+def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--gt_json_file", metavar="F", required=True, help="ground truth")
+    parser.add_argument("--pred_json_file", metavar="F", required=True, help="predictions")
+    parser.add_argument("--gt_folder", metavar="D", help="its PNGs; default: F without .json")
+    parser.add_argument("--pred_folder", metavar="D", help="their PNGs; default: F without .json")
+    parser.add_argument("--save_dir", metavar="DIR", help="gets pq_results.json")
+    _add_tables(parser)
+
+
+def _visualize_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "eval_spec",
+        metavar="EVAL_SPEC",
+        help="as elsewhere; with --panoptic_json also a JSON with COCO categories",
+    )
+    parser.add_argument(
+        "maps", metavar="MAPS", help="a file or folder: PPS PNGs, TIFFs of uids, panoptic PNGs"
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets the pictures")
+    parser.add_argument("--photos", metavar="DIR", help="photos for overlays")
+    parser.add_argument("--panoptic_json", metavar="F", help="segments of COCO panoptic PNGs")
+    _add_palette(parser)
+
+
+def _report_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "evaluation",
+        metavar="EVALUATION",
+        help="the --save_dir of eval_partpq or eval_pq --tables, the folder of a Detectron2 "
+        "evaluator with tables, or a *_tables.json in it",
+    )
+    parser.add_argument("output", metavar="OUTPUT_HTML", help="the file to write")
+    parser.add_argument("--photos", metavar="DIR", help="photos of the images")
+    parser.add_argument("--gt", metavar="DIR", help="ground truth, where it has moved since")
+    parser.add_argument("--pred", metavar="DIR", help="predictions, where they have moved since")
+    parser.add_argument(
+        "--num_images", type=int, default=24, help="images to show, the worst first (24)"
+    )
+    parser.add_argument(
+        "--side", type=int, default=768, help="their longer side at most, in pixels (768)"
+    )
+    parser.add_argument(
+        "--max_size", type=float, default=16, help="megabytes at most; fewer images if need be (16)"
+    )
+    _add_palette(parser)
+
+
+def _demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--output_dir", metavar="DIR", default="pps_torch_demo", help="(pps_torch_demo)"
+    )
+
+
+def _env_arguments(parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _add_eval_spec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "eval_spec",
+        metavar="EVAL_SPEC",
+        help="cpp_default, cpp_grouped, ppp_default, ppp_107, or the path of an EvalSpec",
+    )
+
+
+def _add_images_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images_json", metavar="IMAGES_JSON", help="list of images (prepare_data)")
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tables",
+        action="store_true",
+        help="it also gets tables of all segments and images (CSV, JSON), which report reads",
+    )
+
+
+def _add_palette(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--palette",
+        choices=("class", "colorblind"),
+        default="class",
+        help="the data set's colours, or those of Okabe and Ito and further ones (class)",
+    )
+
+
+COMMANDS = (
+    Command("prepare_data", "list the images of a split in images.json", _prepare_data_arguments),
+    Command(
+        "merge_to_panoptic",
+        "merge semantic and instance predictions to panoptic ones",
+        _merge_to_panoptic_arguments,
+        when_stopped=_RESUMED,
+        shares_images=True,
+    ),
+    Command(
+        "merge_to_pps",
+        "merge panoptic and part predictions to 3-channel PPS PNGs",
+        _merge_to_pps_arguments,
+        when_stopped=_RESUMED,
+        shares_images=True,
+    ),
+    Command(
+        "eval_partpq",
+        "evaluate PPS PNGs with PartPQ",
+        _eval_partpq_arguments,
+        when_stopped=_AT_THE_END,
+        shares_images=True,
+        shows_table=True,
+    ),
+    Command(
+        "eval_pq",
+        "evaluate COCO panoptic predictions with PQ",
+        _eval_pq_arguments,
+        when_stopped=_AT_THE_END,
+        shares_images=True,
+        shows_table=True,
+    ),
+    Command(
+        "visualize",
+        "colour maps, with a legend and over photos",
+        _visualize_arguments,
+        when_stopped=_RESUMED,
+    ),
+    Command(
+        "report",
+        "turn an evaluation into one HTML file that opens without a network",
+        _report_arguments,
+    ),
+    Command("demo", "run everything on a few small streets that it draws", _demo_arguments),
+    Command(
+        "env",
+        "print versions and what is available, for bug reports",
+        _env_arguments,
+        has_common_options=False,
+    ),
+)

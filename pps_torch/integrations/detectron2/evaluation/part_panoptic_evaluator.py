@@ -1,0 +1,144 @@
+"""PartPQ for Detectron2, and PQ of the same PPS maps."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.utils.file_io import PathManager
+from torch import Tensor
+
+from pps_torch.integrations.detectron2.evaluation.image_by_image import (
+    FILE_OPTIONS,
+    ImageByImageEvaluator,
+)
+from pps_torch.integrations.detectron2.evaluation.recorded_images import (
+    RecordedImage,
+    RecordedShare,
+    check_fits_png,
+)
+from pps_torch.integrations.detectron2.evaluation.scores import part_scores
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_id_map
+from pps_torch.metrics import PartPanopticQuality
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
+from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
+from pps_torch.pipelines.running.results import ResultFile
+from pps_torch.specs import EvalSpec
+
+
+class PartPanopticEvaluator(ImageByImageEvaluator):
+    """PartPQ, and PQ of the same maps, on the device of the model.
+
+    The model's output needs `pps` `(3, H, W)`: evaluation sid, instance, part. The ground truth is
+    `pps_gt` `(H, W)` of the input or, without it, the file `pps_file_name` of the data set; worker
+    threads decode these files ahead of need.
+
+    PQ is that of the scene classes and instances in the maps: parts aside, each map is judged by
+    the same rules. Images may be left out or repeated, as with `PanopticQualityEvaluator`.
+
+    Args:
+        dataset_name: a registered data set.
+        output_dir: folder of `part_panoptic_quality.json`, both results with every class.
+        eval_spec: a spec, or the name or path of one. Default: the data set's `eval_spec`.
+        tables: whether `output_dir` also gets the evaluated maps (PNGs in `pps`) and the files that
+            `eval_partpq --save_dir --tables` writes about them. `pps-torch report` makes a page of
+            it, with pictures if the ground truth is in files. Each image then waits for the device,
+            and each process holds the PNGs of its images until the end.
+
+    Raises:
+        InputError: tables have no `output_dir`, or an image id that cannot be the name of a file.
+
+    Example:
+        ```python
+        evaluator = PartPanopticEvaluator("cityscapes_panoptic_parts_val")
+        results = inference_on_dataset(model, loader, evaluator)
+        results["part_panoptic_seg"]["PartPQ"]  # per cent; also PQ, PQ_th, PartPQ_parts, ...
+        ```
+    """
+
+    _map_folder = "pps"
+
+    def __init__(
+        self,
+        dataset_name: str,
+        output_dir: str | None = None,
+        *,
+        eval_spec: EvalSpec | str | None = None,
+        tables: bool = False,
+    ) -> None:
+        if eval_spec is None:
+            eval_spec = MetadataCatalog.get(dataset_name).eval_spec
+        spec = eval_spec if isinstance(eval_spec, EvalSpec) else EvalSpec.load(eval_spec)
+        images = DatasetCatalog.get(dataset_name)
+        self._spec = spec
+        self._eval_spec = spec.name if isinstance(eval_spec, EvalSpec) else eval_spec
+        self._files = [image.get("pps_file_name") for image in images]
+        self._part_metric = PartPanopticQuality(spec)
+        self._whole_metric = PartPanopticQuality(spec.without_parts())
+        metrics = [self._part_metric, self._whole_metric]
+        image_ids = [image["image_id"] for image in images]
+        if tables:
+            _check_can_name_files(dataset_name, image_ids)
+        super().__init__(dataset_name, image_ids, metrics, output_dir, tables)
+
+    def _read_target(self, index: int) -> Tensor:
+        return torch.from_numpy(read_id_map(Path(PathManager.get_local_path(self._files[index]))))
+
+    def _update(self, index: int, image: dict[str, Any], output: dict[str, Any]) -> None:
+        if "pps" not in output:
+            raise ValueError(f"outputs: expected pps (3, H, W), found {sorted(output)}")
+        pps, uids = output["pps"], image.get("pps_gt")
+        if uids is None and self._files[index] is None:
+            raise ValueError("inputs: expected pps_gt, or pps_file_name in the data set")
+        uids = (self._targets[index] if uids is None else uids).to(pps.device)
+        self._move_metrics(pps.device)
+        if self._has_tables:
+            check_fits_png(pps)
+        self._whole_metric.update(pps, uids)
+        if not self._has_tables:
+            self._part_metric.update(pps, uids)
+            return
+        (record,) = self._part_metric.record_segments(pps, uids)
+        self._recorded[index] = RecordedImage.from_pps(record, pps)
+
+    def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
+        parts, whole = self._part_metric.compute(), self._whole_metric.compute()
+        self._save(
+            "part_panoptic_quality.json", {"parts": parts.as_dict(), "whole": whole.as_dict()}
+        )
+        scores = part_scores(parts, whole, self._spec)
+        pq = ", ".join(f"{key} {scores[key]:.1f}" for key in ("PQ", "PQ_th", "PQ_st"))
+        return OrderedDict(part_panoptic_seg=scores), f"{parts.table()}\n\n{pq}"
+
+    def _gt_folder(self) -> Path | None:
+        """The folder of all ground truth; None if an image has no file or they share no folder."""
+        if None in self._files:
+            return None
+        files = [Path(PathManager.get_local_path(file)).absolute() for file in self._files]
+        folder = Path(os.path.commonpath([file.parent for file in files]))
+        return None if folder == Path(folder.anchor) else folder
+
+    def _write_tables(self, share: RecordedShare) -> None:
+        inputs = {"eval_spec": self._eval_spec, "gt_dir": self._gt_folder(), "pred_dir": self._maps}
+        folder, spec, whole = self._maps.parent, self._spec, self._whole_metric.compute()
+        result, classes = self._part_metric.compute(), ClassInfo.from_spec(spec)
+        result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", FILE_OPTIONS)
+        result_file.save(as_panoptic_parts(result))
+        files = TableFiles.in_folder(folder, spec.name, FILE_OPTIONS)
+        files.save(
+            "PartPQ", inputs, classes, result, self._ids(share), share.table_records(), whole
+        )
+
+
+def _check_can_name_files(dataset_name: str, image_ids: Sequence[Any]) -> None:
+    for image_id in map(str, image_ids):
+        if image_id in (".", "..") or Path(image_id).name != image_id:
+            raise InputError(
+                f"{dataset_name}: image_id: tables need names of files, found {image_id!r}"
+            )

@@ -1,0 +1,64 @@
+"""The ids of categories and the indices of classes that a caller gives, as tensors on a device."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from pps_torch.checks import can_keep_tensors, check_integer, checks_values
+
+
+def as_id_tensor(
+    name: str,
+    ids: Sequence[int] | Tensor,
+    device: torch.device,
+    *,
+    num_classes: int | None = None,
+    validate: bool | None = None,
+) -> Tensor:
+    """Convert ids of categories, or indices of `num_classes` classes, to int64 on a device.
+
+    Args:
+        name: what errors call the ids.
+        ids: distinct, as ints or a tensor `(K,)`.
+        device: where they are needed.
+        num_classes: number of classes that indices stand for; default: any id from 0 on.
+        validate: look at the values of a tensor, too. Default: on the CPU only.
+
+    Raises:
+        TypeError, ValueError: for a wrong dtype, shape or value, naming the ids.
+    """
+    if isinstance(ids, Tensor):
+        check_integer(name, ids)
+        if ids.ndim != 1:
+            raise ValueError(f"{name}: expected shape (K,), got {tuple(ids.shape)}")
+        if checks_values(validate, ids):
+            _check_ids(name, ids.tolist(), num_classes)
+        return ids.to(device, torch.int64)
+    try:
+        ids = [operator.index(value) for value in ids]
+    except TypeError:
+        raise TypeError(f"{name}: expected ints, got {ids}") from None
+    _check_ids(name, ids, num_classes)
+    if device.type == "cpu" or torch.compiler.is_compiling() or not can_keep_tensors():
+        return torch.tensor(ids, dtype=torch.int64, device=device)
+    return _copied_ids(tuple(ids), device)
+
+
+@lru_cache(maxsize=256)
+@torch.inference_mode(False)
+def _copied_ids(ids: tuple[int, ...], device: torch.device) -> Tensor:
+    """Ids on a device, copied once: a copy waits for the device, which a merge must not."""
+    return torch.tensor(ids, dtype=torch.int64, device="cpu").to(device)
+
+
+def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:
+    """Raise ValueError unless the ids are distinct, 0 or more, and below `num_classes`."""
+    is_too_high = num_classes is not None and max(ids, default=-1) >= num_classes
+    if len(set(ids)) != len(ids) or min(ids, default=0) < 0 or is_too_high:
+        kind = "ids of 0 or more" if num_classes is None else f"class indices 0..{num_classes - 1}"
+        raise ValueError(f"{name}: expected distinct {kind}, got {ids}")

@@ -1,0 +1,83 @@
+"""What became of each segment of a batch: found by `compare` of a metric, counted by `add`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import SegmentMatches
+
+
+class PartComparison(NamedTuple):
+    """The part of a comparison that is about parts.
+
+    Attributes:
+        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels, as in
+            [`part_overlaps`][pps_torch.ops.scoring.mean_part_iou.part_overlaps].
+        has_parts: `(B, G)` bool, whether a match counts with the IoU of its parts.
+        gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
+            [`PixelRules`][pps_torch.ops.scoring.contract.PixelRules].
+        capacity: highest instance id, by which the keys are made.
+        unknown_pixels: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
+            id is unknown; they were taken as void.
+    """
+
+    gt_parts: Tensor
+    pred_parts: Tensor
+    has_parts: Tensor
+    gt_keys: Tensor
+    pred_keys: Tensor
+    capacity: int
+    unknown_pixels: Tensor
+
+
+class BoundaryComparison(NamedTuple):
+    """The part of a comparison that is about boundaries.
+
+    Attributes:
+        matches: what became of each segment by the rule of Boundary PQ.
+        scores: `(B, G)` float64, the IoU that a match counts with.
+        dilation_ratio: width of the boundaries, a fraction of the image's diagonal.
+    """
+
+    matches: SegmentMatches
+    scores: Tensor
+    dilation_ratio: float
+
+
+class SegmentComparison(NamedTuple):
+    """What became of each segment of a batch, before it is counted. Index 0 is void.
+
+    Attributes:
+        joint: `(B, G, P)` int32, pixels that two segments share.
+        matches: what became of each segment.
+        scores: `(B, G)` float64, the IoU that a match counts with.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
+        is_crowd: `(B, G)` bool.
+        faults: `(F,)` int64, what the rules do not cover, by the metric's `fault_names`.
+        class_ids: what the class indices mean.
+        rules: by which rules the segments were compared, as a text.
+        parts: what only PartPQ counts.
+        boundaries: what only Boundary PQ counts.
+    """
+
+    joint: Tensor
+    matches: SegmentMatches
+    scores: Tensor
+    gt_class: Tensor
+    pred_class: Tensor
+    is_crowd: Tensor
+    faults: Tensor
+    class_ids: tuple[int, ...]
+    rules: str
+    parts: PartComparison | None = None
+    boundaries: BoundaryComparison | None = None
+
+
+def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
+    """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
+    if comparison.class_ids != class_ids:
+        raise ValueError(
+            f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
+        )

@@ -1,0 +1,57 @@
+"""The best channel of upsampled logits at each pixel, and its id; one channel is held at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.painting.upsample_channel import upsample_channel
+
+
+def upsampled_ids(
+    logits: Tensor, ids: Tensor, size: tuple[int, int], *, backend: str = "auto"
+) -> Tensor:
+    """Look up the id of the channel with the highest upsampled logit at each pixel.
+
+    The channel is the one that `upsampled_argmax` finds. The two versions may choose differently
+    where upsampled logits are equal up to rounding.
+
+    Args:
+        logits: `(B, C, h, w)` float.
+        ids: `(C,)` int, the id of each channel.
+        size: `(H, W)`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `(B, H, W)` of the dtype of `ids`.
+    """
+    if uses_triton(backend, logits):
+        from pps_torch.ops.painting.triton import upsampled_ids as twin
+
+        return twin.upsampled_ids(logits.detach(), ids, *size)
+    return ids[upsampled_argmax(logits, size)]
+
+
+def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Find the channel with the highest upsampled logit at each pixel, the first of equal ones.
+
+    Equals upsampling all channels and taking `argmax(1)`, but for NaN, and never holds
+    C x H x W.
+
+    Args:
+        logits: `(B, C, h, w)` float.
+        size: `(H, W)`.
+
+    Returns:
+        `(B, H, W)` int64.
+    """
+    logits = logits.detach()  # a graph of gradients would hold every upsampled channel
+    best = upsample_channel(logits, 0, size)
+    winner = torch.zeros_like(best, dtype=torch.int64)
+    for channel in range(1, logits.shape[1]):
+        plane = upsample_channel(logits, channel, size)
+        better = plane > best
+        winner = torch.where(better, channel, winner)
+        best = torch.where(better, plane, best)
+    return winner

@@ -1,0 +1,1 @@
+"""The report of an evaluation: numbers and pictures in one HTML file."""

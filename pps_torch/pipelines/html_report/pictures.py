@@ -1,0 +1,108 @@
+"""What a page embeds of a scene: pictures, and the maps behind them in few bytes."""
+
+from __future__ import annotations
+
+import base64
+import io
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from pps_torch.io.images import read_photo
+from pps_torch.pipelines.html_report.scenes import Scene
+from pps_torch.visualization import colorize_errors
+
+_PHOTO_QUALITY = 82
+
+
+class Pictures(NamedTuple):
+    """The pictures of an image, as data URLs, and its maps.
+
+    Attributes:
+        width, height: the size of all pictures and maps, in pixels.
+        photo: JPEG, or None.
+        gt, pred, errors: PNG with the exact colours.
+        maps: zlib in base64 of these planes, row by row: ground-truth segment and predicted
+            segment (uint16, little endian), and, where there are parts, ground-truth part and
+            predicted part (uint8). Numbers are differences to the left neighbour.
+    """
+
+    width: int
+    height: int
+    photo: str | None
+    gt: str
+    pred: str
+    errors: str
+    maps: str
+
+    @property
+    def num_bytes(self) -> int:
+        """How many bytes the pictures and maps take in a page."""
+        return sum(len(text) for text in self[2:] if text)
+
+
+def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
+    """Draw a scene, its longer side at most `side` pixels; maps are sampled, not averaged."""
+    height, width = scene.gt.shape
+    rows, columns = _sample((height, width), side)
+    height, width = len(rows), len(columns)
+    gt, pred = scene.draw(rows, columns)
+    errors = colorize_errors(scene.errors[rows, columns])
+    maps = [(m, "<u2") for m in (scene.gt, scene.pred)]
+    maps += [(m, "u1") for m in (scene.gt_parts, scene.pred_parts) if m is not None]
+    planes = [_differences(m[rows, columns].numpy().astype(kind)) for m, kind in maps]
+    return Pictures(
+        width=width,
+        height=height,
+        photo=None if photo is None else _jpeg(read_photo(photo, (height, width))),
+        gt=_png(gt),
+        pred=_png(pred),
+        errors=_png(errors),
+        maps=base64.b64encode(zlib.compress(b"".join(planes), 9)).decode(),
+    )
+
+
+def _sample(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
+    """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown."""
+    scale = max(1.0, max(size) / side)
+    rows, columns = (
+        ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()
+        for n in size
+    )
+    return rows[:, None], columns
+
+
+def _differences(plane: np.ndarray) -> bytes:
+    """Differences to the left neighbour, modulo the dtype: a running sum gives the plane again.
+
+    Runs of equal numbers become zeros, which pack well.
+    """
+    return np.diff(plane, axis=1, prepend=plane.dtype.type(0)).astype(plane.dtype).tobytes()
+
+
+def _jpeg(photo: np.ndarray) -> str:
+    image = PIL.Image.fromarray(np.ascontiguousarray(photo.transpose(1, 2, 0)))
+    return _data_url(image, "JPEG", quality=_PHOTO_QUALITY, optimize=True)
+
+
+def _png(picture: Tensor) -> str:
+    """A PNG as a data URL, a third as large with a palette, where 256 colours are enough."""
+    rgb = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
+    colors, index = np.unique(rgb.reshape(-1, 3) @ [1 << 16, 1 << 8, 1], return_inverse=True)
+    if len(colors) > 256:
+        return _data_url(PIL.Image.fromarray(rgb), "PNG", optimize=True)
+    image = PIL.Image.fromarray(index.reshape(rgb.shape[:2]).astype(np.uint8), "P")
+    palette = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], 1)
+    image.putpalette(palette.astype(np.uint8).tobytes())
+    return _data_url(image, "PNG", optimize=True)
+
+
+def _data_url(image: PIL.Image.Image, kind: str, **options: object) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"

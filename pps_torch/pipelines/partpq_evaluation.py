@@ -1,0 +1,180 @@
+"""PartPQ of PPS PNGs against ground-truth TIFFs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pps_torch.io.errors import input_errors_at
+from pps_torch.io.image_list import Image, ImageList
+from pps_torch.io.images import read_id_map, read_pps
+from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
+from pps_torch.metrics import (
+    ImageRecord,
+    PartPanopticQuality,
+    PartPanopticQualityResult,
+)
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.running.unknown_ids import UnknownIds, UnknownParts
+from pps_torch.specs import EvalSpec
+
+_GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))
+
+
+def eval_partpq(
+    eval_spec: Path | str,
+    gt_dir: Path | str,
+    pred_dir: Path | str,
+    images_json: Path | str,
+    *,
+    save_dir: Path | str | None = None,
+    tables: bool = False,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> PartPanopticQualityResult:
+    """Evaluate predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
+
+    Args:
+        eval_spec: bundled name or path of an EvalSpec.
+        gt_dir: folder of the dataset's TIFFs of uids.
+        pred_dir: folder of 3-channel PPS PNGs.
+        images_json: the list of images.
+        save_dir: gets `<spec name>_results.json`.
+        tables: whether `save_dir` also gets `<spec name>_segments.csv`,
+            `<spec name>_images.csv` and `<spec name>_tables.json`, which
+            [`report`][pps_torch.pipelines.report] reads: what became of each segment, see
+            [`SegmentRecord`][pps_torch.metrics.SegmentRecord], and the counts of PQ of the same
+            maps.
+
+    Raises:
+        InputError, SpecError: names the file and image, what was expected and what was found.
+    """
+    spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
+    device, processes = options.torch_device(), options.processes
+    gt_files = find_files(gt_dir, images.ids, GROUND_TRUTH_SUFFIXES, "ground truth")
+    pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
+    result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
+    table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
+    job = _Job(
+        gt_files=gt_files,
+        pred_files=pred_files,
+        metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
+        whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
+        tables=tables,
+        unknown_sids=UnknownIds.for_scene_classes("the predicted scene classes", spec),
+        unknown_parts=UnknownParts(spec),
+        device=device,
+    )
+    records = TableRecords(len(spec.eval_sids))
+    for evaluated in options.map_images(job.evaluate, images.images, "evaluating"):
+        job.add_unknown(evaluated)
+        records.add(evaluated.records)
+    result = processes.add_up(job.metrics.merged()).compute()
+    result_file.save(as_panoptic_parts(result))
+    if table_files is not None:
+        inputs = {
+            "eval_spec": eval_spec,
+            "gt_dir": gt_dir,
+            "pred_dir": pred_dir,
+            "images_json": images_json,
+        }
+        classes, whole = ClassInfo.from_spec(spec), processes.add_up(job.whole.merged()).compute()
+        table_files.save("PartPQ", inputs, classes, result, images.ids, records, whole)
+    _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
+    return result
+
+
+class _Evaluated(NamedTuple):
+    """What the evaluation of an image leaves; no records unless tables are wanted."""
+
+    unknown_sids: dict[str, Any] | None
+    unknown_parts: dict[str, Any]
+    records: list[ImageRecord]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the evaluation of an image needs."""
+
+    gt_files: dict[str, Path]
+    pred_files: dict[str, Path]
+    metrics: WorkerMetrics[PartPanopticQuality]
+    whole: WorkerMetrics[PartPanopticQuality]
+    tables: bool
+    unknown_sids: UnknownIds
+    unknown_parts: UnknownParts
+    device: torch.device
+
+    def evaluate(self, image: Image) -> _Evaluated:
+        """Count an image."""
+        gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
+        uids = read_id_map(gt_file, image.size)
+        pps = read_pps(pred_file, image.size)
+        metric = self.metrics.of_this_thread()
+        unknown_before = int(metric.unknown_pixels)
+        with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
+            records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
+        has_unknown = int(metric.unknown_pixels) > unknown_before
+        unknown_sids = self.unknown_sids.examine(pps[0]) if has_unknown else None
+        return _Evaluated(unknown_sids, self.unknown_parts.examine(pps), records)
+
+    def add_unknown(self, evaluated: _Evaluated) -> None:
+        """Add the unknown ids of an image to those of the images before."""
+        if evaluated.unknown_sids is not None:
+            self.unknown_sids.add(evaluated.unknown_sids)
+        self.unknown_parts.add(evaluated.unknown_parts)
+
+    def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
+        if not self.tables:
+            metric.update(pps, uids)
+            return []
+        records = metric.record_segments(pps, uids)
+        self.whole.of_this_thread().update(pps, uids)
+        return records
+
+
+def _to(ids: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(ids).to(device)
+
+
+def _warn(
+    result: PartPanopticQualityResult,
+    spec: EvalSpec,
+    unknown_ids: Iterable[UnknownIds],
+    options: RunOptions,
+) -> None:
+    """Warn of ids that the data set or the spec does not have; every process has to call it."""
+    if result.unknown_gt_pixels:
+        options.warn(
+            f"{result.unknown_gt_pixels} pixels of the ground truth have a scene class that "
+            f"{spec.dataset.name} does not have, and are void; is {spec.name} the right spec?"
+        )
+    for unknown in unknown_ids:
+        unknown.collect(options.processes)
+        if warning := unknown.warning():
+            options.warn(warning)
+
+
+def as_panoptic_parts(result: PartPanopticQualityResult) -> list[Any]:
+    """A result in the structure of panoptic_parts: averages, then classes by id and by name."""
+    content = result.as_dict()
+    summary = content["summary"]
+    averages = [
+        {
+            key: summary[key]
+            for key in (*(f"{q}{suffix}" for q in ("PartPQ", "PartSQ", "PartRQ")), n)
+        }
+        for suffix, n in _GROUPS
+    ]
+    classes = {}
+    for sid, row in content["per_class"].items():
+        keys = ("PartPQ", "PartSQ", "PartRQ", "iou", "tp", "fp", "fn")
+        classes[sid] = classes[row["name"]] = {key: row[key] for key in keys}
+    return [averages, classes]

@@ -1,0 +1,129 @@
+"""PQ of COCO panoptic predictions against ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
+from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.io.images import read_rgb_ids
+from pps_torch.metrics import (
+    ImageRecord,
+    PanopticQuality,
+    PanopticQualityResult,
+)
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
+
+
+def eval_pq(
+    gt_json_file: Path | str,
+    pred_json_file: Path | str,
+    *,
+    gt_folder: Path | str | None = None,
+    pred_folder: Path | str | None = None,
+    save_dir: Path | str | None = None,
+    tables: bool = False,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> PanopticQualityResult:
+    """Evaluate predictions by the rules of [`PanopticQuality`][pps_torch.PanopticQuality].
+
+    Args:
+        gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
+        gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
+        save_dir: gets `pq_results.json`.
+        tables: whether `save_dir` also gets `pq_segments.csv`, `pq_images.csv` and
+            `pq_tables.json`, which [`report`][pps_torch.pipelines.report] reads: what became of
+            each segment, see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]; `index` is the
+            place of the segment in its `segments_info`, from 1 on.
+
+    Raises:
+        InputError: names the file and image, what was expected and what was found.
+    """
+    device = options.torch_device()
+    gt = PanopticFile.load(gt_json_file, gt_folder)
+    if not gt.categories:
+        raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
+    if not gt.annotations:
+        raise InputError(f"{gt.path}: annotations: expected images, found none")
+    predictions = PanopticFile.load(pred_json_file, pred_folder).find_annotations(
+        gt.annotations, gt.path
+    )
+    known = {category["id"] for category in gt.categories}
+    for annotation in (*gt.annotations.values(), *predictions.values()):
+        annotation.check_categories(known, str(gt.path))
+    result_file = ResultFile.in_folder(save_dir, "pq_results.json", options)
+    table_files = TableFiles.in_folder(save_dir, "pq", options) if tables else None
+    job = _Job(
+        gt=gt,
+        predictions=predictions,
+        metrics=WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device)),
+        tables=tables,
+        device=device,
+    )
+    image_ids, records = list(gt.annotations), TableRecords(len(gt.categories))
+    for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
+        records.add(image_records)
+    result = options.processes.add_up(job.metrics.merged()).compute()
+    result_file.save(as_panopticapi(result))
+    if table_files is not None:
+        inputs = {
+            "gt_json_file": gt_json_file,
+            "pred_json_file": pred_json_file,
+            "gt_folder": gt_folder or gt.path.with_suffix(""),
+            "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
+        }
+        classes = ClassInfo.from_categories(gt.categories)
+        table_files.save("PQ", inputs, classes, result, image_ids, records)
+    return result
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the evaluation of an image needs."""
+
+    gt: PanopticFile
+    predictions: dict[str, PanopticAnnotation]
+    metrics: WorkerMetrics[PanopticQuality]
+    tables: bool
+    device: torch.device
+
+    def evaluate(self, image_id: str) -> list[ImageRecord]:
+        """Count an image and return its records; none unless tables are wanted."""
+        target_info, pred_info = self.gt.annotations[image_id], self.predictions[image_id]
+        gt_ids = self._read(target_info, self.gt.sizes.get(image_id))
+        height, width = gt_ids.shape
+        pred_ids = self._read(pred_info, (height, width))
+        with input_errors_at(f"{target_info.where}: {target_info.png}"):
+            target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
+        with input_errors_at(f"{pred_info.where}: {pred_info.png}"):
+            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
+        with input_errors_at(f"image {image_id}"):
+            if self.tables:
+                return self.metrics.of_this_thread().record_segments(pred, target)
+            self.metrics.of_this_thread().update(pred, target)
+            return []
+
+    def _read(self, annotation: PanopticAnnotation, size: tuple[int, int] | None) -> Tensor:
+        return torch.from_numpy(read_rgb_ids(annotation.png, size)).to(self.device)
+
+
+def as_panopticapi(result: PanopticQualityResult) -> dict[str, Any]:
+    """A result in the structure of panopticapi, with its names."""
+    content = result.as_dict()
+    averages = {
+        group: {key.lower(): value for key, value in row.items()}
+        for group, row in content["summary"].items()
+    }
+    per_class = {
+        category_id: {key.lower(): row[key] for key in ("PQ", "SQ", "RQ", "iou", "tp", "fp", "fn")}
+        for category_id, row in content["per_class"].items()
+    }
+    return {**averages, "per_class": per_class}

@@ -1,0 +1,152 @@
+"""Images, batches of detections and segments differ in size: one graph, few kernels for all."""
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+
+import pps_torch
+from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
+from tests.triton_support import needs_triton
+
+SPEC = EvalSpec.load("cpp_default")
+SIZES = [(16, 20), (17, 22), (25, 38), (19, 32)]
+NUMBERS = [(2,), (3,), (11,), (16,)]
+
+
+def semantic(height, width):
+    return torch.randint(7, 30, (1, height, width))
+
+
+def detections(height, width, num=3):
+    corners = torch.rand(1, num, 2) * 8
+    boxes = torch.cat([corners, corners + 9], 2)
+    scores, classes = torch.rand(1, num), torch.randint(24, 28, (1, num))
+    return semantic(height, width), torch.rand(1, num, 7, 7), boxes, scores, classes
+
+
+def masks(height, width, num=3):
+    sem_seg, _, _, scores, classes = detections(height, width, num)
+    return sem_seg, torch.rand(1, num, height, width) > 0.5, scores, classes
+
+
+def segments(num):
+    ids = torch.randint(0, num, (1, 8, 9), dtype=torch.int32)
+    row = torch.randint(24, 28, (1, num))
+    pred = PanopticSegmentation(ids, row, row > 0, row.double(), row, row, row[:, 0])
+    return pred, PanopticTarget(ids, row, row < 0, row[:, 0])
+
+
+def queries(height, width):
+    return torch.zeros(height, width), torch.randn(1, 4, 5), torch.randn(1, 4, height // 2, 9)
+
+
+def pps_pair(height, width):
+    return torch.randint(0, 9, (1, 3, height, width)), semantic(height, width)
+
+
+def counting(metric, state):
+    """An update that returns a state."""
+
+    def update(*inputs):
+        return getattr(metric.update(*inputs), state).clone()
+
+    return update
+
+
+def merging_queries():
+    merger = pps_torch.QueryPanopticMerger([0, 1], backend="triton")
+    return lambda photo, *inputs: merger(*inputs, photo.shape[-2:])
+
+
+TRITON = {"backend": "triton"}
+CASES = {
+    "masks": (
+        lambda: pps_torch.PanopticMerger([7, 8], stuff_area_limit=4, **TRITON),
+        masks,
+        SIZES,
+    ),
+    "boxes": (
+        lambda: pps_torch.BoxPanopticMerger([7, 8], stuff_area_limit=4, **TRITON),
+        detections,
+        SIZES,
+    ),
+    "number_of_boxes": (
+        lambda: pps_torch.BoxPanopticMerger([7, 8], stuff_area_limit=4, **TRITON),
+        lambda num: detections(16, 20, num),
+        NUMBERS,
+    ),
+    "queries": (merging_queries, queries, SIZES),
+    "number_of_segments": (
+        lambda: counting(pps_torch.PanopticQuality(SPEC, **TRITON), "class_sums"),
+        segments,
+        NUMBERS,
+    ),
+    "part_pq": (
+        lambda: counting(pps_torch.PartPanopticQuality(SPEC, capacity=9, **TRITON), "class_sums"),
+        pps_pair,
+        SIZES,
+    ),
+}
+
+
+@needs_triton
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels run on CUDA, not in the interpreter")
+@pytest.mark.parametrize("case", CASES)
+def test_one_graph_serves_all_sizes(case):
+    make, inputs_of, sizes = CASES[case]
+    graphs = []
+
+    def keep(graph, _):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.manual_seed(0)
+    torch._dynamo.reset()
+    captured = torch.compile(make(), fullgraph=True, dynamic=True, backend=keep)
+    for size in sizes:
+        captured(*inputs_of(*size))
+    assert len(graphs) == 1
+
+
+#: What differs from image to image. Triton compiles anew where a number becomes 1 or divisible by
+#: 16, unless told not to; that only pays for what kernels read along: pixels and strides.
+VARYING = {
+    *("num_masks", "num_images", "side", "height", "num_instances", "num_slots", "num_rows"),
+    *("num_gt", "num_pred", "num_owners", "num_segments", "num_queries", "out_height"),
+    "num_places",
+}
+OF_A_METRIC = {"part_pixels", "mean_part_iou"}  # from its capacity, not the image
+
+
+def launched_kernels():
+    """(module, definition) of each Triton kernel that is started: `kernel[grid](...)`."""
+    for path in sorted(Path(pps_torch.ops.__file__).parent.glob("*/triton/*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        started = {
+            node.func.value.id
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript)
+        }
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name in started:
+                yield path.stem, node
+
+
+def not_specialized(kernel):
+    """The names that its decorator says Triton shall not specialise on."""
+    for decorator in kernel.decorator_list:
+        for keyword in getattr(decorator, "keywords", ()):
+            if keyword.arg == "do_not_specialize":
+                return set(ast.literal_eval(keyword.value))
+    return set()
+
+
+def test_kernels_are_not_compiled_again_for_each_size():
+    kernels = [(module, k) for module, k in launched_kernels() if module not in OF_A_METRIC]
+    arguments = [{argument.arg for argument in kernel.args.args} for _, kernel in kernels]
+    assert VARYING <= set().union(*arguments)
+    for (module, kernel), names in zip(kernels, arguments):
+        assert VARYING & names <= not_specialized(kernel), f"{module}.{kernel.name}"

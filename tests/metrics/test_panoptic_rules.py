@@ -1,0 +1,152 @@
+"""F1 to F8, column by column: what PQ is by the rules of each implementation.
+
+The scenes are those of `test_panoptic_quality_by_hand.py`, where a letter counts ten pixels.
+Numbers of torchmetrics 1.9 and deeplab2 were found by running their code on these scenes.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from pps_torch import PanopticQuality, PanopticRules
+from pps_torch.metrics.panoptic_rules import RULES
+from tests.factories import CATEGORIES, SIZES
+from tests.metrics.drawings import CATEGORIES as SCENE_CATEGORIES
+from tests.metrics.drawings import LEGEND, expect, prediction, target
+from tests.metrics.scenes import as_tensors, category_instance, halves, pair_with_voids
+from tests.oracles import panoptic_rules as oracle
+from tests.oracles.panoptic_quality import panoptic_quality
+
+STUFF = {c["id"] for c in CATEGORIES if not c["isthing"]}
+
+#: (ground truth, prediction, crowds)
+SCENES = {
+    "F1": ("ttttssssss", "....ssssss", ""),
+    "F2": ("tttttsssss", "tt...sssss", ""),
+    "F3": ("....ssssss", "ttttssssss", ""),
+    "F4": ("ttttssssss", "ttttssssss", "t"),
+    "F5": ("oooossssss", "ttttssssss", "o"),
+    "F6": ("ttttuussss", "ttttttssss", "u"),
+    "F7": ("ssssssssss", "ssssssszzz", ""),
+    "F8": ("ttttttssss", "sstttttttt", ""),
+}
+PERFECT = {"stuff": (1, 1, 0, 0)}
+OFFICIAL = {
+    "F1": {"thing": (0, 0, 0, 1), **PERFECT},
+    "F2": {"thing": (0, 0, 1, 1), **PERFECT},
+    "F3": PERFECT,
+    "F4": PERFECT,
+    "F5": {"thing": (0, 0, 1, 0), **PERFECT},
+    "F6": {"thing": (Fraction(2, 3), 1, 0, 0), **PERFECT},
+    "F7": {"stuff": (Fraction(7, 10), 1, 1, 0)},
+    "F8": {"thing": (0, 0, 1, 1), "stuff": (0, 0, 1, 1)},
+}
+COLUMNS = {
+    "coco": OFFICIAL,
+    "cityscapes": OFFICIAL,
+    "panoptic_parts": OFFICIAL,
+    "torchmetrics": {
+        **OFFICIAL,
+        "F1": PERFECT,
+        "F2": {"thing": (1, 1, 0, 0), **PERFECT},
+        "F4": {"thing": (1, 1, 0, 0), **PERFECT},
+        "F5": {"thing": (0, 0, 1, 0), "other": (0, 0, 0, 1), **PERFECT},
+        "F6": {"thing": (Fraction(2, 3), 1, 0, 1), **PERFECT},
+        "F7": PERFECT,
+    },
+    "deeplab2": {**OFFICIAL, "F5": PERFECT, "F6": {"thing": (1, 1, 0, 0), **PERFECT}},
+}
+SLOW = {
+    "coco": panoptic_quality,
+    "cityscapes": panoptic_quality,
+    "panoptic_parts": oracle.panoptic_parts,
+    "torchmetrics": lambda *pair: oracle.torchmetrics(*pair, STUFF),
+    "deeplab2": oracle.deeplab2,
+}
+
+
+def score(rules, gt: str, pred: str, crowds: str = ""):
+    metric = PanopticQuality(SCENE_CATEGORIES, rules=rules)
+    return metric.update(prediction(LEGEND, pred), target(LEGEND, gt, crowds=crowds)).compute()
+
+
+@pytest.mark.parametrize("fixture", SCENES)
+@pytest.mark.parametrize("rules", COLUMNS)
+def test_fixture(rules, fixture):
+    result = score(rules, *SCENES[fixture])
+    expect(result, **COLUMNS[rules][fixture])
+    if (rules, fixture) in (("coco", "F1"), ("torchmetrics", "F1")):
+        assert result.summary["All"]["PQ"] == (0.5 if rules == "coco" else 1.0)
+
+
+def test_every_rule_has_a_column_and_an_oracle():
+    assert set(COLUMNS) == set(RULES) == set(SLOW)
+
+
+@pytest.mark.parametrize("rules, fp", [("coco", 1), ("panoptic_parts", 0), ("deeplab2", 0)])
+def test_two_crowds_of_a_class(rules, fp):
+    # 40 pixels on the first crowd, 20 on the last.
+    result = score(rules, "ttttuuuuss", "vvvvvv....", "tu")
+    expect(result, thing=(0, 0, fp, 0), stuff=(0, 0, 0, 1))
+
+
+def test_stuff_merges_in_both_maps():
+    result = score("torchmetrics", "ssssszzzzz", "zzsssssszz")
+    expect(result, stuff=(1, 1, 0, 0))
+    expect(score("coco", "ssssszzzzz", "zzsssssszz"), stuff=(0, 0, 2, 2))
+
+
+@pytest.mark.parametrize("pred, fn", [("ttttt.....", 0), ("oooo......", 0), ("ooooo.....", 1)])
+def test_a_segment_predicted_void_by_more_than_half_is_forgiven(pred, fn):
+    result = score("torchmetrics", "tttttttttt", pred)
+    assert result.per_class[1]["fn"] == fn
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_random_scenes_as_the_oracle(rules, device):
+    rng = np.random.default_rng(list(rules.encode()))
+    for size in SIZES * 20:
+        pair = pair_with_voids(rng, size)
+        metric = PanopticQuality(CATEGORIES, rules=rules).to(device)
+        pred, gt = (type(v)(*(f.to(device) for f in v)) for v in as_tensors(pair))
+        result, expected = metric.update(pred, gt).compute(), SLOW[rules](*pair)
+        for category, row in result.per_class.items():
+            iou, *counts = expected.get(category, [0.0, 0, 0, 0])
+            assert [row["tp"], row["fp"], row["fn"]] == counts
+            assert row["iou"] == pytest.approx(iou, abs=1e-12)
+
+
+def test_random_scenes_as_torchmetrics():
+    detection = pytest.importorskip("torchmetrics.detection")
+    rng, things = np.random.default_rng(0), {c["id"] for c in CATEGORIES} - STUFF
+    options = {"things": things, "stuffs": STUFF, "allow_unknown_preds_category": True}
+    ours = PanopticQuality(CATEGORIES, rules="torchmetrics")
+    theirs = detection.PanopticQuality(**options, return_sq_and_rq=True)
+    for size in SIZES * 5:
+        pair = pair_with_voids(rng, size)
+        ours.update(*as_tensors(pair))
+        theirs.update(*(torch.from_numpy(category_instance(*half)) for half in halves(pair)))
+    rows = [ours.compute().per_class[c] for c in (*sorted(things), *sorted(STUFF))]
+    counts = theirs.true_positives, theirs.false_positives, theirs.false_negatives
+    for key, expected in zip(("tp", "fp", "fn"), counts):
+        assert [row[key] for row in rows] == expected.tolist()
+    found = [ours.compute().summary["All"][key] for key in ("PQ", "SQ", "RQ")]
+    assert found == pytest.approx(theirs.compute().tolist(), abs=1e-6)
+
+
+def test_other_rules_are_refused_and_own_ones_taken():
+    with pytest.raises(ValueError, match="^rules: expected one of .*'coco'.*'kitti'"):
+        PanopticQuality(CATEGORIES, rules="kitti")
+    with pytest.raises(ValueError, match="^crowds: .*'ignored'"):
+        PanopticRules(crowds="ignored")
+    expect(score(PanopticRules(merges_stuff=True), *SCENES["F7"]), **PERFECT)
+
+
+def test_states_of_different_rules_do_not_merge():
+    PanopticQuality(CATEGORIES).merge_state(PanopticQuality(CATEGORIES, rules="cityscapes"))
+    with pytest.raises(ValueError, match="^other: .*the same rules"):
+        PanopticQuality(CATEGORIES).merge_state(PanopticQuality(CATEGORIES, rules="deeplab2"))

@@ -1,0 +1,176 @@
+"""The kernels of the merges compile for Hopper, in every variant that their launchers ask for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import ROOT
+from tests.triton_support import needs_triton
+
+FLOATS = ("*fp16", "*bf16", "*fp32", "*fp64")
+INTEGERS = ("*u8", "*i8", "*i16", "*i32", "*i64")
+SIZES = {"num_pixels": "i32", "num_masks": "i32", "num_images": "i32"}
+
+
+def greedy_masks():
+    from pps_torch.ops.painting.triton import greedy_masks as masks
+    from pps_torch.ops.painting.triton import greedy_rounds as rounds
+
+    state = {"allowed_ptr": "*i32", "counts_ptr": "*i32"}
+    sizes = {"num_pixels": "i32", "num_masks": "i32"}
+    yield rounds._allow_overlap_kernel, {
+        "areas_ptr": "*i32", "eligible_ptr": "*i1", "allowed_ptr": "*i32",
+        "num_masks": "i32", "THRESHOLD": 0.3, "BLOCK": 128,
+    }  # fmt: skip
+    yield masks._pack_kernel, {
+        "masks_ptr": "*u8", "order_ptr": "*i64", "eligible_ptr": "*i1", "words_ptr": "*i32",
+        "areas_ptr": "*i32", "counts_ptr": "*i32", "image_stride": "i64", "mask_stride": "i32",
+        "pixel_stride": 1, **sizes, "BLOCK": 512,
+    }  # fmt: skip
+    words = {"words_ptr": "*i32", **state}
+    yield masks._count_round_kernel, {**words, "last": "i32", **SIZES, "BLOCK": 1024}
+    finish = {**words, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32", **SIZES}
+    yield masks._finish_kernel, {**finish, "BLOCK": 4096}
+    yield masks._paint_kernel, {**words, "owner_ptr": "*i32", **sizes, "BLOCK": 1024}
+
+
+def greedy_boxes():
+    from pps_torch.ops.painting.triton import greedy_boxes as boxes
+
+    tile = {"ROWS": 16, "COLUMNS": 64}
+    for dtype in ("*fp16", "*fp32"):
+        masks = {"probs_ptr": dtype, "boxes_ptr": dtype, "order_ptr": "*i64"}
+        state = {"allowed_ptr": "*i32", "areas_ptr": "*i32", "counts_ptr": "*i32"}
+        sizes = {"num_images": "i32", "num_masks": "i32", "side": "i32", "height": "i32"}
+        sizes |= {"width": "i32", "threshold": "fp32"}
+        for is_first in (False, True):
+            rest = {"last": "i32", **sizes, "IS_FIRST": is_first, **tile}
+            yield boxes._count_round_kernel, {**masks, **state, **rest}
+        del state["areas_ptr"]
+        finish = {**masks, **state, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32"}
+        yield boxes._finish_kernel, {**finish, **sizes, **tile}
+        yield boxes._paint_kernel, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
+
+
+def fill_stuff():
+    from pps_torch.ops.painting.triton import fill_stuff as stuff
+    from pps_torch.ops.painting.triton import paint_ids
+
+    for label in INTEGERS:
+        yield stuff._count_slots_kernel, {
+            "owner_ptr": "*i32", "label_ptr": label, "stuff_ptr": "*i64", "slot_ptr": "*i32",
+            "areas_ptr": "*i64", "num_pixels": "i32", "num_instances": "i32", "num_stuff": "i32",
+            "BLOCK": 1024,
+        }  # fmt: skip
+    yield stuff._number_segments_kernel, {
+        "keep_ptr": "*i1", "areas_ptr": "*i64", "segment_ids_ptr": "*i64", "num_instances": "i32",
+        "num_slots": "i32", "least_area": "i64", "BLOCK": 256,
+    }  # fmt: skip
+    yield paint_ids._paint_kernel, {
+        "owner_ptr": "*i32", "ids_ptr": "*i64", "painted_ptr": "*i32", "num_pixels": "i32",
+        "num_owners": "i32", "BLOCK": 1024,
+    }  # fmt: skip
+
+
+def pps_channels():
+    from pps_torch.ops.painting.triton import pps_channels as pps
+
+    for dtype in INTEGERS:
+        yield pps._look_up_kernel, {
+            "segment_ptr": "*i32", "part_ptr": dtype, "sids_ptr": "*i64", "iids_ptr": "*i64",
+            "pids_ptr": "*i64", "pps_ptr": "*i32", "num_pixels": "i32", "num_segments": "i32",
+            "num_rows": "i32", "num_columns": "i32", "BLOCK": 1024,
+        }  # fmt: skip
+
+
+SIZES_OF_MAPS = {"height": "i32", "width": "i32", "out_height": "i32", "out_width": "i32"}
+TILE = {"ROWS": 8, "COLUMNS": 64}
+
+
+def upsampled_ids():
+    import triton.language as tl
+
+    from pps_torch.ops.painting.triton import upsampled_ids as ids
+
+    for dtype in FLOATS:
+        compute = tl.float64 if dtype == "*fp64" else tl.float32
+        for interpolates in (False, True):
+            yield ids._choose_channel_kernel, {
+                "logits_ptr": dtype, "ids_ptr": "*i32", "best_ptr": "*i32", "image_stride": "i64",
+                "channel_stride": "i32", "row_stride": "i32", "column_stride": 1,
+                "num_channels": "i32", **SIZES_OF_MAPS, "INTERPOLATES": interpolates,
+                "DTYPE": compute, **TILE,
+            }  # fmt: skip
+
+
+def query_competition():
+    import triton.language as tl
+
+    from pps_torch.ops.painting.triton import query_competition as competition
+
+    for dtype in FLOATS:
+        compute = tl.float64 if dtype == "*fp64" else tl.float32
+        for interpolates in (False, True):
+            yield competition._compete_kernel, {
+                "mask_logits_ptr": dtype, "scores_ptr": "*fp32", "takes_part_ptr": "*i1",
+                "owner_ptr": "*i32", "won_ptr": "*i64", "owned_ptr": "*i64", "masks_ptr": "*i64",
+                "image_stride": "i64", "query_stride": "i32", "row_stride": "i32",
+                "column_stride": 1, "num_queries": "i32", **SIZES_OF_MAPS,
+                "INTERPOLATES": interpolates, "DTYPE": compute, **TILE,
+            }  # fmt: skip
+
+
+def nearest_places():
+    from pps_torch.ops.painting.triton import nearest_places as nearest
+
+    for dtype in ("*fp32", "*fp64"):
+        yield nearest._find_nearest_kernel, {
+            "y_ptr": dtype, "x_ptr": dtype, "place_y_ptr": dtype, "place_x_ptr": dtype,
+            "nearest_ptr": "*i32", "num_points": "i32", "num_places": "i32", "BLOCK": 1024,
+        }  # fmt: skip
+
+
+OPERATIONS = [
+    greedy_masks,
+    greedy_boxes,
+    fill_stuff,
+    pps_channels,
+    upsampled_ids,
+    query_competition,
+    nearest_places,
+]
+
+
+@pytest.mark.slow
+@needs_triton
+def test_every_variant_compiles():
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, __file__]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr
+    numbers = dict(line.split() for line in run.stdout.splitlines())
+    assert set(numbers) == {operation.__name__ for operation in OPERATIONS}
+    assert all(int(number) > 0 for number in numbers.values())
+
+
+def compile_all(operation) -> int:
+    """Compiles the kernels of an operation; also as launched with sizes of 1, made constants."""
+    from tests.ops.kernel_compiler import compile_for_hopper
+
+    count = 0
+    for kernel, arguments in operation():
+        ones = {k: 1 if v == "i32" and k != "last" else v for k, v in arguments.items()}
+        for variant in (arguments, ones):
+            compile_for_hopper(kernel, **variant)
+            count += 1
+    return count
+
+
+if __name__ == "__main__":
+    for operation in OPERATIONS:
+        print(operation.__name__, compile_all(operation), flush=True)

@@ -47,6 +47,21 @@ def check_floating(name: str, value: Tensor) -> None:
         raise TypeError(f"{name}: expected a floating dtype, got {value.dtype}")
 
 
+def check_uint8(name: str, value: Tensor) -> None:
+    """Raises TypeError unless `value` is a uint8 tensor."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
+    if value.dtype != torch.uint8:
+        raise TypeError(f"{name}: expected torch.uint8, got {value.dtype}")
+
+
+def check_picture(name: str, value: Tensor) -> None:
+    """Raises TypeError unless `value` is a uint8 tensor, ValueError unless it is (*B, 3, H, W)."""
+    check_uint8(name, value)
+    if value.ndim < 3 or value.shape[-3] != 3:
+        raise ValueError(f"{name}: expected shape (*B, 3, H, W), got {tuple(value.shape)}")
+
+
 def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
     """Raises ValueError unless `value` has exactly the shape `expected`."""
     if tuple(value.shape) != tuple(expected):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_integer, check_shape, checks_values
+from pps_torch.checks import check_device, check_int, check_integer, check_shape, checks_values
 from pps_torch.reserved import ABSENT
 
+_HIGHEST = torch.iinfo(torch.int64).max
 _ORDERS = ("category_major", "instance_major", "cityscapes")
 
 
@@ -36,14 +40,16 @@ def encode_labels(
         int64 labels of the same shape.
 
     Raises:
+        TypeError: for a divisor that is not an int.
         ValueError: for different shapes, another order, a divisor below 1; with `validate`,
             for a lower part outside 0..divisor-1 or a negative upper one, and, in the order of
             Cityscapes, for category 0 with an instance or `divisor` and above without one.
     """
-    _check_scheme(divisor, order)
+    divisor = _checked_divisor(divisor, order)
     check_integer("categories", categories)
     check_integer("instances", instances)
     check_shape("instances", instances, tuple(categories.shape))
+    check_device("instances", instances, categories)
     categories, instances = categories.long(), instances.long()
     upper, lower = _major_first(categories, instances, order)
     labels = upper * divisor + lower
@@ -73,7 +79,7 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
         >>> decode_labels(torch.tensor([7, 26, 26_003]), 1000, "cityscapes")  # road, crowd, a car
         (tensor([ 7, 26, 26]), tensor([-1, -1,  3]))
     """
-    _check_scheme(divisor, order)
+    divisor = _checked_divisor(divisor, order)
     check_integer("labels", labels)
     labels = labels.long()
     upper, lower = labels // divisor, labels % divisor
@@ -89,11 +95,14 @@ def _major_first(one: Tensor, other: Tensor, order: str) -> tuple[Tensor, Tensor
     return (other, one) if order == "instance_major" else (one, other)
 
 
-def _check_scheme(divisor: int, order: str) -> None:
+def _checked_divisor(divisor: Any, order: str) -> int:
+    """Checks a divisor and an order; returns the divisor as Python's int, whatever int it was."""
     if order not in _ORDERS:
         raise ValueError(f"order: expected one of {_ORDERS}, got {order!r}")
-    if not isinstance(divisor, int) or divisor < 1:
-        raise ValueError(f"divisor: expected an int of at least 1, got {divisor!r}")
+    check_int("divisor", divisor, 1)
+    if divisor > _HIGHEST:
+        raise ValueError(f"divisor: expected an int of 64 bits, got {divisor}")
+    return int(divisor) if isinstance(divisor, np.integer) else divisor
 
 
 def _refuse_others(
@@ -101,8 +110,8 @@ def _refuse_others(
 ) -> None:
     """Raises ValueError for ids that their label does not give back; void may have any."""
     upper, lower = _major_first(categories, instances, order)
-    highest = torch.iinfo(torch.int64).max // divisor - 1
-    fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest)
+    highest_upper = (_HIGHEST - lower.clamp(min=0)) // divisor
+    fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest_upper)
     if order == "cityscapes":
         fits = torch.where(instances < 0, categories < divisor, fits & (categories > 0))
     wrong = ~fits & (categories >= 0)

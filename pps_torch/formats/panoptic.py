@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.checks import check_integer
+from pps_torch.checks import check_int, check_integer
 from pps_torch.reserved import ABSENT, VOID_ID
+
+_INT64 = torch.iinfo(torch.int64)
 
 
 class PanopticSegmentation(NamedTuple):
@@ -67,11 +69,13 @@ class PanopticSegmentation(NamedTuple):
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
         panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
+        if thing_ids is not None and not isinstance(thing_ids, Collection):
+            raise TypeError(f"thing_ids: expected ints, got {type(thing_ids).__name__}")
         things = [_is_thing(info, () if thing_ids is None else thing_ids) for info in segments_info]
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
         categories = [info["category_id"] for info in segments_info]
-        scores = [float(info.get("score") or 0.0) for info in segments_info]
+        scores = [_score(row, info) for row, info in enumerate(segments_info)]
         source = [row if is_thing else ABSENT for row, is_thing in enumerate(things)]
         return cls(
             panoptic_seg=panoptic_seg,
@@ -161,11 +165,12 @@ for _container in (PanopticSegmentation, PanopticTarget):
     torch.serialization.add_safe_globals([_container])
 
 
-def check_container(name: str, value: object, kind: type) -> None:
-    """Raises TypeError unless `value` is a `kind`, one of the two above; plain tuples are not."""
-    if not isinstance(value, kind):
+def check_container(name: str, value: object, *kinds: type) -> None:
+    """Raises TypeError unless `value` is one of `kinds`, of the two above; plain tuples are not."""
+    if not isinstance(value, kinds):
+        expected = " or a ".join(kind.__name__ for kind in kinds)
         raise TypeError(
-            f"{name}: expected a {kind.__name__} (its from_segments makes one), "
+            f"{name}: expected a {expected} (its from_segments makes one), "
             f"got {type(value).__name__}"
         )
 
@@ -177,14 +182,25 @@ def _column(values: list[Any], unused: bool | int | float, num_unused: int, ids:
 
 
 def _num_unused(count: int, capacity: int | None) -> int:
-    if capacity is not None and capacity < count:
+    if capacity is None:
+        return 0
+    check_int("capacity", capacity, 0)
+    if capacity < count:
         raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
-    return 0 if capacity is None else capacity - count
+    return capacity - count
 
 
 def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
     is_thing = info.get("isthing")
     return info["category_id"] in thing_ids if is_thing is None else bool(is_thing)
+
+
+def _score(row: int, info: Mapping[str, Any]) -> float:
+    score = info.get("score")
+    try:
+        return 0.0 if score is None else float(score)
+    except (TypeError, ValueError):
+        raise TypeError(f"segments_info[{row}]: score: expected a number, got {score!r}") from None
 
 
 def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
@@ -196,10 +212,12 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
         if not isinstance(info, Mapping):
             raise TypeError(f"segments_info[{index}]: expected a dict, got {type(info).__name__}")
         for key in ("id", "category_id"):
-            value = info.get(key)
-            if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+            value: Any = info.get(key)
+            is_int = isinstance(value, Integral) and not isinstance(value, bool)
+            if not (is_int and 0 <= value <= _INT64.max):
                 raise ValueError(
-                    f"segments_info[{index}]: {key}: expected an int of 0 or more, found {value!r}"
+                    f"segments_info[{index}]: {key}: expected an int from 0 to 2**63 - 1, "
+                    f"found {value!r}"
                 )
         for key in ("iscrowd", "isthing"):
             if info.get(key, 0) not in (0, 1, None):
@@ -219,6 +237,9 @@ def _number_segments(
     check_integer("ids", ids)
     if ids.ndim != 2:
         raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
+    check_int("void_id", void_id, _INT64.min)
+    if void_id > _INT64.max:
+        raise ValueError(f"void_id: expected an int of 64 bits, got {void_id}")
     _check_infos(segments_info)
     listed = [info["id"] for info in segments_info]
     doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)

@@ -67,6 +67,7 @@ def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
 
 
 def _refuse_outside(name: str, values: Tensor, highest: int) -> None:
-    if values.numel() and (values.min() < 0 or values.max() > highest):
-        found = f"{values.min().item()}..{values.max().item()}"
-        raise ValueError(f"{name}: expected 0..{highest}, found {found}")
+    if values.numel():
+        least, most = (int(value) for value in values.aminmax())  # ints, as any dtype wraps some
+        if least < 0 or most > highest:
+            raise ValueError(f"{name}: expected 0..{highest}, found {least}..{most}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_integer, check_shape, checks_values
+from pps_torch.checks import check_device, check_integer, check_shape, checks_values
 from pps_torch.reserved import ABSENT
 
 
@@ -50,6 +50,7 @@ def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, 
 
 def is_legal_uid(uids: Tensor) -> Tensor:
     """Marks the uids that are neither negative nor of three digits: bool, the shape of `uids`."""
+    uids = uids.to(torch.promote_types(uids.dtype, torch.int32))  # a byte does not hold 999
     return (uids >= 0) & ((uids < 100) | (uids > 999))
 
 
@@ -75,6 +76,7 @@ def encode_uids(
     for name, ids in (("sids", sids), ("iids", iids), ("pids", pids)):
         check_integer(name, ids)
         check_shape(name, ids, tuple(sids.shape))
+        check_device(name, ids, sids)
     sids, iids, pids = sids.long(), iids.long(), pids.long()
     if checks_values(validate, sids):
         _refuse_unencodable(sids, iids, pids)

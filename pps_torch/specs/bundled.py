@@ -29,8 +29,13 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
     """Finds the file of a spec by its bundled name or its path.
 
     Raises:
+        TypeError: for anything but text or a path.
         SpecError: for neither a bundled name nor a file; lists the bundled names.
     """
+    if not isinstance(name_or_path, (str, os.PathLike)):
+        raise TypeError(
+            f"name_or_path: expected a name or a path, got {type(name_or_path).__name__}"
+        )
     bundled = bundled_files(kind)
     path = bundled.get(os.fspath(name_or_path), Path(name_or_path))
     if not os.path.isfile(path):

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from pps_torch.specs.bundled import find_spec
+from pps_torch.specs.comparison import ComparedInOrder
 from pps_torch.specs.fields import Fields
 
 UNLABELED = "UNLABELED"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DatasetSpec:
+class DatasetSpec(ComparedInOrder):
     """The classes of a dataset as its annotations number them.
 
     Source: the datasetspec files of panoptic_parts v2, in which ids are positions: the first scene

@@ -10,6 +10,7 @@ from typing import Any
 
 from pps_torch.reserved import ABSENT
 from pps_torch.specs.bundled import find_dataset_spec, find_spec, spec_name
+from pps_torch.specs.comparison import ComparedInOrder
 from pps_torch.specs.dataset_spec import DatasetSpec
 from pps_torch.specs.fields import Fields
 
@@ -17,7 +18,7 @@ SidPid = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EvalSpec:
+class EvalSpec(ComparedInOrder):
     """How the ids of a dataset are evaluated.
 
     Source: the evalspec files of panoptic_parts v2. Dataset ids and evaluation ids may differ, and
@@ -25,6 +26,7 @@ class EvalSpec:
     files and evaluates neither.
 
     Build one with `load` or `from_dict`; only they check that the fields agree with each other.
+    Specs are equal that say the same in the same order, under the same name.
 
     Attributes:
         name: the bundled name, or the file name without `_evalspec.yaml`.
@@ -60,7 +62,7 @@ class EvalSpec:
     no_parts: tuple[int, ...]
     scene_labels: dict[int, str]
     part_labels: dict[int, str]
-    lookups: dict[Any, Any] = field(default_factory=dict, init=False)
+    lookups: dict[Any, Any] = field(default_factory=dict, init=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles all but the lookup tensors, which are made again when needed."""
@@ -129,6 +131,11 @@ class EvalSpec:
         Warns:
             UserWarning: a class declared without parts for which several parts are mapped.
         """
+        if not isinstance(dataset, DatasetSpec):
+            raise TypeError(
+                "dataset: expected a DatasetSpec (DatasetSpec.load makes one), "
+                f"got {type(dataset).__name__}"
+            )
         fields = Fields(mapping, source)
         sids = _read_sids(fields, dataset)
         evaluated = set(sids.values())

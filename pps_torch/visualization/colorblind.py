@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pps_torch.checks import check_uint8
 from pps_torch.visualization.oklab import Color, linear_to_rgb, polar, rgb_to_linear, rgb_to_oklab
 
 OKABE_ITO = (
@@ -69,7 +70,8 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
         `(..., 3)` uint8.
 
     Raises:
-        ValueError: for another deficiency.
+        TypeError: for colours that are not uint8.
+        ValueError: for another deficiency, or colours of another shape.
 
     Example:
         >>> import torch
@@ -78,6 +80,9 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
         tensor([[84, 73,  0],
                 [98, 86,  0]], dtype=torch.uint8)
     """
+    check_uint8("rgb", rgb)
+    if rgb.ndim == 0 or rgb.shape[-1] != 3:
+        raise ValueError(f"rgb: expected shape (..., 3), got {tuple(rgb.shape)}")
     if deficiency not in DEFICIENCIES:
         raise ValueError(f"deficiency: expected one of {[*DEFICIENCIES]}, got {deficiency!r}")
     matrix = torch.tensor(DEFICIENCIES[deficiency], dtype=torch.float64, device=rgb.device)

@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_integer, check_ndim
+from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.panoptic import check_container
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
+from pps_torch.visualization.categories import Categories, checked_categories
 from pps_torch.visualization.colors import (
     NUM_SHADES,
     VOID_COLOR,
@@ -73,7 +75,7 @@ def colorize_pps(
 
 def colorize_panoptic(
     panoptic: PanopticSegmentation | PanopticTarget,
-    categories: list[dict[str, Any]],
+    categories: Categories,
     *,
     boundaries: bool = True,
     palette: str = "class",
@@ -86,7 +88,7 @@ def colorize_panoptic(
     Args:
         panoptic: its `panoptic_seg` `(*B, H, W)` and `category_ids` `(*B, S)` are drawn.
         categories: COCO category dicts: `id`, `isthing`, and `color` (a default where it
-            is missing).
+            is missing); or an `EvalSpec`.
         boundaries: draw a white line of one pixel between neighbouring segments.
         palette: `"class"`, the colours of the categories, or `"colorblind"`.
 
@@ -94,15 +96,18 @@ def colorize_panoptic(
         `(*B, 3, H, W)` uint8, RGB.
 
     Raises:
-        ValueError: for a segment whose category is not listed, or an id of the map that no
-            segment has, naming it.
+        TypeError: for anything but tables and categories of these kinds.
+        ValueError: for a segment whose category is not listed, an id of the map that no segment
+            has, or a category without `id` or `isthing`, naming it.
     """
+    categories = checked_categories(categories)
     category_index = segment_category_index(panoptic, categories)  # (*B, S)
     device = category_index.device
-    is_thing = torch.tensor([bool(c["isthing"]) for c in categories], device=device).bool()
-    colors = category_colors(categories, palette)
-    colors = torch.tensor(colors, dtype=torch.uint8, device=device).view(-1, 3)
     number = _numbers_within(category_index)
+    # An unused row has no colour, nor has a list without categories: both take that of void.
+    is_thing = torch.tensor([*(bool(c["isthing"]) for c in categories), False], device=device)
+    colors = [*category_colors(categories, palette), VOID_COLOR]
+    colors = torch.tensor(colors, dtype=torch.uint8, device=device)
 
     # The table of segments: image by image, each beginning with void.
     groups = _after_void(torch.where(is_thing[category_index], category_index, ABSENT), ABSENT)
@@ -145,20 +150,32 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
 def segment_category_index(
     panoptic: PanopticSegmentation | PanopticTarget, categories: list[dict[str, Any]]
 ) -> Tensor:
-    """The place of each segment's category in the list, `(*B, S)` int64; 0 in unused rows."""
+    """The place of each segment's category in the list, `(*B, S)` int64; -1 in unused rows.
+
+    Raises:
+        TypeError, ValueError: for a table or a map that does not fit the categories.
+    """
+    check_container("panoptic", panoptic, PanopticSegmentation, PanopticTarget)
     category_ids, ids = panoptic.category_ids, panoptic.panoptic_seg
-    listed = torch.tensor([c["id"] for c in categories], device=category_ids.device)
-    sorted_ids, places = listed.sort(stable=True)
-    position = torch.searchsorted(sorted_ids, category_ids).clamp(max=len(listed) - 1)
+    check_integer("panoptic.category_ids", category_ids)
+    check_integer("panoptic.panoptic_seg", ids)
+    check_ndim("panoptic.panoptic_seg", ids, 2, "(*B, H, W)")
+    check_ndim("panoptic.category_ids", category_ids, 1, "(*B, S)")
+    check_shape("panoptic.category_ids", category_ids, (*ids.shape[:-2], category_ids.shape[-1]))
+    check_device("panoptic.category_ids", category_ids, ids)
+    category_ids = category_ids.long()
+    listed = torch.tensor([c["id"] for c in categories] + [ABSENT], device=ids.device)
+    sorted_ids, places = listed.sort()
+    position = torch.searchsorted(sorted_ids, category_ids).clamp(max=len(categories))
     is_listed = sorted_ids[position] == category_ids
-    unknown = category_ids[~is_listed & (category_ids != ABSENT)].unique().tolist()
+    unknown = category_ids[~is_listed].unique().tolist()
     if unknown:
         raise ValueError(f"categories: the segments' category ids {unknown} are not among them")
     num_segments = (category_ids != ABSENT).sum(-1)[..., None, None]
     without_row = ids[(ids < VOID_ID) | (ids > num_segments)].unique().tolist()
     if without_row:
         raise ValueError(f"panoptic_seg: ids {without_row} have no row in category_ids")
-    return torch.where(is_listed, places[position], 0)
+    return torch.where(category_ids != ABSENT, places[position], ABSENT)
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:

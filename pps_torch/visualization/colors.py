@@ -99,7 +99,7 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
 
 
 def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:
-    """Returns the colour of each COCO category in a palette.
+    """Returns the colour of each COCO category, a dict with `isthing`, in a palette.
 
     In `"class"` that is its `color`, or the default for its place in the list if it has none.
     """

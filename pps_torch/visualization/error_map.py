@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.checks import check_device, check_integer, check_shape
+from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
@@ -94,14 +94,27 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
 
 def colorize_errors(errors: Tensor) -> Tensor:
     """Draws an `error_map`: `(*B, H, W)` to `(*B, 3, H, W)` uint8, RGB."""
+    _check_errors(errors)
     colors = [_LOOKS[kind][1] for kind in PixelError]
     return look_up(torch.tensor(colors, dtype=torch.uint8, device=errors.device), errors.int())
 
 
 def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
     """Lists the kinds of pixels in an `error_map`, for a legend."""
+    _check_errors(errors)
     present = set(errors.unique().tolist())
     return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
+
+
+def _check_errors(errors: Tensor) -> None:
+    """Raises TypeError, or ValueError, for what is not an `error_map`."""
+    check_integer("errors", errors)
+    check_ndim("errors", errors, 2, "(*B, H, W)")
+    if errors.numel():
+        least, most = (int(value) for value in errors.aminmax())
+        if least < 0 or most > max(PixelError):
+            expected = f"kinds of PixelError, 0..{int(max(PixelError))}"
+            raise ValueError(f"errors: expected {expected}, found {least}..{most}")
 
 
 class _Segments(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.checks import check_integer, check_ndim
 from pps_torch.formats import decode_uids
 from pps_torch.reserved import NO_PART
 from pps_torch.specs import EvalSpec, dataset_lookups
@@ -24,7 +25,12 @@ def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
         `(*B, 3, H, W)` int64 for `colorize_pps` and `pps_legend_entries`: instance
         numbers are the ground truth's plus one, and 0 for stuff and for crowds; undefined parts
         are 0.
+
+    Raises:
+        TypeError, ValueError: for another dtype or shape, or uids that mean nothing.
     """
+    check_integer("uids", uids)
+    check_ndim("uids", uids, 2, "(*B, H, W)")
     lookups = dataset_lookups(spec, uids.device)
     sids, iids, pids = decode_uids(uids)
     last_row = len(lookups.class_of_sid) - 1

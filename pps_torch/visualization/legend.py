@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate, groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pps_torch.checks import check_picture, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
+from pps_torch.visualization.categories import Categories, category_name, checked_categories
 from pps_torch.visualization.colorize import paint_map, segment_category_index
 from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints
 from pps_torch.visualization.oklab import Color
@@ -37,8 +40,9 @@ VOID_ENTRY = LegendEntry("void", VOID_COLOR)
 
 def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -> list[LegendEntry]:
     """Lists the classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
+    paint = paint_map(pps, spec)
     paints = spec_paints(spec, pps.device, palette)
-    counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
+    counts = torch.bincount(paint.flatten(), minlength=len(paints.members) + 1)
     members = zip(paints.members, paints.colors[1:, 0].tolist(), counts[1:].tolist(), strict=True)
     entries = []
     for sid, rows in groupby(members, key=lambda member: member[0][0]):
@@ -55,15 +59,28 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
 
 def panoptic_legend_entries(
     panoptic: PanopticSegmentation | PanopticTarget,
-    categories: list[dict[str, Any]],
+    categories: Categories,
     *,
     palette: str = "class",
 ) -> list[LegendEntry]:
-    """Lists the categories of the segments, in the order of `categories`."""
-    is_used = panoptic.category_ids != ABSENT
-    present = segment_category_index(panoptic, categories)[is_used].unique().tolist()
+    """Lists the categories of the segments, in the order of `categories`.
+
+    Args:
+        panoptic: its `panoptic_seg` `(*B, H, W)` and `category_ids` `(*B, S)` are read.
+        categories: COCO category dicts with `id`, `name`, `isthing` and perhaps `color`; or an
+            `EvalSpec`.
+        palette: as in `colorize_panoptic`.
+
+    Raises:
+        TypeError, ValueError: as `colorize_panoptic`; for a category without a name.
+    """
+    categories = checked_categories(categories)
+    places = segment_category_index(panoptic, categories)
     colors = category_colors(categories, palette)
-    return [LegendEntry(categories[index]["name"], colors[index]) for index in present]
+    return [
+        LegendEntry(category_name(categories, place), colors[place])
+        for place in places[places != ABSENT].unique().tolist()
+    ]
 
 
 def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
@@ -79,7 +96,16 @@ def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
 
     Returns:
         `(3, h, w)` uint8, RGB, on the CPU; h is the picture's height or more.
+
+    Raises:
+        TypeError, ValueError: for entries that are no `LegendEntry`, or another size.
     """
+    if not isinstance(entries, Sequence):
+        raise TypeError(f"entries: expected a list of LegendEntry, got {type(entries).__name__}")
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, LegendEntry):
+            raise TypeError(f"entries[{place}]: expected a LegendEntry, got {type(entry).__name__}")
+    check_size("picture_size", picture_size)
     layout = _Layout(picture_size)
     return torch.from_numpy(layout.draw(layout.columns(entries)))
 
@@ -93,7 +119,13 @@ def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
 
     Returns:
         `(3, max(H, h), W + w)` uint8.
+
+    Raises:
+        TypeError, ValueError: for pictures of another dtype or shape.
     """
+    for name, image in (("picture", picture), ("legend", legend)):
+        check_picture(name, image)
+        check_shape(name, image, (3, *image.shape[-2:]))
     height = max(picture.shape[-2], legend.shape[-2])
     pages = [picture, legend.to(picture.device)]
     return torch.cat([_pad(page, height) for page in pages], dim=-1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_fraction
+from pps_torch.checks import check_bool, check_device, check_fraction, check_picture
 
 
 def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) -> Tensor:
@@ -21,8 +21,14 @@ def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) ->
         `(*B, 3, H, W)` uint8.
 
     Raises:
-        ValueError: photo and map differ in size, or alpha is outside 0..1.
+        TypeError: photo and map are not uint8, or void is not bool.
+        ValueError: they differ in size or device, or alpha is outside 0..1.
     """
+    check_picture("photo", photo)
+    check_picture("colored", colored)
+    check_bool("void", void)
+    check_device("photo", photo, colored)
+    check_device("void", void, colored)
     if photo.shape[-2:] != colored.shape[-2:]:
         raise ValueError(
             f"photo: expected the size of the coloured map, {_size(colored)}, got {_size(photo)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -72,11 +73,12 @@ def test_negative_labels_are_void_and_so_are_negative_categories(order, device):
     ]
 
 
-@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+@pytest.mark.parametrize("dtype", [torch.int8, *INTEGER_DTYPES])
 @pytest.mark.parametrize("batch", BATCH_SHAPES)
 def test_labels_do_not_overflow_a_narrow_dtype(batch, dtype):
     ids = torch.full((*batch, 2, 2), 100, dtype=dtype)
-    labels = encode_labels(ids, ids, 1000, "category_major")
+    labels = encode_labels(ids, ids, 1000, "category_major", validate=True)
+    assert decode_labels(ids, 7, "category_major")[0].unique() == 14
     assert labels.shape == ids.shape and torch.all(labels == 100_100)
 
 
@@ -88,12 +90,50 @@ def test_wrong_types_and_shapes_are_refused():
         encode_labels(ids.float(), ids, 1000, "category_major")
     with pytest.raises(ValueError, match=r"^instances: .*\(2, 3\).*\(3, 2\)"):
         encode_labels(ids, ids.T, 1000, "category_major")
+    with pytest.raises(ValueError, match="^instances: expected a tensor on cpu, got meta"):
+        encode_labels(ids, ids.to("meta"), 1000, "category_major")
+    for no_tensor in ([[1]], None):
+        with pytest.raises(TypeError, match="^labels: expected a torch.Tensor, got"):
+            decode_labels(no_tensor, 1000, "category_major")
+        with pytest.raises(TypeError, match="^instances: expected a torch.Tensor, got"):
+            encode_labels(ids, no_tensor, 1000, "category_major")
 
 
-@pytest.mark.parametrize("divisor", [1000.0, 1000.5, 0])
-def test_a_divisor_is_a_positive_int(divisor):
-    with pytest.raises(ValueError, match="^divisor: "):
+@pytest.mark.parametrize(
+    ("divisor", "error"),
+    [
+        (1000.0, TypeError),
+        (1000.5, TypeError),
+        (None, TypeError),
+        (True, TypeError),
+        (0, ValueError),
+        (1 << 63, ValueError),
+    ],
+)
+def test_a_divisor_is_a_positive_int(divisor, error):
+    with pytest.raises(error, match="^divisor: expected an int"):
         decode_labels(torch.tensor([1001]), divisor, "category_major")
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int16, np.uint8])
+def test_a_divisor_may_be_an_int_of_numpy(kind):
+    labels = encode_labels(torch.tensor([26]), torch.tensor([3]), kind(100), "category_major")
+    assert labels.item() == 2603
+    assert decode_labels(labels, kind(100), "category_major") == (26, 3)
+
+
+@pytest.mark.parametrize("order", ["category_major", "instance_major"])
+@pytest.mark.parametrize("divisor", [1, 256, 1000, (1 << 62) + 1])
+def test_the_highest_label_of_64_bits(order, divisor):
+    highest = torch.iinfo(torch.int64).max
+    upper, lower = torch.tensor([highest // divisor]), torch.tensor([highest % divisor])
+    ids = (upper, lower) if order == "category_major" else (lower, upper)
+    assert encode_labels(*ids, divisor, order).item() == highest
+    assert decode_labels(torch.tensor([highest]), divisor, order) == ids
+    if divisor > 1:
+        beyond = (upper, lower + 1) if order == "category_major" else (lower + 1, upper)
+        with pytest.raises(ValueError, match="^categories, instances: expected ids"):
+            encode_labels(*beyond, divisor, order)
 
 
 @pytest.mark.parametrize("order", ["category_major", "cityscapes"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -129,6 +130,66 @@ def test_listed_segments_say_what_they_are(info, match):
 def test_segments_of_another_kind_are_refused(container, segments, match):
     with pytest.raises(TypeError, match=match):
         container.from_segments(torch.zeros(2, 2, dtype=torch.int64), segments)
+
+
+@pytest.mark.parametrize("container", [PanopticSegmentation, PanopticTarget])
+@pytest.mark.parametrize("dtype", [torch.int8, *INTEGER_DTYPES])
+def test_an_id_that_the_map_cannot_hold_is_not_in_it(container, dtype):
+    """Void 300 is not 44, and void -1 not 255, where a byte has them."""
+    highest = min(torch.iinfo(dtype).max, 255)
+    ids = torch.tensor([[44, highest]], dtype=dtype)
+    infos = [{"id": 44, "category_id": 1}, {"id": highest, "category_id": 2}]
+    for void_id in (300, -1, 1 << 40):
+        assert container.from_segments(ids, infos, void_id=void_id).panoptic_seg.tolist() == [
+            [1, 2]
+        ]
+        with pytest.raises(ValueError, match=rf"not listed: \[{highest}\]"):
+            container.from_segments(ids, infos[:1], void_id=void_id)
+    with pytest.raises(ValueError, match=r"no pixel in the map: \[300\]"):
+        container.from_segments(ids, [*infos, {"id": 300, "category_id": 3}])
+
+
+@pytest.mark.parametrize("container", [PanopticSegmentation, PanopticTarget])
+@pytest.mark.parametrize(
+    ("arguments", "error", "match"),
+    [
+        ({"ids": [[1]]}, TypeError, "^ids: expected a torch.Tensor, got list"),
+        ({"ids": None}, TypeError, "^ids: expected a torch.Tensor, got NoneType"),
+        ({"void_id": None}, TypeError, "^void_id: expected an int, got None"),
+        ({"void_id": 1.0}, TypeError, "^void_id: expected an int, got 1.0"),
+        ({"void_id": 1 << 63}, ValueError, "^void_id: expected an int of 64 bits, got 92"),
+        ({"capacity": 3.0}, TypeError, "^capacity: expected an int, got 3.0"),
+        ({"capacity": -1}, ValueError, "^capacity: expected an int of 0 or more, got -1"),
+        (
+            {"segments_info": [{"id": 1 << 63, "category_id": 1}]},
+            ValueError,
+            r"^segments_info\[0\]: id: expected an int from 0 to 2\*\*63 - 1, found 92",
+        ),
+    ],
+)
+def test_wrong_arguments_are_named(container, arguments, error, match):
+    given = {
+        "ids": torch.ones(1, 1, dtype=torch.int64),
+        "segments_info": [{"id": 1, "category_id": 1}],
+    }
+    with pytest.raises(error, match=match):
+        container.from_segments(**(given | arguments))
+
+
+@pytest.mark.parametrize("value", [np.int64(3), np.uint8(3), 3])
+def test_ints_of_numpy_are_ints(value):
+    infos = [{"id": value, "category_id": value, "score": np.float32(0.5), "isthing": np.True_}]
+    ids = torch.full((1, 1), 3)
+    panoptic = PanopticSegmentation.from_segments(ids, infos, capacity=value, void_id=value - value)
+    assert panoptic.category_ids.tolist() == [3, -1, -1] and panoptic.is_thing[0]
+
+
+def test_wrong_arguments_of_a_prediction_are_named():
+    ids, infos = torch.ones(1, 1, dtype=torch.int64), [{"id": 1, "category_id": 1, "score": "x"}]
+    with pytest.raises(TypeError, match=r"^segments_info\[0\]: score: expected a number, got 'x'"):
+        PanopticSegmentation.from_segments(ids, infos)
+    with pytest.raises(TypeError, match="^thing_ids: expected ints, got int"):
+        PanopticSegmentation.from_segments(ids, infos, thing_ids=1)
 
 
 def test_many_unlisted_segments_are_not_all_printed():

@@ -42,10 +42,22 @@ def test_round_trip_in_any_batch(batch, device):
     assert torch.equal(rgb_to_ids(rgb), ids.int())
 
 
-@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
-def test_rgb_of_any_integer_dtype(dtype):
-    rgb = torch.tensor([[255, 1, 2]], dtype=dtype)
-    assert rgb_to_ids(rgb).tolist() == [255 + 256 + 2 * 65536]
+@pytest.mark.parametrize("dtype", [torch.int8, *INTEGER_DTYPES])
+def test_any_integer_dtype(dtype):
+    highest = min(torch.iinfo(dtype).max, 255)
+    rgb = torch.tensor([[highest, 1, 2]], dtype=dtype)
+    assert rgb_to_ids(rgb, validate=True).tolist() == [highest + 256 + 2 * 65536]
+    highest = min(torch.iinfo(dtype).max, (1 << 24) - 1)
+    ids = torch.tensor([0, 1, highest], dtype=dtype)
+    assert rgb_to_ids(ids_to_rgb(ids, validate=True)).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_negative_values_are_refused_in_any_dtype(dtype):
+    with pytest.raises(ValueError, match=r"^rgb: expected 0\.\.255, found -2\.\.1$"):
+        rgb_to_ids(torch.tensor([[-2, 0, 1]], dtype=dtype))
+    with pytest.raises(ValueError, match=r"^ids: expected 0\.\.16777215, found -2\.\.1$"):
+        ids_to_rgb(torch.tensor([-2, 1], dtype=dtype))
 
 
 @pytest.mark.parametrize(

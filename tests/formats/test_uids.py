@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pps_torch import decode_uids, encode_uids
+from pps_torch.formats.uids import is_legal_uid
 from tests.factories import BATCH_SHAPES, INTEGER_DTYPES
 from tests.oracles import uids as oracle
 
@@ -78,11 +79,13 @@ def test_decode_as_the_oracle_and_back(numbers):
     assert torch.equal(encode_uids(*levels), uids)
 
 
-@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+@pytest.mark.parametrize("dtype", [torch.int8, *INTEGER_DTYPES])
 @pytest.mark.parametrize("batch", BATCH_SHAPES)
 def test_any_shape_and_integer_dtype(batch, dtype, device):
     uids = torch.tensor([0, 24, 99], dtype=dtype, device=device).expand(*batch, 2, 3)
-    for level, expected in zip(decode_uids(uids), ([0, 24, 99], [-1] * 3, [-1] * 3)):
+    levels = decode_uids(uids, validate=True)
+    assert torch.equal(encode_uids(*levels, validate=True), uids.long())
+    for level, expected in zip(levels, ([0, 24, 99], [-1] * 3, [-1] * 3)):
         assert level.shape == uids.shape and level.device == uids.device
         assert level.reshape(-1, 3).tolist() == [expected] * (uids.numel() // 3)
 
@@ -110,6 +113,18 @@ def test_levels_of_different_shapes_are_refused():
     sids = torch.ones(2, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"^pids: .*\(2, 3\).*\(3, 2\)"):
         encode_uids(sids, sids, sids.T)
+    with pytest.raises(ValueError, match="^iids: expected a tensor on cpu, got meta"):
+        encode_uids(sids, sids.to("meta"), sids)
+    with pytest.raises(TypeError, match="^uids: expected a torch.Tensor, got list"):
+        decode_uids([7])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, *INTEGER_DTYPES])
+def test_uids_of_three_digits_are_illegal_in_any_dtype(dtype):
+    """Neither 100 nor 255 is taken for more than 999, which a byte does not hold."""
+    uids = torch.tensor([99, 100, torch.iinfo(dtype).max]).clamp(max=torch.iinfo(dtype).max)
+    legal = [True, False, torch.iinfo(dtype).max > 999]
+    assert is_legal_uid(uids.to(dtype)).tolist() == legal
 
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])

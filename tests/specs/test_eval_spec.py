@@ -60,9 +60,34 @@ def test_categories_take_the_color_of_the_first_dataset_class(toy):
 def test_copies_are_equal_and_have_no_tensors(toy, duplicate):
     dataset_lookups(toy)
     other = duplicate(toy)
-    assert other.lookups == {}
+    assert other == toy and hash(other) == hash(toy)
+    assert other.dataset == toy.dataset and hash(other.dataset) == hash(toy.dataset)
+    assert toy.lookups and other.lookups == {}
     assert other.categories == toy.categories
-    assert other.dataset.countable_pids == toy.dataset.countable_pids
+
+
+def test_specs_that_say_something_else_are_not_equal(toy, toy_fields, toy_dataset):
+    assert EvalSpec.load("cpp_default") == EvalSpec.load("cpp_default") != EvalSpec.load("ppp_107")
+    assert toy == EvalSpec.from_dict(toy_fields, toy_dataset, name="toy")
+    assert toy != EvalSpec.from_dict(toy_fields, toy_dataset, name="other")
+    assert toy != toy.without_parts() and toy != "toy" and toy != toy.dataset
+    labels = toy_fields["eval_sid2scene_label"]
+    toy_fields["eval_sid2scene_label"] = dict(reversed(labels.items()))
+    assert toy != EvalSpec.from_dict(
+        toy_fields, toy_dataset, name="toy"
+    )  # classes in another order
+
+
+def test_arguments_of_another_type_are_named(toy_fields):
+    for spec in (EvalSpec, DatasetSpec):
+        with pytest.raises(
+            TypeError, match="^name_or_path: expected a name or a path, got NoneType"
+        ):
+            spec.load(None)
+    with pytest.raises(TypeError, match="^dataset: expected a DatasetSpec .*, got str"):
+        EvalSpec.from_dict(toy_fields, "cpp")
+    with pytest.raises(TypeError, match="^spec: expected an EvalSpec .*, got str"):
+        dataset_lookups("cpp_default")
 
 
 def test_ids_may_be_ints_or_text(toy, toy_fields, toy_dataset):

@@ -240,10 +240,10 @@ class BoundaryPanopticQuality(PanopticQuality):
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         masks = super()._compare(pred, target)
         height, width = pred.panoptic_seg.shape[-2:]
+        shape = len(masks.joint), height, width
         distance = boundary_distance(height, width, self.dilation_ratio)
         gt, predicted = (
-            boundary_ids(s.panoptic_seg.reshape(-1, height, width), distance).flatten(1)
-            for s in (target, pred)
+            boundary_ids(s.panoptic_seg.reshape(shape), distance).flatten(1) for s in (target, pred)
         )
         num_gt, num_pred = masks.gt_class.shape[1] - 1, masks.pred_class.shape[1] - 1
         matches, scores = match_boundaries(

@@ -77,7 +77,7 @@ class SegmentComparison(NamedTuple):
 
 def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
     """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
-    if comparison.class_ids != class_ids:
+    if tuple(comparison.class_ids) != class_ids:  # a list, where a DataLoader brought it
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
         )

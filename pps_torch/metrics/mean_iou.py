@@ -183,7 +183,7 @@ class MeanIoU(SumMetric):
         size = len(self.class_ids) + 1
         self.confusion += pairs.count(gt_class, pred_class, size, size)[:-1]
         unknown = [
-            pairs.num_pixels_of((classes == size - 1) & (ids != self.ignore_label))
+            pairs.num_pixels_of((classes == size - 1) & (ids.long() != self.ignore_label))
             for classes, ids in zip((gt_class, pred_class), pairs.maps)
         ]
         self._add_faults(torch.stack([*unknown, torch.zeros_like(unknown[0])]))

@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.text_tables import percent, text_table
 
@@ -16,7 +18,15 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Result(ABC):
+class Loadable:
+    """Base of what a result consists of: `torch.load` takes it with `weights_only=True`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        torch.serialization.add_safe_globals([cls])
+
+
+class Result(Loadable, ABC):
     """What `compute` of a metric returns.
 
     Groups and classes are objects with the numbers as attributes, `result.all.pq` or
@@ -82,7 +92,7 @@ class Result(ABC):
 
 
 @dataclass(frozen=True)
-class QualityMean:
+class QualityMean(Loadable):
     """PQ or PartPQ of a group: means over its classes that have any segment.
 
     Attributes:
@@ -101,7 +111,7 @@ class QualityMean:
 
 
 @dataclass(frozen=True)
-class ClassQuality:
+class ClassQuality(Loadable):
     """PQ or PartPQ of a class.
 
     Attributes:

@@ -43,6 +43,7 @@ def test_mask2former_gets_pq_and_partpq():
     assert pq > 5 and part_pq > 5 and pq != part_pq
 
 
+@pytest.mark.slow
 def test_two_processes_count_as_one():
     together, alone = numbers(r"process.*: +(.*)$", output_of("two_processes.py"))
     assert together == alone > 0.1

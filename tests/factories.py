@@ -309,6 +309,18 @@ def queries(rng: np.random.Generator, size: tuple[int, int], count: int, num_cla
     return class_logits.astype(np.float32), mask_logits.astype(np.float32)
 
 
+def centers(rng: np.random.Generator, size: tuple[int, int], num_classes: int):
+    """(semantic logits, heat map, offsets) with plateaus, equal heats and equally near centres."""
+    logits = rng.normal(size=(num_classes, *size))
+    for _ in range(4):
+        logits[(rng.integers(num_classes), *random_box(rng, *size))] += 5
+    heatmap = rng.choice([0, 0, 0, 0.125, 0.25, 0.25, 0.5, 0.75, 1.0], (1, *size))
+    if rng.random() < 0.2:
+        heatmap[:] = rng.choice([0.0, 0.5])
+    offsets = rng.integers(-40, 41, (2, *size)) / 4
+    return tuple(a.astype(np.float32) for a in (logits, heatmap, offsets))
+
+
 def split_batches(rng: np.random.Generator, count: int) -> list[slice]:
     """Cuts 0..count into consecutive pieces of random lengths."""
     cuts = sorted({0, count, *rng.integers(0, count + 1, 3).tolist()})

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
     "checks",
+    "held_tensors",
     "specs",
     "formats",
     "ops",

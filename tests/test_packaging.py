@@ -91,6 +91,7 @@ def test_the_sdist_holds_the_sources_and_no_tests(sdist):
     assert not [name for name in files if name.startswith(("tests/", "tools/"))]
 
 
+@pytest.mark.slow
 @needs_wheel_builder
 def test_the_wheel_works_where_only_it_is(wheel, tmp_path):
     """Its specs load and its command runs, and nothing comes from the checkout."""

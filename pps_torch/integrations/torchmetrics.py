@@ -50,12 +50,9 @@ class _WrappedMetric(Metric):
         super().__init__(**kwargs)
         self.key = key
         self.result = None
-        self._sums = tuple(metric._state_names)
+        self._sums = metric.count_names
         for name in self._sums:
-            buffer = getattr(metric, name)
-            self.add_state(name, torch.zeros_like(buffer), dist_reduce_fx="sum")
-            # torchmetrics decides whether states are saved; these copies of them never are.
-            metric.register_buffer(name, buffer, persistent=False)
+            self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
         # A MetricCollection updates only one of several metrics with equal states. This state
         # differs between metrics that count by different rules.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
@@ -76,6 +73,10 @@ class _WrappedMetric(Metric):
             for name, value in self._values(self.result).items()
         }
         return values if self.key is None else values[self.key]
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
+        """Do nothing: all states are counts, exact as the integers that they are."""
+        return self
 
     def _count(self, *inputs: Any) -> None:
         """Count images with the pps_torch metric, and take over its sums."""

@@ -143,6 +143,7 @@ def bombs() -> dict[str, tuple[str, bytes, str]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits its memory as Linux does")
 def test_bombs_are_refused_in_little_memory_and_time(tmp_path):
     usual = tmp_path / "usual.png"

@@ -289,6 +289,7 @@ def shared(rank: int) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_bits_of_one():
     expected = {}
     for name, (make, _, images) in CASES.items():

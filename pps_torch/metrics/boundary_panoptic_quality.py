@@ -258,7 +258,9 @@ class BoundaryPanopticQuality(PanopticQuality):
         boundaries = BoundaryComparison(
             matches=matches, scores=scores, dilation_ratio=self.dilation_ratio
         )
-        return masks._replace(boundaries=boundaries)
+        # What `_replace` does; torch.compile of torch 2.6, the oldest supported, does not take that.
+        fields: dict[str, Any] = dict(zip(SegmentComparison._fields, masks))
+        return SegmentComparison(**{**fields, "boundaries": boundaries})
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

@@ -58,8 +58,8 @@ class SegmentComparison(NamedTuple):
         faults: `(F,)` int64, what the rules do not cover, by the metric's `fault_names`.
         class_ids: what the class indices mean.
         rules: by which rules the segments were compared, as a text.
-        parts: what only PartPQ counts.
-        boundaries: what only Boundary PQ counts.
+        parts: what only PartPQ counts, else None.
+        boundaries: what only Boundary PQ counts, else None.
     """
 
     joint: Tensor
@@ -71,8 +71,8 @@ class SegmentComparison(NamedTuple):
     faults: Tensor
     class_ids: tuple[int, ...]
     rules: str
-    parts: PartComparison | None = None
-    boundaries: BoundaryComparison | None = None
+    parts: PartComparison | None
+    boundaries: BoundaryComparison | None
 
 
 def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:

@@ -297,6 +297,8 @@ class PanopticQuality(SegmentMetric):
             faults=faults.flatten(),
             class_ids=self.class_ids,
             rules=self._fingerprint,
+            parts=None,
+            boundaries=None,
         )
 
 

@@ -384,6 +384,7 @@ class PartPanopticQuality(SegmentMetric):
                 capacity=self.capacity,
                 unknown_pixels=marks.num_unknown,
             ),
+            boundaries=None,
         )
 
     def pixel_rules(self) -> PixelRules:

@@ -1,4 +1,4 @@
-"""What became of each segment of a batch: found by `compare` of a metric, counted by `add`."""
+"""Comparisons of the segments of a batch: `compare` of a metric makes them, `add` counts them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BoundaryComparison(NamedTuple):
 
 
 class SegmentComparison(NamedTuple):
-    """What became of each segment of a batch, before it is counted. Index 0 is void.
+    """The segments of a batch and what became of them, not yet counted. Index 0 is void.
 
     Attributes:
         joint: `(B, G, P)` int32, pixels that two segments share.
@@ -76,7 +76,7 @@ class SegmentComparison(NamedTuple):
 
 
 def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
-    """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
+    """Raise ValueError unless the class indices of a comparison mean `class_ids`."""
     if comparison.class_ids != class_ids:
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"

@@ -77,15 +77,15 @@ class SumMetric(nn.Module):
         self._add_state("faults", len(self.fault_names))
 
     def update(self, pred: Any, target: Any) -> SumMetric:
-        """Counts a batch of images."""
+        """Count a batch of images."""
         raise NotImplementedError
 
     def compute(self) -> Result:
-        """The numbers of everything counted so far."""
+        """Compute the numbers of everything counted so far."""
         raise NotImplementedError
 
     def forward(self, pred: Any, target: Any) -> Result:
-        """Counts a batch of images, as `update` does, and returns the result of this batch alone.
+        """Count a batch of images, as `update` does, and return the result of this batch alone.
 
         It computes, so it waits for the device: `metric(pred, target)` for a look at each batch,
         `update` where only the total matters.
@@ -106,14 +106,14 @@ class SumMetric(nn.Module):
                 state += counts
 
     def reset(self: SelfMetric) -> SelfMetric:
-        """Forgets everything."""
+        """Forget everything."""
         for state in self._states():
             state.zero_()
         self._is_synced = False
         return self
 
     def merge_state(self: SelfMetric, other: SumMetric) -> SelfMetric:
-        """Adds what another metric has counted for the same classes by the same rules.
+        """Add what another metric has counted for the same classes by the same rules.
 
         Raises:
             ValueError: if it counts other classes, or maps ids otherwise, or is this one.
@@ -140,7 +140,7 @@ class SumMetric(nn.Module):
         return self
 
     def sync(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
-        """Adds up the states of all processes with one all_reduce; each then has the total.
+        """Add up the states of all processes with one all_reduce; each then has the total.
 
         Does nothing without `torch.distributed`. After it, only `compute` and `reset` make
         sense: a further update would be counted once for every process. That holds where its
@@ -172,11 +172,11 @@ class SumMetric(nn.Module):
         return copy.deepcopy(self).sync(group)
 
     def extra_repr(self) -> str:
-        """What `print(metric)` says of it."""
+        """The settings, as `print(metric)` shows them."""
         return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
 
     def _settings(self) -> dict[str, Any]:
-        """What was chosen when the metric was made, by name."""
+        """The settings that the metric was made with, by name."""
         return {
             "num_classes": len(self.class_ids),
             "validate": self.validate,
@@ -217,7 +217,7 @@ class SumMetric(nn.Module):
     def _differences(
         self, state_dict: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any]
     ) -> list[str]:
-        """What keeps a state from being this metric's."""
+        """Reasons why a state cannot be this metric's, as messages."""
         version = metadata.get("version") or 1
         if version > self._version:
             return [f"{prefix}: expected layout {self._version} or older, got {version}"]
@@ -234,7 +234,7 @@ class SumMetric(nn.Module):
         return differences
 
     def _add_state(self, name: str, *shape: int, first_layout: int = 1) -> None:
-        """Adds a buffer of int64 sums that is reset, merged, synced and saved with the others.
+        """Add a buffer of int64 sums that is reset, merged, synced and saved with the others.
 
         Args:
             name, shape: of the buffer.
@@ -250,7 +250,7 @@ class SumMetric(nn.Module):
         return [getattr(self, name) for name in self._state_names]
 
     def _add_faults(self, faults: Tensor) -> None:
-        """Counts inputs that the rules do not cover; raises ValueError as `validate` says."""
+        """Count inputs that the rules do not cover; raise ValueError as `validate` says."""
         self.faults += faults
         if is_on_host(self.faults) if self.validate is None else self.validate:
             self._raise_faults()
@@ -267,7 +267,7 @@ class SumMetric(nn.Module):
 
 
 def _around_difference(one: str, other: str) -> tuple[str, str]:
-    """What two texts have where they first differ; short texts as they are."""
+    """Cut two long texts to the place where they first differ."""
     start = max(0, len(os.path.commonprefix([one, other])) - 30)
 
     def cut(text: str) -> str:

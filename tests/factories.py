@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import torch
 
@@ -139,6 +141,7 @@ def remapped_spec() -> EvalSpec:
     )  # fmt: skip
 
 
+@functools.cache
 def specs() -> dict[str, EvalSpec]:
     """The bundled specs and the remapped one."""
     bundled = ("cpp_default", "cpp_grouped", "ppp_default", "ppp_107")
@@ -304,6 +307,18 @@ def queries(rng: np.random.Generator, size: tuple[int, int], count: int, num_cla
             logits[random_box(rng, *size)] = 2
     mask_logits += rng.normal(size=mask_logits.shape)
     return class_logits.astype(np.float32), mask_logits.astype(np.float32)
+
+
+def centers(rng: np.random.Generator, size: tuple[int, int], num_classes: int):
+    """(semantic logits, heat map, offsets) with plateaus, equal heats and equally near centres."""
+    logits = rng.normal(size=(num_classes, *size))
+    for _ in range(4):
+        logits[(rng.integers(num_classes), *random_box(rng, *size))] += 5
+    heatmap = rng.choice([0, 0, 0, 0.125, 0.25, 0.25, 0.5, 0.75, 1.0], (1, *size))
+    if rng.random() < 0.2:
+        heatmap[:] = rng.choice([0.0, 0.5])
+    offsets = rng.integers(-40, 41, (2, *size)) / 4
+    return tuple(a.astype(np.float32) for a in (logits, heatmap, offsets))
 
 
 def split_batches(rng: np.random.Generator, count: int) -> list[slice]:

@@ -12,7 +12,18 @@ from unittest import mock
 
 from tests import ROOT
 
-SOURCES = ("pps_torch", "docs", "setup.py", "README.md", "LICENSE", "MANIFEST.in")
+SOURCES = (
+    "pps_torch",
+    "docs",
+    "setup.py",
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
+    "LICENSE",
+    "MANIFEST.in",
+)
 
 
 def setup_arguments() -> dict[str, Any]:

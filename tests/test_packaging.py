@@ -13,10 +13,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tests.packaged import ROOT, build, setup_arguments
+from tests.packaged import ROOT, SOURCES, build, setup_arguments
 
 #: Every file of the wheel that is not Python -> where it comes from; all may be redistributed.
 ORIGIN = {
@@ -52,6 +54,10 @@ def sdist(tmp_path_factory) -> Path:
     return build("sdist", tmp_path_factory.mktemp("sdist"))
 
 
+def is_file(name: str) -> bool:
+    return (ROOT / name).is_file()
+
+
 def sources() -> set[str]:
     """The files of the package that belong into every distribution."""
     paths = (path.relative_to(ROOT) for path in (ROOT / "pps_torch").rglob("*.*") if path.is_file())
@@ -81,10 +87,11 @@ def test_the_origin_of_all_data_in_the_wheel_is_known(wheel):
 def test_the_sdist_holds_the_sources_and_no_tests(sdist):
     with tarfile.open(sdist) as archive:
         files = [member.name.split("/", 1)[1] for member in archive if member.isfile()]
-    assert sources() | {"setup.py", "README.md", "LICENSE", "docs/index.md"} <= set(files)
+    assert sources() | set(filter(is_file, SOURCES)) | {"docs/index.md"} <= set(files)
     assert not [name for name in files if name.startswith(("tests/", "tools/"))]
 
 
+@pytest.mark.slow
 @needs_wheel_builder
 def test_the_wheel_works_where_only_it_is(wheel, tmp_path):
     """Its specs load and its command runs, and nothing comes from the checkout."""
@@ -113,6 +120,42 @@ def test_all_is_every_extra_but_that_of_the_tests():
     assert set(extras["all"]) == together
     for words in extras.values():
         assert [Requirement(word) for word in words]
+
+
+def test_the_version_is_that_of_the_changelog_and_the_citation():
+    version = setup_arguments()["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    versions = re.findall(r"^## (\S+)$", changelog, flags=re.M)
+    assert [found for found in versions if found != "Unreleased"][0] == version
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == version
+    assert [author["name"] for author in citation["authors"]] == [setup_arguments()["author"]]
+
+
+def test_the_listed_pythons_are_those_that_are_accepted():
+    listed = {
+        classifier.rpartition(" ")[2]
+        for classifier in setup_arguments()["classifiers"]
+        if re.search(r"Python :: 3\.\d+$", classifier)
+    }
+    accepted = SpecifierSet(setup_arguments()["python_requires"])
+    assert {f"3.{minor}" for minor in range(14) if f"3.{minor}" in accepted} == listed
+    pythons = re.findall(r"python(3\.\d+)", (ROOT / ".ci/matrix").read_text(encoding="utf-8"))
+    assert set(pythons) == {min(listed, key=Version), max(listed, key=Version)}
+
+
+def test_the_hosted_checks_are_those_of_ci():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/tests.yml").read_text(encoding="utf-8"))
+    called = {
+        step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step
+    }
+    assert called == {".ci/run", ".ci/matrix"}
+
+
+def test_a_bug_report_needs_what_env_prints():
+    form = yaml.safe_load((ROOT / ".github/ISSUE_TEMPLATE/bug.yml").read_text(encoding="utf-8"))
+    (field,) = (item for item in form["body"] if item.get("id") == "env")
+    assert "pps-torch env" in field["attributes"]["label"] and field["validations"]["required"]
 
 
 def test_the_pages_name_extras_that_exist():

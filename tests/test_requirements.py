@@ -1,4 +1,4 @@
-"""The pinned set: complete, hashed, within the ranges of setup.py, and fitting together."""
+"""The pinned sets: complete, hashed, within the ranges of setup.py, and fitting together."""
 
 from __future__ import annotations
 
@@ -32,28 +32,40 @@ def requirements(path: Path) -> list[tuple[Requirement, int]]:
 PINNED = requirements(ROOT / "requirements.txt")
 ASKED = requirements(ROOT / ".ci/requirements.in")
 
+#: What the pages are built with, in the same environment.
+PINNED_FOR_DOCS = requirements(ROOT / ".ci/docs/requirements.txt")
+ASKED_FOR_DOCS = requirements(ROOT / ".ci/docs/requirements.in")
 
-def pins(name: str) -> list[str]:
+
+def pins(name: str, pinned: list[tuple[Requirement, int]] = PINNED) -> list[str]:
     """The versions that a distribution is pinned to, one for each Python."""
     name = canonicalize_name(name)
     return [
         str(requirement.specifier).removeprefix("==")
-        for requirement, _ in PINNED
+        for requirement, _ in pinned
         if canonicalize_name(requirement.name) == name
     ]
 
 
 def test_every_package_has_one_version_and_hashes():
-    for requirement, num_hashes in PINNED:
+    for requirement, num_hashes in PINNED + PINNED_FOR_DOCS:
         assert re.fullmatch(r"==[\w.]+", str(requirement.specifier)), requirement
         assert num_hashes, requirement
         assert requirement.url is None
 
 
 def test_the_pinned_set_is_made_of_what_is_asked_for():
-    for requirement, _ in ASKED:
-        assert requirement.url is None
-        assert pins(requirement.name) == [str(requirement.specifier).removeprefix("==")]
+    for asked, pinned in ((ASKED, PINNED), (ASKED_FOR_DOCS, PINNED_FOR_DOCS)):
+        for requirement, _ in asked:
+            version = str(requirement.specifier).removeprefix("==")
+            assert requirement.url is None
+            assert pins(requirement.name, pinned) == [version]
+
+
+def test_the_pages_are_built_beside_the_packages_of_the_tests():
+    for requirement, _ in PINNED_FOR_DOCS:
+        versions = pins(requirement.name)
+        assert versions in ([], pins(requirement.name, PINNED_FOR_DOCS)), requirement
 
 
 @needs_sources

@@ -132,8 +132,8 @@ class PanopticTarget(NamedTuple):
         """Makes one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
         Args:
-            ids, void_id, capacity: as in
-                [`PanopticSegmentation.from_segments`][pps_torch.PanopticSegmentation.from_segments].
+            ids, void_id, capacity: as in `PanopticSegmentation`'s
+                [`from_segments`][pps_torch.formats.PanopticSegmentation.from_segments].
             segments_info: dicts with `id` and `category_id`, and optionally `iscrowd`; their
                 order becomes the order of the segments.
 

@@ -50,12 +50,9 @@ class _WrappedMetric(Metric):
         super().__init__(**kwargs)
         self.key = key
         self.result = None
-        self._sums = tuple(metric._state_names)
+        self._sums = metric.count_names
         for name in self._sums:
-            buffer = getattr(metric, name)
-            self.add_state(name, torch.zeros_like(buffer), dist_reduce_fx="sum")
-            # torchmetrics decides whether states are saved; these copies of them never are.
-            metric.register_buffer(name, buffer, persistent=False)
+            self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
         # A MetricCollection updates only one of several metrics with equal states. This state
         # differs between metrics that count by different rules.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
@@ -76,6 +73,10 @@ class _WrappedMetric(Metric):
             for name, value in self._values(self.result).items()
         }
         return values if self.key is None else values[self.key]
+
+    def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
+        """Do nothing: all states are counts, exact as the integers that they are."""
+        return self
 
     def _count(self, *inputs: Any) -> None:
         """Count images with the pps_torch metric, and take over its sums."""
@@ -154,7 +155,7 @@ class PanopticQualityMetric(_WrappedMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        """Count a batch of images, see [`update`][pps_torch.PanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
         self._count(pred, target)
 
     def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
@@ -172,6 +173,9 @@ class PartPanopticQualityMetric(_WrappedMetric):
 
     `compute()` returns that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
     `_parts` and `_noparts`; qualities are fractions.
+
+    The arguments of `update` are not called `pred` and `target`, so that a MetricCollection that
+    also has PQ can pass each metric its own, by name.
 
     Args:
         spec: the `EvalSpec`.
@@ -208,7 +212,12 @@ class PartPanopticQualityMetric(_WrappedMetric):
         super().__init__(metric, key, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Count a batch of images, see [`update`][pps_torch.PartPanopticQuality.update]."""
+        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
+
+        Args:
+            pps: the prediction, there called `pred`.
+            gt_uids: the ground truth, there called `target`.
+        """
         self._count(pps, gt_uids)
 
     def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import check_floating, check_integer, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
@@ -26,7 +27,7 @@ if importlib.util.find_spec("torchvision") is None:
     raise ImportError("pps_torch.integrations.torchvision needs the library torchvision")
 
 
-class MaskRCNNPostProcessor(nn.Module):
+class MaskRCNNPostProcessor(TensorHolder):
     """Merge detections of torchvision's Mask R-CNN with semantic and part logits.
 
     The outputs are panoptic and PPS maps, by [`merge_panoptic`][pps_torch.merge_panoptic] and
@@ -90,8 +91,9 @@ class MaskRCNNPostProcessor(nn.Module):
             ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
             ("part_ids", part_ids, flat_ids, flat_ids),
         ):
-            ids = as_channel_ids(name, default if ids is None else ids, known)
-            self.register_buffer(name, ids, persistent=False)
+            self._hold_tables(
+                **{name: as_channel_ids(name, default if ids is None else ids, known)}
+            )
         settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,

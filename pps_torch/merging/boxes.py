@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -15,6 +15,7 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.instances import (
     check_instances,
@@ -109,7 +110,7 @@ def merge_panoptic_boxes(
     return unflatten_batch(merged, batch)
 
 
-class BoxPanopticMerger(nn.Module):
+class BoxPanopticMerger(TensorHolder):
     """Module that merges masks in boxes and a semantic map into a panoptic map.
 
     Made with the settings of [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes];
@@ -133,9 +134,7 @@ class BoxPanopticMerger(nn.Module):
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         _check_mask_threshold(mask_threshold)
         check_backend(backend)
-        self.register_buffer(
-            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
         self.mask_threshold = mask_threshold
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold

@@ -53,7 +53,7 @@ def as_id_tensor(
 @torch.inference_mode(False)
 def _copied_ids(ids: tuple[int, ...], device: torch.device) -> Tensor:
     """Ids on a device, copied once: a copy waits for the device, which a merge must not."""
-    return torch.tensor(ids, dtype=torch.int64).to(device)
+    return torch.tensor(ids, dtype=torch.int64, device="cpu").to(device)
 
 
 def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import (
@@ -20,6 +20,7 @@ from pps_torch.checks import (
     is_on_host,
 )
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import add_stuff, unflatten_batch
@@ -27,8 +28,8 @@ from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.nearest_places import nearest_places
+from pps_torch.ops.painting.upsample_channel import upsample_channel
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
-from pps_torch.ops.painting.upsampling import upsample_channel
 from pps_torch.reserved import ABSENT
 
 # Probabilities are summed as integers, so that the order of the pixels cannot matter.
@@ -149,7 +150,7 @@ def merge_panoptic_centers(
     return unflatten_batch(merged, batch)
 
 
-class CenterPanopticMerger(nn.Module):
+class CenterPanopticMerger(TensorHolder):
     """Module that merges centres, offsets to them and semantic logits into a panoptic map.
 
     Made with the settings of [`merge_panoptic_centers`][pps_torch.merge_panoptic_centers];
@@ -172,9 +173,7 @@ class CenterPanopticMerger(nn.Module):
         super().__init__()
         _check_settings(center_threshold, nms_kernel, top_k, stuff_area_limit)
         check_backend(backend)
-        self.register_buffer(
-            "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
         self.center_threshold = center_threshold
         self.nms_kernel = nms_kernel
         self.top_k = top_k

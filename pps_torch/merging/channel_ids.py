@@ -28,7 +28,7 @@ def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Ten
     unknown = [value for value in ids if value not in known]
     if unknown:
         raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
-    return torch.tensor(ids, dtype=torch.int32)
+    return torch.tensor(ids, dtype=torch.int32, device="cpu")
 
 
 def check_logits(

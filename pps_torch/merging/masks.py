@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.instances import (
     check_instances,
@@ -105,7 +106,7 @@ def merge_panoptic(
     return unflatten_batch(merged, batch)
 
 
-class PanopticMerger(nn.Module):
+class PanopticMerger(TensorHolder):
     """Module that merges instance masks and a semantic map into a panoptic map.
 
     Made with the settings of [`merge_panoptic`][pps_torch.merge_panoptic];
@@ -132,9 +133,7 @@ class PanopticMerger(nn.Module):
         super().__init__()
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         check_backend(backend)
-        self.register_buffer(
-            "stuff_ids", as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit

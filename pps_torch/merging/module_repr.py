@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from pps_torch.held_tensors import TensorHolder
 
 
-def format_settings(module: nn.Module, *names: str) -> str:
+def format_settings(module: TensorHolder, *names: str) -> str:
     """Format attributes of a module as arguments: `stuff_ids=[7, 8], score_threshold=0.5`."""
-    return ", ".join(f"{name}={_as_argument(getattr(module, name))!r}" for name in names)
-
-
-def _as_argument(value: object) -> object:
-    """The list that a tensor of ids was made from, where it has values; else the value itself."""
-    return value.tolist() if isinstance(value, Tensor) and not value.is_meta else value
+    ids = {name: table.tolist() for name, table in module.tables.items() if name in names}
+    return ", ".join(f"{name}={ids.get(name, getattr(module, name))!r}" for name in names)

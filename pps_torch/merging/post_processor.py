@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.channel_ids import (
     as_channel_ids,
@@ -21,7 +22,7 @@ from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
 
-class PPSPostProcessor(nn.Module):
+class PPSPostProcessor(TensorHolder):
     """Module that turns semantic, detection and part heads into panoptic and PPS maps.
 
     Logits are upsampled bilinearly (align_corners=False) to the image and the highest channel
@@ -82,8 +83,9 @@ class PPSPostProcessor(nn.Module):
             ("class_ids", class_ids, spec.things, spec.things),
             ("part_ids", part_ids, flat_ids, flat_ids),
         ):
-            ids = as_channel_ids(name, default if ids is None else ids, known)
-            self.register_buffer(name, ids, persistent=False)
+            self._hold_tables(
+                **{name: as_channel_ids(name, default if ids is None else ids, known)}
+            )
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,
             mask_threshold=mask_threshold,
@@ -127,18 +129,22 @@ class PPSPostProcessor(nn.Module):
         check_size("image_size", image_size)
         batch = sem_seg_logits.shape[:-3]
         validate, backend = self.validate, self.backend
-        check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
-        check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
+        semantic_ids, class_ids, part_ids = (
+            ids.to(sem_seg_logits.device)
+            for ids in (self.semantic_ids, self.class_ids, self.part_ids)
+        )
+        check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
+        check_logits("part_logits", part_logits, batch, part_ids, validate=validate)
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         panoptic = self.merge_panoptic(
-            ids_of_best_channels(sem_seg_logits, self.semantic_ids, image_size, backend=backend),
+            ids_of_best_channels(sem_seg_logits, semantic_ids, image_size, backend=backend),
             mask_probs,
             boxes,
             scores,
-            ids_of_indices("class_indices", class_indices, self.class_ids, validate=validate),
+            ids_of_indices("class_indices", class_indices, class_ids, validate=validate),
         )
         # Only now, when the semantic map is gone: full-size maps decide the peak memory.
-        part_seg = ids_of_best_channels(part_logits, self.part_ids, image_size, backend=backend)
+        part_seg = ids_of_best_channels(part_logits, part_ids, image_size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
     def extra_repr(self) -> str:

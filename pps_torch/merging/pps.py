@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -14,6 +14,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.panoptic import check_container
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.pps_channels import pps_channels
@@ -75,7 +76,7 @@ def merge_pps(
     )
 
 
-class PPSMerger(nn.Module):
+class PPSMerger(TensorHolder):
     """Module that merges a panoptic map and a part map into a PPS map.
 
     Made with the settings of [`merge_pps`][pps_torch.merge_pps]; the table of the spec moves with
@@ -93,7 +94,7 @@ class PPSMerger(nn.Module):
         self.validate = validate
         self.backend = backend
         lookups: PartLookups = part_lookups(spec, torch.device("cpu"))
-        self.register_buffer("pid_of_sid_flat", lookups.pid_of_sid_flat.clone(), persistent=False)
+        self._hold_tables(pid_of_sid_flat=lookups.pid_of_sid_flat)
         self.ignore_label = spec.ignore_label
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class PPSMerger(nn.Module):
         return _merge(
             panoptic,
             part_seg,
-            self.pid_of_sid_flat,
+            self.pid_of_sid_flat.to(part_seg.device),
             ignore_label=self.ignore_label,
             validate=self.validate,
             backend=self.backend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import (
     check_device,
@@ -18,6 +18,7 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import place_rows, unflatten_batch
@@ -25,7 +26,7 @@ from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
-from pps_torch.ops.painting.upsampling import at_least_float32
+from pps_torch.ops.painting.upsample_channel import at_least_float32
 from pps_torch.reserved import ABSENT
 
 
@@ -122,7 +123,7 @@ def merge_panoptic_queries(
     return unflatten_batch(merged, batch)
 
 
-class QueryPanopticMerger(nn.Module):
+class QueryPanopticMerger(TensorHolder):
     """Module that merges mask-classification queries into a panoptic map.
 
     Made with the settings of [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries];
@@ -143,9 +144,7 @@ class QueryPanopticMerger(nn.Module):
         super().__init__()
         _check_settings(object_mask_threshold, min_kept_fraction)
         check_backend(backend)
-        self.register_buffer(
-            "thing_ids", as_id_tensor("thing_ids", thing_ids, torch.device("cpu")), persistent=False
-        )
+        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
         self.validate = validate

@@ -69,8 +69,8 @@ class BoundaryPanopticClass(PanopticClass):
     Attributes:
         name, is_thing, pq, sq, rq, iou_sum, tp, fp, fn: see
             [`PanopticClass`][pps_torch.metrics.panoptic_quality.PanopticClass].
-        boundary_pq, boundary_sq, boundary_rq, boundary_iou_sum, boundary_tp, boundary_fp,
-            boundary_fn: the same with the IoU of Boundary PQ.
+        boundary_pq, boundary_sq, boundary_rq: the same with the IoU of Boundary PQ.
+        boundary_iou_sum, boundary_tp, boundary_fp, boundary_fn: the same.
     """
 
     boundary_pq: float

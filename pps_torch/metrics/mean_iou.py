@@ -150,9 +150,9 @@ class MeanIoU(SumMetric):
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)
         self.categories, self.ignore_label = checked, ignore_label
         self._add_state("confusion", len(ids), len(ids) + 1)
-        class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids))
-        class_of_id[ids] = torch.arange(len(ids))
-        self.register_buffer("class_of_id", class_of_id, persistent=False)
+        class_of_id = torch.full((max(ids, default=-1) + 2,), len(ids), device="cpu")
+        class_of_id[ids] = torch.arange(len(ids), device="cpu")
+        self._hold_tables(class_of_id=class_of_id)
 
     def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
         """Count a batch of images.
@@ -170,7 +170,7 @@ class MeanIoU(SumMetric):
             ValueError: for unknown categories, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         for name, value in (("pred", pred), ("target", target)):
             check_integer(name, value)
             check_ndim(name, value, 2, "(*B, H, W)")
@@ -209,7 +209,7 @@ class MeanIoU(SumMetric):
             >>> mean_iou.add(comparison).compute().summary
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
-        self._refuse_after_sync("add")
+        self._check_may_count("add")
         refuse_other_classes(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))

@@ -175,9 +175,10 @@ class PanopticQuality(SegmentMetric):
         is_thing = tuple(bool(category["isthing"]) for category in categories)
         super().__init__(ids, (is_thing, rules), _FAULTS, validate, backend)
         self.rules, self.categories = rules, categories
-        self.register_buffer("category_ids", torch.tensor(ids).long(), persistent=False)
-        is_stuff = ~torch.tensor(is_thing, dtype=torch.bool)
-        self.register_buffer("is_stuff_class", is_stuff, persistent=False)
+        self._hold_tables(
+            category_ids=torch.tensor(ids, dtype=torch.int64, device="cpu"),
+            is_stuff_class=~torch.tensor(is_thing, dtype=torch.bool, device="cpu"),
+        )
 
     def update(
         self: SelfPanopticQuality, pred: PanopticSegmentation, target: PanopticTarget
@@ -196,12 +197,12 @@ class PanopticQuality(SegmentMetric):
             ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         self.add(self.compare(pred, target))
         return self
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
-        """Compare the segments of a batch, not counting them; arguments and errors as in `update`."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         for name, value, kind in (
             ("pred", pred, PanopticSegmentation),
             ("target", target, PanopticTarget),

@@ -205,8 +205,7 @@ class PartIoU(SumMetric):
         self._add_state("class_confusion", num_classes, num_classes + 1)
         self._add_state("unknown_pixels")
         self._add_state("unknown_gt_pixels", first_layout=2)
-        for name, table in _tables(spec, self.part_ids).items():
-            self.register_buffer(name, table, persistent=False)
+        self._hold_tables(**_tables(spec, self.part_ids))
 
     @accept_former_names(pps="pred", gt_uids="target")
     def update(self, pred: Tensor, target: Tensor) -> PartIoU:
@@ -229,7 +228,7 @@ class PartIoU(SumMetric):
             ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         check_integer("pred", pred)
         check_integer("target", target)
         check_ndim("target", target, 2, "(*B, H, W)")
@@ -307,12 +306,13 @@ def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)
-    label_of_flat = torch.full((spec.num_parts_flat + 2,), none)
-    label_of_flat[list(part_ids)] = torch.arange(none)
+    label_of_flat = torch.full((spec.num_parts_flat + 2,), none, device="cpu")
+    label_of_flat[list(part_ids)] = torch.arange(none, device="cpu")
 
     highest_pid = max((pid for _, pid in spec.eval_sid_pid_to_flat), default=0)
-    label_of_pid = torch.zeros(num_classes + 1, highest_pid + 2, dtype=torch.int64)
-    has_parts = torch.zeros(num_classes + 1, dtype=torch.bool)
+    sizes = num_classes + 1, highest_pid + 2
+    label_of_pid = torch.zeros(sizes, dtype=torch.int64, device="cpu")
+    has_parts = torch.zeros(num_classes + 1, dtype=torch.bool, device="cpu")
     for sid in {sid for sid, _ in spec.eval_sid_pid_to_flat}:
         class_index = spec.eval_sids.index(sid)
         label_of_pid[class_index, 1:] = none

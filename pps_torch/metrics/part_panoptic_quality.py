@@ -233,16 +233,14 @@ class PartPanopticQuality(SegmentMetric):
         highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
         if capacity > highest:
             raise ValueError(f"capacity: expected 1..{highest}, got {capacity}")
-        tables = {
-            "group_of_sid": lookups.group_of_sid,
-            "is_thing_group": lookups.is_thing_class[class_of_group],
-            "part_of_sid_pid": lookups.part_of_sid_pid,
-            "class_of_eval_sid": lookups.class_of_eval_sid,
-            "has_parts_class": lookups.has_parts_class,
-            "class_of_group": class_of_group,
-        }
-        for name, table in tables.items():
-            self.register_buffer(name, table.clone(), persistent=False)
+        self._hold_tables(
+            group_of_sid=lookups.group_of_sid,
+            is_thing_group=lookups.is_thing_class[class_of_group],
+            part_of_sid_pid=lookups.part_of_sid_pid,
+            class_of_eval_sid=lookups.class_of_eval_sid,
+            has_parts_class=lookups.has_parts_class,
+            class_of_group=class_of_group,
+        )
 
     @accept_former_names(pps="pred", gt_uids="target")
     def update(self, pred: Tensor, target: Tensor) -> PartPanopticQuality:
@@ -265,13 +263,13 @@ class PartPanopticQuality(SegmentMetric):
             ValueError: for bad ids, as `validate` says.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("update")
+        self._check_may_count("update")
         self.add(self.compare(pred, target))
         return self
 
     @accept_former_names(pps="pred", gt_uids="target")
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
-        """Compare the segments of a batch, not counting them; arguments and errors as in `update`."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         self._check(pred, target)
         num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
         pps = pred.reshape(num_images, 3, num_pixels)

@@ -42,7 +42,7 @@ class SegmentMetric(SumMetric):
         self._add_state("class_sums", len(self.class_ids), 5)
 
     def compare(self, pred: Any, target: Any) -> SegmentComparison:
-        """Compare the segments of a batch, not counting them; arguments and errors as in `update`."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         raise NotImplementedError
 
     def add(self: SelfSegmentMetric, comparison: SegmentComparison) -> SelfSegmentMetric:
@@ -56,7 +56,7 @@ class SegmentMetric(SumMetric):
                 are looked at now, see `validate`.
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("add")
+        self._check_may_count("add")
         refuse_other_classes(comparison, self.class_ids)
         if comparison.rules != self._fingerprint:
             raise ValueError(
@@ -100,7 +100,7 @@ class SegmentMetric(SumMetric):
             >>> [(s.class_id, s.verdict, s.taken_for) for s in image.segments if s.is_gt]
             [(7, 'tp', 7), (26, 'fn', 24)]
         """
-        self._refuse_after_sync("record_segments")
+        self._check_may_count("record_segments")
         comparison = self.compare(pred, target)
         self.add(comparison)
         return image_records(comparison)

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.checks import is_on_host
+from pps_torch.held_tensors import TensorHolder
+from pps_torch.metrics.added_counts import add_up
 from pps_torch.metrics.results import Result
 from pps_torch.ops.backend import check_backend
 
@@ -21,15 +23,22 @@ SelfMetric = TypeVar("SelfMetric", bound="SumMetric")
 _IS_SYNCED = "is_synced"
 
 
-class SumMetric(nn.Module):
-    """Base of the metrics: its state is a few int64 buffers of sums.
+class SumMetric(TensorHolder):
+    """Base of the metrics: its state is a few int64 tensors of sums.
 
-    So batches, processes and devices may be added in any order. One of the states is `faults`,
+    So batches, processes and devices may be added in any order. Threads may not: each needs a
+    metric of its own, and [`merge_state`][pps_torch.metrics.sum_metric.SumMetric.merge_state] adds
+    them up. One of the states is `faults`,
     the inputs that the rules do not cover, by the kinds in `fault_names`; a subclass adds its own
     with `_add_state`. Sums of pixels and segments are exact up to 2**63, more than any data
     set has.
 
-    `state_dict` holds the sums, and in its metadata, which `torch.save` keeps, what they
+    The sums are no buffers, so nothing that is done to the buffers of a model changes them, and a
+    checkpoint of a model that has a metric in it does not hold them unless
+    [`persistent`][pps_torch.metrics.sum_metric.SumMetric.persistent] says so. To save an evaluation
+    that is half done and go on later, save the `state_dict` of the metric itself.
+
+    That `state_dict` holds the sums, and in its metadata, which `torch.save` keeps, what they
     depend on. `load_state_dict` reads what this and older versions wrote. A state of other
     classes, by other rules or of a newer version is a RuntimeError that names what differs, and
     changes nothing; without the metadata (in a copy of the dict, say) only the shapes and dtypes
@@ -71,9 +80,11 @@ class SumMetric(nn.Module):
         self.fault_names = tuple(fault_names)
         self._rules = rules
         self._fingerprint = repr(rules)
-        self._state_names: list[str] = []
         self._first_layouts: dict[str, int] = {}
+        self._is_persistent = False
+        self._is_replica = False
         self._is_synced = False
+        self._synced_ranks: frozenset[int] = frozenset()
         self._add_state("faults", len(self.fault_names))
 
     def update(self, pred: Any, target: Any) -> SumMetric:
@@ -97,7 +108,7 @@ class SumMetric(nn.Module):
             TypeError, ValueError, RuntimeError: as `update` and `compute` do. A batch of bad ids
                 is counted, as by `update`.
         """
-        self._refuse_after_sync("forward")
+        self._check_may_count("forward")
         earlier = [state.clone() for state in self._states()]
         try:
             return self.reset().update(pred, target).compute()
@@ -109,7 +120,16 @@ class SumMetric(nn.Module):
         """Forget everything."""
         for state in self._states():
             state.zero_()
-        self._is_synced = False
+        self._is_synced, self._synced_ranks = False, frozenset()
+        return self
+
+    def persistent(self: SelfMetric, mode: bool = True) -> SelfMetric:
+        """Choose whether the checkpoint of a model that has the metric in it holds its counts.
+
+        By default it does not, as in torchmetrics, so that checkpoints of before and after the
+        metric came in load alike. The `state_dict` of the metric itself always has them.
+        """
+        self._is_persistent = mode
         return self
 
     def merge_state(self: SelfMetric, other: SumMetric) -> SelfMetric:
@@ -133,8 +153,8 @@ class SumMetric(nn.Module):
                 f"the same meaning of ids and the same rules, got a {type(other).__name__} of the "
                 f"classes {getattr(other, 'class_ids', None)}"
             )
-        self._refuse_after_sync("merge_state")
-        other._refuse_after_sync("merge_state")
+        self._check_may_count("merge_state")
+        other._check_may_count("merge_state")
         for state, others in zip(self._states(), other._states()):
             state += others.to(state.device)
         return self
@@ -142,22 +162,33 @@ class SumMetric(nn.Module):
     def sync(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
         """Add up the states of all processes with one all_reduce; each then has the total.
 
-        Does nothing without `torch.distributed`. After it, only `compute` and `reset` make
-        sense: a further update would be counted once for every process. That holds where its
-        `state_dict` is loaded, too.
+        More than 16,384 sums, as of a confusion of 150 classes, take a second one. Does nothing
+        without `torch.distributed`. After it, only `compute` and `reset` make sense: a further
+        update would be counted once for every process. That holds where its `state_dict` is
+        loaded, too. What a subgroup has added up may be added up further over a group that has one
+        process of each subgroup.
 
         Raises:
-            RuntimeError: if the state already holds all processes.
+            ValueError: if this process is not in the group. In every process of the group, if one
+                of them counts other classes or by other rules. No state changes.
+            RuntimeError: if the state already holds all processes of the group; in every process
+                of the group, if some would be counted twice.
         """
-        self._refuse_after_sync("sync")
-        if dist.is_available() and dist.is_initialized():
-            states = self._states()
-            total = torch.cat([state.flatten() for state in states])
-            dist.all_reduce(total, group=group)
-            sizes = [state.numel() for state in states]
-            for state, summed in zip(states, total.split(sizes)):
-                state.copy_(summed.view_as(state))
-            self._is_synced = True
+        if not (dist.is_available() and dist.is_initialized()):
+            self._check_may_count("sync")
+            return self
+        if dist.get_rank(group) < 0:
+            raise ValueError("group: expected one that this process is in")
+        ranks = set(dist.get_process_group_ranks(group or dist.group.WORLD))
+        if not self._synced_ranks or ranks <= self._synced_ranks:
+            self._check_may_count("sync")
+        synced_ranks = self._synced_ranks or frozenset({dist.get_rank()})
+        states = self._states()
+        counts = torch.cat([state.flatten() for state in states])
+        total, synced_ranks = add_up(counts, self._kind(), synced_ranks, group)
+        for state, summed in zip(states, total.split([state.numel() for state in states])):
+            state.copy_(summed.view_as(state))
+        self._is_synced, self._synced_ranks = True, synced_ranks
         return self
 
     def synced(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
@@ -168,7 +199,7 @@ class SumMetric(nn.Module):
         Raises:
             RuntimeError: if the state already holds all processes.
         """
-        self._refuse_after_sync("synced")
+        self._check_may_count("synced")
         return copy.deepcopy(self).sync(group)
 
     def extra_repr(self) -> str:
@@ -183,10 +214,20 @@ class SumMetric(nn.Module):
             "backend": self.backend,
         }
 
+    def _kind(self) -> str:
+        """What two states have in common that may be added: class, classes, rules, sizes."""
+        sizes = [tuple(state.shape) for state in self._states()]
+        return repr((type(self).__name__, self.class_ids, self._rules, sizes))
+
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
+        if prefix and not self._is_persistent:
+            return
+        for name in self.count_names:
+            state = getattr(self, name)
+            destination[prefix + name] = state if keep_vars else state.detach()
         if self._is_synced:
             destination[prefix + _IS_SYNCED] = self.faults.new_ones((), dtype=torch.bool)
         metadata = getattr(destination, "_metadata", {}).get(prefix[:-1], {})
@@ -202,20 +243,44 @@ class SumMetric(nn.Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
+        found, is_synced = self._take_counts(state_dict, prefix, local_metadata)
+        num_unexpected = len(unexpected_keys)
+        super()._load_from_state_dict(
+            *(state_dict, prefix, local_metadata, strict),
+            *(missing_keys, unexpected_keys, error_msgs),
+        )
+        if not found and not (strict and (self._is_persistent or not prefix)):
+            return  # the checkpoint of a model knows nothing of the metric
+        differences = self._differences(found, prefix, local_metadata)
+        missing = [prefix + name for name in self.count_names if name not in found]
+        if strict:
+            missing_keys += missing
+        elif missing:
+            differences.append(f"{prefix}: expected all sums or none, {missing} are missing")
+        error_msgs += differences
+        if not (differences or missing or len(unexpected_keys) > num_unexpected):
+            for name, counts in found.items():
+                getattr(self, name).copy_(counts)
+            self._is_synced, self._synced_ranks = is_synced, frozenset()
+
+    def _take_counts(
+        self, state_dict: dict[str, Any], prefix: str, metadata: Mapping[str, Any]
+    ) -> tuple[dict[str, Tensor], bool]:
+        """Take this metric's sums, and whether they are synced, out of a state dict.
+
+        A sum that the layout of the state dict did not have yet is 0.
+        """
         is_synced = bool(state_dict.pop(prefix + _IS_SYNCED, False))
-        version = local_metadata.get("version") or 1
+        names = [name for name in self.count_names if prefix + name in state_dict]
+        found = {name: state_dict.pop(prefix + name) for name in names}
+        version = metadata.get("version") or 1
         for name, first_layout in self._first_layouts.items():
-            if version < first_layout and prefix + "faults" in state_dict:
-                state_dict.setdefault(prefix + name, torch.zeros_like(getattr(self, name)))
-        if differences := self._differences(state_dict, prefix, local_metadata):
-            error_msgs += differences
-            return
-        lists = missing_keys, unexpected_keys, error_msgs
-        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, *lists)
-        self._is_synced = is_synced
+            if version < first_layout and "faults" in found:
+                found.setdefault(name, torch.zeros_like(getattr(self, name)))
+        return found, is_synced
 
     def _differences(
-        self, state_dict: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any]
+        self, counts: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any]
     ) -> list[str]:
         """Reasons why a state cannot be this metric's, as messages."""
         version = metadata.get("version") or 1
@@ -226,28 +291,26 @@ class SumMetric(nn.Module):
                 expected, found = _around_difference(str(own), str(metadata[name]))
                 return [f"{prefix}{name}: expected {expected}, got {found}"]
         differences = []
-        for name in self._state_names:
-            own, other = getattr(self, name), state_dict.get(prefix + name)
-            if other is not None and (own.dtype, own.shape) != (other.dtype, other.shape):
+        for name, other in counts.items():
+            own = getattr(self, name)
+            if (own.dtype, own.shape) != (other.dtype, other.shape):
                 expected, found = (f"{t.dtype} {tuple(t.shape)}" for t in (own, other))
                 differences.append(f"{prefix}{name}: expected {expected}, got {found}")
         return differences
 
     def _add_state(self, name: str, *shape: int, first_layout: int = 1) -> None:
-        """Add a buffer of int64 sums that is reset, merged, synced and saved with the others.
+        """Add a tensor of int64 sums that is reset, merged, synced and saved with the others.
 
         Args:
-            name, shape: of the buffer.
+            name, shape: of the tensor.
             first_layout: the first layout of the state dict that has it; it is 0 where an earlier
                 one is loaded, which did not count it.
         """
-        with torch.inference_mode(False):
-            self.register_buffer(name, torch.zeros(shape, dtype=torch.int64))
-        self._state_names.append(name)
+        self._hold_counts(name, *shape)
         self._first_layouts[name] = first_layout
 
     def _states(self) -> list[Tensor]:
-        return [getattr(self, name) for name in self._state_names]
+        return [getattr(self, name) for name in self.count_names]
 
     def _add_faults(self, faults: Tensor) -> None:
         """Count inputs that the rules do not cover; raise ValueError as `validate` says."""
@@ -261,9 +324,19 @@ class SumMetric(nn.Module):
         if found:
             raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}")
 
-    def _refuse_after_sync(self, what: str) -> None:
+    def _check_may_count(self, what: str) -> None:
+        if self._is_replica:
+            raise RuntimeError(
+                f"{what}: a replica that DataParallel makes is gone after the forward, with all "
+                "that it counts; count outside of the model, or use DistributedDataParallel"
+            )
         if self._is_synced:
             raise RuntimeError(f"{what}: the state already holds all processes; call reset() first")
+
+    def _replicate_for_data_parallel(self: SelfMetric) -> SelfMetric:
+        replica: SelfMetric = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica._is_replica = True
+        return replica
 
 
 def _around_difference(one: str, other: str) -> tuple[str, str]:

@@ -97,7 +97,7 @@ class Tables:
             [`ImageRecord`][pps_torch.metrics.ImageRecord].
         images: the segments by image id, in the order of the evaluation.
         whole_counts: for PartPQ, the counts of PQ of the same maps by class id, see
-            [`without_parts`][pps_torch.EvalSpec.without_parts]; for PQ this is empty, as the
+            [`without_parts`][pps_torch.specs.EvalSpec.without_parts]; for PQ this is empty, as the
             counts of PQ follow from the segments.
     """
 

@@ -14,6 +14,7 @@ from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
 
 NUM_PIDS = 100  # pids are two digits
+CPU = torch.device("cpu")  # where tables are made, whatever the default device is
 
 Lookups = TypeVar("Lookups", "DatasetLookups", "PartLookups")
 
@@ -130,27 +131,27 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
     group_of_sid = {sid: group_order.index(group) for sid, group in groups.items()}
 
     num_sids = len(spec.dataset.scene_classes)
-    part_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), UNDEFINED_PART)
-    flat_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), ABSENT)
+    part_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), UNDEFINED_PART, device=CPU)
+    flat_of_sid_pid = torch.full((num_sids + 1, NUM_PIDS + 1), ABSENT, device=CPU)
     sids_with_flat = {eval_sid for eval_sid, _ in spec.eval_sid_pid_to_flat}
     for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
         pids = _eval_pids(spec, sid)
         if eval_sid in spec.parts:
-            part_of_sid_pid[sid] = torch.tensor(pids)
+            part_of_sid_pid[sid] = torch.tensor(pids, device=CPU)
         if eval_sid in sids_with_flat:
             flat = [spec.eval_sid_pid_to_flat.get((eval_sid, pid), ABSENT) for pid in pids]
-            flat_of_sid_pid[sid] = torch.tensor(flat)
+            flat_of_sid_pid[sid] = torch.tensor(flat, device=CPU)
         else:
             flat_of_sid_pid[sid] = 0
 
     return DatasetLookups(
         class_of_sid=_table(class_of_sid, num_sids).to(device),
         group_of_sid=_table(group_of_sid, num_sids).to(device),
-        class_of_group=torch.tensor([index for index, _ in group_order]).to(device),
+        class_of_group=torch.tensor([index for index, _ in group_order], device=device),
         part_of_sid_pid=part_of_sid_pid.to(device),
         flat_of_sid_pid=flat_of_sid_pid.to(device),
-        is_thing_class=torch.tensor([sid in spec.things for sid in spec.eval_sids]).to(device),
-        has_parts_class=torch.tensor([sid in spec.parts for sid in spec.eval_sids]).to(device),
+        is_thing_class=torch.tensor([s in spec.things for s in spec.eval_sids], device=device),
+        has_parts_class=torch.tensor([s in spec.parts for s in spec.eval_sids], device=device),
         class_of_eval_sid=_table(class_of_eval_sid, max(spec.eval_sids) + 1).to(device),
     )
 
@@ -158,7 +159,7 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
 @torch.inference_mode(False)
 def _part_lookups(spec: EvalSpec, device: torch.device) -> PartLookups:
     size = (max(spec.eval_sids) + 2, spec.num_parts_flat + 2)
-    pid_of_sid_flat = torch.full(size, NO_PART)
+    pid_of_sid_flat = torch.full(size, NO_PART, device=CPU)
     pid_of_sid_flat[list(spec.parts)] = spec.ignore_label
     for (sid, pid), flat_id in spec.eval_sid_pid_to_flat.items():
         if sid in spec.parts:
@@ -176,6 +177,6 @@ def _eval_pids(spec: EvalSpec, sid: int) -> list[int]:
 
 def _table(index_of_id: dict[int, int], size: int) -> Tensor:
     """Makes a table `(size + 1,)` int64 of indices by id; -1 for ids without, and at the end."""
-    table = torch.full((size + 1,), ABSENT)
-    table[list(index_of_id)] = torch.tensor(list(index_of_id.values()))
+    table = torch.full((size + 1,), ABSENT, device=CPU)
+    table[list(index_of_id)] = torch.tensor(list(index_of_id.values()), device=CPU)
     return table

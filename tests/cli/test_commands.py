@@ -111,6 +111,7 @@ def test_an_unknown_option_shows_the_usage_of_its_command(tmp_path, capsys):
     assert message.endswith("pps-torch eval_partpq: error: unrecognized arguments: --save-dir x\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["eval_partpq", "merge_to_pps"])
 def test_nobody_reads_the_output(tmp_path, command):
     """As after `| head`: the job is done, and nothing is said about it."""
@@ -138,6 +139,7 @@ def test_each_command_has_a_script(monkeypatch):
     assert called == list(COMMANDS)
 
 
+@pytest.mark.slow
 def test_a_script_runs_like_its_command(tmp_path):
     dataset = SmallDataset(tmp_path)
     command, *words = dataset.arguments("merge_to_pps")

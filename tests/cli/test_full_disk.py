@@ -14,7 +14,8 @@ import pytest
 
 from pps_torch.io import atomic, output_folder
 from tests.cli.small_dataset import SmallDataset
-from tests.cli.warm_processes import CONTEXT, TIMEOUT
+from tests.cli.warm_processes import TIMEOUT
+from tests.processes import CONTEXT
 
 TOOLS = ("merge_to_panoptic", "merge_to_pps", "eval_partpq", "eval_pq")
 OTHER = ["--score_threshold", "0.95"]  # without any car

@@ -63,6 +63,7 @@ class Campaign:
         assert len(redone) <= WORKERS, f"{redone}: were whole, and are done again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tool", ["merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps"]
 )
@@ -74,6 +75,7 @@ def test_random_kills(tmp_path, tool):
         campaign.run()
 
 
+@pytest.mark.slow
 def test_random_kills_while_other_files_are_replaced(tmp_path):
     """The old JSON is gone when the first PNG is new; no JSON without all of its PNGs."""
     tool, rng = "merge_to_panoptic", random.Random(SEED)
@@ -105,6 +107,7 @@ def test_random_kills_while_other_files_are_replaced(tmp_path):
         assert dataset.written() == new
 
 
+@pytest.mark.slow
 def test_random_kills_of_several_processes(tmp_path):
     """Resumed by another number of processes each time."""
     tool, rng = "merge_to_panoptic", random.Random(SEED)

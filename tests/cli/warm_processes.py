@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import secrets
 import signal
@@ -14,15 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pps_torch.cli.main import main
+from tests.processes import CONTEXT
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        "torch.distributed",
-        "pps_torch.cli.main",
-        "pps_torch.pipelines",
-    ]
-)
 TIMEOUT = 60
 
 

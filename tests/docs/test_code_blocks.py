@@ -16,9 +16,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import benchmark
 import pytest
 
 from pps_torch.cli.main import main
+from pps_torch.pipelines import demonstration
 from tests import ROOT
 from tests.docs.given import given
 from tests.docs.pages import PAGES, Block, blocks, name_of
@@ -30,6 +32,8 @@ NOT_RUN = {
     "git": "a clone of another project",
     "export": "a setting for what follows",
     "pytest": "the tests themselves",
+    "ruff": "a check of the sources, which .ci/run makes",
+    "mypy": "a check of the sources, which .ci/run makes",
 }
 
 #: Scripts that take long -> where they are run small.
@@ -38,6 +42,9 @@ RUN_ELSEWHERE = {
     "train_net.py": "tests/integrations/detectron2/test_tools.py",
     "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
     "fuzz.py": "tests/fuzz/test_fuzz.py",
+    "train_on_coco_files.py": "tests/docs/test_examples.py",
+    "mask2former_to_partpq.py": "tests/docs/test_examples.py",
+    "two_processes.py": "tests/docs/test_examples.py",
 }
 
 #: The libraries behind our integrations.
@@ -50,13 +57,32 @@ NEEDED_BY = {
 }
 
 
+#: Pages whose blocks take seconds.
+SLOW = {
+    "python": {"README.md", "docs/integrations/torchvision.md"},
+    "shell": {"README.md", "docs/commands.md", "docs/guide.md"},
+}
+
+
 def pages_with(language: str):
-    found = [page for page in PAGES if blocks(page, language)]
-    return pytest.mark.parametrize("page", found, ids=name_of)
+    found = [
+        pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in SLOW[language] else [])
+        for page in PAGES
+        if blocks(page, language)
+    ]
+    return pytest.mark.parametrize("page", found, ids=lambda page: name_of(page))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_streets():
+    """The demo's streets, smaller than it draws them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demonstration, "SIZE", (192, 384))
+        yield
 
 
 @pytest.fixture(scope="module")
-def demo_folder(tmp_path_factory) -> Path:
+def demo_folder(small_streets, tmp_path_factory) -> Path:
     """What `pps-torch demo` writes."""
     folder = tmp_path_factory.mktemp("demo") / "pps_torch_demo"
     assert main(["demo", "--output_dir", str(folder), "--quiet"]) == 0
@@ -101,7 +127,7 @@ def test_a_wrong_output_fails():
 
 
 def test_a_wrong_argument_fails(working_folder):
-    with pytest.raises(AssertionError):
+    with pytest.raises(SystemExit):
         run_command("python", "tools/benchmark.py", "--no_such_option")
     with pytest.raises(KeyError):
         run_command("a_program_that_nobody_explained")
@@ -167,7 +193,12 @@ def run_command(program: str, *arguments: str) -> str | None:
 
 def run_torchrun(*arguments: str) -> None:
     arguments = tuple(str(ROOT / a) if a.startswith("tools/") else a for a in arguments)
-    run = run_python_process("-m", "torch.distributed.run", *arguments)
+    run = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert run.returncode == 0, run.stderr
 
 
@@ -183,19 +214,7 @@ def run_script(path: str, *arguments: str) -> str | None:
         return None
     assert (ROOT / RUN_ELSEWHERE[script.name]).is_file()
     if script.name == "benchmark.py":
-        code = "import benchmark; benchmark.parse_arguments()"
-        run = run_python_process("-c", code, *arguments, folder=script.parent)
-        assert run.returncode == 0, run.stderr
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [script.name, *arguments])
+            benchmark.parse_arguments()
     return f"takes long; {RUN_ELSEWHERE[script.name]} runs {script.name} small"
-
-
-def run_python_process(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess:
-    """A new Python that finds this package where this one does."""
-    places = [str(ROOT), *([str(folder)] if folder else []), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places))}
-    return subprocess.run(
-        [sys.executable, *arguments],
-        env={**environment, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )

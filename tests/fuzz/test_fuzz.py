@@ -17,6 +17,7 @@ from tests.fuzz.runner import main
 TOOLS = sorted({tool for targets in TARGETS.values() for tool, _ in targets})
 
 
+@pytest.mark.slow
 def test_500_cases(tmp_path, capsys):
     log = tmp_path / "log.jsonl"
     code = main(["--cases", "500", "--seed", "1", "--processes", "2", "--log", str(log)])
@@ -31,6 +32,7 @@ def test_undamaged_files_give_the_right_result(tmp_path, tool):
     assert Cases(tmp_path, seed=0).run_undamaged(tool) == Verdict("right", "")
 
 
+@pytest.mark.slow
 def test_a_case_is_the_same_each_time(tmp_path):
     cases = Cases(tmp_path / "a", seed=4), Cases(tmp_path / "b", seed=4)
     numbers = range(30)
@@ -62,6 +64,7 @@ def test_an_error_that_is_not_our_own_is_found(tmp_path, monkeypatch):
     assert verdict.outcome == "BAD" and "KeyError" in verdict.detail
 
 
+@pytest.mark.slow
 def test_a_crash_a_hang_and_much_memory_are_found_and_the_next_case_goes_on(tmp_path, monkeypatch):
     """Workers whose cases 0, 1 and 2 do what no case may."""
     worker = tmp_path / "worker.py"
@@ -95,6 +98,7 @@ tests.fuzz.runner.main(sys.argv[1:])
     assert details[2].startswith("more than 1500 MB") and details[3:] == ["", ""]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(tmp_path):
     log = tmp_path / "log.jsonl"
     lines = [json.dumps({"case": n, "kind": "k", "outcome": "right", "detail": ""}) for n in (0, 1)]

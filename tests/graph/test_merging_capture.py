@@ -11,6 +11,7 @@ import torch
 
 from pps_torch import (
     BoxPanopticMerger,
+    CenterPanopticMerger,
     EvalSpec,
     PanopticMerger,
     PanopticSegmentation,
@@ -18,7 +19,8 @@ from pps_torch import (
     QueryPanopticMerger,
     merge_panoptic_queries,
 )
-from tests.factories import boxed_instances, draw, instances, queries
+from tests.factories import boxed_instances, centers, draw, instances, queries
+from tests.graph.cases import assert_same, post_process
 
 SIZE = (9, 14)
 SPEC = EvalSpec.load("cpp_default")
@@ -73,12 +75,13 @@ def test_captured_without_a_break_and_equal_to_eager(name, device):
     rng, merger = np.random.default_rng(0), make().to(device)
     torch.compiler.reset()
     captured = torch.compile(merger, backend="eager", fullgraph=True)
-    for _ in range(15):
+    for _ in range(6):
         inputs = batch_of([scene(rng) for _ in range(2)], device)
         expected, found = merger(*inputs), captured(*inputs)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_a_size_that_the_graph_does_not_know_yet():
     def merge(image, class_logits, mask_logits):
         size = image.shape[-2:]
@@ -94,3 +97,27 @@ def test_a_size_that_the_graph_does_not_know_yet():
         assert all(torch.equal(a, b) for a, b in zip(found, merge(*inputs), strict=True))
     with pytest.raises(ValueError, match=r"^out_size: expected .*\(0, 31\)"):
         merge(torch.zeros(0, 31), class_logits, mask_logits)
+
+
+@pytest.mark.slow
+def test_centers_in_one_tile_and_in_many(monkeypatch, device):
+    rng = np.random.default_rng(1)
+    merger = CenterPanopticMerger([0, 2], nms_kernel=3, top_k=9, stuff_area_limit=5).to(device)
+    for distances in (1 << 24, 100):
+        monkeypatch.setattr("pps_torch.ops.painting.nearest_places._GRAPH_DISTANCES", distances)
+        torch.compiler.reset()
+        captured = torch.compile(merger, backend="eager", fullgraph=True)
+        for _ in range(5):
+            scenes = [centers(rng, SIZE, 4) for _ in range(2)]
+            heads = [torch.from_numpy(np.stack(a)).to(device) for a in zip(*scenes)]
+            expected, found = merger(*heads), captured(*heads)
+            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.slow
+def test_post_processor_is_one_graph():
+    torch.manual_seed(0)
+    module, inputs = post_process("cpu")
+    torch._dynamo.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="eager")
+    assert_same(compiled(*inputs), module(*inputs))

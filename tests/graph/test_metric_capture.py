@@ -81,7 +81,7 @@ def test_captured_without_a_break_and_equal_to_eager(name, device):
     rng, metric, twin = np.random.default_rng(0), make().to(device), make().to(device)
     torch.compiler.reset()
     captured = torch.compile(twin.update, backend="eager", fullgraph=True)
-    for _ in range(15):
+    for _ in range(6):
         batch = images(rng, device)
         metric.update(*batch)
         captured(*batch)

@@ -190,6 +190,7 @@ def test_bad_calls_are_named():
         MaskRCNNPostProcessor(SPEC, label_ids=[-1, 7])
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docstring_runs():
     result = doctest.testmod(integration)
     assert result.attempted > 0 and result.failed == 0

@@ -54,7 +54,7 @@ def of_queries(rng, batch, device):
 
 
 @pytest.mark.parametrize("case", [masks, boxes, of_queries])
-@pytest.mark.parametrize("batch", BATCH_SHAPES)
+@pytest.mark.parametrize("batch", [(), (2,), pytest.param((2, 3), marks=pytest.mark.slow)])
 def test_panoptic_maps_and_tables_are_equal(case, batch, device):
     rng = np.random.default_rng(len(batch))
     merge, inputs, settings = case(rng, batch, device)
@@ -76,6 +76,7 @@ def test_pps_maps_are_equal(batch, device):
     assert torch.equal(merge_pps(panoptic, part_seg, SPEC, backend="triton"), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [(), (2,)])
 def test_post_processors_are_equal(batch, device):
     inputs = [value.to(device) for value in heads(np.random.default_rng(7), batch)]

@@ -8,14 +8,14 @@ import torch
 
 from pps_torch import merge_panoptic, merge_panoptic_boxes, merge_panoptic_queries
 from pps_torch.ops.painting.pps_channels import pps_channels
-from tests.triton_support import BACKENDS
+from tests.triton_support import needs_triton
 
 NUM_INSTANCES, NUM_CLASSES, NUM_PARTS = 1000, 300, 16
 SIZE = (24, 50)
 STUFF_IDS = list(range(NUM_CLASSES // 2))
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["torch", pytest.param("triton", marks=[needs_triton, pytest.mark.slow])])
 def backend(request) -> str:
     return request.param
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from pps_torch import CenterPanopticMerger, decode_labels, merge_panoptic_centers
-from tests.factories import BATCH_SHAPES, SIZES, random_box
+from tests.factories import BATCH_SHAPES, SIZES, centers
 from tests.merging.compare import expect_segmentation, images_of
 from tests.oracles.merge_centers import merge_panoptic_centers as slow_merge
 from tests.triton_support import needs_triton
@@ -111,18 +111,6 @@ def test_the_score_is_the_mean_probability_times_the_heat_at_the_mean_position()
     assert result.scores[1].item() == 0 and result.is_thing.tolist()[:2] == [True, False]
 
 
-def scene(rng: np.random.Generator, size: tuple[int, int], num_classes: int):
-    """(semantic logits, heat map, offsets) with plateaus, equal heats and equally near centres."""
-    logits = rng.normal(size=(num_classes, *size))
-    for _ in range(4):
-        logits[(rng.integers(num_classes), *random_box(rng, *size))] += 5
-    heatmap = rng.choice([0, 0, 0, 0.125, 0.25, 0.25, 0.5, 0.75, 1.0], (1, *size))
-    if rng.random() < 0.2:
-        heatmap[:] = rng.choice([0.0, 0.5])
-    offsets = rng.integers(-40, 41, (2, *size)) / 4
-    return tuple(a.astype(np.float32) for a in (logits, heatmap, offsets))
-
-
 def random_settings(rng: np.random.Generator, num_classes: int) -> dict:
     things = rng.permutation(num_classes)[: rng.integers(0, num_classes + 1)]
     return {
@@ -141,7 +129,7 @@ def test_random_scenes_as_the_oracle(size, batch, device):
     for _ in range(8):
         num_classes = int(rng.integers(1, 6))
         settings = random_settings(rng, num_classes)
-        scenes = [scene(rng, size, num_classes) for _ in range(np.prod(batch, dtype=int))]
+        scenes = [centers(rng, size, num_classes) for _ in range(np.prod(batch, dtype=int))]
         heads = (np.stack(a).reshape(*batch, *a[0].shape) for a in zip(*scenes))
         result = merge_panoptic_centers(
             *(torch.from_numpy(a).to(device) for a in heads), **settings
@@ -172,7 +160,7 @@ def test_random_scenes_as_detectron2(seed, exact, device):
     rng = np.random.default_rng([seed, exact])
     num_classes = int(rng.integers(1, 7))
     size = tuple(rng.integers(15, 60, 2).tolist())
-    heads = [torch.from_numpy(a).to(device) for a in scene(rng, size, num_classes)]
+    heads = [torch.from_numpy(a).to(device) for a in centers(rng, size, num_classes)]
     if not exact:
         heads[1], heads[2] = torch.rand_like(heads[1]), torch.randn_like(heads[2]) * 9
     settings = random_settings(rng, num_classes)
@@ -196,7 +184,7 @@ def test_random_scenes_as_detectron2(seed, exact, device):
 
 def test_upsampling_inside_equals_upsampling_before(device):
     rng = np.random.default_rng(0)
-    heads = [torch.from_numpy(a).to(device) for a in scene(rng, (8, 12), 4)]
+    heads = [torch.from_numpy(a).to(device) for a in centers(rng, (8, 12), 4)]
     settings = {"thing_ids": [0, 2], "nms_kernel": 3, "stuff_area_limit": 9}
     before = [
         torch.nn.functional.interpolate(head[None], (20, 31), mode="bilinear")[0] for head in heads
@@ -206,25 +194,11 @@ def test_upsampling_inside_equals_upsampling_before(device):
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
-def test_one_graph_equal_to_eager_and_many_tiles_equal_to_one(monkeypatch, device):
-    rng = np.random.default_rng(1)
-    merger = CenterPanopticMerger([0, 2], nms_kernel=3, top_k=9, stuff_area_limit=5).to(device)
-    for distances in (1 << 24, 100):
-        monkeypatch.setattr("pps_torch.ops.painting.nearest_places._GRAPH_DISTANCES", distances)
-        torch.compiler.reset()
-        captured = torch.compile(merger, backend="eager", fullgraph=True)
-        for _ in range(5):
-            scenes = [scene(rng, (9, 14), 4) for _ in range(2)]
-            heads = [torch.from_numpy(np.stack(a)).to(device) for a in zip(*scenes)]
-            expected, found = merger(*heads), captured(*heads)
-            assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-
-
 @needs_triton
 def test_both_backends_agree(device):
     rng = np.random.default_rng(4)
     for _ in range(3):
-        heads = [torch.from_numpy(a).to(device) for a in scene(rng, (9, 14), 4)]
+        heads = [torch.from_numpy(a).to(device) for a in centers(rng, (9, 14), 4)]
         settings = {"thing_ids": [0, 2], "nms_kernel": 3, "top_k": 9, "stuff_area_limit": 5}
         found = merge_panoptic_centers(*heads, backend="triton", **settings)
         expected = merge_panoptic_centers(*heads, backend="torch", **settings)
@@ -234,7 +208,7 @@ def test_both_backends_agree(device):
 
 
 def test_the_module_is_the_function_with_settings(device):
-    heads = [torch.from_numpy(a).to(device) for a in scene(np.random.default_rng(2), (12, 16), 4)]
+    heads = [torch.from_numpy(a).to(device) for a in centers(np.random.default_rng(2), (12, 16), 4)]
     settings = {"center_threshold": 0.2, "nms_kernel": 3, "top_k": 6, "stuff_area_limit": 9}
     merger = CenterPanopticMerger([0, 2], **settings)
     expected = functools.partial(merge_panoptic_centers, thing_ids=[0, 2], **settings)(*heads)
@@ -246,7 +220,7 @@ def test_the_module_is_the_function_with_settings(device):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_floating_dtypes(dtype):
-    heads = [torch.from_numpy(a).to(dtype) for a in scene(np.random.default_rng(3), (12, 16), 4)]
+    heads = [torch.from_numpy(a).to(dtype) for a in centers(np.random.default_rng(3), (12, 16), 4)]
     settings = {"thing_ids": [0, 2], "nms_kernel": 3, "stuff_area_limit": 9}
     found = merge_panoptic_centers(*heads, **settings)
     assert torch.equal(

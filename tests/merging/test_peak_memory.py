@@ -131,6 +131,7 @@ def test_triton_holds_little_more_than_the_outputs(case, launchers_without_kerne
     assert 4 * HEIGHT * WIDTH < outputs < peak <= outputs + 64 * MIB
 
 
+@pytest.mark.slow
 def test_torch_holds_one_mask_at_a_time():
     peak, _ = fake_peak(merge_boxes, "torch")
     assert peak < NUM * HEIGHT * WIDTH / 4

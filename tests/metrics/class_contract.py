@@ -5,20 +5,13 @@ from __future__ import annotations
 import copy
 import io
 import json
-import os
 import pickle
-import sys
-import tempfile
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
-from pps_torch.pipelines.running.processes import leave_group
+from tests.processes import in_processes
 
 
 def same_state(a: nn.Module, b: nn.Module) -> bool:
@@ -119,11 +112,9 @@ class ClassContract:
 
     def check_sync(self, world_size: int = 2) -> None:
         """Process 0 sees all images, the others none; then image i goes to process i % n."""
-        with tempfile.TemporaryDirectory() as folder:
-            jobs = (self.make, self.images, Path(folder))
-            mp.spawn(_run_process, (world_size, *jobs), nprocs=world_size)
-            results = [file.read_text() for file in sorted(Path(folder).glob("*.json"))]
-        assert results == [results_of(self.total)] * 2 * world_size
+        total = results_of(self.total)
+        for found in in_processes(world_size, _synced, world_size, self.make, self.images):
+            assert found == [total, total]
 
 
 def _to(value, device):
@@ -132,19 +123,10 @@ def _to(value, device):
     return value.to(device)
 
 
-def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None:
-    torch.set_num_threads(1)
-    if sys.platform == "linux":
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name resolves to
-    dist.init_process_group(
-        "gloo",
-        init_method=f"file://{folder}/store",
-        rank=rank,
-        world_size=world_size,
-        timeout=timedelta(seconds=60),
-    )
-    shares = {"uneven": images if rank == 0 else [], "even": images[rank::world_size]}
-    for name, share in shares.items():
+def _synced(rank: int, world_size: int, make, images: list[tuple]) -> list[str]:
+    """What a process knows after it has seen its share of the images: an uneven, an even one."""
+    found = []
+    for share in (images if rank == 0 else [], images[rank::world_size]):
         metric = make()
         for image in share:
             metric.update(*image)
@@ -153,6 +135,5 @@ def _run_process(rank: int, world_size: int, make, images, folder: Path) -> None
         assert same_state(metric, before), "synced leaves this metric as it was"
         assert metric.sync() is metric
         assert same_state(metric, total), "synced gives what sync gives"
-        (folder / f"{name}_{rank}.json").write_text(results_of(metric))
-    dist.barrier()
-    leave_group()
+        found.append(results_of(metric))
+    return found

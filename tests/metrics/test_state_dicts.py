@@ -129,7 +129,7 @@ def test_what_is_missing_or_not_expected_is_named():
 
 def test_in_a_module_the_error_says_which_metric():
     def model(categories):
-        return torch.nn.ModuleDict({"score": PanopticQuality(categories)})
+        return torch.nn.ModuleDict({"score": PanopticQuality(categories).persistent()})
 
     with pytest.raises(RuntimeError, match=r"score.class_ids: expected \(3, 7\), got \(3, 7, 200"):
         model(FEWER).load_state_dict(model(CATEGORIES).state_dict())
@@ -186,7 +186,9 @@ def test_an_own_state_loads_into_a_synced_metric_and_counts_on(process_group):
 
 
 def test_a_synced_metric_within_a_module(process_group):
-    model, resumed = (torch.nn.ModuleDict({"score": PanopticQuality(CATEGORIES)}) for _ in "ab")
+    model, resumed = (
+        torch.nn.ModuleDict({"score": PanopticQuality(CATEGORIES).persistent()}) for _ in "ab"
+    )
     counted(model["score"]).sync()
     resumed.load_state_dict(saved_and_loaded(model.state_dict()))
     with pytest.raises(RuntimeError, match="already holds all processes"):

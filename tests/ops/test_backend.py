@@ -1,13 +1,13 @@
 """The choice between torch and Triton."""
 
-import os
-import subprocess
-import sys
+import importlib.util
+import re
+from types import ModuleType
 
 import pytest
 import torch
 
-from pps_torch import PanopticQuality, merge_panoptic
+from pps_torch import MeanIoU, PanopticQuality, merge_panoptic
 from pps_torch.ops import backend as backends
 from pps_torch.ops.backend import check_backend, uses_triton
 
@@ -46,34 +46,32 @@ def test_a_merge_passes_the_refusal_on(monkeypatch):
         merge_panoptic(*inputs, stuff_ids=[], backend="triton")
 
 
-@pytest.mark.parametrize(
-    ("variable", "outcome"),
-    [("torch", "False"), ("triton", "RuntimeError: PPS_TORCH_BACKEND=triton cannot run")],
-)
-def test_the_environment_variable_stands_for_auto(variable, outcome):
-    code = "import torch; print(backends.uses_triton('auto', torch.zeros(1)))"
-    assert said_with_variable(variable, code).startswith(outcome)
+def where_the_variable_is(value: str, monkeypatch) -> ModuleType:
+    """The module as it is in a process in which the environment variable is set."""
+    monkeypatch.setenv("PPS_TORCH_BACKEND", value)
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    spec = importlib.util.find_spec(backends.__name__)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen():
-    expected = (
-        "ValueError: environment variable PPS_TORCH_BACKEND: expected one of "
+def test_the_environment_variable_stands_for_auto(monkeypatch):
+    assert not where_the_variable_is("torch", monkeypatch).uses_triton("auto", ON_CPU)
+    module = where_the_variable_is("triton", monkeypatch)
+    with pytest.raises(RuntimeError, match="^PPS_TORCH_BACKEND=triton cannot run"):
+        module.uses_triton("auto", ON_CPU)
+
+
+def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(monkeypatch):
+    module = where_the_variable_is("both", monkeypatch)
+    expected = re.escape(
+        "environment variable PPS_TORCH_BACKEND: expected one of "
         "('auto', 'torch', 'triton'), got 'both'"
     )
-    code = "pps_torch.MeanIoU([], backend='torch'); print('torch'); pps_torch.MeanIoU([])"
-    assert said_with_variable("both", code).splitlines() == ["torch", expected]
-
-
-def said_with_variable(value: str, code: str) -> str:
-    """What a process says in which the variable is set: its output, or its error."""
-    code = (
-        "import pps_torch\nfrom pps_torch.ops import backend as backends\n"
-        f"try:\n    {code}\n"
-        "except Exception as error:\n    print(f'{type(error).__name__}: {error}')"
-    )
-    environment = {**os.environ, "PPS_TORCH_BACKEND": value, "TRITON_INTERPRET": "0"}
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout.strip()
+    with pytest.raises(ValueError, match=expected):
+        module.check_backend("auto")
+    monkeypatch.setattr(backends, "_DEFAULT", module._DEFAULT)
+    assert MeanIoU([], backend="torch")
+    with pytest.raises(ValueError, match=expected):
+        MeanIoU([])

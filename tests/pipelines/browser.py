@@ -22,6 +22,8 @@ _FLAGS = (
     *("--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--hide-scrollbars", "--force-color-profile=srgb"),
 )
+# A click goes to what was drawn last, so the scrolled page has to be drawn before it.
+_FRAMES_DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 
 def find_chromium() -> str | None:
@@ -119,7 +121,7 @@ class Page:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """Clicks with the mouse in the middle of an element, scrolled into view."""
+        """Click with the mouse in the middle of an element, scrolled into view."""
         x, y = self.place_in(selector)
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
@@ -130,6 +132,7 @@ class Page:
         """A point of an element in the window, by fractions of its size."""
         chosen = f"document.querySelector({json.dumps(selector)})"
         self.run(f"{chosen}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+        self.run(_FRAMES_DRAWN)
         box = self.run(f"{chosen}.getBoundingClientRect().toJSON()")
         return box["x"] + across * box["width"], box["y"] + down * box["height"]
 

@@ -81,6 +81,7 @@ def test_names_are_text(scene, tmp_path):
     assert not any(key.startswith("on") for _, attributes in page.found for key in attributes)
 
 
+@pytest.mark.slow
 def test_size_has_a_limit(scene, tmp_path):
     def images(**limits):
         path = report(

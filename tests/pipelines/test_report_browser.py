@@ -224,6 +224,7 @@ def test_light_dark_and_motion(page):
     )
 
 
+@pytest.mark.slow
 def test_the_checks_can_fail(browser, html, tmp_path):
     """A page that asks for something, or has an error, is noticed."""
     bad = tmp_path / "bad.html"

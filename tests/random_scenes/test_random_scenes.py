@@ -22,6 +22,7 @@ def numbers_of(block: int) -> list[int]:
     return list(range(block * BLOCK, (block + 1) * BLOCK))
 
 
+@pytest.mark.slow
 def test_120_scenes(capsys):
     """Six blocks: among them one for Triton, one that is compiled and two in shards."""
     code = main(["--scenes", "120", "--seed", "1", "--compiler", "eager"])
@@ -96,6 +97,7 @@ def test_a_device_gives_the_same_digest():
         assert not device.mismatches and device.digest == host.digest
 
 
+@pytest.mark.slow
 def test_the_tool_says_how_it_is_used():
     run = subprocess.run([sys.executable, str(TOOL), "-h"], capture_output=True, text=True)
     assert run.returncode == 0 and "--scene " in run.stdout

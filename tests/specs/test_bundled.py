@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -139,9 +137,3 @@ def test_errors_of_a_file_name_the_file(tmp_path, toy_fields):
     path.write_text(path.read_text().replace('"ignore_label": 255', '"ignore_label": -5'))
     with pytest.raises(SpecError, match=r"toy.yaml: ignore_label: expected .*, found -5"):
         EvalSpec.load(path)
-
-
-def test_specs_load_without_yaml():
-    code = "import sys, pps_torch.specs; sys.exit('yaml' in sys.modules)"
-    root = FOLDERS["evalspec"].parents[2]
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

@@ -11,7 +11,7 @@ from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import pixel_runs
-from pps_torch.ops.painting.upsampling import upsample_channel
+from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
 class QueryAreas(NamedTuple):

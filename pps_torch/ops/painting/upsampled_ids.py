@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
-from pps_torch.ops.painting.upsampling import upsample_channel
+from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
 def upsampled_ids(

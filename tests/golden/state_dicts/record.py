@@ -6,6 +6,7 @@ the metrics go into `expected.json` beside that folder.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -38,9 +39,14 @@ UID = np.array([0, 7, 26_001_02, 26_001_05, 24_002_01])
 PPS = np.array([(255, 0, 0), (7, 0, 1), (26, 1, 2), (26, 1, 5), (24, 1, 1)])
 
 
+@functools.cache
+def cpp_default() -> EvalSpec:
+    return EvalSpec.load("cpp_default")
+
+
 def metrics() -> dict[str, torch.nn.Module]:
     """Each class of metric, and one of other rules."""
-    spec = EvalSpec.load("cpp_default")
+    spec = cpp_default()
     return {
         "PanopticQuality": PanopticQuality(CATEGORIES),
         "PanopticQuality_torchmetrics": PanopticQuality(CATEGORIES, rules="torchmetrics"),

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests import ROOT
 from tests.triton_support import needs_triton
 
@@ -143,6 +145,7 @@ OPERATIONS = [
 ]
 
 
+@pytest.mark.slow
 @needs_triton
 def test_every_variant_compiles():
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

@@ -31,7 +31,7 @@ def expect_near_twins(mask_logits, scores, takes_part, size, device):
 
 
 @needs_triton
-@pytest.mark.parametrize("out_size", [None, (1, 1), (17, 67), (3, 9)])
+@pytest.mark.parametrize("out_size", [None, (1, 1), (3, 67), (3, 9)])
 @pytest.mark.parametrize("num_images, num_queries", [(0, 3), (1, 0), (1, 1), (2, 33)])
 def test_twins_at_awkward_sizes(num_images, num_queries, out_size, device):
     inputs = scene(np.random.default_rng(num_queries), num_images, num_queries, (5, 9))

@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests import ROOT
 from tests.triton_support import needs_triton
 
@@ -30,6 +32,7 @@ CONSTANTS = {
 }
 
 
+@pytest.mark.slow
 @needs_triton
 def test_every_variant_compiles():
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from pps_torch.metrics import PartPanopticQualityResult
 from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
@@ -47,15 +46,14 @@ def part_scores(
     scores = {
         key: 100 * value for key, value in parts.summary.items() if key not in ("n", "n_p", "n_np")
     }
-    members = {"All": spec.eval_sids, "Things": spec.things, "Stuff": spec.stuff}
+    groups = {"All": spec.eval_sids, "Things": spec.things, "Stuff": spec.stuff}
     summary = {
-        group: _mean(whole.per_class[sid] for sid in spec.eval_sids if sid in sids)
-        for group, sids in members.items()
+        group: _mean(whole.classes[sid].counts for sid in spec.eval_sids if sid in sids)
+        for group, sids in groups.items()
     }
     return {**scores, **panoptic_scores(summary)}
 
 
-def _mean(rows: Any) -> dict[str, float]:
-    """Average the qualities of classes, given their rows of `per_class`."""
-    counts = [ClassCounts(row["iou"], row["tp"], row["fp"], row["fn"]) for row in rows]
+def _mean(counts: Iterable[ClassCounts]) -> dict[str, float]:
+    """Average the qualities of classes, given the counts of each."""
     return dict(zip(("PQ", "SQ", "RQ", "n"), mean_qualities(counts)))

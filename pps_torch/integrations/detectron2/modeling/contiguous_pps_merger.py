@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.integrations.detectron2.class_ids import THINGS_LABEL
 from pps_torch.merging import PPSMerger
 from pps_torch.specs import EvalSpec
 
 
-class ContiguousPPSMerger(nn.Module):
+class ContiguousPPSMerger(TensorHolder):
     """[`merge_pps`][pps_torch.merge_pps] for segments with Detectron2's contiguous category ids.
 
     Args:
@@ -34,8 +35,10 @@ class ContiguousPPSMerger(nn.Module):
         super().__init__()
         self.merge_pps = PPSMerger(spec)
         stuff_sids = (spec.ignore_label, *spec.stuff)
-        self.register_buffer("thing_sids", torch.tensor(spec.things), persistent=False)
-        self.register_buffer("stuff_sids", torch.tensor(stuff_sids), persistent=False)
+        self._hold_tables(
+            thing_sids=torch.tensor(spec.things, device="cpu"),
+            stuff_sids=torch.tensor(stuff_sids, device="cpu"),
+        )
 
     def forward(self, panoptic: PanopticSegmentation, part_seg: Tensor) -> Tensor:
         """Merge one image or a batch.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.held_tensors import TensorHolder
 from pps_torch.integrations.detectron2.class_ids import THINGS_LABEL, check_num_things
 from pps_torch.integrations.detectron2.modeling.contiguous_pps_merger import ContiguousPPSMerger
 from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
@@ -23,7 +24,7 @@ from pps_torch.specs import EvalSpec
 _BOX_MASKS = "box_masks"  # a field of Instances that detector_postprocess filters and keeps
 
 
-class FusedMerge(nn.Module):
+class FusedMerge(TensorHolder):
     """Merge the raw heads of one image into Detectron2's outputs, and a PPS map if asked for.
 
     The merge is [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes], on masks in their boxes'
@@ -70,8 +71,9 @@ class FusedMerge(nn.Module):
         self.paste_masks = paste_masks
         self.spec = spec
         self.merge_pps = None if spec is None else ContiguousPPSMerger(spec)
-        labels = None if label_of_channel is None else torch.tensor(label_of_channel)
-        self.register_buffer("label_of_channel", labels, persistent=False)
+        self.label_of_channel = None
+        if label_of_channel is not None:
+            self._hold_tables(label_of_channel=torch.tensor(label_of_channel, device="cpu"))
 
     def forward(
         self, detections: Instances, sem_seg: Tensor, part_seg: Tensor | None = None

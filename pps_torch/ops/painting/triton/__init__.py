@@ -1,1 +1,1 @@
-"""The Triton twins of painting."""
+"""The Triton twins of painting, and what its kernels share."""

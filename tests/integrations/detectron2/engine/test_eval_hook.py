@@ -25,7 +25,7 @@ from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import PartPanopticEvaluator, PPSEvalHook, add_pps_config
 from pps_torch.integrations.detectron2.data.metadata import pps_metadata
 from tests.integrations.detectron2.coco_set import register
-from tests.integrations.detectron2.processes import in_processes
+from tests.processes import in_processes
 
 NAME = "pps_test_hook"
 PART_PQ = "part_panoptic_seg/PartPQ"

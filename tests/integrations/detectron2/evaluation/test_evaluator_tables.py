@@ -20,7 +20,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.pipelines import RunOptions, Tables, eval_partpq, eval_pq, report
 from pps_torch.pipelines.html_report.summary import group_rows
 from tests.integrations.detectron2.coco_set import CocoSet, register
-from tests.integrations.detectron2.processes import in_processes
+from tests.processes import in_processes
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
 PARTS = cases.ROOT / "partpq" / "cpp_default"

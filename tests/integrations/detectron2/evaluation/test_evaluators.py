@@ -31,7 +31,7 @@ from tests.integrations.detectron2.coco_set import (
     CocoSet,
     register,
 )
-from tests.integrations.detectron2.processes import in_processes
+from tests.processes import in_processes
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 

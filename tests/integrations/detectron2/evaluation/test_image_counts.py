@@ -13,7 +13,7 @@ from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.integrations.detectron2.evaluation import image_counts
 from pps_torch.integrations.detectron2.evaluation.image_counts import ImageCounts
 from tests.factories import pps_pair
-from tests.integrations.detectron2.processes import in_processes
+from tests.processes import in_processes
 
 NUM_IMAGES = 7
 SPEC = EvalSpec.load("cpp_default")

@@ -1,7 +1,8 @@
-"""A function in several processes that talk by gloo."""
+"""Functions in processes of their own, forked from one that has imported everything."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import sys
@@ -17,11 +18,18 @@ import torch.multiprocessing as mp
 
 from pps_torch.pipelines.running.processes import leave_group
 
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["torch.distributed", "pps_torch.cli.main", "pps_torch.pipelines"])
+
 
 def in_processes(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:
-    """`function(rank, *args)` in each process -> what each returned, by rank."""
+    """`function(rank, *args)` in each of several processes that talk by gloo -> what each returned.
+
+    The function must be one that can be imported.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_run, (world_size, Path(folder), function, args), nprocs=world_size)
+        arguments = (world_size, Path(folder), function, args)
+        mp.start_processes(_run, arguments, nprocs=world_size, start_method="forkserver")
         files = [Path(folder) / f"{rank}.pkl" for rank in range(world_size)]
         return [pickle.loads(file.read_bytes()) for file in files]
 

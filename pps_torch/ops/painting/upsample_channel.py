@@ -1,4 +1,4 @@
-"""Bilinear upsampling (align_corners=False) of one channel of logits at a time."""
+"""One channel of logits, upsampled bilinearly (align_corners=False)."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         self._add_state("boundary_sums", len(self.class_ids), 5)
 
     def add(self, comparison: SegmentComparison) -> BoundaryPanopticQuality:
-        """Counts a batch that `compare` has compared; errors as for `update`."""
+        """Count a batch that `compare` has compared; errors as for `update`."""
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
         matches, scores, dilation_ratio = comparison.boundaries
@@ -215,7 +215,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         return self
 
     def compute(self) -> BoundaryPanopticQualityResult:
-        """The qualities of everything counted so far.
+        """Compute the qualities of everything counted so far.
 
         Raises:
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
@@ -258,7 +258,9 @@ class BoundaryPanopticQuality(PanopticQuality):
         boundaries = BoundaryComparison(
             matches=matches, scores=scores, dilation_ratio=self.dilation_ratio
         )
-        return masks._replace(boundaries=boundaries)
+        # As `_replace`, which torch.compile of the oldest supported torch, 2.6, does not take.
+        fields: dict[str, Any] = dict(zip(SegmentComparison._fields, masks))
+        return SegmentComparison(**{**fields, "boundaries": boundaries})
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

@@ -155,7 +155,7 @@ class MeanIoU(SumMetric):
         self._hold_tables(class_of_id=class_of_id)
 
     def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
-        """Counts a batch of images.
+        """Count a batch of images.
 
         Args:
             pred: `(*B, H, W)` category ids, any integer dtype.
@@ -190,7 +190,7 @@ class MeanIoU(SumMetric):
         return self
 
     def add(self, comparison: SegmentComparison) -> MeanIoU:
-        """Counts a batch from the joint counts of its segments, without reading maps.
+        """Count a batch from the joint counts of its segments, without reading maps.
 
         Args:
             comparison: what the `compare` of a metric of the same classes returned.
@@ -218,7 +218,7 @@ class MeanIoU(SumMetric):
         return self
 
     def compute(self) -> MeanIoUResult:
-        """The numbers of everything counted so far.
+        """Compute the numbers of everything counted so far.
 
         Raises:
             ValueError: if updates had unknown categories, with numbers.
@@ -232,7 +232,7 @@ class MeanIoU(SumMetric):
         return {**super()._settings(), "ignore_label": self.ignore_label}
 
     def _classes(self, ids: Tensor) -> Tensor:
-        """Class index of each id, C for ids of no class."""
+        """Look up the class index of each id, C for ids of no class."""
         last = len(self.class_of_id) - 1
         ids = ids.long()
         return self.class_of_id[torch.where(ids < 0, last, ids).clamp(max=last)]

@@ -1,4 +1,4 @@
-"""The results of the metrics: numbers of groups and classes, and the forms they are wanted in."""
+"""Results of the metrics: the numbers of groups and classes, as attributes and in other forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Loadable:
 
 
 class Result(Loadable, ABC):
-    """What `compute` of a metric returns.
+    """The result of a metric, as `compute` returns it.
 
     Groups and classes are objects with the numbers as attributes, `result.all.pq` or
     `result.classes[26].tp`; qualities are fractions 0..1. nan stands where there is no quality: in

@@ -1,0 +1,12 @@
+"""What the pages run and test_code_blocks.py does not: it takes long, and is run small elsewhere."""
+
+#: Scripts that take long -> where they are run small.
+RUN_ELSEWHERE = {
+    "benchmark.py": "tests/tools/test_benchmark.py",
+    "train_net.py": "tests/integrations/detectron2/test_tools.py",
+    "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
+    "fuzz.py": "tests/fuzz/test_fuzz.py",
+    "train_on_coco_files.py": "tests/docs/test_examples.py",
+    "mask2former_to_partpq.py": "tests/docs/test_examples.py",
+    "two_processes.py": "tests/docs/test_examples.py",
+}

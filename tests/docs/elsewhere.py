@@ -1,4 +1,4 @@
-"""What the pages run and test_code_blocks.py does not: it takes long, and is run small elsewhere."""
+"""Scripts that the pages name and that take long: where they are run small."""
 
 #: Scripts that take long -> where they are run small.
 RUN_ELSEWHERE = {

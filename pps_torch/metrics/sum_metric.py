@@ -82,7 +82,6 @@ class SumMetric(TensorHolder):
         self._fingerprint = repr(rules)
         self._first_layouts: dict[str, int] = {}
         self._is_persistent = False
-        self._is_replica = False
         self._is_synced = False
         self._synced_ranks: frozenset[int] = frozenset()
         self._add_state("faults", len(self.fault_names))
@@ -332,11 +331,6 @@ class SumMetric(TensorHolder):
             )
         if self._is_synced:
             raise RuntimeError(f"{what}: the state already holds all processes; call reset() first")
-
-    def _replicate_for_data_parallel(self: SelfMetric) -> SelfMetric:
-        replica: SelfMetric = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
-        replica._is_replica = True
-        return replica
 
 
 def _around_difference(one: str, other: str) -> tuple[str, str]:

@@ -44,6 +44,7 @@ class TensorHolder(nn.Module):
         self.device = torch.empty(0).device
         self.tables: dict[str, Tensor] = {}
         self.count_names: tuple[str, ...] = ()
+        self._is_replica = False
 
     def _hold_tables(self, **tables: Tensor) -> None:
         """Hold tensors, which are on the CPU, as attributes that never change."""
@@ -57,6 +58,17 @@ class TensorHolder(nn.Module):
         with torch.inference_mode(False):
             setattr(self, name, torch.zeros(shape, dtype=torch.int64, device=self.device))
         self.count_names = (*self.count_names, name)
+
+    def _table_on(self, name: str, device: torch.device) -> Tensor:
+        """The table of a name; in a replica of `DataParallel` on the device that it works on."""
+        table: Tensor = getattr(self, name)
+        return table.to(device) if self._is_replica else table
+
+    def _replicate_for_data_parallel(self: SelfHolder) -> SelfHolder:
+        """Mark a replica, which `DataParallel` makes of buffers and parameters alone."""
+        replica: SelfHolder = super()._replicate_for_data_parallel()  # type: ignore[no-untyped-call]
+        replica._is_replica = True
+        return replica
 
     def _apply(
         self: SelfHolder, fn: Callable[[Tensor], Tensor], recurse: bool = True

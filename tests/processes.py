@@ -1,10 +1,11 @@
-"""Functions in processes of their own, forked from one that has imported everything."""
+"""Functions in processes forked from one that has imported everything, and fresh interpreters."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -17,9 +18,19 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from pps_torch.pipelines.running.processes import leave_group
+from tests import ROOT
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["torch.distributed", "pps_torch.cli.main", "pps_torch.pipelines"])
+
+
+def run_python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A new Python that finds this package where this one does."""
+    places = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True
+    )
 
 
 def in_processes(world_size: int, function: Callable[..., Any], *args: Any) -> list[Any]:

@@ -130,8 +130,8 @@ class PPSPostProcessor(TensorHolder):
         batch = sem_seg_logits.shape[:-3]
         validate, backend = self.validate, self.backend
         semantic_ids, class_ids, part_ids = (
-            ids.to(sem_seg_logits.device)
-            for ids in (self.semantic_ids, self.class_ids, self.part_ids)
+            self._table_on(name, sem_seg_logits.device)
+            for name in ("semantic_ids", "class_ids", "part_ids")
         )
         check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
         check_logits("part_logits", part_logits, batch, part_ids, validate=validate)

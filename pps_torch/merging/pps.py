@@ -105,7 +105,7 @@ class PPSMerger(TensorHolder):
         return _merge(
             panoptic,
             part_seg,
-            self.pid_of_sid_flat.to(part_seg.device),
+            self._table_on("pid_of_sid_flat", part_seg.device),
             ignore_label=self.ignore_label,
             validate=self.validate,
             backend=self.backend,

@@ -9,10 +9,8 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
-import os
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,8 +20,10 @@ import pytest
 from pps_torch.cli.main import main
 from pps_torch.pipelines import demonstration
 from tests import ROOT
+from tests.docs.elsewhere import RUN_ELSEWHERE
 from tests.docs.given import given
 from tests.docs.pages import PAGES, Block, blocks, name_of
+from tests.processes import run_python
 
 #: Programs that are not run here -> why.
 NOT_RUN = {
@@ -34,17 +34,6 @@ NOT_RUN = {
     "pytest": "the tests themselves",
     "ruff": "a check of the sources, which .ci/run makes",
     "mypy": "a check of the sources, which .ci/run makes",
-}
-
-#: Scripts that take long -> where they are run small.
-RUN_ELSEWHERE = {
-    "benchmark.py": "tests/tools/test_benchmark.py",
-    "train_net.py": "tests/integrations/detectron2/test_tools.py",
-    "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",
-    "fuzz.py": "tests/fuzz/test_fuzz.py",
-    "train_on_coco_files.py": "tests/docs/test_examples.py",
-    "mask2former_to_partpq.py": "tests/docs/test_examples.py",
-    "two_processes.py": "tests/docs/test_examples.py",
 }
 
 #: The libraries behind our integrations.
@@ -105,7 +94,7 @@ def test_python_blocks(page, working_folder):
             pytest.skip(f"needs {library}")
     names = given(name_of(page))
     for block in of_page:
-        run_python(page, block, names)
+        run_python_block(page, block, names)
 
 
 @pages_with("shell")
@@ -123,7 +112,7 @@ def test_all_blocks_have_a_language_that_is_run():
 def test_a_wrong_output_fails():
     block = Block("python", 1, ">>> 1 + 1\n3\n")
     with pytest.raises(AssertionError, match="Expected"):
-        run_python(PAGES[0], block, {})
+        run_python_block(PAGES[0], block, {})
 
 
 def test_a_wrong_argument_fails(working_folder):
@@ -133,7 +122,7 @@ def test_a_wrong_argument_fails(working_folder):
         run_command("a_program_that_nobody_explained")
 
 
-def run_python(page: Path, block: Block, names: dict[str, object]) -> None:
+def run_python_block(page: Path, block: Block, names: dict[str, object]) -> None:
     """A block with prompts is a doctest, another one is executed as it stands."""
     if ">>> " not in block.text:
         lines = "\n" * (block.line - 1) + block.text  # so that a traceback has the page's lines
@@ -193,12 +182,7 @@ def run_command(program: str, *arguments: str) -> str | None:
 
 def run_torchrun(*arguments: str) -> None:
     arguments = tuple(str(ROOT / a) if a.startswith("tools/") else a for a in arguments)
-    run = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    run = run_python("-m", "torch.distributed.run", *arguments)
     assert run.returncode == 0, run.stderr
 
 

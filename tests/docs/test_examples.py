@@ -7,14 +7,15 @@ import re
 import pytest
 
 from tests import ROOT
-from tests.docs.test_code_blocks import RUN_ELSEWHERE, run_python_process
+from tests.docs.elsewhere import RUN_ELSEWHERE
+from tests.processes import run_python
 
 FOLDER = ROOT / "docs" / "examples"
 
 
 def output_of(script: str) -> str:
     """What a script prints."""
-    run = run_python_process(str(FOLDER / script))
+    run = run_python(str(FOLDER / script))
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -43,6 +44,7 @@ def test_mask2former_gets_pq_and_partpq():
     assert pq > 5 and part_pq > 5 and pq != part_pq
 
 
+@pytest.mark.slow
 def test_two_processes_count_as_one():
     together, alone = numbers(r"process.*: +(.*)$", output_of("two_processes.py"))
     assert together == alone > 0.1

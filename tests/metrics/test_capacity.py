@@ -29,7 +29,7 @@ def large_spec() -> EvalSpec:
     parts = [f"part {pid}" for pid in range(1, NUM_PARTS + 1)]
     classes = {f"class {sid}": parts for sid in range(1, NUM_CLASSES + 1)}
     sids = range(1, NUM_CLASSES + 1)
-    sid_pids = {s * 100 + p: s * 100 + p for s in sids for p in range(1, NUM_PARTS + 1)}
+    flat_ids = {f"{s}_{p:02}": p for s in sids for p in range(1, NUM_PARTS + 1)}
     dataset = {
         "name": "large",
         "scene_class2part_classes": classes,
@@ -41,12 +41,12 @@ def large_spec() -> EvalSpec:
         "version": "2.0",
         "ignore_label": 999,
         "dataset_sid2eval_sid": {**{sid: sid for sid in sids}, "DEFAULT": "IGNORED"},
-        "dataset_sid_pid2eval_sid_pid": {**sid_pids, "DEFAULT": "IGNORED"},
+        "dataset_sid_pid2eval_sid_pid": {**{key: key for key in flat_ids}, "DEFAULT": "IGNORED"},
         "eval_sid_things": list(sids),
         "eval_sid_stuff": [],
         "eval_sid_parts": list(sids),
         "eval_sid_no_parts": [],
-        "eval_sid_pid2eval_pid_flat": {key: key % 100 for key in sid_pids},
+        "eval_sid_pid2eval_pid_flat": flat_ids,
         "eval_sid2scene_label": dict(zip(sids, classes)),
         "eval_pid_flat2scene_part_label": dict(enumerate(parts, 1)),
     }

@@ -85,7 +85,7 @@ def test_sync_without_processes_changes_nothing(contract):
 def test_synced_without_processes_is_a_copy(contract):
     copy = contract.total.synced()
     assert same_state(copy, contract.total)
-    copy.update(*contract.images[0])
+    copy.update(*contract.images[-1])
     assert not same_state(copy, contract.total)
 
 

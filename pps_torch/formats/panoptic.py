@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -220,7 +221,7 @@ def _number_segments(
         raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
     _check_infos(segments_info)
     listed = [info["id"] for info in segments_info]
-    doubled = sorted({segment_id for segment_id in listed if listed.count(segment_id) > 1})
+    doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
     if doubled or void_id in listed:
         raise ValueError(
             f"segments_info: expected each id once and none equal to void ({void_id}), "

@@ -1,4 +1,4 @@
-"""Maps become numbers: PQ, PartPQ and their kin, accumulated on the device."""
+"""Metrics, from maps to numbers: PQ, PartPQ and their kin, accumulated on the device."""
 
 from pps_torch.metrics.boundary_panoptic_quality import (
     BoundaryPanopticClass,

@@ -200,7 +200,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         self._add_state("boundary_sums", len(self.class_ids), 5)
 
     def add(self, comparison: SegmentComparison) -> BoundaryPanopticQuality:
-        """Counts a batch that `compare` has compared; errors as for `update`."""
+        """Count a batch that `compare` has compared; errors as for `update`."""
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
         matches, scores, dilation_ratio = comparison.boundaries
@@ -215,7 +215,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         return self
 
     def compute(self) -> BoundaryPanopticQualityResult:
-        """The qualities of everything counted so far.
+        """Compute the qualities of everything counted so far.
 
         Raises:
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
@@ -240,10 +240,10 @@ class BoundaryPanopticQuality(PanopticQuality):
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         masks = super()._compare(pred, target)
         height, width = pred.panoptic_seg.shape[-2:]
+        shape = len(masks.joint), height, width
         distance = boundary_distance(height, width, self.dilation_ratio)
         gt, predicted = (
-            boundary_ids(s.panoptic_seg.reshape(-1, height, width), distance).flatten(1)
-            for s in (target, pred)
+            boundary_ids(s.panoptic_seg.reshape(shape), distance).flatten(1) for s in (target, pred)
         )
         num_gt, num_pred = masks.gt_class.shape[1] - 1, masks.pred_class.shape[1] - 1
         matches, scores = match_boundaries(
@@ -258,7 +258,9 @@ class BoundaryPanopticQuality(PanopticQuality):
         boundaries = BoundaryComparison(
             matches=matches, scores=scores, dilation_ratio=self.dilation_ratio
         )
-        return masks._replace(boundaries=boundaries)
+        # As `_replace`, which torch.compile of the oldest supported torch, 2.6, does not take.
+        fields: dict[str, Any] = dict(zip(SegmentComparison._fields, masks))
+        return SegmentComparison(**{**fields, "boundaries": boundaries})
 
 
 def boundary_distance(height: int, width: int, dilation_ratio: float) -> int:

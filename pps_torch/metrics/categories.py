@@ -10,7 +10,7 @@ from pps_torch.specs import EvalSpec
 
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
-    """Copies of the category dicts, with `id` and `isthing` as int, each id once.
+    """Check the category dicts and copy them, with `id` and `isthing` as int, each id once.
 
     Raises:
         TypeError: if it is not a list of dicts; for an id that is not an integer.

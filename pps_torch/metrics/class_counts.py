@@ -1,4 +1,4 @@
-"""IoU, TP, FP and FN of a class, and what follows from them: PQ, SQ, RQ and their means."""
+"""IoU, TP, FP and FN of a class, and PQ, SQ, RQ and their means, which follow from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What became of each segment of a batch: found by `compare` of a metric, counted by `add`."""
+"""Comparisons of the segments of a batch: `compare` of a metric makes them, `add` counts them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class BoundaryComparison(NamedTuple):
 
 
 class SegmentComparison(NamedTuple):
-    """What became of each segment of a batch, before it is counted. Index 0 is void.
+    """The segments of a batch and what became of them, not yet counted. Index 0 is void.
 
     Attributes:
         joint: `(B, G, P)` int32, pixels that two segments share.
@@ -58,8 +58,8 @@ class SegmentComparison(NamedTuple):
         faults: `(F,)` int64, what the rules do not cover, by the metric's `fault_names`.
         class_ids: what the class indices mean.
         rules: by which rules the segments were compared, as a text.
-        parts: what only PartPQ counts.
-        boundaries: what only Boundary PQ counts.
+        parts: what only PartPQ counts, else None.
+        boundaries: what only Boundary PQ counts, else None.
     """
 
     joint: Tensor
@@ -71,13 +71,13 @@ class SegmentComparison(NamedTuple):
     faults: Tensor
     class_ids: tuple[int, ...]
     rules: str
-    parts: PartComparison | None = None
-    boundaries: BoundaryComparison | None = None
+    parts: PartComparison | None
+    boundaries: BoundaryComparison | None
 
 
 def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
-    """Raises ValueError unless the class indices of a comparison mean `class_ids`."""
-    if comparison.class_ids != class_ids:
+    """Raise ValueError unless the class indices of a comparison mean `class_ids`."""
+    if tuple(comparison.class_ids) != class_ids:  # a list, where a DataLoader brought it
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
         )

@@ -17,12 +17,12 @@ from typing import Any
 from torch import Tensor
 
 from pps_torch.metrics.class_counts import mean_of_present
-from pps_torch.metrics.results import flat_numbers
+from pps_torch.metrics.results import Loadable, flat_numbers
 from pps_torch.metrics.text_tables import percent, text_table
 
 
 @dataclass(frozen=True)
-class IoUMean:
+class IoUMean(Loadable):
     """Means over the classes, or the parts, that the ground truth has.
 
     Attributes:
@@ -36,7 +36,7 @@ class IoUMean:
 
 
 @dataclass(frozen=True)
-class ClassIoU:
+class ClassIoU(Loadable):
     """The pixels of a class, or of a part, in the data set.
 
     Attributes:

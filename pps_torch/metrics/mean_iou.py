@@ -155,7 +155,7 @@ class MeanIoU(SumMetric):
         self._hold_tables(class_of_id=class_of_id)
 
     def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
-        """Counts a batch of images.
+        """Count a batch of images.
 
         Args:
             pred: `(*B, H, W)` category ids, any integer dtype.
@@ -183,14 +183,14 @@ class MeanIoU(SumMetric):
         size = len(self.class_ids) + 1
         self.confusion += pairs.count(gt_class, pred_class, size, size)[:-1]
         unknown = [
-            pairs.num_pixels_of((classes == size - 1) & (ids != self.ignore_label))
+            pairs.num_pixels_of((classes == size - 1) & (ids.long() != self.ignore_label))
             for classes, ids in zip((gt_class, pred_class), pairs.maps)
         ]
         self._add_faults(torch.stack([*unknown, torch.zeros_like(unknown[0])]))
         return self
 
     def add(self, comparison: SegmentComparison) -> MeanIoU:
-        """Counts a batch from the joint counts of its segments, without reading maps.
+        """Count a batch from the joint counts of its segments, without reading maps.
 
         Args:
             comparison: what the `compare` of a metric of the same classes returned.
@@ -218,7 +218,7 @@ class MeanIoU(SumMetric):
         return self
 
     def compute(self) -> MeanIoUResult:
-        """The numbers of everything counted so far.
+        """Compute the numbers of everything counted so far.
 
         Raises:
             ValueError: if updates had unknown categories, with numbers.
@@ -232,7 +232,7 @@ class MeanIoU(SumMetric):
         return {**super()._settings(), "ignore_label": self.ignore_label}
 
     def _classes(self, ids: Tensor) -> Tensor:
-        """Class index of each id, C for ids of no class."""
+        """Look up the class index of each id, C for ids of no class."""
         last = len(self.class_of_id) - 1
         ids = ids.long()
         return self.class_of_id[torch.where(ids < 0, last, ids).clamp(max=last)]

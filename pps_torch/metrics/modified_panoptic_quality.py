@@ -169,7 +169,7 @@ class ModifiedPanopticQuality(PanopticQuality):
         self._add_state("overlap_sums", len(self.class_ids), 3)
 
     def add(self, comparison: SegmentComparison) -> ModifiedPanopticQuality:
-        """Counts a batch that `compare` has compared; errors as for `update`."""
+        """Count a batch that `compare` has compared; errors as for `update`."""
         super().add(comparison)
         gt_class, is_crowd = comparison.gt_class, comparison.is_crowd
         add_overlap_ious(
@@ -182,7 +182,7 @@ class ModifiedPanopticQuality(PanopticQuality):
         return self
 
     def compute(self) -> ModifiedPanopticQualityResult:
-        """The qualities of everything counted so far.
+        """Compute the qualities of everything counted so far.
 
         Raises:
             ValueError: if updates had bad segment ids or unknown categories, with numbers.

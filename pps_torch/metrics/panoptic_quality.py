@@ -183,7 +183,7 @@ class PanopticQuality(SegmentMetric):
     def update(
         self: SelfPanopticQuality, pred: PanopticSegmentation, target: PanopticTarget
     ) -> SelfPanopticQuality:
-        """Counts a batch of images.
+        """Count a batch of images.
 
         Args:
             pred: `panoptic_seg (*B, H, W)` and `category_ids (*B, S)` are used.
@@ -202,7 +202,7 @@ class PanopticQuality(SegmentMetric):
         return self
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
-        """What `update` counts, segment by segment; errors as there."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         for name, value, kind in (
             ("pred", pred, PanopticSegmentation),
             ("target", target, PanopticTarget),
@@ -223,7 +223,7 @@ class PanopticQuality(SegmentMetric):
         return self._compare(pred, target)
 
     def compute(self) -> PanopticQualityResult:
-        """The qualities of everything counted so far.
+        """Compute the qualities of everything counted so far.
 
         Raises:
             ValueError: if updates had bad segment ids or unknown categories, with numbers.
@@ -243,7 +243,7 @@ class PanopticQuality(SegmentMetric):
     def segment_maps(
         self, pred: PanopticSegmentation, target: PanopticTarget
     ) -> tuple[Tensor, Tensor]:
-        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+        """Maps of the segments, by the `index` of their records; counts nothing.
 
         Args:
             pred, target: as for `update`.
@@ -298,6 +298,8 @@ class PanopticQuality(SegmentMetric):
             faults=faults.flatten(),
             class_ids=self.class_ids,
             rules=self._fingerprint,
+            parts=None,
+            boundaries=None,
         )
 
 

@@ -1,4 +1,4 @@
-"""The points in which implementations of PQ differ, as rules with a name.
+"""Rules in which implementations of PQ differ, each set with a name.
 
 All match a prediction and a ground-truth segment of the same class when their IoU is strictly
 above one half. They part ways over predicted void, crowds, and stuff in several pieces. A rule
@@ -22,7 +22,7 @@ CROWDS = ("last_of_class", "all_of_class", "void", "instance")
 
 @dataclass(frozen=True)
 class PanopticRules:
-    """What differs between implementations of PQ.
+    """The rules in which implementations of PQ differ.
 
     Attributes:
         crowds: what crowds are. `"last_of_class"`: never matched nor missed, they stay in the
@@ -47,7 +47,7 @@ class PanopticRules:
 
     @property
     def changes_table(self) -> bool:
-        """Whether some pixels are not evaluated where they lie."""
+        """Whether the rules leave pixels out, or make them void, before segments are matched."""
         return self.crowds == "void" or self.forgives_predicted_void
 
 
@@ -66,7 +66,7 @@ RULES = {
 
 
 def find_rules(rules: str | PanopticRules) -> PanopticRules:
-    """The rules of a name in `RULES`; raises ValueError for another."""
+    """Find the rules of a name in `RULES`; ValueError for another name."""
     if isinstance(rules, PanopticRules):
         return rules
     if not isinstance(rules, str) or rules not in RULES:
@@ -83,9 +83,9 @@ def match_by_rules(
     *,
     backend: str = "auto",
 ) -> SegmentMatches:
-    """Matches segments; arguments as for
-    [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
+    """Match segments by the rules of an implementation.
 
+    Arguments as for [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments];
     `joint` is as `merge_stuff` returns it where stuff merges, and `is_crowd` false where
     crowds are instances.
     """
@@ -96,15 +96,22 @@ def match_by_rules(
     )
     if not rules.changes_table:
         return matches
-    pred_of_gt, gt_of_pred, iou, is_fn, is_fp, _, pred_area = matches
-    gt_area = joint.sum(2)
+    is_fn, gt_area = matches.is_fn, joint.sum(2)
     if rules.forgives_predicted_void:
         is_fn = is_fn & (2 * joint[:, :, 0] <= gt_area)
-    return SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn, is_fp, gt_area, pred_area)
+    return SegmentMatches(
+        pred_of_gt=matches.pred_of_gt,
+        gt_of_pred=matches.gt_of_pred,
+        iou=matches.iou,
+        is_fn=is_fn,
+        is_fp=matches.is_fp,
+        gt_area=gt_area,
+        pred_area=matches.pred_area,
+    )
 
 
 def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
-    """The joint counts `(B, G, P)` of the pixels that the rules evaluate.
+    """Joint counts `(B, G, P)` of the pixels that the rules evaluate.
 
     Crowds that are void move to row 0; pixels without prediction leave the rows of segments. Where
     nothing changes this is `joint` itself.
@@ -122,7 +129,7 @@ def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Te
 def merge_stuff(
     joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_stuff_class: Tensor
 ) -> Tensor:
-    """Joint counts in which the first segment of a stuff class has the pixels of them all.
+    """Merge the segments of each stuff class: the first one gets the pixels of all.
 
     Args:
         joint: `(B, G, P)` int32.
@@ -136,7 +143,7 @@ def merge_stuff(
 
 
 def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:
-    """`(B, S)` int64: for a stuff segment the first of its class, for all others itself."""
+    """Index `(B, S)` int64 of the first segment of the class for stuff, else of the segment."""
     own = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
     if len(is_stuff_class) == 0:
         return own

@@ -209,7 +209,7 @@ class PartIoU(SumMetric):
 
     @accept_former_names(pps="pred", gt_uids="target")
     def update(self, pred: Tensor, target: Tensor) -> PartIoU:
-        """Counts a batch of images.
+        """Count a batch of images.
 
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
@@ -243,7 +243,7 @@ class PartIoU(SumMetric):
         return self
 
     def compute(self) -> PartIoUResult:
-        """The numbers of everything counted so far.
+        """Compute the numbers of everything counted so far.
 
         Raises:
             ValueError: if updates had illegal uids or parts, with numbers.
@@ -297,7 +297,7 @@ class PartIoU(SumMetric):
 
 
 def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
-    """From ids to class indices and part labels; the last label, C or F, is none.
+    """Tables from ids to class indices and part labels; the last label, C or F, is none.
 
     `class_of_sid (S + 1,)` and `label_of_sid_pid (S + 1, 101)` are for the ground truth, with
     rows and columns as in `DatasetLookups`; `class_of_eval_sid (E + 1,)` and `label_of_pred
@@ -332,7 +332,7 @@ def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:
-    """What the counts depend on besides the classes: how the spec maps ids."""
+    """The part of a spec, besides the classes, that the counts depend on: how it maps ids."""
     return (
         spec.parts,
         spec.ignore_label,

@@ -244,7 +244,7 @@ class PartPanopticQuality(SegmentMetric):
 
     @accept_former_names(pps="pred", gt_uids="target")
     def update(self, pred: Tensor, target: Tensor) -> PartPanopticQuality:
-        """Counts a batch of images.
+        """Count a batch of images.
 
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
@@ -269,14 +269,14 @@ class PartPanopticQuality(SegmentMetric):
 
     @accept_former_names(pps="pred", gt_uids="target")
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
-        """What `update` counts, segment by segment; arguments and errors as there."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         self._check(pred, target)
         num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
         pps = pred.reshape(num_images, 3, num_pixels)
         return self._compare(pps, target.reshape(num_images, num_pixels))
 
     def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
-        """Counts a batch that `compare` has compared; errors as for `update`."""
+        """Count a batch that `compare` has compared; errors as for `update`."""
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
         super().add(comparison)
@@ -286,7 +286,7 @@ class PartPanopticQuality(SegmentMetric):
         return self
 
     def compute(self) -> PartPanopticQualityResult:
-        """The qualities of everything counted so far.
+        """Compute the qualities of everything counted so far.
 
         Raises:
             ValueError: if updates had illegal uids, or ids above the capacity, with numbers.
@@ -314,7 +314,7 @@ class PartPanopticQuality(SegmentMetric):
         )
 
     def segment_maps(self, pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+        """Maps of the segments, by the `index` of their records; counts nothing.
 
         Args:
             pred, target: as for `update`; errors as there.
@@ -329,7 +329,7 @@ class PartPanopticQuality(SegmentMetric):
         return {"spec": self.spec.name, **super()._settings(), "capacity": self.capacity}
 
     def _check(self, pred: Tensor, target: Tensor) -> None:
-        """Raises TypeError or ValueError for a wrong dtype, shape or device."""
+        """Raise TypeError or ValueError for a wrong dtype, shape or device."""
         check_integer("pred", pred)
         check_integer("target", target)
         check_ndim("target", target, 2, "(*B, H, W)")
@@ -382,10 +382,11 @@ class PartPanopticQuality(SegmentMetric):
                 capacity=self.capacity,
                 unknown_pixels=marks.num_unknown,
             ),
+            boundaries=None,
         )
 
     def pixel_rules(self) -> PixelRules:
-        """What the ids of a pixel mean, where the metric is now."""
+        """The rules by which ids of a pixel are read, with tables on the metric's device."""
         tables = PixelTables(
             group_of_sid=self.group_of_sid,
             is_thing_group=self.is_thing_group,
@@ -397,7 +398,7 @@ class PartPanopticQuality(SegmentMetric):
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:
-    """What the counts depend on besides the classes: how the spec maps ids."""
+    """The part of a spec, besides the classes, that the counts depend on: how it maps ids."""
     return (
         spec.things,
         spec.parts,

@@ -1,4 +1,4 @@
-"""The results of the metrics: numbers of groups and classes, and the forms they are wanted in."""
+"""Results of the metrics: the numbers of groups and classes, as attributes and in other forms."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.text_tables import percent, text_table
 
@@ -16,8 +18,16 @@ if TYPE_CHECKING:
     import pandas
 
 
-class Result(ABC):
-    """What `compute` of a metric returns.
+class Loadable:
+    """Base of what a result consists of: `torch.load` takes it with `weights_only=True`."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        torch.serialization.add_safe_globals([cls])
+
+
+class Result(Loadable, ABC):
+    """The result of a metric, as `compute` returns it.
 
     Groups and classes are objects with the numbers as attributes, `result.all.pq` or
     `result.classes[26].tp`; qualities are fractions 0..1. nan stands where there is no quality: in
@@ -82,7 +92,7 @@ class Result(ABC):
 
 
 @dataclass(frozen=True)
-class QualityMean:
+class QualityMean(Loadable):
     """PQ or PartPQ of a group: means over its classes that have any segment.
 
     Attributes:
@@ -101,7 +111,7 @@ class QualityMean:
 
 
 @dataclass(frozen=True)
-class ClassQuality:
+class ClassQuality(Loadable):
     """PQ or PartPQ of a class.
 
     Attributes:

@@ -42,11 +42,11 @@ class SegmentMetric(SumMetric):
         self._add_state("class_sums", len(self.class_ids), 5)
 
     def compare(self, pred: Any, target: Any) -> SegmentComparison:
-        """What `update` counts, segment by segment; errors as there."""
+        """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         raise NotImplementedError
 
     def add(self: SelfSegmentMetric, comparison: SegmentComparison) -> SelfSegmentMetric:
-        """Counts a batch that the metric's own `compare` has compared.
+        """Count a batch that the metric's own `compare` has compared.
 
         Returns:
             the metric.
@@ -75,7 +75,7 @@ class SegmentMetric(SumMetric):
         return self
 
     def record_segments(self, pred: Any, target: Any) -> list[ImageRecord]:
-        """Counts a batch and says what became of each segment, from the same counts.
+        """Count a batch and record what became of each segment, from the same counts.
 
         Counts of the records equal those that the metric adds, and so do the sums of the IoUs, to
         the last bit, as far as a float holds them. Verdicts and IoUs are those of the metric:
@@ -106,7 +106,7 @@ class SegmentMetric(SumMetric):
         return image_records(comparison)
 
     def segment_maps(self, pred: Any, target: Any) -> tuple[Tensor, Tensor]:
-        """Which segment each pixel belongs to, by the `index` of the records; counts nothing.
+        """Maps of the segments, by the `index` of their records; counts nothing.
 
         Args:
             pred, target: as for `update`.
@@ -129,7 +129,7 @@ class SegmentMetric(SumMetric):
 
 @accept_former_names(gt="target")
 def record_segments(metric: SegmentMetric, pred: Any, target: Any) -> list[ImageRecord]:
-    """The method `record_segments` of a metric, as a function.
+    """Call the method `record_segments` of a metric.
 
     See [`SegmentMetric.record_segments`][pps_torch.metrics.segment_metric.SegmentMetric].
     """
@@ -138,7 +138,7 @@ def record_segments(metric: SegmentMetric, pred: Any, target: Any) -> list[Image
 
 @accept_former_names(gt="target")
 def segment_maps(metric: SegmentMetric, pred: Any, target: Any) -> tuple[Tensor, Tensor]:
-    """The method `segment_maps` of a metric, as a function.
+    """Call the method `segment_maps` of a metric.
 
     See [`SegmentMetric.segment_maps`][pps_torch.metrics.segment_metric.SegmentMetric].
     """

@@ -1,4 +1,4 @@
-"""What became of each segment of an image: the metric's own counts, one row a segment."""
+"""Records of the segments of an image: what became of each, from the metric's own counts."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SegmentRecord(NamedTuple):
 
 
 class ImageRecord(NamedTuple):
-    """One image.
+    """The segments of one image, and which class was predicted where.
 
     Attributes:
         segments: ground truth first, then predictions, each by `index`.
@@ -82,7 +82,7 @@ class ImageRecord(NamedTuple):
 def counts_by_class(
     segments: Iterable[SegmentRecord], *, part_aware: bool
 ) -> dict[int, ClassCounts]:
-    """The metric's counts, from the records alone and to the same bits.
+    """Add up records to the counts of the metric, to the same bits.
 
     Args:
         segments: of any number of images.
@@ -108,7 +108,7 @@ def counts_by_class(
 
 
 def part_segment_maps(pps: Tensor, gt: Tensor, rules: PixelRules) -> tuple[Tensor, Tensor]:
-    """Which segment each pixel belongs to, by the `index` of the records.
+    """Maps of the segments, by the `index` of their records.
 
     Args:
         pps: `(*B, 3, H, W)`, any integer dtype.
@@ -152,7 +152,7 @@ def image_records(comparison: SegmentComparison) -> list[ImageRecord]:
 
 
 class _Row(NamedTuple):
-    """What a record says besides its class and what it was taken for."""
+    """A record without its class and without the class that it was taken for."""
 
     instance: int
     area: int
@@ -206,7 +206,7 @@ def _records_of_map(
     taken: list[list[tuple[int, float]]],
     class_ids: tuple[int, ...],
 ) -> list[list[SegmentRecord]]:
-    """For each image the segments of one map that are there: of a class, and with pixels."""
+    """Records of one map, for each image: the segments that have a class and pixels."""
     return [
         [
             _record(is_gt, index, class_index, row, taken_for, class_ids)
@@ -275,7 +275,7 @@ def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | No
 
 
 def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float]]]:
-    """For each row of `(B, R, O)` overlaps: class of the largest, -1 for void, and its share."""
+    """Class of the largest overlap, -1 for void, and its share, for each row of `(B, R, O)`."""
     largest, other = joint.max(2)
     classes = other_class.gather(1, other).tolist()
     shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()

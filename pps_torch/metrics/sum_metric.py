@@ -88,15 +88,15 @@ class SumMetric(TensorHolder):
         self._add_state("faults", len(self.fault_names))
 
     def update(self, pred: Any, target: Any) -> SumMetric:
-        """Counts a batch of images."""
+        """Count a batch of images."""
         raise NotImplementedError
 
     def compute(self) -> Result:
-        """The numbers of everything counted so far."""
+        """Compute the numbers of everything counted so far."""
         raise NotImplementedError
 
     def forward(self, pred: Any, target: Any) -> Result:
-        """Counts a batch of images, as `update` does, and returns the result of this batch alone.
+        """Count a batch of images, as `update` does, and return the result of this batch alone.
 
         It computes, so it waits for the device: `metric(pred, target)` for a look at each batch,
         `update` where only the total matters.
@@ -117,7 +117,7 @@ class SumMetric(TensorHolder):
                 state += counts
 
     def reset(self: SelfMetric) -> SelfMetric:
-        """Forgets everything."""
+        """Forget everything."""
         for state in self._states():
             state.zero_()
         self._is_synced, self._synced_ranks = False, frozenset()
@@ -133,7 +133,7 @@ class SumMetric(TensorHolder):
         return self
 
     def merge_state(self: SelfMetric, other: SumMetric) -> SelfMetric:
-        """Adds what another metric has counted for the same classes by the same rules.
+        """Add what another metric has counted for the same classes by the same rules.
 
         Raises:
             ValueError: if it counts other classes, or maps ids otherwise, or is this one.
@@ -160,7 +160,7 @@ class SumMetric(TensorHolder):
         return self
 
     def sync(self: SelfMetric, group: dist.ProcessGroup | None = None) -> SelfMetric:
-        """Adds up the states of all processes with one all_reduce; each then has the total.
+        """Add up the states of all processes with one all_reduce; each then has the total.
 
         More than 16,384 sums, as of a confusion of 150 classes, take a second one. Does nothing
         without `torch.distributed`. After it, only `compute` and `reset` make sense: a further
@@ -203,11 +203,11 @@ class SumMetric(TensorHolder):
         return copy.deepcopy(self).sync(group)
 
     def extra_repr(self) -> str:
-        """What `print(metric)` says of it."""
+        """The settings, as `print(metric)` shows them."""
         return ", ".join(f"{name}={value!r}" for name, value in self._settings().items())
 
     def _settings(self) -> dict[str, Any]:
-        """What was chosen when the metric was made, by name."""
+        """The settings that the metric was made with, by name."""
         return {
             "num_classes": len(self.class_ids),
             "validate": self.validate,
@@ -282,7 +282,7 @@ class SumMetric(TensorHolder):
     def _differences(
         self, counts: Mapping[str, Any], prefix: str, metadata: Mapping[str, Any]
     ) -> list[str]:
-        """What keeps a state from being this metric's."""
+        """Reasons why a state cannot be this metric's, as messages."""
         version = metadata.get("version") or 1
         if version > self._version:
             return [f"{prefix}: expected layout {self._version} or older, got {version}"]
@@ -299,7 +299,7 @@ class SumMetric(TensorHolder):
         return differences
 
     def _add_state(self, name: str, *shape: int, first_layout: int = 1) -> None:
-        """Adds a tensor of int64 sums that is reset, merged, synced and saved with the others.
+        """Add a tensor of int64 sums that is reset, merged, synced and saved with the others.
 
         Args:
             name, shape: of the tensor.
@@ -313,7 +313,7 @@ class SumMetric(TensorHolder):
         return [getattr(self, name) for name in self.count_names]
 
     def _add_faults(self, faults: Tensor) -> None:
-        """Counts inputs that the rules do not cover; raises ValueError as `validate` says."""
+        """Count inputs that the rules do not cover; raise ValueError as `validate` says."""
         self.faults += faults
         if is_on_host(self.faults) if self.validate is None else self.validate:
             self._raise_faults()
@@ -340,7 +340,7 @@ class SumMetric(TensorHolder):
 
 
 def _around_difference(one: str, other: str) -> tuple[str, str]:
-    """What two texts have where they first differ; short texts as they are."""
+    """Cut two long texts to the place where they first differ."""
     start = max(0, len(os.path.commonprefix([one, other])) - 30)
 
     def cut(text: str) -> str:

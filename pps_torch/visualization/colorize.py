@@ -102,8 +102,7 @@ def colorize_panoptic(
     is_thing = torch.tensor([bool(c["isthing"]) for c in categories], device=device).bool()
     colors = category_colors(categories, palette)
     colors = torch.tensor(colors, dtype=torch.uint8, device=device).view(-1, 3)
-    same_category = category_index.unsqueeze(-1) == category_index.unsqueeze(-2)
-    number = same_category.tril().sum(-1)  # from 1 on, in each category
+    number = _numbers_within(category_index)
 
     # The table of segments: image by image, each beginning with void.
     groups = _after_void(torch.where(is_thing[category_index], category_index, ABSENT), ABSENT)
@@ -149,15 +148,17 @@ def segment_category_index(
     """The place of each segment's category in the list, `(*B, S)` int64; 0 in unused rows."""
     category_ids, ids = panoptic.category_ids, panoptic.panoptic_seg
     listed = torch.tensor([c["id"] for c in categories], device=category_ids.device)
-    is_listed = category_ids.unsqueeze(-1) == listed
-    unknown = category_ids[~is_listed.any(-1) & (category_ids != ABSENT)].unique().tolist()
+    sorted_ids, places = listed.sort(stable=True)
+    position = torch.searchsorted(sorted_ids, category_ids).clamp(max=len(listed) - 1)
+    is_listed = sorted_ids[position] == category_ids
+    unknown = category_ids[~is_listed & (category_ids != ABSENT)].unique().tolist()
     if unknown:
         raise ValueError(f"categories: the segments' category ids {unknown} are not among them")
     num_segments = (category_ids != ABSENT).sum(-1)[..., None, None]
     without_row = ids[(ids < VOID_ID) | (ids > num_segments)].unique().tolist()
     if without_row:
         raise ValueError(f"panoptic_seg: ids {without_row} have no row in category_ids")
-    return is_listed.int().argmax(-1)
+    return torch.where(is_listed, places[position], 0)
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
@@ -177,6 +178,14 @@ def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> Non
     white[..., :, :-1] |= right
     white[..., :-1, :] |= lower
     torch.maximum(picture, white.mul_(255).unsqueeze(-3), out=picture)
+
+
+def _numbers_within(categories: Tensor) -> Tensor:
+    """Numbers the segments `(*B, S)` of each category from 1 on, in their order."""
+    in_order, rows = categories.sort(dim=-1, stable=True)
+    first = torch.searchsorted(in_order, in_order)
+    places = torch.arange(categories.shape[-1], device=categories.device)
+    return torch.empty_like(rows).scatter_(-1, rows, places - first + 1)
 
 
 def _after_void(segments: Tensor, void: int) -> Tensor:

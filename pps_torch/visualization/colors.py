@@ -6,10 +6,13 @@ shaded like the class. All is computed in OKLab, where equal steps look equally 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import compress, islice
+from operator import not_
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +20,7 @@ from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.visualization.colorblind import colorblind_colors
 from pps_torch.visualization.oklab import (
+    Color,
     cartesian,
     limit_chroma,
     oklab_to_rgb,
@@ -36,11 +40,10 @@ _DARKEST, _LIGHTEST = 0.25, 0.92
 _CHROMA_RANGE, _HUE_RANGE = 0.45, 0.6  # of variants: a fraction of the chroma, radians
 _LEAST_CHROMA = 0.05  # of the variants of grey
 _GOLDEN_ANGLE = 2.399963229728653
+_GOLDEN_RATIO = 0.6180339887498949
 
 # Dichromats tell parts apart by lightness.
 _PART_LIGHTNESS_RANGE = {"class": 0.18, "colorblind": 0.26}
-
-Color = tuple[int, int, int]
 
 
 class Paints(NamedTuple):
@@ -59,19 +62,25 @@ class Paints(NamedTuple):
     members: tuple[tuple[int, int], ...]
 
 
-@lru_cache(maxsize=16)
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
     """Returns the paints of `spec` on `device`, computed once."""
     check_eval_spec("spec", spec)
-    is_thing_class = [sid in spec.things for sid in spec.eval_sids]
+    return _spec_paints(spec, device, palette)
+
+
+@lru_cache(maxsize=16)
+def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
+    things = set(spec.things)
+    is_thing_class = [sid in things for sid in spec.eval_sids]
     class_colors = palette_colors(list(spec.colors.values()), is_thing_class, palette)
-    lightness_range = _PART_LIGHTNESS_RANGE[palette]
+    part_pids = spec.part_pids
+    num_parts = [len(part_pids.get(sid, ())) for sid in spec.eval_sids]
+    parts = part_colors(class_colors, num_parts, _PART_LIGHTNESS_RANGE[palette])
     members, colors, is_thing = [], [VOID_COLOR], [False]
-    for sid, class_color in zip(spec.eval_sids, class_colors, strict=True):
-        pids = spec.part_pids.get(sid, ())
-        members += [(sid, pid) for pid in (UNDEFINED_PART, *pids)]
-        colors += [class_color, *part_colors(class_color, len(pids), lightness_range)]
-        is_thing += [sid in spec.things] * (1 + len(pids))
+    for sid, class_color, tints in zip(spec.eval_sids, class_colors, parts, strict=True):
+        members += [(sid, pid) for pid in (UNDEFINED_PART, *part_pids.get(sid, ()))]
+        colors += [class_color, *tints]
+        is_thing += [sid in things] * (1 + len(tints))
 
     rows, columns = (max(spec.ignore_label, *ids) + 1 for ids in zip(*members, strict=True))
     paint_of_sid_pid = torch.full((rows, columns), ABSENT, dtype=torch.int32)
@@ -80,7 +89,7 @@ def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") ->
     for sid in spec.eval_sids:
         class_paint = paint_of_sid_pid[sid, UNDEFINED_PART]
         paint_of_sid_pid[sid, spec.ignore_label] = class_paint
-        if sid not in spec.part_pids:
+        if sid not in part_pids:
             paint_of_sid_pid[sid, NO_PART] = class_paint
     paint_of_sid_pid[spec.ignore_label] = 0
 
@@ -94,7 +103,8 @@ def category_colors(categories: list[dict[str, Any]], palette: str = "class") ->
 
     In `"class"` that is its `color`, or the default for its place in the list if it has none.
     """
-    own = [tuple(c.get("color") or default_color(place)) for place, c in enumerate(categories)]
+    defaults = default_colors(len(categories))
+    own = [tuple(c.get("color") or default) for c, default in zip(categories, defaults)]
     return palette_colors(own, [bool(c["isthing"]) for c in categories], palette)
 
 
@@ -112,35 +122,40 @@ def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str)
     if palette == "class":
         return list(own)
     safe = colorblind_colors(len(own))
-    things = [place for place in range(len(own)) if is_thing[place]]
-    stuff = [place for place in range(len(own)) if not is_thing[place]]
-    color_of = _nearest_first(things, own, safe[: len(things)])
-    color_of |= _nearest_first(stuff, own, safe[len(things) :])
-    return [color_of[place] for place in range(len(own))]
+    num_things = sum(map(bool, is_thing))
+    thing_colors = _nearest_first(compress(own, is_thing), safe[:num_things])
+    stuff_colors = _nearest_first(compress(own, map(not_, is_thing)), safe[num_things:])
+    return [next(thing_colors if thing else stuff_colors) for thing in is_thing]
 
 
-def _nearest_first(
-    places: Sequence[int], own: Sequence[Color], colors: Sequence[Color]
-) -> dict[int, Color]:
-    """Gives each place, in turn, the colour nearest to its own that is left."""
-    left = list(colors)
-    labs = rgb_to_oklab(torch.tensor([*own, *colors], dtype=torch.uint8))
-    distances = torch.cdist(labs[: len(own)], labs[len(own) :]).tolist()
-    taken = {}
-    for place in places:
-        nearest = min(left, key=lambda color: distances[place][colors.index(color)])
-        left.remove(nearest)
-        taken[place] = nearest
-    return taken
+def _nearest_first(own: Iterable[Color], colors: Sequence[Color]) -> Iterator[Color]:
+    """Gives each colour of `own`, in turn, the nearest of as many `colors` that is left."""
+    own_labs, labs = (
+        rgb_to_oklab(torch.tensor([*some], dtype=torch.uint8).view(-1, 3)).numpy()
+        for some in (own, colors)
+    )
+    # |a - b|^2 = |a|^2 + |b|^2 - 2 ab, of which the first is the same for all that are left.
+    squares = (labs**2).sum(-1)
+    for lab in -2 * own_labs:
+        nearest = int((labs @ lab + squares).argmin())
+        squares[nearest] = np.inf
+        yield colors[nearest]
 
 
-def default_color(index: int) -> Color:
-    """One of endlessly many colours; neighbours differ in hue, lightness and chroma."""
-    hue = torch.tensor(index * _GOLDEN_ANGLE, dtype=torch.float64)
-    lightness = (0.62, 0.78, 0.5)[index % 3]
-    chroma = (0.16, 0.11)[index // 3 % 2]
-    lab = torch.stack([torch.full_like(hue, lightness), chroma * hue.cos(), chroma * hue.sin()])
-    return tuple(oklab_to_rgb(lab).tolist())
+@lru_cache(maxsize=16)
+def default_colors(count: int) -> tuple[Color, ...]:
+    """Makes `count` colours; a longer list begins with the shorter ones.
+
+    Neighbours differ in hue, lightness and chroma. The first 144 colours are 0.011 apart in OKLab,
+    where 0.02 is just visible; then the lightness changes a little, so that 1,000 are still 0.008
+    apart and 2,000 no two the same.
+    """
+    index = torch.arange(count)
+    lightness = torch.tensor([0.62, 0.78, 0.5], dtype=torch.float64)[index % 3]
+    chroma = torch.tensor([0.16, 0.11], dtype=torch.float64)[index // 3 % 2]
+    lightness += 0.12 * ((index // 144 * _GOLDEN_RATIO + 0.5) % 1 - 0.5)
+    lab = cartesian(lightness, chroma, index * _GOLDEN_ANGLE)
+    return tuple((red, green, blue) for red, green, blue in oklab_to_rgb(lab).tolist())
 
 
 def shade(colors: Tensor, index: Tensor) -> Tensor:
@@ -176,20 +191,22 @@ def shade(colors: Tensor, index: Tensor) -> Tensor:
 
 
 def part_colors(
-    class_color: Color, num_parts: int, lightness_range: float = _PART_LIGHTNESS_RANGE["class"]
-) -> list[Color]:
-    """Makes the colours of the parts of a class, in the order of the parts.
+    class_colors: Sequence[Color],
+    num_parts: Sequence[int],
+    lightness_range: float = _PART_LIGHTNESS_RANGE["class"],
+) -> list[list[Color]]:
+    """Makes the colours of the parts of each class, in the order of the parts.
 
-    They go from light to dark by `lightness_range` of OKLab lightness, the hue swings to both
-    sides of the class's. All stay where a shade's level makes every part of an instance lighter,
-    or every part darker, so that the parts of all instances look alike.
+    Within a class they go from light to dark by `lightness_range` of OKLab lightness, and their hue
+    swings to both sides of the class's. All stay where a shade's level makes every part of an
+    instance lighter, or every part darker, so that the parts of all instances look alike.
     """
-    lightness, chroma, hue = polar(rgb_to_oklab(torch.tensor(class_color, dtype=torch.uint8)))
+    labs = rgb_to_oklab(torch.tensor(class_colors, dtype=torch.uint8).view(-1, 3))
+    lightness, chroma, hue = polar(labs.repeat_interleave(torch.tensor(num_parts), 0))
     reach = NUM_LEVELS // 2 * _LEVEL_STEP + lightness_range / 2 + 0.005  # for rounding to bytes
     center = lightness.clamp(_DARKEST + reach, _LIGHTEST - reach)
-    place = torch.arange(num_parts) / max(num_parts - 1, 1)
+    place = torch.cat([torch.arange(count) / max(count - 1, 1) for count in num_parts])
     hue = hue + 1.2 * torch.sin(2 * torch.pi * place**0.8)
-    lab = cartesian(
-        center + lightness_range * (0.5 - place), chroma.clamp(0.07, 0.17).expand_as(hue), hue
-    )
-    return [tuple(color) for color in oklab_to_rgb(lab).tolist()]
+    lab = cartesian(center + lightness_range * (0.5 - place), chroma.clamp(0.07, 0.17), hue)
+    colors = ((red, green, blue) for red, green, blue in oklab_to_rgb(lab).tolist())
+    return [list(islice(colors, count)) for count in num_parts]

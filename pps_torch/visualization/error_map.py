@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import check_device, check_integer, check_shape
+from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.scoring.contract import SegmentMatches
-from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import look_up, paint_map, take
-from pps_torch.visualization.colors import Color
 from pps_torch.visualization.legend import LegendEntry
+from pps_torch.visualization.oklab import Color
 from pps_torch.visualization.segments import pps_segments
 
 
@@ -82,22 +82,14 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
     check_device("gt_pps", gt_pps, pps)
     paint_map(gt_pps, spec, "gt_pps")
     gt, pred = _segments(gt_pps, spec), _segments(pps, spec)
-    num_gt, num_pred = len(gt.sids), len(pred.sids)
-    pair = gt.index * num_pred + pred.index
-    joint = torch.bincount(pair.flatten(), minlength=num_gt * num_pred).int()
     gt_parts, parts = gt_pps.select(-3, 2), pps.select(-3, 2)
     has_parts = torch.isin(gt.sids, torch.tensor([*spec.parts], device=pps.device))
     has_label = torch.zeros_like(has_parts)
     has_label[torch.where(gt_parts != UNDEFINED_PART, gt.index, 0)] = True
     is_thing = torch.isin(gt.sids, torch.tensor([*spec.things], device=pps.device))
     is_crowd = (is_thing & (gt.numbers == 0)) | (has_parts & ~has_label)
-    matches = match_segments(
-        joint.view(1, num_gt, num_pred), gt.sids[None], pred.sids[None], is_crowd[None]
-    )
-
-    errors = errors_of_pairs(matches, gt.sids, pred.sids, is_crowd).flatten()
     gt_parts = torch.where(take(has_parts, gt.index), gt_parts, UNDEFINED_PART)
-    return with_wrong_parts(take(errors, pair), gt_parts, parts)
+    return with_wrong_parts(_segment_errors(gt, pred, is_crowd), gt_parts, parts)
 
 
 def colorize_errors(errors: Tensor) -> Tensor:
@@ -133,22 +125,77 @@ def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
     return _Segments(take(index_of_row, table.rows), sids, numbers)
 
 
+def _segment_errors(gt: _Segments, pred: _Segments, is_crowd: Tensor) -> Tensor:
+    """The kind of each pixel by its segments alone, `(*B, H, W)` uint8.
+
+    Few pairs of segments meet, so only those that do are counted and matched: by the rule of
+    [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments], in which the
+    prediction's overlap with void leaves the union.
+    """
+    runs = pixel_runs(gt.index.flatten()[None], pred.index.flatten()[None])
+    gt_of_run, pred_of_run = (index.long() for index in runs.maps)
+    num_gt, num_pred = len(gt.sids), len(pred.sids)
+    keys, pair_of_run = (gt_of_run * num_pred + pred_of_run).unique(return_inverse=True)
+    gt_of_pair, pred_of_pair = keys // num_pred, keys % num_pred
+    overlap = _sums(pair_of_run, runs.lengths, len(keys))
+
+    gt_area = _sums(gt_of_pair, overlap, num_gt)
+    pred_area = _sums(pred_of_pair, torch.where(gt_of_pair > 0, overlap, 0), num_pred)
+    union = gt_area[gt_of_pair] + pred_area[pred_of_pair] - overlap
+    gt_sids, pred_sids = gt.sids[gt_of_pair], pred.sids[pred_of_pair]
+    is_crowd = is_crowd[gt_of_pair]
+    same_class = (gt_sids == pred_sids) & (gt_sids != ABSENT)
+    is_match = same_class & ~is_crowd & (2 * overlap > union)
+    gt_found = _sums(gt_of_pair, is_match.long(), num_gt)[gt_of_pair] > 0
+    pred_found = _sums(pred_of_pair, is_match.long(), num_pred)[pred_of_pair] > 0
+    errors = _pair_errors(is_match, gt_found, pred_found, gt_sids, pred_sids, is_crowd)
+    return runs.expand(errors[pair_of_run]).view(gt.index.shape)
+
+
+def _sums(rows: Tensor, values: Tensor, num_rows: int) -> Tensor:
+    """Adds up the values `(N,)` int64 of each row: `(num_rows,)`."""
+    return values.new_zeros(num_rows).scatter_add_(0, rows, values)
+
+
 def errors_of_pairs(
     matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
 ) -> Tensor:
-    """The kind of a pixel by its ground-truth and its predicted segment, `(G, P)` uint8."""
-    match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
-    gt_found, pred_found = match_of_gt > 0, match_of_pred > 0
-    is_match = gt_found & (match_of_gt == torch.arange(len(pred_sids), device=gt_sids.device))
-    is_missed = torch.where(gt_sids[:, None] == pred_sids, ~gt_found, ~gt_found & pred_found)
-    is_extra = gt_found & ~(pred_found & (gt_sids[:, None] != pred_sids))
+    """The kind of a pixel by its ground-truth and its predicted segment, `(G, P)` uint8.
 
+    Args:
+        matches: of one image.
+        gt_sids, is_crowd: `(G,)`, of the ground-truth segments; -1 is the class of void.
+        pred_sids: `(P,)`, of the predicted segments.
+    """
+    match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
+    pred_numbers = torch.arange(len(pred_sids), device=gt_sids.device)
+    return _pair_errors(
+        (match_of_gt > 0) & (match_of_gt == pred_numbers),
+        match_of_gt > 0,
+        match_of_pred > 0,
+        gt_sids[:, None],
+        pred_sids,
+        is_crowd[:, None],
+    )
+
+
+def _pair_errors(
+    is_match: Tensor,
+    gt_found: Tensor,
+    pred_found: Tensor,
+    gt_sids: Tensor,
+    pred_sids: Tensor,
+    is_crowd: Tensor,
+) -> Tensor:
+    """The kind of the pixels of pairs of segments, uint8; the arguments are broadcast."""
+    same_class = gt_sids == pred_sids
+    is_extra = gt_found & (same_class | ~pred_found)
+    is_missed = ~gt_found & (same_class | pred_found)
     errors = torch.full_like(is_match, PixelError.WRONG_CLASS, dtype=torch.uint8)
-    errors[is_extra] = PixelError.EXTRA
-    errors[is_missed | (pred_sids == ABSENT)] = PixelError.MISSED
-    errors[is_match] = PixelError.AGREED
-    errors[(gt_sids == ABSENT) | is_crowd] = PixelError.VOID
-    return errors
+    errors = errors.masked_fill(is_extra, PixelError.EXTRA)
+    errors = errors.masked_fill(is_missed | (pred_sids == ABSENT), PixelError.MISSED)
+    errors = errors.masked_fill(is_match, PixelError.AGREED)
+    return errors.masked_fill((gt_sids == ABSENT) | is_crowd, PixelError.VOID)
 
 
 def with_wrong_parts(errors: Tensor, gt_parts: Tensor, pred_parts: Tensor) -> Tensor:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from itertools import accumulate, groupby
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.reserved import ABSENT, UNDEFINED_PART
+from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import paint_map, segment_category_index
 from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints
+from pps_torch.visualization.oklab import Color
+from pps_torch.visualization.text import Font
 
 BACKGROUND = (255, 255, 255)
-TEXT_COLOR = (32, 32, 32)
 FRAME_COLOR = (150, 150, 150)
 
 
@@ -22,7 +27,7 @@ class LegendEntry(NamedTuple):
     """One class of the picture, with those of its parts that are in the picture."""
 
     name: str
-    color: tuple[int, int, int]
+    color: Color
     parts: tuple[LegendEntry, ...] = ()
 
 
@@ -34,26 +39,18 @@ def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -
     """Lists the classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
     paints = spec_paints(spec, pps.device, palette)
     counts = torch.bincount(paint_map(pps, spec).flatten(), minlength=len(paints.members) + 1)
-    members = [
-        (sid, pid, tuple(color), count)
-        for (sid, pid), color, count in zip(
-            paints.members, paints.colors[1:, 0].tolist(), counts[1:].tolist(), strict=True
+    members = zip(paints.members, paints.colors[1:, 0].tolist(), counts[1:].tolist(), strict=True)
+    entries = []
+    for sid, rows in groupby(members, key=lambda member: member[0][0]):
+        (_, color, num_pixels), *part_rows = rows  # a class stands before its parts
+        parts = tuple(
+            LegendEntry(part_name(spec, sid, pid), tuple(part_color))
+            for (_, pid), part_color, num_part_pixels in part_rows
+            if num_part_pixels
         )
-    ]
-    class_colors = {sid: color for sid, pid, color, _ in members if pid == UNDEFINED_PART}
-    present = [(sid, pid, color) for sid, pid, color, count in members if count]
-    return [
-        LegendEntry(
-            spec.scene_labels[sid],
-            class_colors[sid],
-            tuple(
-                LegendEntry(part_name(spec, sid, pid), color)
-                for part_sid, pid, color in present
-                if part_sid == sid and pid != UNDEFINED_PART
-            ),
-        )
-        for sid in dict.fromkeys(sid for sid, _, _ in present)
-    ]
+        if num_pixels or parts:
+            entries.append(LegendEntry(spec.scene_labels[sid], tuple(color), parts))
+    return entries
 
 
 def panoptic_legend_entries(
@@ -72,8 +69,9 @@ def panoptic_legend_entries(
 def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
     """Draws a legend that fits beside a picture.
 
-    Entries fill columns from top to bottom; the text grows with the picture, names are never
-    cut. A legend that needs more room than the picture has is larger than the picture.
+    Entries fill columns from top to bottom, and the text grows with the picture. Columns are as
+    high as the picture; they are higher where the legend would otherwise be wider than twice the
+    picture's longer side. Names of more than some 75 letters are cut, and end in an ellipsis.
 
     Args:
         entries: from `pps_legend_entries` or `panoptic_legend_entries`.
@@ -82,18 +80,8 @@ def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
     Returns:
         `(3, h, w)` uint8, RGB, on the CPU; h is the picture's height or more.
     """
-    from PIL import Image, ImageDraw
-
-    height, width = picture_size
-    layout = _Layout(text_size=max(12, round(min(height, width / 2) / 40)))
-    columns = layout.columns(entries, (height - layout.line) // layout.line)
-    width, needed_height = layout.size(columns)
-    height = max(height, needed_height)
-
-    image = Image.new("RGB", (width, height), BACKGROUND)
-    layout.draw(ImageDraw.Draw(image), columns)
-    pixels = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
-    return pixels.view(height, width, 3).permute(2, 0, 1).contiguous()
+    layout = _Layout(picture_size)
+    return torch.from_numpy(layout.draw(layout.columns(entries)))
 
 
 def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
@@ -113,60 +101,89 @@ def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
 
 class _Line(NamedTuple):
     name: str
-    color: tuple[int, int, int]
+    color: Color
     is_part: bool
 
 
 class _Layout:
-    """Sizes, in pixels, that follow from the size of the text."""
+    """Sizes, in pixels, that follow from the size of the picture."""
 
-    def __init__(self, text_size: int) -> None:
-        from PIL import ImageFont
-
-        self.font = ImageFont.load_default(size=text_size)
+    def __init__(self, picture_size: tuple[int, int]) -> None:
+        height, width = picture_size
+        text_size = max(12, round(min(height, width / 2) / 40))
+        self.height = height
+        self.most_width = 2 * max(picture_size)
+        self.most_name_width = 36 * text_size
         self.line = round(1.5 * text_size)
         self.margin = text_size
         self.swatch = text_size
         self.gap = text_size // 2
+        self.font = Font(text_size, self.line)
 
-    def columns(self, entries: list[LegendEntry], num_lines: int) -> list[list[_Line]]:
-        """Fills columns of at most `num_lines`, or one; a class keeps its parts if it can."""
-        num_lines = max(num_lines, 1)
-        columns: list[list[_Line]] = [[]]
-        for entry in entries:
-            lines = [_Line(entry.name, entry.color, is_part=False)]
-            lines += [_Line(part.name, part.color, is_part=True) for part in entry.parts]
-            if columns[-1] and len(columns[-1]) + len(lines) > num_lines:
-                columns.append([])
-            while len(lines) > num_lines:
-                columns[-1], lines = lines[:num_lines], lines[num_lines:]
-                columns.append([])
-            columns[-1] += lines
-        return columns
+    def columns(self, entries: list[LegendEntry]) -> list[list[_Line]]:
+        """Arranges the lines of the entries in columns."""
+        classes = [self.lines(entry) for entry in entries]
+        columns = _fill_columns(classes, (self.height - self.line) // self.line)
+        widths = [self.column_width(column) for column in columns]
+        if self.margin + sum(widths) <= self.most_width:
+            return columns
+        num_columns = max(1, (self.most_width - self.margin) // max(widths))
+        return _fill_columns(classes, math.ceil(sum(map(len, classes)) / num_columns))
 
-    def size(self, columns: list[list[_Line]]) -> tuple[int, int]:
-        """The width and height of the columns with their margins."""
-        width = self.margin + sum(self.column_width(column) for column in columns)
-        return width, self.line * max(map(len, columns)) + self.line
+    def lines(self, entry: LegendEntry) -> list[_Line]:
+        """The lines of a class and its parts."""
+        parts = [_Line(self.short(part.name), part.color, is_part=True) for part in entry.parts]
+        return [_Line(self.short(entry.name), entry.color, is_part=False), *parts]
+
+    def short(self, name: str) -> str:
+        """The name in one line, cut if it is long."""
+        return self.font.cut(" ".join(name.split()), self.most_name_width)
 
     def column_width(self, column: list[_Line]) -> int:
-        ends = [self.text_left(line) + self.font.getlength(line.name) for line in column]
-        return round(max(ends, default=0)) + self.margin
+        """The width of a column with the margin to its right."""
+        ends = (self.text_left(line) + self.font.width(line.name) for line in column)
+        return max(ends, default=0) + self.margin
 
     def text_left(self, line: _Line) -> int:
+        """Where the text of a line begins in its column."""
         return (self.swatch if line.is_part else 0) + self.swatch + self.gap
 
-    def draw(self, draw: Any, columns: list[list[_Line]]) -> None:
-        left = self.margin
-        for column in columns:
+    def draw(self, columns: list[list[_Line]]) -> NDArray[np.uint8]:
+        """Draws the columns on a white page `(3, h, w)` uint8."""
+        widths = [self.column_width(column) for column in columns]
+        height = max(self.height, self.line * (max(map(len, columns)) + 1))
+        page = np.full((3, height, self.margin + sum(widths)), 255, np.uint8)
+        lefts = accumulate(widths, initial=self.margin)
+        for left, column in zip(lefts, columns):
             for row, line in enumerate(column):
-                middle = self.line // 2 + row * self.line + self.line // 2
-                text_left = left + self.text_left(line)
-                swatch_left, half = text_left - self.gap - self.swatch, self.swatch // 2
-                box = [swatch_left, middle - half, swatch_left + 2 * half, middle + half]
-                draw.rectangle(box, fill=line.color, outline=FRAME_COLOR)
-                draw.text((text_left, middle), line.name, TEXT_COLOR, self.font, anchor="lm")
-            left += self.column_width(column)
+                self.draw_line(page, left + self.text_left(line), row, line)
+        return page
+
+    def draw_line(self, page: NDArray[np.uint8], left: int, row: int, line: _Line) -> None:
+        """Draws a name that begins at `left`, and its swatch before it."""
+        top = self.line // 2 + row * self.line
+        half = self.swatch // 2
+        middle, swatch_left = top + self.line // 2, left - self.gap - self.swatch
+        swatch = page[
+            :, middle - half : middle + half + 1, swatch_left : swatch_left + 2 * half + 1
+        ]
+        swatch[:] = np.array(FRAME_COLOR)[:, None, None]
+        swatch[:, 1:-1, 1:-1] = np.array(line.color)[:, None, None]
+        self.font.draw(page, left, top, line.name)
+
+
+def _fill_columns(classes: list[list[_Line]], num_lines: int) -> list[list[_Line]]:
+    """Fills columns of at most `num_lines`, or one; a class keeps its parts if it can."""
+    num_lines = max(num_lines, 1)
+    columns: list[list[_Line]] = [[]]
+    for lines in classes:
+        if columns[-1] and len(columns[-1]) + len(lines) > num_lines:
+            columns.append([])
+        while len(lines) > num_lines:
+            columns[-1], lines = lines[:num_lines], lines[num_lines:]
+            columns.append([])
+        columns[-1] += lines
+    return columns
 
 
 def _pad(page: Tensor, height: int) -> Tensor:

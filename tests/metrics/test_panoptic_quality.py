@@ -146,9 +146,9 @@ def test_golden_panopticapi(device):
         row = result.per_class[int(category)]
         assert [row["tp"], row["fp"], row["fn"]] == counts
         assert row["iou"] == pytest.approx(iou, abs=1e-9)
-        of_class = expected["per_class"][category]
+        qualities = expected["per_class"][category]
         assert (row["PQ"], row["SQ"], row["RQ"]) == pytest.approx(
-            tuple(of_class.values()), abs=1e-9
+            tuple(qualities.values()), abs=1e-9
         )
     for name in ("All", "Things", "Stuff"):
         found = tuple(result.summary[name].values())

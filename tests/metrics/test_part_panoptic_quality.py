@@ -124,9 +124,9 @@ def test_golden_panoptic_parts(spec_name, device):
     for group in answer["summary"]:
         found = {key: result.summary[key] for key in group}
         assert found == pytest.approx(group, abs=1e-9)
-    for sid, of_class in answer["per_sid"].items():
+    for sid, expected_row in answer["per_sid"].items():
         row = result.per_class[int(sid)]
-        assert {key: row[key] for key in of_class} == pytest.approx(of_class, abs=1e-9)
+        assert {key: row[key] for key in expected_row} == pytest.approx(expected_row, abs=1e-9)
 
 
 def test_real_cityscapes_image(real_images):

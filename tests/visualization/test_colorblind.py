@@ -53,7 +53,9 @@ def looks(colors):
 def test_okabe_and_ito_come_first_and_longer_lists_begin_with_shorter_ones():
     assert colorblind_colors(7) == OKABE_ITO
     assert colorblind_colors(40)[:19] == colorblind_colors(19)
-    assert len(set(colorblind_colors(150))) == 150
+    many = colorblind_colors(2165)
+    assert many[:40] == colorblind_colors(40) and len(set(many[:2162])) == 2162
+    assert many[2162:] == OKABE_ITO[:3]  # the list begins anew
 
 
 @pytest.mark.parametrize(("count", "least"), [(7, 0.07), (19, 0.07), (59, 0.035), (133, 0.02)])

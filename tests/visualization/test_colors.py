@@ -6,7 +6,7 @@ import torch
 from pps_torch import EvalSpec
 from pps_torch.visualization.colors import (
     NUM_SHADES,
-    default_color,
+    default_colors,
     part_colors,
     shade,
     spec_paints,
@@ -26,12 +26,16 @@ def test_shades_differ_and_shade_zero_is_the_color(color):
 @pytest.mark.parametrize("num_parts", [0, 1, 2, 5, 24])
 @pytest.mark.parametrize("color", [(0, 0, 142), (128, 128, 128), (255, 0, 0)])
 def test_parts_of_a_class_have_their_own_colors(color, num_parts):
-    assert len({color, *part_colors(color, num_parts)}) == num_parts + 1
+    unlike, parts = part_colors([(9, 9, 9), color], [3, num_parts])
+    assert len({color, *parts}) == num_parts + 1 and len(unlike) == 3
+    assert [parts] == part_colors([color], [num_parts])
 
 
 def test_default_colors_differ():
-    assert len({default_color(index) for index in range(140)}) == 140
-    assert default_color(3) == default_color(3)
+    assert default_colors(2000)[:140] == default_colors(140)
+    for count, least in ((140, 0.01), (1000, 0.008), (2000, 0.001)):
+        lab = rgb_to_oklab(torch.tensor(default_colors(count), dtype=torch.uint8))
+        assert torch.pdist(lab).min() > least
 
 
 @pytest.mark.parametrize("name", ["cpp_default", "cpp_grouped", "ppp_default", "ppp_107"])

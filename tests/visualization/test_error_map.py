@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from pps_torch import EvalSpec, PartPanopticQuality
+from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.visualization import (
     PixelError,
     colorize_errors,
@@ -14,6 +15,7 @@ from pps_torch.visualization import (
     ground_truth_pps,
     legend,
 )
+from pps_torch.visualization.error_map import errors_of_pairs
 
 ROAD, SKY, PERSON, CAR, VOID = (7, 0, 1), (23, 0, 1), (24, 1, 2), (26, 1, 5), (255, 0, 255)
 A, P, C, M, E, V = (
@@ -84,6 +86,33 @@ def test_batches_keep_their_images_apart(spec):
     one_by_one = torch.stack([error_map(p, g, spec) for p, g in zip(pred, gt)])
     assert torch.equal(error_map(pred, gt, spec), one_by_one)
     assert error_map(pred[:0], gt[:0], spec).shape == (0, 1, 3)
+
+
+def numbered(pps):
+    """The segments of a map of one row, numbered from 1, and their classes; 0 is void."""
+    keys = torch.where(pps[0] == 255, -1, pps[0] * 1000 + pps[1])
+    keys, index = torch.cat([torch.tensor([[-1]]), keys], 1).unique(return_inverse=True)
+    return torch.where(keys < 0, -1, keys // 1000), index[:, 1:]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_segments_are_matched_as_the_metric_matches_them(spec, seed):
+    generator = torch.Generator().manual_seed(seed)
+    segments = torch.tensor([VOID, ROAD, SKY, CAR, CAR2, PERSON])
+    gt_choice = torch.randint(6, (12,), generator=generator).repeat_interleave(5)
+    noise = torch.randint(6, (60,), generator=generator)
+    is_noise = torch.rand(60, generator=generator) < 0.3
+    gt, pred = (
+        pps_of(*segments[c].tolist()) for c in (gt_choice, torch.where(is_noise, noise, gt_choice))
+    )
+    (gt_sids, gt_index), (pred_sids, pred_index) = numbered(gt), numbered(pred)
+    shape = len(gt_sids), len(pred_sids)
+    joint = torch.zeros(shape, dtype=torch.int32)
+    joint.index_put_((gt_index, pred_index), torch.tensor(1, dtype=torch.int32), accumulate=True)
+    no_crowd = torch.zeros(shape[0], dtype=torch.bool)
+    matches = match_segments(joint[None], gt_sids[None], pred_sids[None], no_crowd[None])
+    expected = errors_of_pairs(matches, gt_sids, pred_sids, no_crowd)[gt_index, pred_index]
+    assert torch.equal(error_map(pred, gt, spec), expected)
 
 
 @pytest.mark.parametrize(

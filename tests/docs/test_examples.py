@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
 from tests import ROOT
-from tests.docs.test_code_blocks import RUN_ELSEWHERE
+from tests.docs.elsewhere import RUN_ELSEWHERE
+from tests.processes import run_python
 
 FOLDER = ROOT / "docs" / "examples"
 
 
 def output_of(script: str) -> str:
     """What a script prints."""
-    run = subprocess.run(
-        [sys.executable, str(FOLDER / script)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    run = run_python(str(FOLDER / script))
     assert run.returncode == 0, run.stderr
     return run.stdout
 

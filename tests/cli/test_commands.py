@@ -57,6 +57,7 @@ except SystemExit:
     assert output.splitlines()[-1] == "[]"
 
 
+@pytest.mark.slow
 def test_the_package_runs_as_a_program():
     run = [sys.executable, "-m", "pps_torch", "--version"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""kill -9 at a hundred random moments: only whole files, and the next run does what is missing."""
+"""kill -9 at many random moments: only whole files, and the next run does what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.cli.small_dataset import SmallDataset
 from tests.cli.warm_processes import Job, WarmProcess
 
-COUNT, KILLS, WORKERS = 30, 30, 2
+COUNT, KILLS, WORKERS = 30, 12, 2
 SEED = 20261121
 
 

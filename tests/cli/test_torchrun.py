@@ -66,7 +66,7 @@ def shuffled(dataset, seed):
     edit_json(dataset.images_json, lambda c: random.Random(seed).shuffle(c["images"]))
 
 
-@pytest.mark.parametrize("world_size", [2, 3, 8])
+@pytest.mark.parametrize("world_size", [2, 3, pytest.param(8, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("tool", TOOLS)
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, world_size):
     dataset = imperfect_dataset(tmp_path)
@@ -220,6 +220,7 @@ def test_other_commands_run_in_one_process(tmp_path, monkeypatch, capsys):
     assert "visualize: runs in one process, found WORLD_SIZE 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [False, True])
 def test_torchrun(tmp_path, alone, kill):
     """The real launcher, which ends the others of its machine itself."""

@@ -1,0 +1,106 @@
+"""Unusual but good input gives the same output as the usual one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cli.small_dataset import HEIGHT, IDS, WIDTH, SmallDataset, edit_json, save
+
+FIRST = IDS[0]
+MERGE, MERGE_TXT, PPS = "merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps"
+
+
+def semantic(d, image_id=FIRST):
+    return d.semantic / f"{image_id}_semantic.png"
+
+
+def as_palette(d):
+    image = Image.fromarray(np.array(Image.open(semantic(d))))
+    image.putpalette(np.random.default_rng(0).bytes(3 * 256))
+    assert image.mode == "P"
+    image.save(semantic(d))
+
+
+def as_16_bits(d):
+    save(semantic(d), np.array(Image.open(semantic(d))).astype(np.uint16))
+
+
+def as_int32_tiff(d):
+    ids = np.array(Image.open(semantic(d))).astype(np.int32)
+    semantic(d).unlink()
+    save(semantic(d).with_suffix(".tif"), ids)
+
+
+def as_uncompressed_rle(d):
+    def edit(instances):
+        from pps_torch.io.rle import run_lengths
+
+        for entry in instances:
+            size = (HEIGHT, WIDTH)
+            entry["segmentation"]["counts"] = run_lengths(entry["segmentation"], size).tolist()
+
+    edit_json(d.instances_json, edit)
+
+
+def as_polygons(d):
+    def edit(instances):
+        for entry in instances:
+            number = IDS.index(entry["image_id"])
+            box = (4 + number, 14, 16 + number, 22) if entry["score"] > 0.5 else (22, 15, 30, 20)
+            left, top, right, bottom = box
+            polygon = [left, top, right, top, right, bottom, left, bottom]
+            entry["segmentation"] = [polygon]
+
+    edit_json(d.instances_json, edit)
+
+
+def one_json_per_image(d):
+    import json
+
+    instances = json.loads(d.instances_json.read_text())
+    d.instances_json.unlink()
+    d.instances_json.mkdir()
+    for image_id in IDS:
+        entries = [entry for entry in instances if entry["image_id"] == image_id]
+        (d.instances_json / f"{image_id}.json").write_text(json.dumps(entries))
+
+
+def into_subfolders(d):
+    for path in list(d.semantic.iterdir()):
+        (d.semantic / "city").mkdir(exist_ok=True)
+        path.rename(d.semantic / "city" / path.name)
+    (d.semantic / ".hidden").mkdir()
+    save(d.semantic / ".hidden" / f"{FIRST}.png", np.zeros((2, 2), np.uint8))
+    save(d.semantic / f".{FIRST}.png", np.zeros((2, 2), np.uint8))
+
+
+def score_null(d):
+    edit_json(d.panoptic_json, lambda c: c["annotations"][0]["segments_info"][0].update(score=None))
+
+
+@pytest.mark.parametrize(
+    ("tool", "change"),
+    [
+        (PPS, score_null),
+        (MERGE, as_palette),
+        (MERGE, as_16_bits),
+        (MERGE, as_int32_tiff),
+        (MERGE, as_uncompressed_rle),
+        (MERGE, as_polygons),
+        (MERGE, one_json_per_image),
+        (MERGE, into_subfolders),
+    ],
+)
+def test_the_output_is_that_of_the_usual_input(tmp_path, tool, change):
+    usual, unusual = SmallDataset(tmp_path / "usual"), SmallDataset(tmp_path / "unusual")
+    change(unusual)
+    assert usual.run(tool) == 0 and unusual.run(tool) == 0
+    assert usual.written() == unusual.written()
+
+
+def test_both_instance_formats_agree(tmp_path):
+    coco, cityscapes = SmallDataset(tmp_path / "coco"), SmallDataset(tmp_path / "cityscapes")
+    assert coco.run(MERGE) == 0 and cityscapes.run(MERGE_TXT) == 0
+    assert coco.written() == cityscapes.written()

@@ -1,4 +1,7 @@
-"""Every reserved number of the ids, in tensors and in files."""
+"""Every reserved number of the ids, in tensors and in files.
+
+The reserved class indices of the operations stand in `ops/scoring/contract.py`.
+"""
 
 #: A level (instance or part) that an id does not have; a table row that is not used.
 ABSENT = -1

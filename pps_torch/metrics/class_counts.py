@@ -28,7 +28,10 @@ class ClassCounts(NamedTuple):
         return self.tp + self.fp + self.fn > 0
 
     def qualities(self) -> tuple[float, float, float]:
-        """PQ, SQ and RQ as fractions; 0 for a class without segments."""
+        """PQ, SQ and RQ as fractions; 0 for a class without segments.
+
+        `PQ = iou / (tp + fp / 2 + fn / 2)`, which is `SQ = iou / tp` times `RQ`, the rest.
+        """
         denominator = self.tp + 0.5 * self.fp + 0.5 * self.fn
         if denominator == 0:
             return 0.0, 0.0, 0.0

@@ -28,10 +28,9 @@ class SumMetric(TensorHolder):
 
     So batches, processes and devices may be added in any order. Threads may not: each needs a
     metric of its own, and [`merge_state`][pps_torch.metrics.sum_metric.SumMetric.merge_state] adds
-    them up. One of the states is `faults`,
-    the inputs that the rules do not cover, by the kinds in `fault_names`; a subclass adds its own
-    with `_add_state`. Sums of pixels and segments are exact up to 2**63, more than any data
-    set has.
+    them up. One of the states is `faults`, the inputs that the rules do not cover, by the kinds in
+    `fault_names`; a subclass adds its own with `_add_state`. Sums of pixels and segments are exact
+    up to 2**63, more than any data set has.
 
     The sums are no buffers, so nothing that is done to the buffers of a model changes them, and a
     checkpoint of a model that has a metric in it does not hold them unless

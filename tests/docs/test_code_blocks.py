@@ -88,12 +88,12 @@ def working_folder(demo_folder, tmp_path, monkeypatch) -> Path:
 
 @pages_with("python")
 def test_python_blocks(page, working_folder):
-    of_page = blocks(page, "python")
-    for library in sorted(set().union(*map(libraries, of_page))):
+    page_blocks = blocks(page, "python")
+    for library in sorted(set().union(*map(libraries, page_blocks))):
         if importlib.util.find_spec(library) is None:
             pytest.skip(f"needs {library}")
     names = given(name_of(page))
-    for block in of_page:
+    for block in page_blocks:
         run_python_block(page, block, names)
 
 

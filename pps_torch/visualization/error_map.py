@@ -95,12 +95,13 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
 def colorize_errors(errors: Tensor) -> Tensor:
     """Draws an `error_map`: `(*B, H, W)` to `(*B, 3, H, W)` uint8, RGB."""
     _check_errors(errors)
+    check_ndim("errors", errors, 2, "(*B, H, W)")
     colors = [_LOOKS[kind][1] for kind in PixelError]
     return look_up(torch.tensor(colors, dtype=torch.uint8, device=errors.device), errors.int())
 
 
 def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
-    """Lists the kinds of pixels in an `error_map`, for a legend."""
+    """Lists the kinds of pixels in an `error_map`, or in integers of any shape, for a legend."""
     _check_errors(errors)
     present = set(errors.unique().tolist())
     return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
@@ -109,7 +110,6 @@ def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
 def _check_errors(errors: Tensor) -> None:
     """Raises TypeError, or ValueError, for what is not an `error_map`."""
     check_integer("errors", errors)
-    check_ndim("errors", errors, 2, "(*B, H, W)")
     if errors.numel():
         least, most = (int(value) for value in errors.aminmax())
         if least < 0 or most > max(PixelError):

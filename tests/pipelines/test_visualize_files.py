@@ -74,11 +74,13 @@ def test_void_is_in_the_legend_where_it_is_black(tmp_path):
     photos = tmp_path / "photos"
     visualize("cpp_default", tmp_path / "maps", tmp_path / "out", photos=photos, options=QUIET)
 
-    def width(name):
-        return Image.open(tmp_path / "out" / f"{name}.png").width
+    def legend(name):
+        picture = np.asarray(Image.open(tmp_path / "out" / f"{name}.png"))
+        return picture[:, SIZE[1] :]  # beside the map or photo
 
-    assert width("full_colored") < width("void_colored")
-    assert width("full_colored") == width("full_overlay") == width("void_overlay")
+    assert not np.array_equal(legend("full_colored"), legend("void_colored"))
+    assert np.array_equal(legend("full_colored"), legend("full_overlay"))
+    assert np.array_equal(legend("full_overlay"), legend("void_overlay"))
 
 
 def test_palette(tmp_path):

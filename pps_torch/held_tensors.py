@@ -51,12 +51,13 @@ class TensorHolder(nn.Module):
         with torch.inference_mode(False):
             for name, table in tables.items():
                 self.tables[name] = table.clone()
-                setattr(self, name, self.tables[name].to(self.device))
+                setattr(self, name, _held(self.tables[name].to(self.device)))
 
     def _hold_counts(self, name: str, *shape: int) -> None:
         """Hold a tensor of int64 zeros, as an attribute that is added to in place."""
         with torch.inference_mode(False):
-            setattr(self, name, torch.zeros(shape, dtype=torch.int64, device=self.device))
+            counts = torch.zeros(shape, dtype=torch.int64, device=self.device)
+            setattr(self, name, _held(counts))
         self.count_names = (*self.count_names, name)
 
     def _table_on(self, name: str, device: torch.device) -> Tensor:
@@ -82,11 +83,11 @@ class TensorHolder(nn.Module):
     def _move(self, device: torch.device) -> None:
         was_on_meta, self.device = self.device.type == "meta", device
         for name, table in self.tables.items():
-            setattr(self, name, table.to(device))
+            setattr(self, name, _held(table.to(device)))
         for name in self.count_names:
             count = getattr(self, name)
             moved = torch.zeros_like(count, device=device) if was_on_meta else count.to(device)
-            setattr(self, name, moved)
+            setattr(self, name, _held(moved))
 
     def _load_from_state_dict(
         self,
@@ -106,4 +107,15 @@ class TensorHolder(nn.Module):
         with torch.inference_mode(False):
             for name, value in self.__dict__.items():
                 if isinstance(value, Tensor) and value.is_inference():
-                    self.__dict__[name] = value.clone()
+                    self.__dict__[name] = _held(value.clone())
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """Let `torch.compile` take a tensor as it takes buffers: of fixed sizes, at a fixed address.
+
+    `torch._dynamo.mark_static` and `mark_static_address` write the same; to import them takes
+    longer than all of this package.
+    """
+    tensor._dynamo_static_indices = set(range(tensor.ndim))  # type: ignore[attr-defined]
+    tensor._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined]
+    return tensor

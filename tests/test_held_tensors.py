@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+import torch._dynamo
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pps_torch.held_tensors import TensorHolder
@@ -91,3 +92,14 @@ def test_copies_made_in_inference_mode_count_on():
     for holder in (copied, made, moved):
         holder.counts += 1
     assert copied.counts.tolist() == [number + 1 for number in IDS]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_torch_compile_takes_them_as_buffers(way):
+    """Of fixed sizes and at a fixed address, as the functions of `torch._dynamo` say it."""
+    marked = torch.zeros(3)
+    torch._dynamo.mark_static(marked)
+    torch._dynamo.mark_static_address(marked)
+    holder = WAYS[way](counted())
+    for tensor in (holder.ids, holder.is_thing, holder.counts):
+        assert vars(tensor) == vars(marked)

@@ -73,8 +73,7 @@ CASES = {
         SIZES,
     ),
     "number_of_boxes": (
-        # Three ids: torch.compile takes two sizes for one where they are equal at the first call.
-        lambda: pps_torch.BoxPanopticMerger([7, 8, 11], stuff_area_limit=4, **TRITON),
+        lambda: pps_torch.BoxPanopticMerger([7, 8], stuff_area_limit=4, **TRITON),
         lambda num: detections(16, 20, num),
         NUMBERS,
     ),

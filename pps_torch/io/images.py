@@ -189,10 +189,15 @@ def count_ids(ids: np.ndarray) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist()))
 
 
-def _write_png(path: Path, image: PIL.Image.Image, outdated: Iterable[Path] = ()) -> None:
+def encode_png(image: PIL.Image.Image) -> bytes:
+    """Encode an image as a PNG, fast rather than small."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", compress_level=1)
-    write_file(path, buffer.getvalue(), outdated)
+    return buffer.getvalue()
+
+
+def _write_png(path: Path, image: PIL.Image.Image, outdated: Iterable[Path] = ()) -> None:
+    write_file(path, encode_png(image), outdated)
 
 
 @contextmanager

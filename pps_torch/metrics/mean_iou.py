@@ -68,7 +68,7 @@ class MeanIoUResult(Result):
     @property
     def per_class(self) -> dict[int, dict[str, Any]]:
         """By category id `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`."""
-        return {category_id: c.row() for category_id, c in self.classes.items()}
+        return super().per_class
 
     def table(self) -> str:
         """Aligned text, in per cent: the means, then each class that is present."""

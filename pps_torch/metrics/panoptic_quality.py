@@ -105,7 +105,7 @@ class PanopticQualityResult(QualityResult):
 
         As in panopticapi a class without any segment has qualities 0; it is in no mean.
         """
-        return {category_id: c.row() for category_id, c in self.classes.items()}
+        return super().per_class
 
 
 SelfPanopticQuality = TypeVar("SelfPanopticQuality", bound="PanopticQuality")

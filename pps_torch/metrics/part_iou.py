@@ -98,7 +98,7 @@ class PartIoUResult(Result):
     @property
     def per_class(self) -> dict[int, dict[str, Any]]:
         """By scene id `name, IoU, precision, recall, tp, gt_pixels, pred_pixels`."""
-        return {sid: c.row() for sid, c in self.classes.items()}
+        return super().per_class
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: what the properties give; keys are strings, nan is None."""

@@ -138,7 +138,7 @@ class PartPanopticQualityResult(QualityResult):
 
         As in panoptic_parts a class without any segment has qualities 0; it is in no mean.
         """
-        return {sid: c.row() for sid, c in self.classes.items()}
+        return super().per_class
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON: `summary`, `per_class`, unknown pixels; keys are strings, nan is None."""

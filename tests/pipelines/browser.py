@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import select
@@ -145,10 +144,6 @@ class Page:
         parameters = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **parameters)
         self.call("Input.dispatchKeyEvent", type="keyUp", **parameters)
-
-    def screenshot(self, path: Path, whole_page: bool = False) -> None:
-        image = self.call("Page.captureScreenshot", captureBeyondViewport=whole_page)["data"]
-        path.write_bytes(base64.b64decode(image))
 
     def complaints(self) -> list[str]:
         """Errors, warnings and console messages since the page was opened."""

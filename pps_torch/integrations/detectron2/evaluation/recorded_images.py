@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, ids_to_rgb
+from pps_torch.io.images import encode_png
 from pps_torch.metrics import ImageRecord, SegmentRecord
 from pps_torch.pipelines.evaluation_tables import TableRecords
 
@@ -143,7 +143,4 @@ def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:
 
 def _png(pixels: Tensor) -> bytes:
     """Encode `(H, W, 3)` integers 0..255 as a PNG."""
-    buffer = io.BytesIO()
-    image = PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy())
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
+    return encode_png(PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy()))

@@ -120,6 +120,7 @@ def test_resuming_on_a_full_disk_keeps_what_is_finished(tmp_path, monkeypatch, c
     assert dataset.written() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", TOOLS)
 def test_largest_file_that_the_system_allows(tmp_path, tool):
     """A real limit of the kernel, for files that are a little longer than it."""

@@ -66,7 +66,9 @@ def shuffled(dataset, seed):
     edit_json(dataset.images_json, lambda c: random.Random(seed).shuffle(c["images"]))
 
 
-@pytest.mark.parametrize("world_size", [2, 3, pytest.param(8, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "world_size", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
+)
 @pytest.mark.parametrize("tool", TOOLS)
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, world_size):
     dataset = imperfect_dataset(tmp_path)

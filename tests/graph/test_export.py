@@ -21,8 +21,11 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
-        *[merge_masks, merge_queries, merge_pps],
-        *[pytest.param(case, marks=slow) for case in (merge_boxes, merge_centers, post_process)],
+        *[merge_masks, merge_pps],
+        *[
+            pytest.param(case, marks=slow)
+            for case in (merge_boxes, merge_queries, merge_centers, post_process)
+        ],
     ],
 )
 def test_exports_to_a_file(case, tmp_path):

@@ -69,7 +69,9 @@ def batch_of(scenes, device):
     return columns
 
 
-@pytest.mark.parametrize("name", MERGERS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "boxes" else n for n in MERGERS]
+)
 def test_captured_without_a_break_and_equal_to_eager(name, device):
     make, scene = MERGERS[name]
     rng, merger = np.random.default_rng(0), make().to(device)

@@ -74,8 +74,13 @@ METRICS = {
     },
 }
 
+#: Each is compiled in seconds: these have the steps of all but for the boundaries.
+QUICK = ("PartPanopticQuality", "PanopticQuality, panoptic_parts", "PartIoU", "MeanIoU")
 
-@pytest.mark.parametrize("name", METRICS)
+
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in METRICS]
+)
 def test_captured_without_a_break_and_equal_to_eager(name, device):
     make, images = METRICS[name]
     rng, metric, twin = np.random.default_rng(0), make().to(device), make().to(device)

@@ -106,6 +106,7 @@ def test_share_and_peak_memory_run_tiny(monkeypatch):
     assert all("CUDA" in measurement.obstacle for measurement in on_device.peak_memory(device))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", growth.AXES)
 def test_growth_runs_tiny(axis, monkeypatch):
     monkeypatch.setitem(growth.AXES, axis, growth.AXES[axis][:2])

@@ -156,7 +156,7 @@ def num_swatches(page):
 
 
 @pytest.mark.parametrize("name", ["short", "n" * 1000])
-@pytest.mark.parametrize("count", [250, 5000])
+@pytest.mark.parametrize("count", [250, pytest.param(5000, marks=pytest.mark.slow)])
 def test_a_legend_of_many_names_is_complete_and_no_wider_than_two_pictures(count, name):
     page = legend(entries_of(count, name), (480, 640))
     assert num_swatches(page) == count

@@ -39,7 +39,15 @@ def expect_near_twins(logits, size, device):
 
 
 @needs_triton
-@pytest.mark.parametrize("size", [(6, 8), (24, 32), (13, 5), (1, 1), (7, 67)])
+@pytest.mark.parametrize(
+    "size",
+    [
+        (6, 8),
+        (13, 5),
+        (1, 1),
+        *(pytest.param(s, marks=pytest.mark.slow) for s in [(24, 32), (7, 67)]),
+    ],
+)
 @pytest.mark.parametrize("num_images, channels", [(0, 3), (1, 1), (2, 19)])
 def test_triton_chooses_as_torch(num_images, channels, size, device):
     logits = torch.randn(num_images, channels, 6, 8, generator=torch.Generator().manual_seed(1))

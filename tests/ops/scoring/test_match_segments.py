@@ -43,7 +43,8 @@ def test_all_crowds_of_the_class_forgive_or_only_the_last():
 
 
 @pytest.mark.parametrize(
-    "num_images, num_gt, num_pred", [(0, 3, 3), (3, 1, 1), (2, 70, 5), (1, 5, 131)]
+    "num_images, num_gt, num_pred",
+    [(0, 3, 3), (3, 1, 1), (1, 5, 131), pytest.param(2, 70, 5, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize("last_crowd_only", [False, True])
 def test_twins_on_random_tables(num_images, num_gt, num_pred, last_crowd_only):

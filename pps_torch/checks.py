@@ -15,7 +15,7 @@ _NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
 
 
 def check_integer(name: str, value: Tensor) -> None:
-    """Raises TypeError unless `value` is a tensor of uint8 or a signed integer dtype.
+    """Raise TypeError unless `value` is a tensor of uint8 or a signed integer dtype.
 
     torch stores wider unsigned integers, but hardly computes with them.
     """
@@ -26,7 +26,7 @@ def check_integer(name: str, value: Tensor) -> None:
 
 
 def check_bool(name: str, value: Tensor) -> None:
-    """Raises TypeError unless `value` is a bool tensor."""
+    """Raise TypeError unless `value` is a bool tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if value.dtype != torch.bool:
@@ -34,13 +34,13 @@ def check_bool(name: str, value: Tensor) -> None:
 
 
 def check_device(name: str, value: Tensor, reference: Tensor) -> None:
-    """Raises ValueError unless `value` is on the device of `reference`."""
+    """Raise ValueError unless `value` is on the device of `reference`."""
     if value.device != reference.device:
         raise ValueError(f"{name}: expected a tensor on {reference.device}, got {value.device}")
 
 
 def check_floating(name: str, value: Tensor) -> None:
-    """Raises TypeError unless `value` is a tensor of a floating dtype."""
+    """Raise TypeError unless `value` is a tensor of a floating dtype."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if not value.is_floating_point():
@@ -48,7 +48,7 @@ def check_floating(name: str, value: Tensor) -> None:
 
 
 def check_uint8(name: str, value: Tensor) -> None:
-    """Raises TypeError unless `value` is a uint8 tensor."""
+    """Raise TypeError unless `value` is a uint8 tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(value).__name__}")
     if value.dtype != torch.uint8:
@@ -56,26 +56,26 @@ def check_uint8(name: str, value: Tensor) -> None:
 
 
 def check_picture(name: str, value: Tensor) -> None:
-    """Raises TypeError unless `value` is a uint8 tensor, ValueError unless it is (*B, 3, H, W)."""
+    """Raise TypeError unless `value` is a uint8 tensor, ValueError unless it is (*B, 3, H, W)."""
     check_uint8(name, value)
     if value.ndim < 3 or value.shape[-3] != 3:
         raise ValueError(f"{name}: expected shape (*B, 3, H, W), got {tuple(value.shape)}")
 
 
 def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
-    """Raises ValueError unless `value` has exactly the shape `expected`."""
+    """Raise ValueError unless `value` has exactly the shape `expected`."""
     if tuple(value.shape) != tuple(expected):
         raise ValueError(f"{name}: expected shape {tuple(expected)}, got {tuple(value.shape)}")
 
 
 def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
-    """Raises ValueError unless `value` has `least` dimensions; `layout` is e.g. (*B, H, W)."""
+    """Raise ValueError unless `value` has `least` dimensions; `layout` is e.g. (*B, H, W)."""
     if value.ndim < least:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
 
 def check_size(name: str, size: Sequence[int]) -> None:
-    """Raises TypeError unless `size` is (H, W) in ints, ValueError unless both are 1 or more."""
+    """Raise TypeError unless `size` is (H, W) in ints, ValueError unless both are 1 or more."""
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2
     if not is_pair or not all(isinstance(n, _INTS) and n is not True for n in size):
         raise TypeError(f"{name}: expected (H, W), two ints of 1 or more, got {size!r}")
@@ -84,7 +84,7 @@ def check_size(name: str, size: Sequence[int]) -> None:
 
 
 def check_int(name: str, value: int, least: int) -> None:
-    """Raises TypeError unless `value` is an int, ValueError if it is below `least`."""
+    """Raise TypeError unless `value` is an int, ValueError if it is below `least`."""
     if isinstance(value, bool) or not isinstance(value, _INTS):
         raise TypeError(f"{name}: expected an int, got {value!r}")
     if value < least:
@@ -92,14 +92,14 @@ def check_int(name: str, value: int, least: int) -> None:
 
 
 def check_fraction(name: str, value: float) -> None:
-    """Raises TypeError unless `value` is a number, ValueError unless it lies in 0..1."""
+    """Raise TypeError unless `value` is a number, ValueError unless it lies in 0..1."""
     check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name}: expected a fraction in 0..1, got {value}")
 
 
 def check_number(name: str, value: float) -> None:
-    """Raises TypeError unless `value` is a number, ValueError if it is nan."""
+    """Raise TypeError unless `value` is a number, ValueError if it is nan."""
     if isinstance(value, bool) or not isinstance(value, _NUMBERS):
         raise TypeError(f"{name}: expected a number, got {value!r}")
     if value != value:
@@ -107,7 +107,7 @@ def check_number(name: str, value: float) -> None:
 
 
 def checks_values(validate: bool | None, reference: Tensor) -> bool:
-    """Says whether a function with the argument `validate` looks at the values of its tensors.
+    """Say whether a function with the argument `validate` looks at the values of its tensors.
 
     On CUDA that waits for the device, so `None` means: on the CPU, outside of `torch.compile` and
     `torch.export`.
@@ -121,12 +121,12 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
 
 
 def is_on_host(reference: Tensor) -> bool:
-    """Says whether Python may read values: on the CPU, and not while a graph is captured."""
+    """Say whether Python may read values: on the CPU, and not while a graph is captured."""
     return reference.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def can_keep_tensors() -> bool:
-    """Says whether tensors made now may be kept for later calls.
+    """Say whether tensors made now may be kept for later calls.
 
     Those of a mode such as FakeTensorMode must not outlive it; torch.compile takes care itself.
     """

@@ -59,7 +59,7 @@ PACKAGES = ("torch", "triton", "numpy", "pillow", "torchvision", "torchmetrics",
 
 
 def main() -> int:
-    """Runs all rows and writes the tables; 1 if one of them failed."""
+    """Run all rows and write the tables; 1 if one of them failed."""
     arguments = parse_arguments()
     device, obstacle = make_device(arguments)
     runs_on_device = not obstacle and not DEVICE_SUBJECTS.keys().isdisjoint(arguments.only)
@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def run(rows: list[Measurement], report: Report) -> bool:
-    """Adds all rows to the report -> whether one failed; outputs that differ end the run."""
+    """Add all rows to the report -> whether one failed; outputs that differ end the run."""
     has_failed = False
     for measurement in tqdm(rows, desc="measuring", unit="row"):
         try:

@@ -49,7 +49,7 @@ class Sample(NamedTuple):
 
 
 def main() -> int:
-    """Run and watch the command; returns 1 if it fails, grows, slows down or leaves files open."""
+    """Run and watch the command; return 1 if it fails, grows, slows down or leaves files open."""
     parser = argparse.ArgumentParser(description="Runs eval_partpq on many images and watches it.")
     parser.add_argument("--images", type=int, default=100_000, help="at least 10,000 (100,000)")
     parser.add_argument(
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def write_images(root: Path, count: int) -> list[str]:
-    """Draw streets and link them; returns the arguments GT_DIR, PRED_DIR and IMAGES_JSON."""
+    """Draw streets and link them; return the arguments GT_DIR, PRED_DIR and IMAGES_JSON."""
     gt, pred = root / "gt", root / "pred"
     gt.mkdir()
     pred.mkdir()
@@ -145,7 +145,7 @@ def _images_done(messages: Path) -> int:
 
 
 def report(samples: list[Sample], count: int, judge_memory: bool) -> int:
-    """Print what was seen; returns 1 if memory, time or open files grow."""
+    """Print what was seen; return 1 if memory, time or open files grow."""
     marks = sorted({WARM, *(count * tenth // 10 for tenth in range(1, 10)), count - 1})
     stages = [_at(samples, mark) for mark in marks]
     print("\n| images | seconds | images/s | CPU ms an image | MB | files | threads | children |")

@@ -23,7 +23,7 @@ def encode_labels(
     *,
     validate: bool | None = None,
 ) -> Tensor:
-    """Packs category and instance ids into panoptic labels.
+    """Pack category and instance ids into panoptic labels.
 
     Args:
         categories, instances: tensors of one shape and any integer dtype. A negative category
@@ -62,7 +62,7 @@ def encode_labels(
 
 
 def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Tensor]:
-    """Splits panoptic labels: the inverse of `encode_labels`.
+    """Split panoptic labels: the inverse of `encode_labels`.
 
     Args:
         labels: tensor of any shape and integer dtype; negative labels are void.
@@ -91,12 +91,12 @@ def decode_labels(labels: Tensor, divisor: int, order: str) -> tuple[Tensor, Ten
 
 
 def _major_first(one: Tensor, other: Tensor, order: str) -> tuple[Tensor, Tensor]:
-    """Orders category and instance as upper and lower part of a label, or such parts back."""
+    """Order category and instance as upper and lower part of a label, or such parts back."""
     return (other, one) if order == "instance_major" else (one, other)
 
 
 def _checked_divisor(divisor: Any, order: str) -> int:
-    """Checks a divisor and an order; returns the divisor as Python's int, whatever int it was."""
+    """Check a divisor and an order; return the divisor as Python's int, whatever int it was."""
     if order not in _ORDERS:
         raise ValueError(f"order: expected one of {_ORDERS}, got {order!r}")
     check_int("divisor", divisor, 1)
@@ -108,7 +108,7 @@ def _checked_divisor(divisor: Any, order: str) -> int:
 def _refuse_others(
     categories: Tensor, instances: Tensor, labels: Tensor, divisor: int, order: str
 ) -> None:
-    """Raises ValueError for ids that their label does not give back; void may have any."""
+    """Raise ValueError for ids that their label does not give back; void may have any."""
     upper, lower = _major_first(categories, instances, order)
     highest_upper = (_HIGHEST - lower.clamp(min=0)) // divisor
     fits = (lower >= 0) & (lower < divisor) & (upper >= 0) & (upper <= highest_upper)

@@ -51,7 +51,7 @@ class PanopticSegmentation(NamedTuple):
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticSegmentation:
-        """Makes one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
+        """Make one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
         This looks at the map on the host: a step for data loading, not for the graph.
 
@@ -88,7 +88,7 @@ class PanopticSegmentation(NamedTuple):
         )
 
     def segments_info(self) -> list[Any]:
-        """Lists the segments as the usual dicts; this step leaves the device.
+        """List the segments as the usual dicts; this step leaves the device.
 
         Returns:
             For one image, a list of dicts with `id`, `category_id`, `isthing`, `area`
@@ -134,7 +134,7 @@ class PanopticTarget(NamedTuple):
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticTarget:
-        """Makes one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
+        """Make one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
         Args:
             ids, void_id, capacity: as in `PanopticSegmentation`'s
@@ -166,7 +166,7 @@ for _container in (PanopticSegmentation, PanopticTarget):
 
 
 def check_container(name: str, value: object, *kinds: type) -> None:
-    """Raises TypeError unless `value` is one of `kinds`, of the two above; plain tuples are not."""
+    """Raise TypeError unless `value` is one of `kinds`, of the two above; plain tuples are not."""
     if not isinstance(value, kinds):
         expected = " or a ".join(kind.__name__ for kind in kinds)
         raise TypeError(
@@ -229,7 +229,7 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
 def _number_segments(
     ids: Tensor, segments_info: Sequence[Mapping[str, Any]], void_id: int
 ) -> tuple[Tensor, Tensor]:
-    """Renumbers the listed ids to 1..S, in their order.
+    """Renumber the listed ids to 1..S, in their order.
 
     Returns:
         The map in int32, and the areas `(S,)` int64.

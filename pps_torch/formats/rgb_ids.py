@@ -13,12 +13,12 @@ Channel = TypeVar("Channel", int, Tensor)
 
 
 def pack_rgb(red: Channel, green: Channel, blue: Channel) -> Channel:
-    """Packs three channels 0..255 into ids: numbers, or tensors of at least int32."""
+    """Pack three channels 0..255 into ids: numbers, or tensors of at least int32."""
     return red + 256 * green + 65536 * blue
 
 
 def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
-    """Reads the segment ids of an RGB image.
+    """Read the segment ids of an RGB image.
 
     Args:
         rgb: `(*B, H, W, 3)`, values 0..255 of any integer dtype.
@@ -41,7 +41,7 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
 
 
 def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
-    """Writes segment ids as an RGB image: the inverse of `rgb_to_ids`.
+    """Write segment ids as an RGB image: the inverse of `rgb_to_ids`.
 
     Args:
         ids: `(*B, H, W)`, any integer dtype, 0..16777215.

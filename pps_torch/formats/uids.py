@@ -10,7 +10,7 @@ from pps_torch.reserved import ABSENT
 
 
 def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """Splits uids into scene class, instance and part ids.
+    """Split uids into scene class, instance and part ids.
 
     A uid of one or two digits is a scene class alone (`sid`), one of four or five is
     `sid * 1000 + iid`, a longer one `sid * 100_000 + iid * 100 + pid`. The label format of
@@ -49,7 +49,7 @@ def decode_uids(uids: Tensor, *, validate: bool | None = None) -> tuple[Tensor, 
 
 
 def is_legal_uid(uids: Tensor) -> Tensor:
-    """Marks the uids that are neither negative nor of three digits: bool, the shape of `uids`."""
+    """Mark the uids that are neither negative nor of three digits: bool, the shape of `uids`."""
     uids = uids.to(torch.promote_types(uids.dtype, torch.int32))  # a byte does not hold 999
     return (uids >= 0) & ((uids < 100) | (uids > 999))
 
@@ -57,7 +57,7 @@ def is_legal_uid(uids: Tensor) -> Tensor:
 def encode_uids(
     sids: Tensor, iids: Tensor, pids: Tensor, *, validate: bool | None = None
 ) -> Tensor:
-    """Packs scene class, instance and part ids into uids: the inverse of `decode_uids`.
+    """Pack scene class, instance and part ids into uids: the inverse of `decode_uids`.
 
     Args:
         sids, iids, pids: tensors of one shape and any integer dtype; a negative iid or pid says

@@ -103,7 +103,7 @@ def _check_length(polygons: list, size: tuple[int, int]) -> None:
 
 
 def _rasterize(polygons: list, size: tuple[int, int]) -> bytes:
-    """Draw the union of polygons as COCO does; returns the counts of a compressed RLE."""
+    """Draw the union of polygons as COCO does; return the counts of a compressed RLE."""
     from pycocotools import mask
 
     return mask.merge(mask.frPyObjects(polygons, *size))["counts"]

@@ -155,7 +155,7 @@ def _png_name(image: Image) -> str:
 def _merge(
     merger: PanopticMerger, semantic: np.ndarray, instances: Instances, device: torch.device
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Merge one image; returns the map of segments 1..S and the list of their infos."""
+    """Merge one image; return the map of segments 1..S and the list of their infos."""
     # Masks from RLE are transposed; the merge does not mind, if the semantic map is so too.
     semantic = torch.from_numpy(semantic).to(device)
     if instances.columns_first:

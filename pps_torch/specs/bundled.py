@@ -26,7 +26,7 @@ def spec_name(path: Path, kind: Kind) -> str:
 
 
 def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
-    """Finds the file of a spec by its bundled name or its path.
+    """Find the file of a spec by its bundled name or its path.
 
     Raises:
         TypeError: for anything but text or a path.
@@ -45,7 +45,7 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
 
 
 def find_dataset_spec(eval_spec: Path, dataset_spec_path: str) -> Path:
-    """Finds the datasetspec that an evalspec names in `dataset_spec_path`.
+    """Find the datasetspec that an evalspec names in `dataset_spec_path`.
 
     The path is looked up as given, beside the evalspec, then by its file name among the bundled
     ones. A bundled evalspec means a bundled datasetspec, whatever lies in the working directory.

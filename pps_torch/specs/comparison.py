@@ -16,13 +16,13 @@ class ComparedInOrder:
     name: str
 
     def __eq__(self, other: object) -> bool:
-        """Compares the fields, their order included."""
+        """Compare the fields, their order included."""
         if type(other) is not type(self):
             return NotImplemented
         return self is other or _values(self) == _values(other)
 
     def __hash__(self) -> int:
-        """Hashes the name; specs of one name are told apart by comparison."""
+        """Hash the name; specs of one name are told apart by comparison."""
         return hash(self.name)
 
 

@@ -40,12 +40,12 @@ class DatasetSpec(ComparedInOrder):
     countable_pids: dict[tuple[int, int], int]
 
     def __repr__(self) -> str:
-        """Shows the name and the size only; the fields fill pages."""
+        """Show the name and the size only; the fields fill pages."""
         return f"DatasetSpec({self.name!r}, {len(self.scene_classes) - 1} scene classes)"
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> DatasetSpec:
-        """Reads a datasetspec: a bundled name (`cpp`, `ppp`) or the path of a YAML file.
+        """Read a datasetspec: a bundled name (`cpp`, `ppp`) or the path of a YAML file.
 
         Raises:
             SpecError: names file, key, what was expected and what was found.
@@ -57,7 +57,7 @@ class DatasetSpec(ComparedInOrder):
 
     @classmethod
     def from_dict(cls, mapping: Mapping[str, Any], *, source: str = "<dict>") -> DatasetSpec:
-        """Makes a spec from the fields of a datasetspec file.
+        """Make a spec from the fields of a datasetspec file.
 
         Args:
             mapping: `name`, `scene_class2part_classes`, `scene_classes_with_instances`,
@@ -81,12 +81,12 @@ class DatasetSpec(ComparedInOrder):
         )
 
     def fold_pid(self, sid: int, file_pid: int) -> int:
-        """Turns a pid of the annotation files into the dataset's own; see `countable_pids`."""
+        """Turn a pid of the annotation files into the dataset's own; see `countable_pids`."""
         return self.countable_pids.get((sid, file_pid), file_pid)
 
 
 def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
-    """Reads the part names of each scene class, `UNLABELED` first among classes and parts."""
+    """Read the part names of each scene class, `UNLABELED` first among classes and parts."""
     key = "scene_class2part_classes"
 
     def read_parts(where: str, value: Any) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
 
 
 def _unlabeled_first(fields: Fields, where: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Puts `UNLABELED` before `names`, where a file may already have it; refuses doubled names."""
+    """Put `UNLABELED` before `names`, where a file may already have it; refuse doubled names."""
     names = tuple(names)
     if names[:1] != (UNLABELED,):
         names = (UNLABELED, *names)

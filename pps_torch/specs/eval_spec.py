@@ -65,11 +65,11 @@ class EvalSpec(ComparedInOrder):
     lookups: dict[Any, Any] = field(default_factory=dict, init=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles all but the lookup tensors, which are made again when needed."""
+        """Copy and pickle all but the lookup tensors, which are made again when needed."""
         return {**self.__dict__, "lookups": {}}
 
     def __repr__(self) -> str:
-        """Shows the name and the sizes only; the fields fill pages."""
+        """Show the name and the sizes only; the fields fill pages."""
         return (
             f"EvalSpec({self.name!r}, {len(self.things)} things, {len(self.stuff)} stuff, "
             f"{len(self.parts)} with parts)"
@@ -77,7 +77,7 @@ class EvalSpec(ComparedInOrder):
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> EvalSpec:
-        """Reads an evalspec and the datasetspec that it names.
+        """Read an evalspec and the datasetspec that it names.
 
         The `dataset_spec_path` in the file is looked up as given, beside the file, then by its file
         name among the bundled ones.
@@ -117,7 +117,7 @@ class EvalSpec(ComparedInOrder):
         name: str = "unnamed",
         source: str = "<dict>",
     ) -> EvalSpec:
-        """Makes a spec from the fields of an evalspec file; `dataset_spec_path` is not read.
+        """Make a spec from the fields of an evalspec file; `dataset_spec_path` is not read.
 
         Args:
             mapping: the fields; ids as ints (`2401`) or text (`"24_01"`).
@@ -162,7 +162,7 @@ class EvalSpec(ComparedInOrder):
         return spec
 
     def without_parts(self) -> EvalSpec:
-        """Makes the same spec with every class declared without parts.
+        """Make the same spec with every class declared without parts.
 
         PartPQ by it is the PQ of the same maps: a match counts with its mask IoU, and a segment
         without part labels is no crowd.
@@ -212,12 +212,12 @@ class EvalSpec(ComparedInOrder):
         ]
 
     def fold_pid(self, sid: int, file_pid: int) -> int:
-        """Turns a pid of the annotation files into the dataset's; see `DatasetSpec.fold_pid`."""
+        """Turn a pid of the annotation files into the dataset's; see `DatasetSpec.fold_pid`."""
         return self.dataset.fold_pid(sid, file_pid)
 
 
 def check_eval_spec(name: str, spec: object) -> None:
-    """Raises TypeError unless `spec` is an `EvalSpec`; the name or path of one is refused."""
+    """Raise TypeError unless `spec` is an `EvalSpec`; the name or path of one is refused."""
     if not isinstance(spec, EvalSpec):
         raise TypeError(
             f"{name}: expected an EvalSpec (EvalSpec.load makes one), got {type(spec).__name__}"
@@ -225,7 +225,7 @@ def check_eval_spec(name: str, spec: object) -> None:
 
 
 def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
-    """Reads the evaluation sid of each evaluated dataset sid."""
+    """Read the evaluation sid of each evaluated dataset sid."""
     key = "dataset_sid2eval_sid"
     targets = fields.targets(key, fields.any_sid, fields.sid)
     sids = {sid: eval_sid for sid, eval_sid in targets.items() if eval_sid is not None}
@@ -239,7 +239,7 @@ def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
 def _read_parts(
     fields: Fields, dataset: DatasetSpec, sids: Mapping[int, int]
 ) -> dict[SidPid, SidPid]:
-    """Reads the evaluation (sid, pid) of each evaluated dataset part; pid 0 follows pid -1."""
+    """Read the evaluation (sid, pid) of each evaluated dataset part; pid 0 follows pid -1."""
     key = "dataset_sid_pid2eval_sid_pid"
 
     def read_sid_pid(where: str, value: Any) -> SidPid:
@@ -268,7 +268,7 @@ def _read_parts(
 
 
 def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
-    """Reads the flat id of each evaluation (sid, pid); parts of one class have different ones."""
+    """Read the flat id of each evaluation (sid, pid); parts of one class have different ones."""
     key = "eval_sid_pid2eval_pid_flat"
     flat_ids = fields.table(key, fields.part, fields.number)
     owners: dict[tuple[int, int], int] = {}
@@ -284,7 +284,7 @@ def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
 def _read_halves(
     fields: Fields, first: str, second: str, evaluated: set[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Reads two lists of sids that together hold each evaluated sid once."""
+    """Read two lists of sids that together hold each evaluated sid once."""
     halves = []
     seen: dict[int, str] = {}
     for key in (first, second):
@@ -303,7 +303,7 @@ def _read_halves(
 
 
 def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
-    """Reads the name of each evaluated sid, in the file's order; no two have the same."""
+    """Read the name of each evaluated sid, in the file's order; no two have the same."""
     key = "eval_sid2scene_label"
     labels = fields.table(key, fields.any_sid, fields.name)
     if missing := evaluated - set(labels):
@@ -324,7 +324,7 @@ def _check_known(fields: Fields, where: str, sid: int, dataset: DatasetSpec) -> 
 
 
 def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
-    """Refuses an `ignore_label` that is also an evaluated sid or a pid."""
+    """Refuse an `ignore_label` that is also an evaluated sid or a pid."""
     for sid in spec.eval_sids:
         if sid == spec.ignore_label:
             raise fields.error("ignore_label", "a value that is no evaluated sid", str(sid))
@@ -335,7 +335,7 @@ def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
 
 
 def _check_parts(fields: Fields, spec: EvalSpec) -> None:
-    """Refuses a class with fewer than two parts, and a part without a flat id."""
+    """Refuse a class with fewer than two parts, and a part without a flat id."""
     for sid, pids in spec.part_pids.items():
         if len(pids) < 2:
             expected = f"at least two parts of {sid} ({spec.scene_labels[sid]}) to be mapped"
@@ -367,7 +367,7 @@ def _mapped_pids(spec: EvalSpec) -> dict[int, tuple[int, ...]]:
 
 
 def _text(sid: int, pid: int) -> str:
-    """Writes a part as the files do."""
+    """Write a part as the files do."""
     return str(sid) if pid == ABSENT else f"{sid}_{pid:02d}"
 
 

@@ -41,7 +41,7 @@ class Fields:
     source: str
 
     def __post_init__(self) -> None:
-        """Refuses anything but a mapping."""
+        """Refuse anything but a mapping."""
         if not isinstance(self.values, Mapping):
             raise SpecError(
                 f"{self.source}: expected a mapping of field names to values, "
@@ -49,37 +49,37 @@ class Fields:
             )
 
     def error(self, where: str, expected: str, found: str) -> SpecError:
-        """Makes the error to raise for the value at `where`, a key such as `eval_sid_things`."""
+        """Make the error to raise for the value at `where`, a key such as `eval_sid_things`."""
         return SpecError(f"{self.source}: {where}: expected {expected}, found {found}")
 
     def require(self, key: str) -> Any:
-        """Returns the value of a field that must be there."""
+        """Return the value of a field that must be there."""
         if key not in self.values:
             present = ", ".join(map(str, self.values)) or "none"
             raise self.error(key, "this key", f"only the keys {present}")
         return self.values[key]
 
     def mapping(self, key: str) -> Mapping[Any, Any]:
-        """Returns the value of a field that must be a mapping."""
+        """Return the value of a field that must be a mapping."""
         value = self.require(key)
         if not isinstance(value, Mapping):
             raise self.error(key, "a mapping", reprlib.repr(value))
         return value
 
     def sequence(self, where: str, value: Any) -> list[Any]:
-        """Reads `value` as a list."""
+        """Read `value` as a list."""
         if not isinstance(value, (list, tuple)):
             raise self.error(where, "a list", reprlib.repr(value))
         return list(value)
 
     def name(self, where: str, value: Any) -> str:
-        """Reads `value` as a name; numbers are names too."""
+        """Read `value` as a name; numbers are names too."""
         if isinstance(value, bool) or not isinstance(value, (str, int, float)) or value == "":
             raise self.error(where, "a name", reprlib.repr(value))
         return str(value)
 
     def number(self, where: str, value: Any, low: int = 1, high: int = MAX_ID) -> int:
-        """Reads `value` as an integer within `low..high`."""
+        """Read `value` as an integer within `low..high`."""
         if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
@@ -87,19 +87,19 @@ class Fields:
         return value
 
     def any_sid(self, where: str, value: Any) -> int:
-        """Reads `value` as a scene class id, which may lie outside the dataset if it is ignored."""
+        """Read `value` as a scene class id, which may lie outside the dataset if it is ignored."""
         return self.number(where, value, low=-1)
 
     def sid(self, where: str, value: Any) -> int:
-        """Reads `value` as a scene class id."""
+        """Read `value` as a scene class id."""
         return self.number(where, value)
 
     def flat_id(self, where: str, value: Any) -> int:
-        """Reads `value` as a flat part id; 0 is the background, which only has a name."""
+        """Read `value` as a flat part id; 0 is the background, which only has a name."""
         return self.number(where, value, low=0)
 
     def sid_pid(self, where: str, value: Any) -> tuple[int, int]:
-        """Reads `S_PP` or `sid * 100 + pid` as `(sid, pid)`; below 100 a sid alone, with pid -1."""
+        """Read `S_PP` or `sid * 100 + pid` as `(sid, pid)`; below 100 a sid alone, with pid -1."""
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}_[0-9]{2}", value):
             sid, pid = map(int, value.split("_"))
             return self.sid(where, sid), pid
@@ -109,7 +109,7 @@ class Fields:
         return divmod(sid_pid, 100) if sid_pid >= 100 else (sid_pid, ABSENT)
 
     def part(self, where: str, value: Any) -> tuple[int, int]:
-        """Reads `value` as the `(sid, pid)` of a part, pid 1 to 99."""
+        """Read `value` as the `(sid, pid)` of a part, pid 1 to 99."""
         sid, pid = self.sid_pid(where, value)
         if pid < 1:
             raise self.error(where, "a part S_PP with PP from 01 to 99", reprlib.repr(value))
@@ -118,7 +118,7 @@ class Fields:
     def table(
         self, key: str, read_key: Callable[[str, Any], K], read_value: Callable[[str, Any], V]
     ) -> dict[K, V]:
-        """Reads a field that maps ids, in the file's order; refuses an id given twice."""
+        """Read a field that maps ids, in the file's order; refuse an id given twice."""
         table: dict[K, V] = {}
         for raw_key, raw_value in self.mapping(key).items():
             where = f"{key}[{raw_key}]"
@@ -131,7 +131,7 @@ class Fields:
     def targets(
         self, key: str, read_key: Callable[[str, Any], K], read_target: Callable[[str, Any], V]
     ) -> dict[K, V | None]:
-        """Reads a table whose targets may be `IGNORED`, as None; leaves `DEFAULT: IGNORED` out."""
+        """Read a table whose targets may be `IGNORED`, as None; leave `DEFAULT: IGNORED` out."""
 
         def read_key_or_default(where: str, raw: Any) -> K | str:
             return DEFAULT if raw == DEFAULT else read_key(where, raw)

@@ -73,7 +73,7 @@ class PartLookups:
 
 
 def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> DatasetLookups:
-    """Returns the tables for ground truth uids, made once per spec and device.
+    """Return the tables for ground truth uids, made once per spec and device.
 
     A pid is first folded to the dataset's own pid (`DatasetSpec.countable_pids`), then mapped by
     `dataset_sid_pid2eval_sid_pid`: an absent part level by the key that is a bare sid, an explicit
@@ -91,7 +91,7 @@ def dataset_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> Datas
 
 
 def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLookups:
-    """Returns the table for part predictions, made once per spec and device.
+    """Return the table for part predictions, made once per spec and device.
 
     Source of the rule: `merge_to_pps` of panoptic_parts v2. What a class cannot have becomes the
     void label, and every pixel of a class without parts has part 1.
@@ -106,7 +106,7 @@ def part_lookups(spec: EvalSpec, device: torch.device | str = "cpu") -> PartLook
 def _made_once(
     make: Callable[[EvalSpec, torch.device], Lookups], spec: EvalSpec, device: torch.device
 ) -> Lookups:
-    """Returns the lookups that the spec keeps; makes them if there are none yet."""
+    """Return the lookups that the spec keeps; make them if there are none yet."""
     check_eval_spec("spec", spec)
     if not can_keep_tensors():
         return make(spec, device)
@@ -176,7 +176,7 @@ def _eval_pids(spec: EvalSpec, sid: int) -> list[int]:
 
 
 def _table(index_of_id: dict[int, int], size: int) -> Tensor:
-    """Makes a table `(size + 1,)` int64 of indices by id; -1 for ids without, and at the end."""
+    """Make a table `(size + 1,)` int64 of indices by id; -1 for ids without, and at the end."""
     table = torch.full((size + 1,), ABSENT, device=CPU)
     table[list(index_of_id)] = torch.tensor(list(index_of_id.values()), device=CPU)
     return table

@@ -38,7 +38,7 @@ def _error(problem: str, node: yaml.Node) -> yaml.constructor.ConstructorError:
 
 
 def _count_nodes(node: yaml.Node, parents: tuple[int, ...], counted: dict[int, int]) -> int:
-    """Counts the nodes that a node stands for, with aliases written out."""
+    """Count the nodes that a node stands for, with aliases written out."""
     if id(node) in parents:
         raise _error("an alias is recursive", node)
     if len(parents) > MAX_DEPTH:
@@ -57,7 +57,7 @@ def _count_nodes(node: yaml.Node, parents: tuple[int, ...], counted: dict[int, i
 
 
 def read_yaml(path: Path) -> Any:
-    """Reads the content of a YAML file, every scalar as text.
+    """Read the content of a YAML file, every scalar as text.
 
     Args:
         path: the file, at most 250 kB.

@@ -32,7 +32,7 @@ class Canvas:
         self._uids_draw = ImageDraw.Draw(self.uids)
 
     def project(self, point: Point) -> tuple[float, float]:
-        """Finds the column and row, in pixels of the map, at which the camera sees a point."""
+        """Find the column and row, in pixels of the map, at which the camera sees a point."""
         x, y, z = point
         scale = self.focal / z
         column = self.width / 2 + scale * (x - CAMERA_X)
@@ -40,7 +40,7 @@ class Canvas:
         return column, row
 
     def face(self, points: Sequence[Point], color: Color | None, uid: int | None) -> None:
-        """Draws a flat polygon; without colour only on the map, without uid only on the photo."""
+        """Draw a flat polygon; without colour only on the map, without uid only on the photo."""
         pixels = [self.project(point) for point in points]
         if color is not None:
             haze = 1 - np.exp(-min(z for _, _, z in points) / 260)
@@ -52,7 +52,7 @@ class Canvas:
     def disc(
         self, center: Point, radius: float, color: Color | None, uid: int | None, squeeze: float = 1
     ) -> None:
-        """Draws a disc that faces the camera; `squeeze` makes it narrower."""
+        """Draw a disc that faces the camera; `squeeze` makes it narrower."""
         x, y, z = center
         angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
         rim = zip(squeeze * np.cos(angles), np.sin(angles), strict=True)
@@ -61,7 +61,7 @@ class Canvas:
     def limb(
         self, start: Point, end: Point, width: float, color: Color | None, uid: int | None
     ) -> None:
-        """Draws a thick line that faces the camera, with round ends."""
+        """Draw a thick line that faces the camera, with round ends."""
         along = np.array(end[:2]) - start[:2]
         aside = np.array([-along[1], along[0]]) / max(np.hypot(*along), 1e-6) * width / 2
         corners = [(start, aside), (end, aside), (end, -aside), (start, -aside)]
@@ -70,14 +70,14 @@ class Canvas:
             self.disc(point, width / 2, color, uid)
 
     def photo_tensor(self, rng: np.random.Generator) -> Tensor:
-        """Returns the photo with the grain of a sensor, `(3, H, W)` uint8."""
+        """Return the photo with the grain of a sensor, `(3, H, W)` uint8."""
         photo = np.asarray(self.photo.reduce(2), dtype=np.float32)
         grain = rng.normal(0, 2, (self.height, self.width, 1))
         pixels = (photo + grain).clip(0, 255).astype(np.uint8)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def uids_tensor(self) -> Tensor:
-        """Returns the uid map, `(H, W)` int32."""
+        """Return the uid map, `(H, W)` int32."""
         return torch.from_numpy(np.array(self.uids, dtype=np.int32))
 
 
@@ -85,13 +85,13 @@ Drawable = tuple[float, Callable[[Canvas], None]]  # nearest z, how to draw it
 
 
 def mix(color: Color, other: Color, weight: float) -> Color:
-    """Mixes two colours: weight 0 is the first, weight 1 the other."""
+    """Mix two colours: weight 0 is the first, weight 1 the other."""
     pairs = zip(color, other, strict=True)
     red, green, blue = (round((1 - weight) * a + weight * b) for a, b in pairs)
     return red, green, blue
 
 
 def lighten(color: Color, factor: float) -> Color:
-    """Makes a colour brighter by a factor above 1, darker by one below."""
+    """Make a colour brighter by a factor above 1, darker by one below."""
     red, green, blue = (min(255, round(factor * value)) for value in color)
     return red, green, blue

@@ -22,16 +22,16 @@ class InstanceNumbers:
         self._counts: Counter[int] = Counter()
 
     def next(self, sid: int) -> int:
-        """Returns the uid of the next instance of a class without parts."""
+        """Return the uid of the next instance of a class without parts."""
         self._counts[sid] += 1
         return sid * 1000 + self._counts[sid] - 1
 
     def with_parts(self, sid: int) -> PartUid:
-        """Returns the uids of the parts of the next instance."""
+        """Return the uids of the parts of the next instance."""
         sid_iid = self.next(sid)
         return lambda pid: sid_iid * 100 + pid
 
     def without_parts(self, sid: int) -> PartUid:
-        """Returns the same for an instance without part labels: one uid for all its parts."""
+        """Return the same for an instance without part labels: one uid for all its parts."""
         sid_iid = self.next(sid)
         return lambda pid: sid_iid

@@ -57,7 +57,7 @@ class _Look:
 
 
 def people(rng: np.random.Generator, instances: InstanceNumbers) -> Iterator[Drawable]:
-    """Places pedestrians on the crossing and the sidewalks, a crowd without ids, and a cyclist."""
+    """Place pedestrians on the crossing and the sidewalks, a crowd without ids, and a cyclist."""
     spots = [
         (rng.uniform(-4.5, -0.8), 13.2),
         (rng.uniform(0.2, 2.0), 14.6),

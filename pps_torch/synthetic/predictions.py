@@ -46,7 +46,7 @@ class StreetPrediction(NamedTuple):
 
 
 def predict_imperfectly(scene: StreetScene, spec: EvalSpec, seed: int = 0) -> StreetPrediction:
-    """Predicts a street with the usual faults; the same seed makes the same ones.
+    """Predict a street with the usual faults; the same seed makes the same ones.
 
     Borders wobble, patches are of a wrong class, small parts are overlooked, instances are
     missing, doubled, shifted, eroded, merged with a neighbour, of a wrong class, or invented.
@@ -94,7 +94,7 @@ def _perfect_maps(
 def _instance_ids(
     classes: np.ndarray, sids: np.ndarray, iids: np.ndarray, spec: EvalSpec
 ) -> np.ndarray:
-    """Makes one id per instance, class * 1000 + number; 0 elsewhere. Crowds are cut into a few."""
+    """Make one id per instance, class * 1000 + number; 0 elsewhere. Crowds are cut into a few."""
     columns = np.arange(sids.shape[1]) * 24 // sids.shape[1]
     numbers = np.where(iids >= 0, iids, 900 + columns)
     is_thing = np.isin(classes, spec.things) & np.isin(sids, list(spec.dataset_sid_to_eval_sid))
@@ -102,7 +102,7 @@ def _instance_ids(
 
 
 def _wobble(ids: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Displaces the borders of a map."""
+    """Displace the borders of a map."""
     height, width = ids.shape
     cells, reach = (26, 26 * width // height + 1), height / 400
     down, right = (np.rint(reach * smooth_noise(ids.shape, cells, rng)) for _ in range(2))
@@ -193,7 +193,7 @@ def _random_step(reach: float, rng: np.random.Generator) -> tuple[int, int]:
 
 
 def _moved(mask: np.ndarray, down: int, right: int) -> np.ndarray:
-    """Moves a mask; what leaves on one side does not return on the other."""
+    """Move a mask; what leaves on one side does not return on the other."""
     height, width = mask.shape
     moved = np.zeros_like(mask)
     target = moved[max(0, down) : height + down, max(0, right) : width + right]

@@ -12,21 +12,21 @@ T = TypeVar("T")
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """Picks one of the options."""
+    """Pick one of the options."""
     return options[int(rng.integers(len(options)))]
 
 
 def smooth_noise(
     size: tuple[int, int], cells: tuple[int, int], rng: np.random.Generator
 ) -> np.ndarray:
-    """Makes noise that is smooth within cells: `(H, W)` float32, mean 0 and deviation about 1."""
+    """Make noise that is smooth within cells: `(H, W)` float32, mean 0 and deviation about 1."""
     rows, columns = cells
     coarse = rng.standard_normal((rows, columns)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
 def blob(size: tuple[int, int], rng: np.random.Generator, reach: float) -> np.ndarray:
-    """Makes a mask `(H, W)` bool of a roundish blob, with radii up to `reach` of the height."""
+    """Make a mask `(H, W)` bool of a roundish blob, with radii up to `reach` of the height."""
     height, width = size
     center = rng.uniform(0, 1) * width, rng.uniform(0.1, 0.9) * height
     radii = rng.uniform(0.25, 1, size=2) * reach * height

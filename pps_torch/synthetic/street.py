@@ -34,7 +34,7 @@ class StreetScene(NamedTuple):
 
 
 def make_street(size: tuple[int, int] = (512, 1024), seed: int = 0) -> StreetScene:
-    """Draws a street; the same size and seed give the same street.
+    """Draw a street; the same size and seed give the same street.
 
     Args:
         size: (height, width) in pixels.

@@ -41,7 +41,7 @@ class StreetFolders:
 def write_streets(
     folders: StreetFolders, spec: EvalSpec, size: tuple[int, int], num_streets: int
 ) -> None:
-    """Draws streets, predicts them imperfectly, and writes both as the files of a data set.
+    """Draw streets, predict them imperfectly, and write both as the files of a data set.
 
     Args:
         folders: where to; they are made.
@@ -86,7 +86,7 @@ def write_streets(
 def _write_gt_panoptic(
     path: Path, uids: Tensor, spec: EvalSpec, segment_ids: SegmentIdGenerator
 ) -> list[dict[str, Any]]:
-    """Writes uids as a COCO panoptic PNG; returns its segments_info.
+    """Write uids as a COCO panoptic PNG; return its segments_info.
 
     Instances are told apart by their evaluation class and number, which does for specs that map
     no two dataset classes to one.

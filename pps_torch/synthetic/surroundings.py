@@ -28,7 +28,7 @@ METAL = (104, 106, 108)
 
 
 def sky(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Draws the sky, `(H, W, 3)` uint8: blue above, pale below, with clouds."""
+    """Draw the sky, `(H, W, 3)` uint8: blue above, pale below, with clouds."""
     depth = np.linspace(0, 1, size[0])[:, None, None]
     blue = (1 - depth) * np.array([96, 150, 214]) + depth * np.array([240, 240, 236])
     clouds = smooth_noise(size, (9, 7), rng) + 0.6 * smooth_noise(size, (24, 16), rng)
@@ -37,7 +37,7 @@ def sky(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 
 
 def draw_ground(canvas: Canvas) -> None:
-    """Draws the road with its markings, kerbs, sidewalks, and grass on the left."""
+    """Draw the road with its markings, kerbs, sidewalks, and grass on the left."""
 
     def strip(x0: float, x1: float, z0: float, z1: float, color: Color, uid: int) -> None:
         canvas.face([(x0, 0, z0), (x1, 0, z0), (x1, 0, z1), (x0, 0, z1)], color, uid)
@@ -63,7 +63,7 @@ def draw_ground(canvas: Canvas) -> None:
 
 
 def buildings(rng: np.random.Generator) -> Iterator[Drawable]:
-    """Places two rows of houses along the street, and one that closes it."""
+    """Place two rows of houses along the street, and one that closes it."""
     walls = [(196, 170, 140), (178, 120, 98), (206, 198, 182), (150, 140, 132), (186, 160, 128)]
     walls += [(168, 102, 86), (214, 190, 150), (140, 150, 156)]
     for side in (-1, 1):
@@ -111,7 +111,7 @@ def _draw_far_row(floors: Sequence[int], wall: Color, canvas: Canvas) -> None:
 
 
 def trees(rng: np.random.Generator) -> Iterator[Drawable]:
-    """Places a row of trees on each side, with gaps."""
+    """Place a row of trees on each side, with gaps."""
     for side, start in ((-1, 17), (1, 24)):
         for z in np.arange(start, 115, 12):
             if rng.random() < 0.85:
@@ -141,7 +141,7 @@ def _draw_tree(
 
 
 def street_furniture(rng: np.random.Generator) -> Iterator[Drawable]:
-    """Places lamps, traffic lights, signs, and an advertising column."""
+    """Place lamps, traffic lights, signs, and an advertising column."""
     for side in (-1, 1):
         for z in range(13 if side < 0 else 29, 110, 27):
             yield z, partial(_draw_street_lamp, side, z)
@@ -191,7 +191,7 @@ def _draw_sign(kind: str, x: float, z: float, canvas: Canvas) -> None:
 
 
 def _draw_advertising_column(x: float, z: float, canvas: Canvas) -> None:
-    """Draws an advertising column, which Cityscapes does not label."""
+    """Draw an advertising column, which Cityscapes does not label."""
     posters = [
         (-0.7, -0.2, (196, 98, 62)),
         (-0.2, 0.3, (230, 206, 120)),
@@ -206,7 +206,7 @@ def _draw_advertising_column(x: float, z: float, canvas: Canvas) -> None:
 
 
 def draw_ego_vehicle(canvas: Canvas) -> None:
-    """Draws the bonnet of the own car at the lower edge of the picture."""
+    """Draw the bonnet of the own car at the lower edge of the picture."""
     z = 2.6
     for crest, color in ((1.22, (38, 42, 50)), (1.17, (58, 66, 78)), (1.08, (46, 52, 62))):
         across = np.linspace(-3.5, 3.5, 40)

@@ -54,7 +54,7 @@ class _VehicleShape:
     plate: tuple[float, float] = (0.48, 0.60)
 
     def turned(self) -> _VehicleShape:
-        """Turns the shape, with its front where the rear was."""
+        """Turn the shape, with its front where the rear was."""
 
         def flip(points: _Corners) -> _Corners:
             return tuple((1 - place, height) for place, height in reversed(points))
@@ -123,7 +123,7 @@ _CAR_SHAPES = [_SEDAN, _HATCHBACK, _HATCHBACK, _SEDAN, _VAN]
 
 
 def traffic(rng: np.random.Generator, instances: InstanceNumbers) -> Iterator[Drawable]:
-    """Places cars in both lanes and parked, one without part labels, a bus, a truck and cycles."""
+    """Place cars in both lanes and parked, one without part labels, a bus, a truck and cycles."""
     right, left, parked = 1.75, -1.75, 4.65
     spots = [(right, 19.5), (right, 28), (right, 58), (left, 36), (left, 45), (left, 54)]
     spots += [(parked, z) for z in (6.4, 18.5, 24.5, 35, 41)]
@@ -157,7 +157,7 @@ def _draw_vehicle(
     part_uid: PartUid,
     canvas: Canvas,
 ) -> None:
-    """Draws a vehicle along the street; on the left side of the road it shows its front."""
+    """Draw a vehicle along the street; on the left side of the road it shows its front."""
     x, z = spot
     shows_front = x < 0
     shape = shape.turned() if shows_front else shape
@@ -225,7 +225,7 @@ def _draw_vehicle_side(
 
 
 def draw_bicycle(spot: tuple[float, float], paint: Color, uid: int, canvas: Canvas) -> None:
-    """Draws a bicycle across the street; in the label, its wheels are filled."""
+    """Draw a bicycle across the street; in the label, its wheels are filled."""
     x, z = spot
     rear, front, pedal = (x - 0.52, 0.34, z), (x + 0.52, 0.34, z), (x, 0.32, z)
     seat, fork = (x - 0.18, 0.86, z), (x + 0.36, 0.86, z)

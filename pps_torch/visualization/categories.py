@@ -13,7 +13,7 @@ Categories = Sequence[Mapping[str, Any]] | EvalSpec
 
 
 def checked_categories(categories: Categories) -> list[dict[str, Any]]:
-    """Copies categories, with `id` and `isthing` as ints, and `color` as a tuple or None.
+    """Copy categories, with `id` and `isthing` as ints, and `color` as a tuple or None.
 
     Raises:
         TypeError: for anything but a list of dicts or an `EvalSpec`.

@@ -60,7 +60,7 @@ _GRID_STEP = 15  # of the colours among which further ones are chosen
 
 
 def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
-    """Simulates how colours look to a dichromat.
+    """Simulate how colours look to a dichromat.
 
     Args:
         rgb: `(..., 3)` uint8.
@@ -90,13 +90,13 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
 
 
 def colorblind_colors(count: int) -> tuple[Color, ...]:
-    """Lists the first `count` colours of the palette; longer lists begin with the shorter ones."""
+    """List the first `count` colours of the palette; longer lists begin with the shorter ones."""
     return tuple(islice(cycle((*OKABE_ITO, *_farthest_colors(count - len(OKABE_ITO)))), count))
 
 
 @lru_cache(maxsize=16)
 def _farthest_colors(count: int) -> list[Color]:
-    """Chooses up to `count` colours of the grid, each the farthest from all before it."""
+    """Choose up to `count` colours of the grid, each the farthest from all before it."""
     steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8)
     candidates = torch.cartesian_prod(steps, steps, steps)
     lightness, chroma, _ = polar(rgb_to_oklab(candidates))

@@ -27,7 +27,7 @@ from pps_torch.visualization.shades import instance_shades, neighbour_difference
 def colorize_pps(
     pps: Tensor, spec: EvalSpec, *, boundaries: bool = True, palette: str = "class"
 ) -> Tensor:
-    """Draws a PPS map.
+    """Draw a PPS map.
 
     A stuff class has its colour of the palette; the instances of a thing class have shades of it
     (pixels without an instance, and instance 1, the colour itself), clearly different where they
@@ -80,7 +80,7 @@ def colorize_panoptic(
     boundaries: bool = True,
     palette: str = "class",
 ) -> Tensor:
-    """Draws a panoptic segmentation, prediction or target.
+    """Draw a panoptic segmentation, prediction or target.
 
     A stuff segment has the colour of its category, the segments of a thing category have shades
     of it, clearly different where they touch (the first one the colour itself), void is black.
@@ -179,17 +179,17 @@ def segment_category_index(
 
 
 def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """Looks up a table `(N, 3)` at each pixel: `(*B, H, W)` indices become `(*B, 3, H, W)`."""
+    """Look up a table `(N, 3)` at each pixel: `(*B, H, W)` indices become `(*B, 3, H, W)`."""
     return torch.stack([take(channel, index) for channel in table.T.contiguous()], dim=-3)
 
 
 def take(table: Tensor, index: Tensor) -> Tensor:
-    """Looks up a table `(N,)` at each pixel; the result has the shape of `index`."""
+    """Look up a table `(N,)` at each pixel; the result has the shape of `index`."""
     return table.index_select(0, index.flatten()).view(index.shape)
 
 
 def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> None:
-    """Paints white, in place, each pixel whose right or lower neighbour differs."""
+    """Paint white, in place, each pixel whose right or lower neighbour differs."""
     right, lower = differences
     white = picture.new_zeros(picture.shape[:-3] + picture.shape[-2:])
     white[..., :, :-1] |= right
@@ -206,7 +206,7 @@ def _numbers_within(categories: Tensor) -> Tensor:
 
 
 def _after_void(segments: Tensor, void: int) -> Tensor:
-    """Puts a first column, for void, before a table `(*B, S)` of segments."""
+    """Put a first column, for void, before a table `(*B, S)` of segments."""
     return torch.cat([segments.new_full((*segments.shape[:-1], 1), void), segments], dim=-1)
 
 
@@ -215,7 +215,7 @@ def _all_below(end: int, ids: Tensor) -> bool:
 
 
 def _unknown_ids(sids: Tensor, pids: Tensor, spec: EvalSpec) -> str:
-    """Describes the ids of a PPS map that the spec does not have."""
+    """Describe the ids of a PPS map that the spec does not have."""
     pairs = torch.stack([sids.flatten(), pids.flatten()]).unique(dim=1).T.tolist()
     known_sids = {*spec.eval_sids, spec.ignore_label}
     unknown_sids = sorted({sid for sid, _ in pairs} - known_sids)

@@ -63,7 +63,7 @@ class Paints(NamedTuple):
 
 
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
-    """Returns the paints of `spec` on `device`, computed once."""
+    """Return the paints of `spec` on `device`, computed once."""
     check_eval_spec("spec", spec)
     return _spec_paints(spec, device, palette)
 
@@ -99,7 +99,7 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
 
 
 def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:
-    """Returns the colour of each COCO category, a dict with `isthing`, in a palette.
+    """Return the colour of each COCO category, a dict with `isthing`, in a palette.
 
     In `"class"` that is its `color`, or the default for its place in the list if it has none.
     """
@@ -109,7 +109,7 @@ def category_colors(categories: list[dict[str, Any]], palette: str = "class") ->
 
 
 def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str) -> list[Color]:
-    """Returns the colours of classes in a palette: their own, or colour-blind-safe ones.
+    """Return the colours of classes in a palette: their own, or colour-blind-safe ones.
 
     The first colours of `colorblind_colors` differ most, so things get them, and stuff the rest.
     Class by class, each takes the one nearest to its own that is left.
@@ -129,7 +129,7 @@ def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str)
 
 
 def _nearest_first(own: Iterable[Color], colors: Sequence[Color]) -> Iterator[Color]:
-    """Gives each colour of `own`, in turn, the nearest of as many `colors` that is left."""
+    """Give each colour of `own`, in turn, the nearest of as many `colors` that is left."""
     own_labs, labs = (
         rgb_to_oklab(torch.tensor([*some], dtype=torch.uint8).view(-1, 3)).numpy()
         for some in (own, colors)
@@ -144,7 +144,7 @@ def _nearest_first(own: Iterable[Color], colors: Sequence[Color]) -> Iterator[Co
 
 @lru_cache(maxsize=16)
 def default_colors(count: int) -> tuple[Color, ...]:
-    """Makes `count` colours; a longer list begins with the shorter ones.
+    """Make `count` colours; a longer list begins with the shorter ones.
 
     Neighbours differ in hue, lightness and chroma. The first 144 colours are 0.011 apart in OKLab,
     where 0.02 is just visible; then the lightness changes a little, so that 1,000 are still 0.008
@@ -159,7 +159,7 @@ def default_colors(count: int) -> tuple[Color, ...]:
 
 
 def shade(colors: Tensor, index: Tensor) -> Tensor:
-    """Makes shades of colours; shade 0 is the colour itself.
+    """Make shades of colours; shade 0 is the colour itself.
 
     Shade `i` has level `i % NUM_LEVELS`: levels are 0.1 or more apart in OKLab lightness, five
     times what the eye can tell, and successive ones 0.2 or more. Shades of one level differ a
@@ -195,7 +195,7 @@ def part_colors(
     num_parts: Sequence[int],
     lightness_range: float = _PART_LIGHTNESS_RANGE["class"],
 ) -> list[list[Color]]:
-    """Makes the colours of the parts of each class, in the order of the parts.
+    """Make the colours of the parts of each class, in the order of the parts.
 
     Within a class they go from light to dark by `lightness_range` of OKLab lightness, and their hue
     swings to both sides of the class's. All stay where a shade's level makes every part of an

@@ -48,7 +48,7 @@ _LOOKS: dict[PixelError, tuple[str, Color]] = {
 
 
 def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
-    """Compares a prediction with the ground truth, pixel by pixel.
+    """Compare a prediction with the ground truth, pixel by pixel.
 
     Each pixel that is evaluated has one of the kinds of `PixelError`. Where the classes
     differ: *extra* if only the ground-truth segment was found, *missed* if only the predicted one
@@ -93,7 +93,7 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
 
 
 def colorize_errors(errors: Tensor) -> Tensor:
-    """Draws an `error_map`: `(*B, H, W)` to `(*B, 3, H, W)` uint8, RGB."""
+    """Draw an `error_map`: `(*B, H, W)` to `(*B, 3, H, W)` uint8, RGB."""
     _check_errors(errors)
     check_ndim("errors", errors, 2, "(*B, H, W)")
     colors = [_LOOKS[kind][1] for kind in PixelError]
@@ -101,14 +101,14 @@ def colorize_errors(errors: Tensor) -> Tensor:
 
 
 def error_legend_entries(errors: Tensor) -> list[LegendEntry]:
-    """Lists the kinds of pixels in an `error_map`, or in integers of any shape, for a legend."""
+    """List the kinds of pixels in an `error_map`, or in integers of any shape, for a legend."""
     _check_errors(errors)
     present = set(errors.unique().tolist())
     return [LegendEntry(*look) for kind, look in _LOOKS.items() if kind in present]
 
 
 def _check_errors(errors: Tensor) -> None:
-    """Raises TypeError, or ValueError, for what is not an `error_map`."""
+    """Raise TypeError, or ValueError, for what is not an `error_map`."""
     check_integer("errors", errors)
     if errors.numel():
         least, most = (int(value) for value in errors.aminmax())
@@ -166,7 +166,7 @@ def _segment_errors(gt: _Segments, pred: _Segments, is_crowd: Tensor) -> Tensor:
 
 
 def _sums(rows: Tensor, values: Tensor, num_rows: int) -> Tensor:
-    """Adds up the values `(N,)` int64 of each row: `(num_rows,)`."""
+    """Add up the values `(N,)` int64 of each row: `(num_rows,)`."""
     return values.new_zeros(num_rows).scatter_add_(0, rows, values)
 
 
@@ -212,7 +212,7 @@ def _pair_errors(
 
 
 def with_wrong_parts(errors: Tensor, gt_parts: Tensor, pred_parts: Tensor) -> Tensor:
-    """Marks wrong parts among the pixels whose segments agree.
+    """Mark wrong parts among the pixels whose segments agree.
 
     Args:
         errors: `(*B, H, W)` uint8, `errors_of_pairs` of the segments at each pixel.

@@ -12,7 +12,7 @@ from pps_torch.specs import EvalSpec, dataset_lookups
 
 
 def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:
-    """Turns ground truth uids into the three channels of a prediction, for drawing only.
+    """Turn ground truth uids into the three channels of a prediction, for drawing only.
 
     Not what a perfect prediction would be: where a spec maps several dataset classes to one,
     instances of different dataset classes may have the same number.

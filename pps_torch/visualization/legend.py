@@ -39,7 +39,7 @@ VOID_ENTRY = LegendEntry("void", VOID_COLOR)
 
 
 def pps_legend_entries(pps: Tensor, spec: EvalSpec, *, palette: str = "class") -> list[LegendEntry]:
-    """Lists the classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
+    """List the classes and parts in a PPS map `(*B, 3, H, W)`, in the order of the spec."""
     paint = paint_map(pps, spec)
     paints = spec_paints(spec, pps.device, palette)
     counts = torch.bincount(paint.flatten(), minlength=len(paints.members) + 1)
@@ -63,7 +63,7 @@ def panoptic_legend_entries(
     *,
     palette: str = "class",
 ) -> list[LegendEntry]:
-    """Lists the categories of the segments, in the order of `categories`.
+    """List the categories of the segments, in the order of `categories`.
 
     Args:
         panoptic: its `panoptic_seg` `(*B, H, W)` and `category_ids` `(*B, S)` are read.
@@ -84,7 +84,7 @@ def panoptic_legend_entries(
 
 
 def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
-    """Draws a legend that fits beside a picture.
+    """Draw a legend that fits beside a picture.
 
     Entries fill columns from top to bottom, and the text grows with the picture. Columns are as
     high as the picture; they are higher where the legend would otherwise be wider than twice the
@@ -111,7 +111,7 @@ def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
 
 
 def with_legend(picture: Tensor, legend: Tensor) -> Tensor:
-    """Puts a legend to the right of its picture; the lower of the two gets a white margin.
+    """Put a legend to the right of its picture; the lower of the two gets a white margin.
 
     Args:
         picture: `(3, H, W)` uint8.
@@ -153,7 +153,7 @@ class _Layout:
         self.font = Font(text_size, self.line)
 
     def columns(self, entries: list[LegendEntry]) -> list[list[_Line]]:
-        """Arranges the lines of the entries in columns."""
+        """Arrange the lines of the entries in columns."""
         classes = [self.lines(entry) for entry in entries]
         columns = _fill_columns(classes, (self.height - self.line) // self.line)
         widths = [self.column_width(column) for column in columns]
@@ -181,7 +181,7 @@ class _Layout:
         return (self.swatch if line.is_part else 0) + self.swatch + self.gap
 
     def draw(self, columns: list[list[_Line]]) -> NDArray[np.uint8]:
-        """Draws the columns on a white page `(3, h, w)` uint8."""
+        """Draw the columns on a white page `(3, h, w)` uint8."""
         widths = [self.column_width(column) for column in columns]
         height = max(self.height, self.line * (max(map(len, columns)) + 1))
         page = np.full((3, height, self.margin + sum(widths)), 255, np.uint8)
@@ -192,7 +192,7 @@ class _Layout:
         return page
 
     def draw_line(self, page: NDArray[np.uint8], left: int, row: int, line: _Line) -> None:
-        """Draws a name that begins at `left`, and its swatch before it."""
+        """Draw a name that begins at `left`, and its swatch before it."""
         top = self.line // 2 + row * self.line
         half = self.swatch // 2
         middle, swatch_left = top + self.line // 2, left - self.gap - self.swatch
@@ -205,7 +205,7 @@ class _Layout:
 
 
 def _fill_columns(classes: list[list[_Line]], num_lines: int) -> list[list[_Line]]:
-    """Fills columns of at most `num_lines`, or one; a class keeps its parts if it can."""
+    """Fill columns of at most `num_lines`, or one; a class keeps its parts if it can."""
     num_lines = max(num_lines, 1)
     columns: list[list[_Line]] = [[]]
     for lines in classes:
@@ -219,7 +219,7 @@ def _fill_columns(classes: list[list[_Line]], num_lines: int) -> list[list[_Line
 
 
 def _pad(page: Tensor, height: int) -> Tensor:
-    """Puts a page at the top of a white one of another height."""
+    """Put a page at the top of a white one of another height."""
     padded = page.new_tensor(BACKGROUND).view(3, 1, 1).repeat(1, height, page.shape[-1])
     padded[:, : page.shape[-2]] = page
     return padded

@@ -24,18 +24,18 @@ _CHROMA_STEPS = 12  # halvings: the chroma that a screen can show is found to 1 
 
 
 def rgb_to_oklab(rgb: Tensor) -> Tensor:
-    """Turns `(..., 3)` uint8 sRGB into OKLab: lightness 0..1, green to red, blue to yellow."""
+    """Turn `(..., 3)` uint8 sRGB into OKLab: lightness 0..1, green to red, blue to yellow."""
     lms = rgb_to_linear(rgb) @ _matrix(_LMS_FROM_RGB, rgb.device).T
     return lms.pow(1 / 3) @ _matrix(_OKLAB_FROM_LMS, rgb.device).T
 
 
 def oklab_to_rgb(lab: Tensor) -> Tensor:
-    """Turns `(..., 3)` float64 OKLab into uint8 sRGB, after `limit_chroma`."""
+    """Turn `(..., 3)` float64 OKLab into uint8 sRGB, after `limit_chroma`."""
     return linear_to_rgb(_oklab_to_linear(limit_chroma(lab)))
 
 
 def limit_chroma(lab: Tensor) -> Tensor:
-    """Takes chroma from colours that no screen can show, until one can; lightness and hue stay."""
+    """Take chroma from colours that no screen can show, until one can; lightness and hue stay."""
     shown = torch.zeros_like(lab[..., :1])
     for step in range(_CHROMA_STEPS + 1):
         more = (shown + 0.5**step).clamp(max=1)
@@ -44,31 +44,31 @@ def limit_chroma(lab: Tensor) -> Tensor:
 
 
 def scale_chroma(lab: Tensor, factor: Tensor) -> Tensor:
-    """Multiplies the chroma of colours `(..., 3)` by `factor` `(..., 1)`."""
+    """Multiply the chroma of colours `(..., 3)` by `factor` `(..., 1)`."""
     return torch.cat([lab[..., :1], lab[..., 1:] * factor], dim=-1)
 
 
 def rgb_to_linear(rgb: Tensor) -> Tensor:
-    """Turns uint8 sRGB into float64 intensities 0..1."""
+    """Turn uint8 sRGB into float64 intensities 0..1."""
     value = rgb.double() / 255
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
 def linear_to_rgb(linear: Tensor) -> Tensor:
-    """Turns intensities into uint8 sRGB; those outside 0..1 become 0 or 1."""
+    """Turn intensities into uint8 sRGB; those outside 0..1 become 0 or 1."""
     linear = linear.clamp(0, 1)
     value = torch.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
     return (value * 255).round().to(torch.uint8)
 
 
 def polar(lab: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns lightness, chroma and hue (radians) of OKLab colours."""
+    """Return lightness, chroma and hue (radians) of OKLab colours."""
     lightness, a, b = lab.unbind(-1)
     return lightness, torch.hypot(a, b), torch.atan2(b, a)
 
 
 def cartesian(lightness: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
-    """Makes OKLab colours of lightness, chroma and hue, which are broadcast: undoes `polar`."""
+    """Make OKLab colours of lightness, chroma and hue, which are broadcast: undoes `polar`."""
     return torch.stack(
         torch.broadcast_tensors(lightness, chroma * hue.cos(), chroma * hue.sin()), dim=-1
     )

@@ -9,7 +9,7 @@ from pps_torch.checks import check_bool, check_device, check_fraction, check_pic
 
 
 def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) -> Tensor:
-    """Blends a coloured map into its photo; where the map is void, the photo stays as it is.
+    """Blend a coloured map into its photo; where the map is void, the photo stays as it is.
 
     Args:
         photo: `(*B, 3, H, W)` uint8.

@@ -28,7 +28,7 @@ class PPSSegments(NamedTuple):
 
 
 def pps_segments(pps: Tensor, num_sids: int) -> PPSSegments:
-    """Finds the segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
+    """Find the segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
     sids, iids, _ = pps.unbind(-3)
     highest = int(iids.max()) if iids.numel() else 0
     if highest <= _HIGHEST_COUNTED:

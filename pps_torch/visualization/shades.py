@@ -22,7 +22,7 @@ _MOST_NEIGHBOURS = 32  # beyond it, as in noise, nobody sees which instance is w
 def instance_shades(
     rows: Tensor, differences: tuple[Tensor, Tensor], group_of_row: Tensor, number_of_row: Tensor
 ) -> Tensor:
-    """Chooses a shade for each row of a table of segments.
+    """Choose a shade for each row of a table of segments.
 
     The rows that touch are looked at on the host: one copy of their numbers each way.
 
@@ -49,7 +49,7 @@ def instance_shades(
 
 
 def neighbour_differences(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Marks the pixels whose right neighbour, and whose lower one, has another id.
+    """Mark the pixels whose right neighbour, and whose lower one, has another id.
 
     Returns:
         `(*B, H, W - 1)` and `(*B, H - 1, W)` bool.
@@ -60,7 +60,7 @@ def neighbour_differences(ids: Tensor) -> tuple[Tensor, Tensor]:
 def _touching_rows(
     rows: Tensor, differences: tuple[Tensor, Tensor], group_of_row: Tensor, number_of_row: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Finds the pairs of rows of one group that touch, each pair once.
+    """Find the pairs of rows of one group that touch, each pair once.
 
     Returns:
         The rows with the lower number, and the others, in the order of the latter's numbers.
@@ -86,7 +86,7 @@ def _touching_rows(
 
 
 def _resolve_clashes(pairs: list[list[int]], shades: list[list[int]]) -> dict[int, int]:
-    """Chooses levels for rows that touch; returns the shades of those that leave their number's."""
+    """Choose levels for rows that touch; return the shades of those that leave their number's."""
     number_shades = dict(zip([*pairs[0], *pairs[1]], [*shades[0], *shades[1]]))
     touching: dict[int, list[int]] = {row: [] for row in number_shades}
     for earlier, later in zip(*pairs):
@@ -111,14 +111,14 @@ def _resolve_clashes(pairs: list[list[int]], shades: list[list[int]]) -> dict[in
 def _free_level(
     own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]
 ) -> int | None:
-    """Finds the first level from `own` on that no row beside `row` has."""
+    """Find the first level from `own` on that no row beside `row` has."""
     taken = {levels.get(other) for other in touching[row]}
     in_turn = ((own + step) % NUM_LEVELS for step in range(NUM_LEVELS))
     return next((level for level in in_turn if level not in taken), None)
 
 
 def _make_room(own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]) -> int:
-    """Frees a level for `row`, the first from `own` on that can be freed; else returns `own`.
+    """Free a level for `row`, the first from `own` on that can be freed; else return `own`.
 
     The rows beside `row` leave it for another level by a swap of the two, among them and all that
     they are linked to by rows of these levels (A. B. Kempe, 1879).

@@ -45,7 +45,7 @@ class Font:
         return sum(self._advances(text))
 
     def cut(self, text: str, most: int) -> str:
-        """Shortens a text to a width of at most `most` pixels, with an ellipsis at its end."""
+        """Shorten a text to a width of at most `most` pixels, with an ellipsis at its end."""
         ends = [*accumulate(self._advances(text))]
         if not ends or ends[-1] <= most:
             return text
@@ -53,7 +53,7 @@ class Font:
         return text[:kept].rstrip() + _ELLIPSIS
 
     def draw(self, page: NDArray[np.uint8], left: int, top: int, text: str) -> None:
-        """Draws a line of text, from its upper left corner, on a page `(3, H, W)`, in place."""
+        """Draw a line of text, from its upper left corner, on a page `(3, H, W)`, in place."""
         rows = slice(top, top + self._line_height)
         for char in text:
             glyph = self._glyph(char)

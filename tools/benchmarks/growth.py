@@ -43,7 +43,7 @@ def growth(device: Device) -> list[Measurement]:
 
 
 def measure_growth(device: Device, name: str, axis: str) -> Iterator[GrowthPoint]:
-    """Times one operation along one axis; stops at the first size that does not fit."""
+    """Time one operation along one axis; stop at the first size that does not fit."""
     clock = replace(device.clock, rounds=min(device.rounds, 15), limit=1.0)
     for changed in AXES[axis]:
         point = GrowthPoint(axis, " x ".join(map(str, changed.values())), name)

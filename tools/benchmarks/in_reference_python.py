@@ -48,7 +48,7 @@ def partpq_of_maps(eval_spec, maps_file):
 
 
 def evaluate_partpq(eval_spec, pairs, read_prediction):
-    """Times panoptic_parts' own evaluation of pairs of images, and prints it with the counts."""
+    """Time panoptic_parts' own evaluation of pairs of images, and print it with the counts."""
     from panoptic_parts.specs.eval_spec import PartPQEvalSpec
     from panoptic_parts.utils import evaluation_PartPQ
 

@@ -45,7 +45,7 @@ class Device:
 
     @cached_property
     def clock(self) -> Clock:
-        """Times on this device."""
+        """The clock of this device."""
         return Clock(self.device, self.rounds)
 
     @cached_property
@@ -55,7 +55,7 @@ class Device:
 
     @cached_property
     def detectron2(self) -> Detectron2:
-        """Raises NotRun where it cannot be imported."""
+        """Raise NotRun where it cannot be imported."""
         return Detectron2(self.detectron2_dir)
 
 
@@ -82,7 +82,7 @@ class DeviceRow:
     goal: Goal
 
     def measure(self, device: Device) -> list[Row]:
-        """Compares with the peer, then times both."""
+        """Compare with the peer, then time both."""
         sizes = self.sizes.scaled(device.scale)
         operation = self.operation(sizes, device.device)
         row = Row(self.name, sizes.text(self.things), peer=self.peer_name)
@@ -168,7 +168,7 @@ def rows_on_device(device: Device) -> list[Measurement]:
 
 
 def time_ours(row: Row, device: Device, run: Callable[[], object]) -> None:
-    """Times the call, and its replay from a CUDA graph, whose output must be the same."""
+    """Time the call, and its replay from a CUDA graph, whose output must be the same."""
     row.ours = device.clock.called(run)
     replayed = device.clock.replayed(run)
     if replayed is None:

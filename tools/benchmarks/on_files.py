@@ -143,7 +143,7 @@ def peak_mib(command: list[str]) -> float:
 
 
 def compare_folders(tool: str, ours: Path, theirs: Path) -> None:
-    """Stops unless the maps are equal: pixels for PPS, segments up to their ids for panoptic."""
+    """Stop unless the maps are equal: pixels for PPS, segments up to their ids for panoptic."""
     if tool == "merge_to_pps":
         for path in sorted(theirs.glob("*.png")):
             if not np.array_equal(read_pps(path), read_pps(ours / path.name)):

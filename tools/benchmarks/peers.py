@@ -25,7 +25,7 @@ PANOPTIC_FPN = "configs/COCO-PanopticSegmentation/panoptic_fpn_R_50_3x.yaml"
 
 
 def import_from(folder: Path | None, module: str) -> ModuleType:
-    """Imports a peer's module, with its folder first on the path."""
+    """Import a peer's module, with its folder first on the path."""
     if folder is not None and str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
     try:

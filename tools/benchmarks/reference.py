@@ -32,7 +32,7 @@ class Reference:
         return self.python is not None and self.folder is not None
 
     def call(self, *arguments: object) -> str:
-        """Runs in_reference_python.py in the reference's interpreter -> what it prints.
+        """Run in_reference_python.py in the reference's interpreter -> what it prints.
 
         Raises:
             NotRun: if it fails there; its own message goes to standard error.

@@ -227,7 +227,7 @@ class Painted(NamedTuple):
 
 
 def paint(street: Street, stuff_logits: Tensor, is_void: Tensor | None = None) -> Painted:
-    """Paints the detections, the first on top, over the stuff; parts are bands of a detection."""
+    """Paint the detections, the first on top, over the stuff; parts are bands of a detection."""
     sizes, spec = street.sizes, street.spec
     num_stuff = len(spec.stuff)
     rows = (street.stuff_map(stuff_logits) + 1 + sizes.instances).to(torch.int32)

@@ -172,13 +172,13 @@ class Report:
     growth: list[GrowthPoint] = field(default_factory=list)
 
     def add(self, found: Iterable[Row | GrowthPoint]) -> None:
-        """Adds rows and points as they are measured."""
+        """Add rows and points as they are measured."""
         for entry in found:
             (self.growth if isinstance(entry, GrowthPoint) else self.rows).append(entry)
             self.write()
 
     def write(self) -> None:
-        """Writes benchmark.md and benchmark.json."""
+        """Write benchmark.md and benchmark.json."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "benchmark.md").write_text(self.markdown())
         content = {

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import benchmark
 import pytest
+import verify_gpu
 
 from pps_torch.cli.main import main
 from pps_torch.pipelines import demonstration
@@ -201,4 +202,6 @@ def run_script(path: str, *arguments: str) -> str | None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", [script.name, *arguments])
             benchmark.parse_arguments()
+    if script.name == "verify_gpu.py":
+        verify_gpu.parse_arguments(arguments)
     return f"takes long; {RUN_ELSEWHERE[script.name]} runs {script.name} small"

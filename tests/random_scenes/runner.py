@@ -11,10 +11,11 @@ import hashlib
 import multiprocessing
 import os
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import islice
 
 import torch
 from tqdm import tqdm
@@ -29,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--scenes", type=int, default=1000, help="how many (1000)")
     parser.add_argument("--seed", type=int, default=1, help="what they are drawn from (1)")
     parser.add_argument("--scene", type=int, help="only this one, then its block")
+    parser.add_argument("--seconds", type=float, help="start no further block after so many")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="where the package runs (cpu)")
     parser.add_argument("--compiler", default="inductor", help="torch.compile's backend (inductor)")
@@ -46,17 +48,29 @@ def main(arguments: list[str] | None = None) -> int:
         blocks = [[parsed.scene], list(range(start, start + BLOCK))]
     check = partial(check_block, parsed.seed, device=parsed.device, compiler=parsed.compiler)
     begun = time.monotonic()
-    reports = _reports(check, blocks, parsed.processes)
+    reports = _reports(check, _in_time(blocks, parsed.seconds), parsed.processes)
     return _report(reports, sum(map(len, blocks)), parsed.seed, begun)
 
 
-def _reports(check, blocks: list[list[int]], processes: int) -> Iterator:
+def _in_time(blocks: list[list[int]], seconds: float | None) -> Iterator[list[int]]:
+    begun = time.monotonic()
+    for block in blocks:
+        if seconds is not None and time.monotonic() - begun >= seconds:
+            return
+        yield block
+
+
+def _reports(check: Callable, blocks: Iterator[list[int]], processes: int) -> Iterator:
+    """The reports in the order of the blocks; one block waits for each process, no more."""
     if processes == 1:
         yield from map(check, blocks)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
-        yield from pool.map(check, blocks, chunksize=4)
+        running = deque(pool.submit(check, block) for block in islice(blocks, 2 * processes))
+        while running:
+            yield running.popleft().result()
+            running.extend(pool.submit(check, block) for block in islice(blocks, 1))
 
 
 def _report(reports: Iterable, num_scenes: int, seed: int, begun: float) -> int:
@@ -72,6 +86,7 @@ def _report(reports: Iterable, num_scenes: int, seed: int, begun: float) -> int:
                 progress.write(f"MISMATCH in scene {number}: {what}\n  again: {again}")
             mismatches += report.mismatches
             progress.update(report.num_scenes)
+        num_scenes = int(progress.n)
     for what, count in sorted(counts.items()):
         print(f"{count:8d}  {what}")
     wrong = len({number for number, _ in mismatches})

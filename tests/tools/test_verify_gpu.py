@@ -14,6 +14,8 @@ from verification.running import Run
 from verification.steps import KEYS, Options, Step, steps
 
 from pps_torch import MeanIoU, PanopticTarget
+from tests import ROOT
+from tests.processes import run_python
 
 
 def step(name: str, code: str, weight: float = 1, **settings) -> Step:
@@ -142,3 +144,17 @@ def test_kernels_of_a_call_are_summed_and_the_slowest_stands_first():
 )
 def test_names_of_kernels_fit_a_line(kernel, name):
     assert kernel_times.short_name(kernel) == name
+
+
+def test_a_test_file_whose_library_is_missing_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tools"))
+    (tmp_path / "test_a.py").write_text("import no_such_library\n")
+    (tmp_path / "test_b.py").write_text("import json.no_such_part as part\ndef test(): pass\n")
+    (tmp_path / "test_c.py").write_text("def test(): pass\n")
+    (tmp_path / "test_d.py").write_text("from json import no_such_name\n")
+    (tmp_path / "test_e.py").write_text("import pps_torch.no_such_part\n")
+    plugin = "verification.missing_libraries"
+    arguments = ["-q", "-p", plugin, "-rsE", "--continue-on-collection-errors", str(tmp_path)]
+    run = run_python("-m", "pytest", "--rootdir", str(tmp_path), *arguments)
+    assert "1 passed, 2 skipped, 2 errors" in run.stdout
+    assert "No module named 'no_such_library'" in run.stdout

@@ -76,7 +76,7 @@ def steps(options: Options) -> list[Step]:
 
 def _pytest(marker: str, *paths: str) -> list[str]:
     command = [sys.executable, "-m", "pytest", "-m", marker, *paths, "-rfE", "--durations=10"]
-    command += ["--disable-warnings"]
+    command += ["--disable-warnings", "-p", "verification.missing_libraries"]
     command += ["--continue-on-collection-errors", "-p", "no:cacheprovider"]
     if importlib.util.find_spec("xdist") is not None:
         command += ["-n", str(PROCESSES), "--dist", "worksteal"]

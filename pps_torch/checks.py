@@ -121,8 +121,22 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
 
 
 def is_on_host(reference: Tensor) -> bool:
-    """Say whether Python may read values: on the CPU, and not while a graph is captured."""
-    return reference.device.type == "cpu" and not torch.compiler.is_compiling()
+    """Say whether Python may read values: on the CPU, and not while a graph is captured.
+
+    Raises:
+        RuntimeError: in `torch.jit.trace`, which would record values of the example as constants,
+            and in transforms of `torch.func`, whose tensors have none.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    if torch.jit.is_tracing():
+        raise RuntimeError("torch.jit.trace cannot record pps_torch; use torch.export")
+    if torch._C._functorch.is_functorch_wrapped_tensor(reference):
+        raise RuntimeError(
+            "torch.func.vmap and torch.func.grad cannot transform pps_torch: give a batch as "
+            "dimensions in front; what merges and counts has no gradient"
+        )
+    return reference.device.type == "cpu"
 
 
 def can_keep_tensors() -> bool:

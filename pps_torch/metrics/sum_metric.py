@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.checks import checks_values
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.metrics.added_counts import add_up
 from pps_torch.metrics.results import Result
@@ -313,7 +313,7 @@ class SumMetric(TensorHolder):
     def _add_faults(self, faults: Tensor) -> None:
         """Count inputs that the rules do not cover; raise ValueError as `validate` says."""
         self.faults += faults
-        if is_on_host(self.faults) if self.validate is None else self.validate:
+        if checks_values(self.validate, self.faults):
             self._raise_faults()
 
     def _raise_faults(self) -> None:

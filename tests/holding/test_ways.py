@@ -83,6 +83,20 @@ def test_the_bits_are_those_of_the_module_alone(name, way):
     expect_same(subject.run(WAYS[way](Model(subject.make())).held), expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_compiled_within_its_model(name):
+    """What runs the module is compiled, as a training step is; twice, so that counts add up."""
+    subject = SUBJECTS[name]
+    alone, model = subject.make(), Model(subject.make())
+    torch.compiler.reset()
+    call = "update" if name in METRICS else "forward"
+    compiled = torch.compile(getattr(model.held, call), backend="eager", fullgraph=True)
+    setattr(model.held, call, compiled)
+    for _ in range(2):
+        expect_same(subject.run(model.held), subject.run(alone))
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", METRICS)
 def test_counts_stay_what_they_were(name, way):

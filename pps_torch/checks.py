@@ -129,7 +129,7 @@ def is_on_host(reference: Tensor) -> bool:
     """
     if torch.compiler.is_compiling():
         return False
-    if torch.jit.is_tracing():
+    if torch._C._is_tracing():
         raise RuntimeError("torch.jit.trace cannot record pps_torch; use torch.export")
     if torch._C._functorch.is_functorch_wrapped_tensor(reference):
         raise RuntimeError(

@@ -17,16 +17,13 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
-from pps_torch.merging.instances import (
-    check_instances,
-    check_settings,
-    flatten_instances,
-    rank_instances,
-)
+from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import add_stuff, unflatten_batch
+from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
+from pps_torch.ops.painting.rank_instances import rank_instances
 
 
 @torch.no_grad()
@@ -85,7 +82,9 @@ def merge_panoptic_boxes(
     sem_seg = sem_seg.reshape(len(scores), height, width)
     mask_probs = mask_probs.reshape(scores.shape + mask_probs.shape[-2:])
     boxes = boxes.reshape(scores.shape + (4,))
-    order, eligible = rank_instances(scores, score_threshold=score_threshold)
+    order, eligible = rank_instances(
+        scores, pred_classes, score_threshold=score_threshold, backend=backend
+    )
     owner, keep = greedy_boxes(
         mask_probs,
         boxes,

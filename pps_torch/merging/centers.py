@@ -23,10 +23,11 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import add_stuff, unflatten_batch
+from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.nearest_places import nearest_places
 from pps_torch.ops.painting.upsample_channel import upsample_channel
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids

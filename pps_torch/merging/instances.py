@@ -1,8 +1,7 @@
-"""Instances before the heuristic merge: their checks, their common shape and their order."""
+"""Instances before the heuristic merge: their checks and their common shape."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from pps_torch.checks import (
@@ -56,24 +55,6 @@ def check_instances(
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Flatten `(*B, N)` scores and classes to `(B, N)`; a negative class gets score -inf."""
+    """Flatten `(*B, N)` scores and classes to `(B, N)`."""
     shape = (scores.shape[:-1].numel(), scores.shape[-1])
-    pred_classes = pred_classes.reshape(shape).long()
-    return scores.reshape(shape).where(pred_classes >= 0, -torch.inf), pred_classes
-
-
-def rank_instances(scores: Tensor, *, score_threshold: float) -> tuple[Tensor, Tensor]:
-    """Rank the instances of each image, and find those that may be kept.
-
-    Args:
-        scores: `(B, N)` float.
-        score_threshold: a score equal to it stays; compared in float64.
-
-    Returns:
-        `order (B, N)` int64, the index of the instance at each rank: falling scores, ties by
-        index; and `eligible (B, N)` bool, by rank. NaN and -inf rank last and are not eligible,
-        whatever the threshold.
-    """
-    scores = torch.where(scores.isnan(), -torch.inf, scores.double())
-    ranked, order = scores.sort(dim=1, descending=True, stable=True)
-    return order, (ranked >= score_threshold) & (ranked > -torch.inf)
+    return scores.reshape(shape), pred_classes.reshape(shape)

@@ -11,16 +11,13 @@ from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
-from pps_torch.merging.instances import (
-    check_instances,
-    check_settings,
-    flatten_instances,
-    rank_instances,
-)
+from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import add_stuff, unflatten_batch
+from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.greedy_masks import greedy_masks
+from pps_torch.ops.painting.rank_instances import rank_instances
 
 
 @torch.no_grad()
@@ -88,7 +85,9 @@ def merge_panoptic(
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
     masks = pred_masks.reshape(scores.shape + (height * width,))
-    order, eligible = rank_instances(scores, score_threshold=score_threshold)
+    order, eligible = rank_instances(
+        scores, pred_classes, score_threshold=score_threshold, backend=backend
+    )
     owner, keep = greedy_masks(
         masks, order, eligible, overlap_threshold=overlap_threshold, backend=backend
     )

@@ -21,9 +21,10 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import place_rows, unflatten_batch
+from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.painting.add_stuff import place_rows
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
 from pps_torch.ops.painting.upsample_channel import at_least_float32

@@ -66,18 +66,20 @@ def launchers_without_kernels(monkeypatch):
     if not backends._HAS_TRITON:
         pytest.skip(REASON)
     from pps_torch.ops.painting.triton import (
-        fill_stuff,
+        add_stuff,
         greedy_boxes,
         greedy_rounds,
         paint_ids,
         pps_channels,
+        rank_instances,
         upsampled_ids,
     )
 
-    for module in (greedy_rounds, greedy_boxes, fill_stuff, paint_ids, pps_channels, upsampled_ids):
+    operations = (rank_instances, greedy_boxes, add_stuff, pps_channels, upsampled_ids)
+    for module in (*operations, greedy_rounds, paint_ids):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, NoKernel())
-    for module in (greedy_boxes, fill_stuff, pps_channels, upsampled_ids):
+    for module in operations:
         operation = module.__name__.rpartition(".")[2]
         monkeypatch.setattr(module, operation, getattr(module, operation)._init_fn)
     monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: contextlib.nullcontext())

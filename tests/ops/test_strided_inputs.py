@@ -13,13 +13,14 @@ import torch
 import pps_torch.ops
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.ops.counting.joint_counts import joint_counts
-from pps_torch.ops.painting.fill_stuff import fill_stuff
+from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
 from pps_torch.ops.painting.greedy_masks import greedy_masks
 from pps_torch.ops.painting.nearest_places import nearest_places
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.ops.painting.rank_instances import rank_instances
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.contract import (
@@ -92,17 +93,17 @@ def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *table
 
 #: Each operation with a Triton version -> how it is called, and small inputs.
 CASES = {
+    "add_stuff": (
+        partial(add_stuff, stuff_area_limit=2),
+        (integers(0, 3, 2, 4, 5).int(), torch.ones(2, 2).bool(), ranks(2, 2), fractions(2, 2))
+        + (integers(0, 9, 2, 2), integers(6, 9, 2, 4, 5), torch.tensor([8, 6])),
+    ),
     "class_sums": (
         class_sums,
         (integers(0, 2, 2, 6), fractions(2, 6), flags(2, 6), flags(2, 4))
         + (integers(0, 3, 2, 6), integers(0, 3, 2, 4)),
     ),
     "dense_indices": (dense_indices, (flags(3, 9), 5)),
-    "fill_stuff": (
-        partial(fill_stuff, stuff_area_limit=2),
-        (integers(0, 3, 2, 4, 5).int(), torch.ones(2, 2).bool(), integers(6, 9, 2, 4, 5))
-        + (torch.tensor([8, 6]),),
-    ),
     "greedy_boxes": (
         partial(greedy_boxes, mask_threshold=0.5, overlap_threshold=0.6),
         (fractions(2, 4, 5, 5).float(), torch.tensor([[1.0, 2, 9, 8]]).repeat(2, 4, 1))
@@ -142,6 +143,10 @@ CASES = {
     ),
     "segment_classes": (segment_classes, (integers(-1, 9, 2, 6), torch.tensor([3, 5, 7]))),
     "count_unclassed": (count_unclassed, (integers(-3, 3, 2, 6), integers(0, 9, 2, 6))),
+    "rank_instances": (
+        partial(rank_instances, score_threshold=0.5),
+        (fractions(2, 9), integers(-1, 4, 2, 9)),
+    ),
     "upsampled_ids": (
         upsampled_ids,
         (fractions(2, 4, 3, 4).float(), torch.tensor([7, 8, 9, 3]), (6, 7)),

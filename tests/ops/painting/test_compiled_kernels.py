@@ -56,20 +56,38 @@ def greedy_boxes():
         yield boxes._paint_kernel, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
 
 
-def fill_stuff():
-    from pps_torch.ops.painting.triton import fill_stuff as stuff
+def rank_instances():
+    from pps_torch.ops.painting.triton import rank_instances as rank
+
+    for scores in FLOATS:
+        for classes in INTEGERS:
+            yield rank._rank_kernel, {
+                "scores_ptr": scores, "classes_ptr": classes, "order_ptr": "*i64",
+                "eligible_ptr": "*i1", "num_instances": "i32", "threshold_bits": "i64",
+                "INSTANCES": 32, "OTHERS": 128,
+            }  # fmt: skip
+
+
+def add_stuff():
+    from pps_torch.ops.painting.triton import add_stuff as stuff
     from pps_torch.ops.painting.triton import paint_ids
 
     for label in INTEGERS:
         yield stuff._count_slots_kernel, {
             "owner_ptr": "*i32", "label_ptr": label, "stuff_ptr": "*i64", "slot_ptr": "*i32",
-            "areas_ptr": "*i64", "num_pixels": "i32", "num_instances": "i32", "num_stuff": "i32",
+            "counts_ptr": "*i32", "num_pixels": "i32", "num_instances": "i32", "num_stuff": "i32",
             "BLOCK": 1024,
         }  # fmt: skip
-    yield stuff._number_segments_kernel, {
-        "keep_ptr": "*i1", "areas_ptr": "*i64", "segment_ids_ptr": "*i64", "num_instances": "i32",
-        "num_slots": "i32", "least_area": "i64", "BLOCK": 256,
-    }  # fmt: skip
+    for scores in FLOATS:
+        for has_sources in (False, True):
+            yield stuff._fill_table_kernel, {
+                "keep_ptr": "*i1", "order_ptr": "*i64", "scores_ptr": scores, "classes_ptr": "*i32",
+                "stuff_ptr": "*i64", "sources_ptr": "*i64", "counts_ptr": "*i32",
+                "segment_ids_ptr": "*i32", "category_ids_ptr": "*i64", "is_thing_ptr": "*i1",
+                "segment_scores_ptr": scores, "areas_ptr": "*i64", "source_ptr": "*i64",
+                "num_segments_ptr": "*i64", "num_instances": "i32", "num_slots": "i32",
+                "least_area": "i64", "HAS_SOURCES": has_sources, "BLOCK": 256,
+            }  # fmt: skip
     yield paint_ids._paint_kernel, {
         "owner_ptr": "*i32", "ids_ptr": "*i64", "painted_ptr": "*i32", "num_pixels": "i32",
         "num_owners": "i32", "BLOCK": 1024,
@@ -137,7 +155,8 @@ def nearest_places():
 OPERATIONS = [
     greedy_masks,
     greedy_boxes,
-    fill_stuff,
+    rank_instances,
+    add_stuff,
     pps_channels,
     upsampled_ids,
     query_competition,

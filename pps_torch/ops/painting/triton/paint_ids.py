@@ -31,7 +31,7 @@ def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
     if painted.numel() == 0:
         return
     with torch.cuda.device_of(owner):
-        _paint_kernel[(triton.cdiv(num_pixels, _PIXELS), len(owner))](
+        _paint_kernel[(len(owner) * triton.cdiv(num_pixels, _PIXELS),)](
             owner_ptr=owner,
             ids_ptr=ids,
             painted_ptr=painted,
@@ -44,8 +44,9 @@ def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
 @triton.jit(do_not_specialize=["num_owners"])
 def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
     """Paint a block of pixels."""
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    tiles = tl.cdiv(num_pixels, BLOCK)
+    image = (tl.program_id(0) // tiles).to(tl.int64)
+    pixel = tl.program_id(0) % tiles * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     owner = tl.load(owner_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     ids = tl.load(ids_ptr + image * num_owners + owner - 1, mask=owner > 0, other=0)

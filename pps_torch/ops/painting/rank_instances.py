@@ -1,0 +1,34 @@
+"""The order in which instances are taken: by falling score."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.backend import uses_triton
+
+
+def rank_instances(
+    scores: Tensor, pred_classes: Tensor, *, score_threshold: float, backend: str = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Rank the instances of each image, and find those that may be kept.
+
+    Args:
+        scores: `(B, N)` float.
+        pred_classes: `(B, N)`, any integer dtype: an instance of a negative class is none.
+        score_threshold: a score equal to it stays; compared in float64.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `order (B, N)` int64, the index of the instance at each rank: falling scores, ties by
+        index; and `eligible (B, N)` bool, by rank. NaN, -inf and negative classes rank last and
+        are not eligible, whatever the threshold.
+    """
+    if uses_triton(backend, scores):
+        from pps_torch.ops.painting.triton import rank_instances as twin
+
+        return twin.rank_instances(scores, pred_classes, score_threshold)
+    is_none = scores.isnan() | (pred_classes < 0)
+    scores = scores.double().masked_fill(is_none, -torch.inf)
+    ranked, order = scores.sort(dim=1, descending=True, stable=True)
+    return order, (ranked >= score_threshold) & (ranked > -torch.inf)

@@ -1,0 +1,19 @@
+"""Float64 numbers as arguments of kernels, which take a Python float as float32."""
+
+from __future__ import annotations
+
+import struct
+
+import triton
+import triton.language as tl
+
+
+def bits_of_double(number: float) -> int:
+    """The bits of a float64, as the int64 that a kernel turns back with `double_of_bits`."""
+    return int(struct.unpack("<q", struct.pack("<d", number))[0])
+
+
+@triton.jit
+def double_of_bits(bits):
+    """The float64 whose bits an int64 argument holds."""
+    return bits.to(tl.int64).to(tl.float64, bitcast=True)

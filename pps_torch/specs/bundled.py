@@ -47,8 +47,9 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
 def find_dataset_spec(eval_spec: Path, dataset_spec_path: str) -> Path:
     """Find the datasetspec that an evalspec names in `dataset_spec_path`.
 
-    The path is looked up as given, beside the evalspec, then by its file name among the bundled
-    ones. A bundled evalspec means a bundled datasetspec, whatever lies in the working directory.
+    The path is looked up beside the evalspec, as given and by its file name, then from the working
+    directory, then by its file name among the bundled ones. A bundled evalspec means a bundled
+    datasetspec, whatever lies in the working directory.
 
     Raises:
         SpecError: for a path that leads to no file; lists where it was looked for.
@@ -58,7 +59,8 @@ def find_dataset_spec(eval_spec: Path, dataset_spec_path: str) -> Path:
     if eval_spec.parent == FOLDERS["evalspec"]:
         candidates = [bundled]
     else:
-        candidates = [given, eval_spec.parent / given, eval_spec.parent / given.name, bundled]
+        beside = eval_spec.parent / given, eval_spec.parent / given.name
+        candidates = list(dict.fromkeys([*beside, given, bundled]))
     for candidate in candidates:
         if os.path.isfile(candidate):
             return candidate

@@ -79,8 +79,8 @@ class EvalSpec(ComparedInOrder):
     def load(cls, name_or_path: str | os.PathLike[str]) -> EvalSpec:
         """Read an evalspec and the datasetspec that it names.
 
-        The `dataset_spec_path` in the file is looked up as given, beside the file, then by its file
-        name among the bundled ones.
+        The `dataset_spec_path` in the file is looked up beside the file, as given and by its file
+        name, then from the working directory, then by its file name among the bundled ones.
 
         Args:
             name_or_path: a bundled name (`cpp_default`, `cpp_grouped`, `ppp_default` with 57 parts,
@@ -126,10 +126,13 @@ class EvalSpec(ComparedInOrder):
             source: what errors call the mapping.
 
         Raises:
-            SpecError: names source, key, what was expected and what was found.
+            SpecError: names source, key, what was expected and what was found; also where the two
+                specs contradict each other: a class or part that the dataset does not have, or a
+                thing that has no instances there.
 
         Warns:
-            UserWarning: a class declared without parts for which several parts are mapped.
+            UserWarning: a class declared without parts for which several parts are mapped, or
+                declared stuff although the dataset has its instances.
         """
         if not isinstance(dataset, DatasetSpec):
             raise TypeError(
@@ -157,6 +160,7 @@ class EvalSpec(ComparedInOrder):
             part_labels=fields.table("eval_pid_flat2scene_part_label", fields.flat_id, fields.name),
         )
         _check_ignore_label(fields, spec)
+        _check_things(fields, spec)
         _check_parts(fields, spec)
         _warn_of_unused_parts(fields, spec)
         return spec
@@ -258,6 +262,11 @@ def _read_parts(
         _check_known(fields, where, sid, dataset)
         if sid not in sids:
             continue
+        names = dataset.part_classes[sid][1:]
+        if pid > len(names):
+            listed = ", ".join(names) or "none"
+            expected = f"a part of {dataset.scene_classes[sid]} in {dataset.name} ({listed})"
+            raise fields.error(where, expected, f"part {pid}")
         if target[0] != sids[sid]:
             expected = f"a part of {sids[sid]}, to which dataset_sid2eval_sid maps {sid}"
             raise fields.error(where, expected, _text(*target))
@@ -332,6 +341,23 @@ def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
         if pid == spec.ignore_label:
             found = f"{pid} of {_text(sid, pid)}"
             raise fields.error("ignore_label", "a value that is no pid", found)
+
+
+def _check_things(fields: Fields, spec: EvalSpec) -> None:
+    """Refuse a thing whose dataset class has no instances; warn of stuff whose class has them."""
+    dataset = spec.dataset
+    for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
+        name = f"{sid} ({dataset.scene_classes[sid]})"
+        if eval_sid in spec.things and sid not in dataset.things:
+            expected = f"classes that have instances in {dataset.name}"
+            found = f"{eval_sid}, to which {name} is mapped, no scene_classes_with_instances there"
+            raise fields.error("eval_sid_things", expected, found)
+        if eval_sid in spec.stuff and sid in dataset.things:
+            warnings.warn(
+                f"{fields.source}: eval_sid_stuff: {name} is evaluated as stuff, one segment for "
+                f"all its instances, although {dataset.name} tells them apart",
+                stacklevel=3,
+            )
 
 
 def _check_parts(fields: Fields, spec: EvalSpec) -> None:

@@ -104,6 +104,15 @@ def test_unknown_categories_are_counted_and_raised():
         broken.compute()
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.int64])
+@pytest.mark.parametrize("ignore_label", [-1, 300, 254])
+def test_the_void_label_is_a_number_in_every_dtype(dtype, ignore_label):
+    gt, pred = torch.tensor([[3, 255]], dtype=dtype), torch.tensor([[3, 3]], dtype=dtype)
+    metric = MeanIoU(CATEGORIES, ignore_label=ignore_label).update(pred, gt)
+    with pytest.raises(ValueError, match="1 pixels of target with an unknown category"):
+        metric.compute()
+
+
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="^ignore_label: .*3"):
         MeanIoU(CATEGORIES, ignore_label=3)

@@ -112,6 +112,21 @@ def test_load_finds_the_dataset(
         assert spec.dataset.name == "Toy"
 
 
+@pytest.mark.parametrize("dataset_path", ["data.yaml", "some/where/data.yaml"])
+def test_the_dataset_beside_the_file_comes_before_the_working_directory(
+    tmp_path, monkeypatch, toy_fields, toy_dataset_fields, dataset_path
+):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write(folder / "data.yaml", toy_dataset_fields)
+    shadow = tmp_path / dataset_path
+    shadow.parent.mkdir(parents=True, exist_ok=True)
+    write(shadow, {**toy_dataset_fields, "name": "Another"})
+    path = write(folder / "toy.yaml", {**toy_fields, "dataset_spec_path": dataset_path})
+    monkeypatch.chdir(tmp_path)
+    assert EvalSpec.load(path).dataset.name == "Toy"
+
+
 def test_a_bundled_spec_ignores_the_working_directory(tmp_path, monkeypatch):
     other = tmp_path / "panoptic_parts/specs/dataset_specs/cpp_datasetspec.yaml"
     other.parent.mkdir(parents=True)
@@ -128,7 +143,7 @@ def test_no_such_spec(name):
 
 def test_no_such_dataset(tmp_path, toy_fields):
     path = write(tmp_path / "toy.yaml", {**toy_fields, "dataset_spec_path": "mine.yaml"})
-    with pytest.raises(SpecError, match=r"toy.yaml: dataset_spec_path: .* none at mine.yaml, "):
+    with pytest.raises(SpecError, match=r"toy.yaml: dataset_spec_path: .* none at .*/mine.yaml, mine.yaml, "):
         EvalSpec.load(path)
 
 

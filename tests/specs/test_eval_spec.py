@@ -100,6 +100,38 @@ def test_ids_may_be_ints_or_text(toy, toy_fields, toy_dataset):
     assert other.things == toy.things
 
 
+def test_a_thing_without_instances_in_the_dataset_is_refused(toy_fields, toy_dataset_fields):
+    toy_dataset_fields["scene_classes_with_instances"] = ["dog", "car"]
+    dataset = DatasetSpec.from_dict(toy_dataset_fields)
+    message = (
+        r"^<dict>: eval_sid_things: expected classes that have instances in Toy, found 20, to "
+        r"which 4 \(van\) is mapped, no scene_classes_with_instances there$"
+    )
+    with pytest.raises(SpecError, match=message):
+        EvalSpec.from_dict(toy_fields, dataset)
+
+
+def test_warns_of_stuff_that_has_instances_in_the_dataset(toy_fields, toy_dataset):
+    toy_fields["eval_sid_things"], toy_fields["eval_sid_stuff"] = [20], [10, 7]
+    message = r"^<dict>: eval_sid_stuff: 5 \(dog\) is evaluated as stuff, one segment for all its"
+    with pytest.warns(UserWarning, match=message) as caught:
+        EvalSpec.from_dict(toy_fields, toy_dataset)
+    assert len(caught) == 1 and caught[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("3_04", r"a part of car in Toy \(window, wheel, body\), found part 4"),
+        ("1_01", r"a part of road in Toy \(none\), found part 1"),
+    ],
+)
+def test_a_part_that_the_dataset_lacks_is_refused(toy_fields, toy_dataset, part, message):
+    toy_fields["dataset_sid_pid2eval_sid_pid"][part] = "20_01" if part[0] == "3" else "10_01"
+    with pytest.raises(SpecError, match=rf"pid\[{part}\]: expected {message}$"):
+        EvalSpec.from_dict(toy_fields, toy_dataset)
+
+
 @pytest.mark.parametrize(
     ("key", "entry", "value"),
     [
@@ -234,6 +266,7 @@ def test_a_key_that_may_be_a_class_above_99_or_a_part_is_refused(
     toy_fields, toy_dataset_fields, key
 ):
     more = {f"class {sid}": [] for sid in range(6, 121)}
+    more["road"] = [f"part {pid}" for pid in range(1, 21)]
     toy_dataset_fields["scene_class2part_classes"].update(more)
     toy_dataset_fields["scene_class2color"].update(dict.fromkeys(more, [9, 9, 9]))
     dataset = DatasetSpec.from_dict(toy_dataset_fields)

@@ -121,7 +121,9 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gt", metavar="DIR", help="ground truth, where it has moved since")
     parser.add_argument("--pred", metavar="DIR", help="predictions, where they have moved since")
     parser.add_argument(
-        "--num_images", type=int, default=24, help="images to show, the worst first (24)"
+        "--num_images",
+        type=int,
+        help="images to show at most (24, or as many as all classes that lost something need)",
     )
     parser.add_argument(
         "--side", type=int, default=768, help="their longer side at most, in pixels (768)"

@@ -104,7 +104,8 @@ def test_clicks_filter(page):
         "s.value = 'fn'; s.dispatchEvent(new Event('change')); })()"
     )
     assert page.run(SHOWN.format(".image")) == 0
-    assert "0 of 8 segments, 0 of 2 images" in page.run("document.body.innerText")
+    assert "0 of 0 segments, 0 of 2 images" in page.run("document.body.innerText")
+    assert page.run(SHOWN.format(".none")) == 2
     page.click('#class-table .link[data-class="26"]')
     assert page.run("document.querySelector('#class-filter').value") == "26"
     assert page.run(SHOWN.format(".worst li")) == 1

@@ -143,7 +143,9 @@ def test_no_such_spec(name):
 
 def test_no_such_dataset(tmp_path, toy_fields):
     path = write(tmp_path / "toy.yaml", {**toy_fields, "dataset_spec_path": "mine.yaml"})
-    with pytest.raises(SpecError, match=r"toy.yaml: dataset_spec_path: .* none at .*/mine.yaml, mine.yaml, "):
+    with pytest.raises(
+        SpecError, match=r"toy.yaml: dataset_spec_path: .* none at .*/mine.yaml, mine.yaml, "
+    ):
         EvalSpec.load(path)
 
 

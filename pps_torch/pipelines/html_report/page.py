@@ -20,8 +20,11 @@ from pps_torch.version import __version__
 from pps_torch.visualization import PixelError, error_legend_entries
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("script.js", "gallery.js")
 
-_MOST_SEGMENTS = 60  # of each verdict
+_MOST_WITHOUT_SEARCH = 30  # classes
+#: The outcomes of segments that the gallery shows, those that cost most first.
+SHOWN_VERDICTS = ("fn", "fp", "tp")
 _VERDICTS = {
     "tp": "matched",
     "fn": "missed",
@@ -45,7 +48,7 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
 
     Args:
         tables: the evaluation.
-        images: the images that are shown, the worst first.
+        images: the images that are shown; the page puts the worst first.
         palette: the palette of the pictures.
 
     Raises:
@@ -62,13 +65,15 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    images = _worst_first(tables, images)
     environment.filters.update(percent=_percent, number=_number)
-    script = (TEMPLATES / "script.js").read_text(encoding="utf-8")
+    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return environment.get_template("page.html").render(
         tables=tables,
         title=_title(tables),
         groups=summary.group_rows(tables),
         classes=summary.class_rows(tables),
+        most_without_search=_MOST_WITHOUT_SEARCH,
         qualities=[name for metric in tables.metrics for name in summary.quality_names(metric)],
         parts=summary.part_rows(tables),
         confusions={
@@ -77,8 +82,8 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
         },
         colors=summary.css_colors(tables.classes, palette),
         images=[_gallery_entry(tables, image) for image in images],
-        segments=_worst_segments(tables, images),
         verdicts=_VERDICTS,
+        shown_verdicts=SHOWN_VERDICTS,
         errors=_error_colors(tables),
         data=_script_data(tables, images),
         style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
@@ -100,6 +105,12 @@ def _error_colors(tables: Tables) -> list[tuple[str, str]]:
     return [(entry.name, "#{:02x}{:02x}{:02x}".format(*entry.color)) for entry in entries]
 
 
+def _worst_first(tables: Tables, images: Sequence[PageImage]) -> list[PageImage]:
+    """The images in the order of `images_by_quality`."""
+    place = {image_id: number for number, image_id in enumerate(summary.images_by_quality(tables))}
+    return sorted(images, key=lambda image: place[image.image_id])
+
+
 def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
     """What the gallery shows of an image."""
     segments = tables.images[image.image_id]
@@ -109,45 +120,30 @@ def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
         "quality": tables.image_quality(image.image_id)[0],
         "counts": {
             verdict: sum(s.verdict == verdict and (s.is_gt or verdict == "fp") for s in segments)
-            for verdict in ("tp", "fn", "fp")
+            for verdict in SHOWN_VERDICTS
         },
     }
 
 
-def _worst_segments(tables: Tables, images: Sequence[PageImage]) -> dict[str, list[dict[str, Any]]]:
-    """The worst segments of the images that are shown, by verdict."""
-    classes = {info.id: info for info in tables.classes}
-    found: dict[str, list[dict[str, Any]]] = {"fn": [], "fp": [], "tp": []}
-    for number, image in enumerate(images):
-        for segment in tables.images[image.image_id]:
-            if segment.verdict in ("fn", "fp") or (segment.verdict == "tp" and segment.is_gt):
-                info = classes[segment.class_id]
-                numbered = info.is_thing and segment.instance is not None
-                taken_for = segment.taken_for
-                found[segment.verdict].append(
-                    {
-                        "image": number,
-                        "image_id": image.image_id,
-                        "segment": segment,
-                        "label": f"{info.name} {segment.instance}" if numbered else info.name,
-                        "taken_for": "void" if taken_for is None else classes[taken_for].name,
-                    }
-                )
-    for entries in found.values():
-        entries.sort(key=lambda entry: -summary.badness(entry["segment"]))
-        del entries[_MOST_SEGMENTS:]
-    return found
-
-
 def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
     """The data of the script; a segment is a list of values, their names are listed once."""
+    totals = {
+        row.info.id: {verdict: getattr(row, verdict) for verdict in SHOWN_VERDICTS}
+        for row in summary.class_rows(tables)
+    }
     return {
         "partAware": tables.part_aware,
         "classes": {
-            info.id: {"name": info.name, "isThing": info.is_thing, "parts": info.parts}
+            info.id: {
+                "name": info.name,
+                "isThing": info.is_thing,
+                "parts": info.parts,
+                "totals": totals.get(info.id, dict.fromkeys(SHOWN_VERDICTS, 0)),
+            }
             for info in tables.classes
         },
         "verdicts": _VERDICTS,
+        "shownVerdicts": SHOWN_VERDICTS,
         "segmentFields": SegmentRecord._fields,
         "images": [
             {

@@ -8,10 +8,10 @@ from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.pairing import find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
+from pps_torch.pipelines.html_report.choice import choose_images
 from pps_torch.pipelines.html_report.page import PageImage, render_page
 from pps_torch.pipelines.html_report.pictures import draw_pictures
 from pps_torch.pipelines.html_report.scenes import PanopticScenes, PartScenes, has_ground_truth
-from pps_torch.pipelines.html_report.summary import images_by_quality
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.visualization import PALETTES
 
@@ -23,7 +23,7 @@ def report(
     photos: Path | str | None = None,
     gt: Path | str | None = None,
     pred: Path | str | None = None,
-    num_images: int = 24,
+    num_images: int | None = None,
     side: int = 768,
     max_size: float = 16,
     palette: str = "class",
@@ -43,7 +43,9 @@ def report(
         gt, pred: folders of the maps, where they have moved since the evaluation. If the ground
             truth was evaluated without files, `gt` must name its folder; otherwise the page has
             no pictures, and a warning says so.
-        num_images: how many images to show, those of the lowest quality first.
+        num_images: how many images to show at most; by default 24, or as many as it takes to have
+            a missed or false segment of every class that has any. Such images are chosen first,
+            then those of the lowest quality.
         side: the longer side of the pictures at most, in pixels.
         max_size: megabytes (10**6 bytes) that the file may take.
         palette: the colours, see [`colorize_pps`][pps_torch.visualization.colorize_pps].
@@ -59,7 +61,7 @@ def report(
     output = Path(output)
     _check_output(output, options)
     tables = Tables.load(evaluation)
-    image_ids = images_by_quality(tables)[:num_images]
+    image_ids = choose_images(tables, num_images)
     if image_ids and gt is None and not has_ground_truth(tables):
         options.warn(
             "no pictures: the ground truth was evaluated without files, and none are named now"
@@ -116,8 +118,8 @@ def _largest_page(
             excess -= images[shown].pictures.num_bytes
 
 
-def _check_arguments(num_images: int, side: int, max_size: float, palette: str) -> None:
-    if num_images < 0:
+def _check_arguments(num_images: int | None, side: int, max_size: float, palette: str) -> None:
+    if num_images is not None and num_images < 0:
         raise InputError(f"expected 0 or more, found {num_images}", argument="num_images")
     if not 16 <= side <= 8192:
         raise InputError(f"expected 16..8192 pixels, found {side}", argument="side")

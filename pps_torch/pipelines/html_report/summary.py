@@ -168,14 +168,6 @@ def images_by_quality(tables: Tables) -> list[str]:
     return sorted(tables.images, key=key)
 
 
-def badness(segment: SegmentRecord) -> float:
-    """How bad a segment is among those of its verdict: its pixels, or a match's low IoU."""
-    if segment.verdict != "tp":
-        return segment.area
-    quality: Any = segment.iou if segment.part_iou is None else segment.part_iou
-    return -quality
-
-
 def css_colors(classes: Sequence[ClassInfo], palette: str) -> dict[int, str]:
     """The colour of each class in the pictures, by id."""
     categories = [{"color": info.color, "isthing": info.is_thing} for info in classes]

@@ -14,6 +14,7 @@ const element = (tag, text = "", className = "") => {
   return node;
 };
 const percent = (fraction) => (100 * fraction).toFixed(1) + " %";
+const thousands = (number) => number.toLocaleString("en").replaceAll(",", "\u202f");
 
 // Theme: as the system has it, light, dark.
 const themes = [["Auto", "light dark", "as the system has them"], ["Light", "light", "light"], ["Dark", "dark", "dark"]];
@@ -224,7 +225,7 @@ const segmentRow = (number, segment) => {
   const columns = [
     [segment.is_gt ? "truth" : "prediction", "", segment.is_gt ? "truth" : "prediction"],
     [data.verdicts[segment.verdict], "verdict " + segment.verdict, data.verdicts[segment.verdict]],
-    [segment.area.toLocaleString("en").replaceAll(",", "\u202f"), "number", segment.area],
+    [thousands(segment.area), "number", segment.area],
     [segment.iou === null ? "–" : percent(segment.iou), "number", segment.iou ?? ""],
   ];
   if (data.partAware) columns.push([segment.part_iou === null ? "–" : percent(segment.part_iou), "number", segment.part_iou ?? ""]);
@@ -269,106 +270,4 @@ for (const article of all(".image")) {
     const box = event.target.querySelector(".scroll");
     if (event.target.open && !box.firstChild) box.append(segmentTable(Number(article.dataset.image)));
   });
-}
-
-// Worst segments: a look at each, cut out of its image when it comes into view.
-const boxOf = (unpacked, image, gt, pred) => {
-  let [left, top, right, bottom] = [image.width, image.height, 0, 0];
-  for (let i = 0; i < unpacked.gt.length; i++) {
-    if ((gt && unpacked.gt[i] === gt) || (pred && unpacked.pred[i] === pred)) {
-      const [x, y] = [i % image.width, Math.floor(i / image.width)];
-      [left, top, right, bottom] = [Math.min(left, x), Math.min(top, y), Math.max(right, x + 1), Math.max(bottom, y + 1)];
-    }
-  }
-  return [left, top, right, bottom];
-};
-const drawCutting = async (button) => {
-  const number = Number(button.dataset.image);
-  const image = data.images[number];
-  const segment = find(number, button.dataset.gt === "true", Number(button.dataset.segment));
-  const unpacked = await mapsOf(number);
-  const [gt, pred] = segment.is_gt ? [segment.index, segment.match] : [segment.match, segment.index];
-  const [left, top, right, bottom] = boxOf(unpacked, image, gt, pred);
-  const canvas = button.querySelector("canvas");
-  const ratio = canvas.width / canvas.height;
-  const wanted = 1.3 * Math.max(right - left, (bottom - top) * ratio, 48);
-  const width = Math.min(image.width, image.height * ratio, wanted);
-  const height = width / ratio;
-  const x = Math.max(0, Math.min((left + right - width) / 2, image.width - width));
-  const y = Math.max(0, Math.min((top + bottom - height) / 2, image.height - height));
-  const source = document.querySelector(`.image[data-image="${number}"] img`);
-  const picture = new Image();
-  picture.src = source.src;
-  await picture.decode();
-  const shade = new OffscreenCanvas(image.width, image.height);
-  const own = segment.is_gt ? unpacked.gt : unpacked.pred;
-  shade.getContext("2d").putImageData(shadeAround(image, (i) => own[i] === segment.index), 0, 0);
-  const context = canvas.getContext("2d");
-  for (const layer of [picture, shade]) {
-    context.drawImage(layer, x, y, width, height, 0, 0, canvas.width, canvas.height);
-  }
-};
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    watcher.unobserve(entry.target);
-    drawCutting(entry.target);
-  }
-}, { rootMargin: "200px" });
-for (const button of all(".worst button")) {
-  watcher.observe(button);
-  button.addEventListener("click", () => {
-    const number = Number(button.dataset.image);
-    const article = document.querySelector(`.image[data-image="${number}"]`);
-    article.scrollIntoView();
-    article.querySelector("summary").focus({ preventScroll: true });
-    lightSegment(number, find(number, button.dataset.gt === "true", Number(button.dataset.segment)));
-  });
-}
-
-// Filter: by class and by what became of a segment; an image stays if it has one such segment.
-const FEW = 12;
-const filter = () => {
-  const [wantedClass, verdict] = [byId("class-filter").value, byId("verdict-filter").value];
-  const fits = (id, outcome) => (!wantedClass || String(id) === wantedClass) && (!verdict || outcome === verdict);
-  const cards = all(".worst li");
-  let numCards = 0;
-  for (const group of all(".group")) {
-    const fitting = all("li", group).filter((card) => fits(card.dataset.class, group.dataset.verdict));
-    const more = group.querySelector("[aria-expanded]");
-    const most = more.getAttribute("aria-expanded") === "true" ? fitting.length : FEW;
-    for (const card of all("li", group)) card.hidden = !fitting.slice(0, most).includes(card);
-    group.hidden = !fitting.length;
-    more.hidden = fitting.length <= FEW;
-    more.textContent = most > FEW ? "Show fewer" : `Show all ${fitting.length}`;
-    numCards += fitting.length;
-  }
-  const images = all(".image");
-  for (const article of images) {
-    const { segments } = data.images[article.dataset.image];
-    article.hidden = !segments.some((s) => fits(s.class_id, s.verdict)) && Boolean(wantedClass || verdict);
-  }
-  const numImages = images.filter((article) => !article.hidden).length;
-  all(".none")[0].hidden = numCards > 0;
-  all(".none")[1].hidden = numImages > 0;
-  byId("shown").textContent = `${numCards} of ${cards.length} segments, ${numImages} of ${images.length} images`;
-};
-if (data.images.length) {
-  byId("class-filter").addEventListener("change", filter);
-  byId("verdict-filter").addEventListener("change", filter);
-  for (const button of all("#class-table .link")) {
-    button.addEventListener("click", () => {
-      byId("class-filter").value = button.dataset.class;
-      filter();
-      document.querySelector(".filter").scrollIntoView();
-      byId("class-filter").focus({ preventScroll: true });
-    });
-  }
-  for (const more of all(".group > button")) {
-    more.addEventListener("click", () => {
-      more.setAttribute("aria-expanded", more.getAttribute("aria-expanded") === "false");
-      filter();
-    });
-  }
-  filter();
 }

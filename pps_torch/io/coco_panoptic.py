@@ -136,6 +136,24 @@ class PanopticFile:
             )
         return found
 
+    def renamed_categories(self, names: Mapping[int, str]) -> dict[int, str]:
+        """The categories of the file that have another name than the same id elsewhere.
+
+        Upper and lower case and spaces do not matter. An id that only one side has is no
+        contradiction; segments of unknown categories are refused elsewhere.
+
+        Args:
+            names: the names elsewhere, by category id.
+
+        Returns:
+            The names in this file, by category id.
+        """
+        return {
+            category["id"]: category["name"]
+            for category in self.categories
+            if category["id"] in names and _plain(category["name"]) != _plain(names[category["id"]])
+        }
+
     def _find_number(self, image_id: str) -> PanopticAnnotation | None:
         """The annotation whose id is the number that Python reads in an id like 2008_000123.
 
@@ -144,6 +162,36 @@ class PanopticFile:
         if not _NUMBER_OF_GROUPS.fullmatch(image_id):
             return None
         return self.annotations.get(normalise_id(image_id.replace("_", "")))
+
+
+def contradiction_warning(
+    file: PanopticFile,
+    annotations: Iterable[PanopticAnnotation],
+    names: Mapping[int, str],
+    source: str,
+) -> str | None:
+    """Warn of segments whose category has another name elsewhere; None where there are none.
+
+    Args:
+        file: a panoptic JSON.
+        annotations: those of its images that are used.
+        names: the names elsewhere, by category id.
+        source: the file or spec that these are from.
+    """
+    renamed = file.renamed_categories(names)
+    category_ids = [s["category_id"] for a in annotations for s in a.segments_info]
+    wrong = [category_id for category_id in category_ids if category_id in renamed]
+    if not wrong:
+        return None
+    used = sorted(set(wrong))
+    shown = ", ".join(f"{i} is {renamed[i]!r} there and {names[i]!r} here" for i in used[:5])
+    more = f" and {len(used) - 5} more" if len(used) > 5 else ""
+    return (
+        f"{len(wrong)} of {len(category_ids)} predicted segments "
+        f"({100 * len(wrong) / len(category_ids):.1f} %) have a category that {file.path} names "
+        f"otherwise than {source}: {shown}{more}; ids are compared, not names, so if the numbering "
+        "differs, map the predictions' ids to these"
+    )
 
 
 def load_categories(path: Path) -> list[dict[str, Any]]:
@@ -211,6 +259,10 @@ def _ids_around(color: tuple[int, int, int]) -> Iterator[int]:
         steps = (number * 23 % 61, number * 37 % 59, number * 11 % 57)
         yield rgb_to_id([min(max(c + s - 30, 0), 255) for c, s in zip(color, steps)])
     yield from itertools.count(1)
+
+
+def _plain(name: str) -> str:
+    return "".join(name.casefold().split())
 
 
 def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> PanopticAnnotation:

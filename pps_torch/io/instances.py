@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,6 +24,25 @@ FORMATS = ("COCO", "Cityscapes")
 _MOST_MASK_BYTES = 1 << 33
 
 
+class ScoreCounts(NamedTuple):
+    """What is known of the scores of all instances of an image, also of those left out.
+
+    Attributes:
+        num: how many instances there are.
+        num_above_one: how many have a score above 1, which no confidence has.
+        highest: the highest score; None where there is no instance.
+    """
+
+    num: int
+    num_above_one: int
+    highest: float | None
+
+    @classmethod
+    def of(cls, scores: list[float]) -> ScoreCounts:
+        """Count the scores of an image."""
+        return cls(len(scores), sum(score > 1 for score in scores), max(scores, default=None))
+
+
 @dataclass(frozen=True)
 class Instances:
     """The instances of one image, in the order of the file.
@@ -33,15 +52,15 @@ class Instances:
         scores: (N,) float64.
         category_ids: (N,) int64.
         columns_first: whether the masks are transposed.
-        highest_score: the highest score of all instances of the image, also of those that do not
-            reach the threshold; None where it has none.
+        all_scores: counts of the scores of all instances of the image, also of those that do not
+            reach the threshold.
     """
 
     masks: np.ndarray
     scores: np.ndarray
     category_ids: np.ndarray
     columns_first: bool
-    highest_score: float | None
+    all_scores: ScoreCounts
 
 
 @dataclass(frozen=True)
@@ -212,7 +231,7 @@ class CityscapesInstances:
             np.array([score for _, _, score in kept], np.float64),
             np.array([category_id for _, category_id, _ in kept], np.int64),
             columns_first=False,
-            highest_score=max(scores, default=None),
+            all_scores=ScoreCounts.of(scores),
         )
 
     def files(self, image: Image) -> Iterator[Path]:  # noqa: D102
@@ -281,16 +300,16 @@ class _Annotation:
 
 @dataclass(frozen=True)
 class _ImageAnnotations:
-    """The annotations of an image that reach the score threshold, and the highest score of all."""
+    """The annotations of an image that reach the score threshold, and the scores of all."""
 
     kept: list[_Annotation]
-    highest_score: float | None
+    all_scores: ScoreCounts
 
 
 def _select(annotations: list[_Annotation], rules: InstanceRules) -> _ImageAnnotations:
     """Leave out the annotations below the score threshold."""
     kept = [a for a in annotations if a.score >= rules.score_threshold]
-    return _ImageAnnotations(kept, max((a.score for a in annotations), default=None))
+    return _ImageAnnotations(kept, ScoreCounts.of([a.score for a in annotations]))
 
 
 def _annotation_list(path: Path) -> list:
@@ -349,7 +368,7 @@ def _decode(path: Path, image: Image, found: _ImageAnnotations) -> Instances:
         np.array([annotation.score for annotation in annotations], np.float64),
         np.array([annotation.category_id for annotation in annotations], np.int64),
         columns_first=True,
-        highest_score=found.highest_score,
+        all_scores=found.all_scores,
     )
 
 

@@ -18,7 +18,7 @@ from pps_torch.version import __version__
 _Stamps = tuple[tuple[int, int], ...]
 
 #: The version of the records of images; a run with another one is not resumed.
-RECORDS = 2
+RECORDS = 3
 
 
 class OutputFolder:

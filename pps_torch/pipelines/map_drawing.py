@@ -25,7 +25,7 @@ from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.spec_files import spec_files, spec_source
-from pps_torch.pipelines.running.unknown_ids import UnknownIds, without_unknown
+from pps_torch.pipelines.running.unknown_ids import UnknownIds, known_sids, without_unknown
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
     PALETTES,
@@ -91,7 +91,7 @@ def visualize(
     unknown_ids = None
     if panoptic_json is None:
         spec = EvalSpec.load(eval_spec)
-        unknown_ids = UnknownIds.for_scene_classes("the scene classes", spec, "are drawn void")
+        unknown_ids = UnknownIds("the scene classes", known_sids(spec), "are drawn void", spec.name)
         paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
         panoptic_file = PanopticFile.load(panoptic_json, folder)
@@ -196,7 +196,7 @@ def _pps_artist(
             pps = torch.from_numpy(without_unknown(pps, spec)).to(device)
         else:
             pps = ground_truth_pps(torch.from_numpy(read_id_map(path)).to(device), spec)
-            examined = {"unknown": [], "highest": 0}
+            examined = {"unknown": [], "num_pixels": 0}
         void = pps[0] == spec.ignore_label
         colored = colorize_pps(pps, spec, palette=palette)
         entries = pps_legend_entries(pps, spec, palette=palette)

@@ -24,7 +24,7 @@ from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PanopticMerger
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.spec_files import spec_files, spec_source
-from pps_torch.pipelines.running.unknown_ids import UnknownIds
+from pps_torch.pipelines.running.unknown_ids import UnknownClasses, share
 from pps_torch.specs import EvalSpec
 
 
@@ -84,7 +84,7 @@ def merge_to_panoptic(
         output=OutputFolder(output_dir, "merge_to_panoptic", arguments),
         merger=PanopticMerger(spec.stuff, **thresholds).to(device),
         segment_ids=SegmentIdGenerator(spec.categories),
-        unknown_ids=UnknownIds.for_scene_classes("the semantic maps", spec),
+        unknown_ids=UnknownClasses("the semantic maps", spec),
         device=device,
     )
     path, processes = job.panoptic_json, options.processes
@@ -112,7 +112,7 @@ class _Job:
     output: OutputFolder
     merger: PanopticMerger
     segment_ids: SegmentIdGenerator
-    unknown_ids: UnknownIds
+    unknown_ids: UnknownClasses
     device: torch.device
 
     @property
@@ -142,7 +142,7 @@ class _Job:
         record = {
             "segments_info": [_as_coco(segment) for segment in segments],
             "semantic_ids": self.unknown_ids.examine(semantic),
-            "highest_score": instances.highest_score,
+            "scores": instances.all_scores,
         }
         self.output.finish(image.id, record)
         return record
@@ -192,18 +192,26 @@ def _panoptic_content(
 
 
 def _warnings(
-    records: Sequence[dict[str, Any]], unknown_ids: UnknownIds, score_threshold: float
+    records: Sequence[dict[str, Any]], unknown_ids: UnknownClasses, score_threshold: float
 ) -> Iterator[str]:
-    """Warn of unknown semantic ids, and of a score threshold that no instance reaches."""
+    """Warn of unknown semantic ids, and of scores above 1 or below the threshold throughout."""
     for record in records:
         unknown_ids.add(record["semantic_ids"])
     if warning := unknown_ids.warning():
         yield warning
-    scores = [r["highest_score"] for r in records if r["highest_score"] is not None]
-    if scores and max(scores) < score_threshold:
+    nums, nums_above_one, highest_scores = zip(*(record["scores"] for record in records))
+    num, num_above_one = sum(nums), sum(nums_above_one)
+    highest = max((score for score in highest_scores if score is not None), default=score_threshold)
+    if highest < score_threshold:
         yield (
             f"no instance reaches the score threshold of {score_threshold:g}; the highest score is "
-            f"{max(scores):g}"
+            f"{highest:g}"
+        )
+    if num_above_one:
+        yield (
+            f"{share(num_above_one, num, 'instances')} have scores above 1, the highest is "
+            f"{highest:g}; expected confidences 0..1, to which the threshold of "
+            f"{score_threshold:g} is compared: divide scores in per cent by 100"
         )
 
 

@@ -23,7 +23,7 @@ from pps_torch.metrics import (
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
-from pps_torch.pipelines.running.unknown_ids import UnknownIds, UnknownParts
+from pps_torch.pipelines.running.unknown_ids import UnknownClasses, UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
 
 _GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))
@@ -68,12 +68,14 @@ def eval_partpq(
         metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
         whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
         tables=tables,
-        unknown_sids=UnknownIds.for_scene_classes("the predicted scene classes", spec),
+        unknown_sids=UnknownClasses("the predicted scene classes", spec),
         unknown_parts=UnknownParts(spec),
         device=device,
     )
     records = TableRecords(len(spec.eval_sids))
+    has_ids = False
     for evaluated in options.map_images(job.evaluate, images.images, "evaluating"):
+        has_ids = has_ids or evaluated.has_ids
         job.add_unknown(evaluated)
         records.add(evaluated.records)
     result = processes.add_up(job.metrics.merged()).compute()
@@ -88,14 +90,21 @@ def eval_partpq(
         classes, whole = ClassInfo.from_spec(spec), processes.add_up(job.whole.merged()).compute()
         table_files.save("PartPQ", inputs, classes, result, images.ids, records, whole)
     _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
+    has_ids = any(processes.gather(has_ids))
+    if job.unknown_sids.unknown_share > 0.5 or not has_ids:
+        _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
     return result
 
 
 class _Evaluated(NamedTuple):
-    """What the evaluation of an image leaves; no records unless tables are wanted."""
+    """What the evaluation of an image leaves; no records unless tables are wanted.
 
-    unknown_sids: dict[str, Any] | None
+    `has_ids` says whether any pixel has an instance or a part.
+    """
+
+    unknown_sids: dict[str, Any]
     unknown_parts: dict[str, Any]
+    has_ids: bool
     records: list[ImageRecord]
 
 
@@ -108,7 +117,7 @@ class _Job:
     metrics: WorkerMetrics[PartPanopticQuality]
     whole: WorkerMetrics[PartPanopticQuality]
     tables: bool
-    unknown_sids: UnknownIds
+    unknown_sids: UnknownClasses
     unknown_parts: UnknownParts
     device: torch.device
 
@@ -118,17 +127,18 @@ class _Job:
         uids = read_id_map(gt_file, image.size)
         pps = read_pps(pred_file, image.size)
         metric = self.metrics.of_this_thread()
-        unknown_before = int(metric.unknown_pixels)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
-        has_unknown = int(metric.unknown_pixels) > unknown_before
-        unknown_sids = self.unknown_sids.examine(pps[0]) if has_unknown else None
-        return _Evaluated(unknown_sids, self.unknown_parts.examine(pps), records)
+        return _Evaluated(
+            unknown_sids=self.unknown_sids.examine(pps[0]),
+            unknown_parts=self.unknown_parts.examine(pps),
+            has_ids=bool(pps[1:].any()),
+            records=records,
+        )
 
     def add_unknown(self, evaluated: _Evaluated) -> None:
         """Add the unknown ids of an image to those of the images before."""
-        if evaluated.unknown_sids is not None:
-            self.unknown_sids.add(evaluated.unknown_sids)
+        self.unknown_sids.add(evaluated.unknown_sids)
         self.unknown_parts.add(evaluated.unknown_parts)
 
     def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
@@ -160,6 +170,18 @@ def _warn(
         unknown.collect(options.processes)
         if warning := unknown.warning():
             options.warn(warning)
+
+
+def _warn_of_panoptic_pngs(sids: UnknownIds, has_ids: bool, options: RunOptions) -> None:
+    """Warn of maps that look like panoptic PNGs, whose colours are segment ids."""
+    percent = f"{100 * sids.unknown_share:.1f} %"
+    found = f"{percent} of the pixels have a red level that is no scene class"
+    if not has_ids:
+        found = "no pixel of any map has an instance or a part, its green and blue levels"
+    options.warn(
+        f"the predictions look like panoptic PNGs, whose colours are segment ids: {found}; "
+        "expected PPS PNGs of [scene class, instance, part], which merge_to_pps makes of them"
+    )
 
 
 def as_panoptic_parts(result: PartPanopticQualityResult) -> list[Any]:

@@ -10,7 +10,11 @@ from typing import Any
 import torch
 
 from pps_torch.formats import PanopticSegmentation
-from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
+from pps_torch.io.coco_panoptic import (
+    PanopticAnnotation,
+    PanopticFile,
+    contradiction_warning,
+)
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_rgb_ids, write_rgb
@@ -86,6 +90,10 @@ def merge_to_pps(
         job.unknown_ids.add(record["part_ids"])
     job.unknown_ids.collect(processes)
     if warning := job.unknown_ids.warning():
+        options.warn(warning)
+    if warning := contradiction_warning(
+        panoptic_file, annotations.values(), spec.scene_labels, spec.name
+    ):
         options.warn(warning)
     options.note(f"{len(images)} images merged to {job.output.path}")
     return job.output.path

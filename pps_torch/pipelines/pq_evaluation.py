@@ -10,7 +10,11 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
-from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
+from pps_torch.io.coco_panoptic import (
+    PanopticAnnotation,
+    PanopticFile,
+    contradiction_warning,
+)
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.metrics import (
@@ -53,9 +57,8 @@ def eval_pq(
         raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
     if not gt.annotations:
         raise InputError(f"{gt.path}: annotations: expected images, found none")
-    predictions = PanopticFile.load(pred_json_file, pred_folder).find_annotations(
-        gt.annotations, gt.path
-    )
+    pred = PanopticFile.load(pred_json_file, pred_folder)
+    predictions = pred.find_annotations(gt.annotations, gt.path)
     known = {category["id"] for category in gt.categories}
     for annotation in (*gt.annotations.values(), *predictions.values()):
         annotation.check_categories(known, str(gt.path))
@@ -73,6 +76,9 @@ def eval_pq(
         records.add(image_records)
     result = options.processes.add_up(job.metrics.merged()).compute()
     result_file.save(as_panopticapi(result))
+    names = {category["id"]: category["name"] for category in gt.categories}
+    if warning := contradiction_warning(pred, predictions.values(), names, str(gt.path)):
+        options.warn(warning)
     if table_files is not None:
         inputs = {
             "gt_json_file": gt_json_file,

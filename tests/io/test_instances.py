@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image, ImageList
-from pps_torch.io.instances import InstanceRules, open_instances
+from pps_torch.io.instances import InstanceRules, ScoreCounts, open_instances
 
 RULES = InstanceRules("a_spec", {7: "road", 24: "person", 26: "car"}, (24, 26), 0.5)
 SIZE = (6, 8)
@@ -84,7 +84,12 @@ def test_instances_of_an_image(source):
 
 
 def test_the_highest_score_is_that_of_all_instances(source):
-    assert [source.read(image).highest_score for image in IMAGES] == [0.9, 0.25]
+    assert [source.read(image).all_scores.highest for image in IMAGES] == [0.9, 0.25]
+
+
+def test_scores_above_one_are_counted():
+    assert ScoreCounts.of([0.5, 1.0, 97.0, 40.0]) == (4, 2, 97.0)
+    assert ScoreCounts.of([]) == (0, 0, None)
 
 
 def test_files_that_an_image_depends_on(source):

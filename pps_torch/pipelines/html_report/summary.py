@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pps_torch.metrics import SegmentRecord
 from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
 from pps_torch.visualization.colors import category_colors

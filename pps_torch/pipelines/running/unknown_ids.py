@@ -1,9 +1,9 @@
-"""Ids that a spec does not know: made void, counted, and named in one warning at the end."""
+"""Ids that a spec does not know, or that look like others: counted, and named in one warning."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,12 @@ from pps_torch.pipelines.running.processes import Processes
 from pps_torch.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 
-_HIGHEST_TRAIN_ID = 18
 _MOST_LISTED = 20
+
+
+def known_sids(spec: EvalSpec) -> set[int]:
+    """The scene class ids that a map may have, void included."""
+    return {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID}
 
 
 def known_pids(spec: EvalSpec) -> dict[int, set[int]]:
@@ -43,6 +47,11 @@ def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
     return np.stack([sids, iids, pids], dtype=np.int32)
 
 
+def share(count: int, total: int, what: str) -> str:
+    """Write how many of all there are: `3 of 12 pixels (25.0 %)`."""
+    return f"{count} of {total} {what} ({100 * count / total:.1f} %)"
+
+
 class UnknownIds:
     """The pixels of unknown ids, counted image by image, for one warning about all of them.
 
@@ -51,67 +60,122 @@ class UnknownIds:
         known: the known ids, void included.
         outcome: what becomes of the unknown ids, e.g. "are void".
         spec_name: the spec that does not know them.
-        train_ids: whether the warning may say that the ids look like Cityscapes' train ids 0..18.
     """
 
-    def __init__(
-        self,
-        what: str,
-        known: Collection[int],
-        outcome: str,
-        spec_name: str,
-        train_ids: bool = False,
-    ) -> None:
+    def __init__(self, what: str, known: Collection[int], outcome: str, spec_name: str) -> None:
         self.what = what
         self.known = frozenset(known)
         self.outcome = outcome
         self.spec_name = spec_name
-        self.train_ids = train_ids
-        self._pixels: Counter[Any] = Counter()
-        self._highest = 0
-
-    @classmethod
-    def for_scene_classes(cls, what: str, spec: EvalSpec, outcome: str = "are void") -> UnknownIds:
-        """Count scene class ids that are neither evaluated nor one of the void labels."""
-        known = {*spec.eval_sids, spec.ignore_label, 0, PPS_VOID}
-        is_cityscapes = "Cityscapes" in spec.dataset.name
-        return cls(what, known, outcome, spec.name, train_ids=is_cityscapes)
+        self._unknown: Counter[Any] = Counter()
+        self._num_pixels = 0
 
     def examine(self, ids: np.ndarray) -> dict[str, Any]:
         """Count one map, in a worker; what is returned can be written as JSON and goes to `add`."""
-        counts = count_ids(ids)
-        unknown = {value: count for value, count in counts.items() if value not in self.known}
-        highest = max(set(counts) - {PPS_VOID}, default=0)
-        return {"unknown": list(unknown.items()), "highest": highest}
+        return self._examined(count_ids(ids), ids.size)
 
     def add(self, examined: dict[str, Any]) -> None:
         """Add the counts of one map."""
-        self._pixels.update(dict(map(tuple, examined["unknown"])))
-        self._highest = max(self._highest, examined["highest"])
+        self._unknown.update(dict(map(tuple, examined["unknown"])))
+        self._num_pixels += examined["num_pixels"]
 
     def collect(self, processes: Processes) -> None:
         """Bring the counts of all processes to the first one; each process has to call it."""
-        counted = {"unknown": list(self._pixels.items()), "highest": self._highest}
-        counts_by_rank = processes.gather(counted)
-        self._pixels.clear()
+        counts_by_rank = processes.gather(self._counted())
+        self._reset()
         for counts in counts_by_rank:
             self.add(counts)
 
     def warning(self) -> str | None:
         """The warning about all maps; None where all ids are known."""
-        if not self._pixels:
+        if not self._unknown:
             return None
-        by_number = sorted(self._pixels.items(), key=lambda entry: (-entry[1], entry[0]))
+        by_number = sorted(self._unknown.items(), key=lambda entry: (-entry[1], entry[0]))
         listed = [f"{value} ({count} pixels)" for value, count in by_number]
         shown = ", ".join(listed[:_MOST_LISTED])
         more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
-        text = (
-            f"{sum(self._pixels.values())} pixels of {self.what} have ids that {self.spec_name} "
-            f"does not know and {self.outcome}: {shown}{more}"
+        pixels = share(self._unknown.total(), self._num_pixels, f"pixels of {self.what}")
+        return (
+            f"{pixels} have ids that {self.spec_name} does not know and {self.outcome}: "
+            f"{shown}{more}"
         )
-        if self.train_ids and self._highest <= _HIGHEST_TRAIN_ID:
-            text += "; these look like Cityscapes train ids 0..18, expected dataset ids"
-        return text
+
+    @property
+    def unknown_share(self) -> float:
+        """The fraction of all pixels that have unknown ids."""
+        return self._unknown.total() / max(self._num_pixels, 1)
+
+    def _examined(self, counts: Mapping[int, int], num_pixels: int) -> dict[str, Any]:
+        unknown = [(value, count) for value, count in counts.items() if value not in self.known]
+        return {"unknown": unknown, "num_pixels": num_pixels}
+
+    def _counted(self) -> dict[str, Any]:
+        return {"unknown": list(self._unknown.items()), "num_pixels": self._num_pixels}
+
+    def _reset(self) -> None:
+        self._unknown.clear()
+        self._num_pixels = 0
+
+
+class UnknownClasses(UnknownIds):
+    """Scene class ids that are neither evaluated nor a void label, and what explains them.
+
+    Class indices 0..C-1 in place of ids are recognised: no map has an id of C or more, and some
+    pixels have the id 0 or one that is unknown. They may all be known, as where the ids are 1..C;
+    then each class is taken for its neighbour.
+
+    Args:
+        what: what the maps hold, e.g. "the semantic maps".
+        spec: names the classes.
+    """
+
+    def __init__(self, what: str, spec: EvalSpec) -> None:
+        super().__init__(what, known_sids(spec), "are void", spec.name)
+        self._spec = spec
+        self._highest = self._num_zeros = 0
+
+    def examine(self, ids: np.ndarray) -> dict[str, Any]:
+        """Count one map `(H, W)`."""
+        counts = count_ids(ids)
+        highest = max((value for value in counts if value not in self._void), default=0)
+        num_zeros = counts.get(0, 0)
+        examined = self._examined(counts, ids.size)
+        return {**examined, "highest": highest, "num_zeros": num_zeros}
+
+    def add(self, examined: dict[str, Any]) -> None:
+        """Add the counts of one map."""
+        super().add(examined)
+        self._highest = max(self._highest, examined["highest"])
+        self._num_zeros += examined["num_zeros"]
+
+    def warning(self) -> str | None:
+        """The warning about all maps; None where all ids are known and look like ids."""
+        text, spec = super().warning(), self._spec
+        num_classes = len(spec.eval_sids)
+        if not (text or self._num_zeros) or not 0 < self._highest < num_classes:
+            return text
+        first = spec.eval_sids[0]
+        indices = f"class indices 0..{num_classes - 1} (train ids)"
+        expected = f"the ids of {spec.name}, such as {first} for {spec.scene_labels[first]}"
+        if text is not None:
+            return f"{text}; these look like {indices}, expected {expected}"
+        pixels = share(self._num_zeros, self._num_pixels, f"pixels of {self.what}")
+        return (
+            f"{pixels} have id 0, which is void, and none has an id above {self._highest}: if "
+            f"these are {indices}, map them to {expected}"
+        )
+
+    @property
+    def _void(self) -> set[int]:
+        return {PPS_VOID, self._spec.ignore_label} - {*self._spec.eval_sids}
+
+    def _counted(self) -> dict[str, Any]:
+        highest, num_zeros = self._highest, self._num_zeros
+        return {**super()._counted(), "highest": highest, "num_zeros": num_zeros}
+
+    def _reset(self) -> None:
+        super()._reset()
+        self._highest = self._num_zeros = 0
 
 
 class UnknownParts(UnknownIds):
@@ -134,4 +198,4 @@ class UnknownParts(UnknownIds):
             for pid, count in count_ids(pids[sids == sid]).items()
             if pid not in known
         ]
-        return {"unknown": unknown, "highest": 0}
+        return {"unknown": unknown, "num_pixels": sids.size}

@@ -94,7 +94,7 @@ def test_unknown_ids_are_listed_in_the_same_order_however_they_were_counted():
     for order in ([7, 5, 9], [9, 7, 5]):
         unknown = UnknownIds("the maps", {0}, "are void", "spec")
         for value in order:
-            unknown.add({"unknown": [(value, 3)], "highest": value})
+            unknown.add({"unknown": [(value, 3)], "num_pixels": 9})
         unknown.collect(Processes())
         warnings.append(unknown.warning())
     assert warnings[0] == warnings[1] and "5 (3 pixels), 7 (3 pixels), 9" in warnings[0]

@@ -3,57 +3,45 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import PIL.BmpImagePlugin  # with the formats named here, Pillow need not load its others
 import PIL.Image
-import PIL.PngImagePlugin
-from PIL.TiffImagePlugin import SAMPLEFORMAT, TiffImageFile
+import PIL.ImageOps
+import PIL.PngImagePlugin  # with the formats named here, Pillow need not load its others
+import PIL.TiffImagePlugin
 
 from pps_torch.io.atomic import write_file
+from pps_torch.io.bmp_files import read_bmp_pixels
 from pps_torch.io.errors import InputError
-from pps_torch.io.png_chunks import check_png
+from pps_torch.io.image_header import Header
+from pps_torch.io.image_kinds import ONE_CHANNEL, THREE_CHANNELS, check_kind, read_header
+from pps_torch.io.image_list import MOST_PIXELS
+from pps_torch.io.png_files import check_png, check_png_rows, is_interlaced
+from pps_torch.io.tiff_files import check_tiff
+from pps_torch.reading import open_regular
 
 
-class _Modes(NamedTuple):
-    """The modes of Pillow that a reader accepts, and their description in errors."""
+class _Wanted(NamedTuple):
+    """The channels that a reader accepts, and their description in errors."""
 
-    modes: tuple[str, ...]
+    channels: tuple[str, ...]
     description: str
 
 
-# A palette image's pixels are indices, not colours.
-_ONE_CHANNEL = _Modes(("1", "L", "P", "I", "I;16", "I;16L", "I;16B", "I;16N"), "one channel of ids")
-_THREE_CHANNELS = _Modes(("RGB",), "three channels of 8 bits (RGB)")
-_ONE_OR_THREE = _Modes(_ONE_CHANNEL.modes + ("RGB",), "one channel of ids, or three of 8 bits")
-_ANY = _Modes((), "an image")
+_IDS = _Wanted(ONE_CHANNEL, "one channel of ids")
+_COLORS = _Wanted(THREE_CHANNELS, "three channels of 8 bits (RGB)")
+_EITHER = _Wanted(ONE_CHANNEL + THREE_CHANNELS, "one channel of ids, or three of 8 bits")
 
-_ID_FORMATS = ("PNG", "TIFF", "BMP")
-_PHOTO_FORMATS = (*_ID_FORMATS, "JPEG", "WEBP")
-_LOSSLESS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits", "zstd", "lzma")
+_PHOTO_FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")
 
-# Pillow's names of stored pixels whose values it would scale, invert or leave out.
-_ALTERED = re.compile(r"L;[24].*|1;IR?|L;IR?|[LP]X+|(RGB|BGR)X+")
-
-_MODE_NAMES = {
-    "1": "one channel of 1 bit",
-    "L": "one channel",
-    "P": "one channel with a palette",
-    "LA": "one channel and an alpha channel",
-    "PA": "a palette and an alpha channel",
-    "RGB": "three channels (RGB)",
-    "RGBA": "three channels and an alpha channel (RGBA)",
-    "I": "one channel of 32 bits",
-    "I;16": "one channel of 16 bits",
-    "F": "one channel of floating point",
-}
+#: More than the pixels of any image that is read, stored as 32 bits each.
+_MOST_BYTES = 1 << 30
 
 # What Pillow raises for damaged files, format by format.
 _DAMAGES = (
@@ -65,16 +53,18 @@ _DAMAGES = (
     KeyError,
     IndexError,
     OverflowError,
+    AttributeError,
     struct.error,
     zlib.error,
+    PIL.Image.DecompressionBombError,
 )
 
 
 def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a map with one id per pixel: a PNG, TIFF or BMP that is grey or has a palette.
 
-    Grey levels have 1, 8 or 16 bits, in a TIFF also 32. Those of 2 and 4 bits are refused, as
-    Pillow scales them.
+    [The table of what is read][pps_torch.io.image_kinds] says with which bits, byte order and
+    compression. An alpha channel has to be 255 everywhere.
 
     Args:
         path: the file.
@@ -84,14 +74,16 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         (H, W) uint8 or int32.
 
     Raises:
-        InputError: missing, damaged or no image, several channels, another size or depth, ids
+        InputError: missing, damaged, no image or several in one file, of another kind or size, ids
             of 2**31 and more.
     """
-    with _opened(path, _ONE_CHANNEL, size) as image:
-        ids = np.array(image)
-        if ids.dtype == np.int32 and ids.min() < 0 and not _is_signed(image):
-            found = ids.view(np.uint32).max()
-            raise InputError(f"{path}: expected ids below 2**31, found {found}")
+    header, image = _read_image(path, _IDS, size)
+    if image.mode == "LA":
+        image = image.getchannel("L")
+    ids = np.array(image)
+    if ids.dtype == np.int32 and header.numbers == "unsigned" and ids.min() < 0:
+        found = ids.view(np.uint32).max()
+        raise InputError(f"{path}: expected ids below 2**31, found {found}")
     return ids if ids.dtype == np.uint8 else ids.astype(np.uint8 if ids.dtype == bool else np.int32)
 
 
@@ -100,10 +92,9 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    with _opened(path, _THREE_CHANNELS, size) as image:
-        height, width = image.height, image.width
-        pixels = np.frombuffer(image.tobytes("raw", "RGBX"), "<i4")
-    return (pixels & 0xFFFFFF).reshape(height, width)
+    header, image = _read_image(path, _COLORS, size)
+    pixels = np.frombuffer(image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA"), "<i4")
+    return (pixels & 0xFFFFFF).reshape(header.height, header.width)
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -111,18 +102,25 @@ def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    with _opened(path, _THREE_CHANNELS, size) as image:
-        return np.stack([np.asarray(channel) for channel in image.split()])
+    _, image = _read_image(path, _COLORS, size)
+    return np.stack([np.asarray(channel) for channel in image.split()[:3]])
 
 
 def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """Read a picture as (3, H, W) uint8, resized to (height, width) `size`.
+    """Read a picture as (3, H, W) uint8, upright and resized to (height, width) `size`.
+
+    Levels of 16 bits are scaled to 8.
 
     Raises:
-        InputError: missing, damaged or no image.
+        InputError: missing, damaged, no image or several in one file.
     """
-    with _opened(path, _ANY, formats=_PHOTO_FORMATS) as image:
-        photo = image.convert("RGB")
+    with _opened(path) as file:
+        content = _read_content(path, file)
+    with _damages(path):
+        image = PIL.Image.open(content, formats=_PHOTO_FORMATS)
+        _check_photo(path, content, image)
+        image.load()
+        photo = _as_rgb(path, PIL.ImageOps.exif_transpose(image))
     if (photo.height, photo.width) != size:
         photo = photo.resize((size[1], size[0]), PIL.Image.Resampling.BICUBIC)
     return np.stack([np.asarray(channel) for channel in photo.split()])
@@ -130,20 +128,22 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def check_id_map(path: Path, size: tuple[int, int]) -> None:
     """Raise the errors of [`read_id_map`][pps_torch.io.images.read_id_map], by the first bytes."""
-    with _opened(path, _ONE_CHANNEL, size, load=False):
-        pass
+    with _opened(path) as file:
+        _read_header(path, file, _IDS, size)
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Read (height, width) of an image from its first bytes."""
-    with _opened(path, _ANY, load=False) as image:
-        return image.height, image.width
+    """Read (height, width) of a PNG, TIFF or BMP from its first bytes."""
+    with _opened(path) as file:
+        header = _read_header(path, file)
+    return header.height, header.width
 
 
 def count_channels(path: Path) -> int:
     """Read from the first bytes whether a map has one id per pixel (1) or is RGB (3)."""
-    with _opened(path, _ONE_OR_THREE, load=False) as image:
-        return 3 if image.mode == "RGB" else 1
+    with _opened(path) as file:
+        header = _read_header(path, file, _EITHER)
+    return 3 if header.channels in THREE_CHANNELS else 1
 
 
 def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
@@ -200,74 +200,135 @@ def _write_png(path: Path, image: PIL.Image.Image, outdated: Iterable[Path] = ()
     write_file(path, encode_png(image), outdated)
 
 
-@contextmanager
-def _opened(
+def _read_image(
+    path: Path, wanted: _Wanted, size: tuple[int, int] | None
+) -> tuple[Header, PIL.Image.Image]:
+    """Read a map; its kind and size are checked before its pixels are decoded."""
+    with _opened(path) as file:
+        header = _read_header(path, file, wanted, size)
+        content = _read_content(path, file)
+    with _damages(path):
+        image = _decode(header, content)
+    if "alpha" in header.channels and (lowest := image.getchannel("A").getextrema()[0]) != 255:
+        raise InputError(
+            f"{path}: expected {wanted.description}, found {header}, alpha down to {lowest}; it "
+            "has to be 255 everywhere"
+        )
+    return header, image
+
+
+def _decode(header: Header, content: BinaryIO) -> PIL.Image.Image:
+    """Decode all pixels of a map; what the file does not hold is an error."""
+    if header.format == "BMP":
+        return PIL.Image.fromarray(read_bmp_pixels(content))
+    if header.format == "PNG":
+        check_png(content)
+    image = PIL.Image.open(content, formats=(header.format,))
+    if (image.height, image.width) != (header.height, header.width):
+        raise ValueError(f"its size is also said to be {image.height} x {image.width}")
+    image.load()
+    if header.format == "PNG":
+        _check_rows(content, image)
+    return image
+
+
+def _check_rows(content: BinaryIO, image: PIL.Image.Image) -> None:
+    """Check that a PNG holds all rows: Pillow leaves those zero that are missing at the end."""
+    last_row = image.crop((0, image.height - 1, image.width, image.height))
+    if is_interlaced(content) or not np.asarray(last_row).any():
+        check_png_rows(content)
+
+
+def _check_photo(path: Path, content: BinaryIO, image: PIL.Image.Image) -> None:
+    """Check what Pillow would read wrongly, or leave out."""
+    if image.format == "WEBP" and getattr(image, "n_frames", 1) > 1:
+        raise InputError(f"{path}: expected one picture, found {image.n_frames} frames")
+    if image.format not in ("PNG", "TIFF", "BMP"):
+        return
+    header = read_header(content)
+    if header.pictures != 1:
+        raise InputError(f"{path}: expected one picture, found {header.pictures} (pages or frames)")
+    is_odd = header.bits not in (1, 2, 4, 8, 16) or header.numbers != "unsigned"
+    if header.format == "TIFF":
+        check_tiff(content)
+        is_odd |= header.peculiarity.startswith(("one plane", "predictor", "the sizes"))
+    # Pillow takes a palette of grey levels for levels, whatever the bits of an index.
+    is_odd |= header.format == "BMP" and image.mode in "1L" and header.bits != 8 ** (image.mode == "L")
+    if is_odd:
+        raise InputError(f"{path}: expected a photo of 8 or 16 bits, found {header}, which is not read")
+    if header.format == "PNG":
+        check_png(content)
+
+
+def _as_rgb(path: Path, image: PIL.Image.Image) -> PIL.Image.Image:
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip
+        return PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")
+
+
+def _read_header(
     path: Path,
-    accepted: _Modes,
+    file: BinaryIO,
+    wanted: _Wanted | None = None,
     size: tuple[int, int] | None = None,
-    load: bool = True,
-    formats: tuple[str, ...] = _ID_FORMATS,
-) -> Iterator[PIL.Image.Image]:
-    """Open an image file; its mode and size are checked before its pixels are decoded."""
+) -> Header:
+    """Read and check what an image says of itself."""
     try:
-        image = PIL.Image.open(str(path), formats=formats)  # Pillow 10 resolves a Path, and loops
+        header = read_header(file)
+    except (OverflowError, ValueError) as error:
+        raise InputError(f"{path}: expected an image, found {error}") from error
+    pixels = header.height * header.width
+    if pixels > MOST_PIXELS:
+        raise InputError(
+            f"{path}: expected an image of at most {MOST_PIXELS} pixels, found {pixels}"
+        )
+    try:
+        check_kind(header, *(wanted or (None, "an image")))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from error
+    if size is not None and (header.height, header.width) != tuple(size):
+        raise InputError(
+            f"{path}: expected height x width {size[0]} x {size[1]}, "
+            f"found {header.height} x {header.width}"
+        )
+    if header.format == "TIFF":
+        with _damages(path):
+            check_tiff(file)
+    return header
+
+
+def _read_content(path: Path, file: BinaryIO) -> io.BytesIO:
+    """Read a whole file; what is decoded cannot change any more, as a file in a map could."""
+    file.seek(0)
+    content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise InputError(f"{path}: expected an image of at most {_MOST_BYTES} bytes, found more")
+    return io.BytesIO(content)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file."""
+    try:
+        with open_regular(path) as file:
+            yield file
     except FileNotFoundError as error:
         raise InputError(f"{path}: expected an image, found no such file") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+@contextmanager
+def _damages(path: Path) -> Iterator[None]:
+    """Turn what a decoder raises into an error that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
     except PIL.UnidentifiedImageError as error:
         raise InputError(
-            f"{path}: expected an image, found no image format in it that is read here "
-            f"({', '.join(formats)})"
+            f"{path}: expected an image, found no image format in it that is read here"
         ) from error
-    except (PIL.Image.DecompressionBombError, *_DAMAGES) as error:
-        raise InputError(f"{path}: expected an image, found: {error}") from error
-    with image:
-        _check_mode(path, image, accepted)
-        if size is not None and (image.height, image.width) != tuple(size):
-            raise InputError(
-                f"{path}: expected height x width {size[0]} x {size[1]}, "
-                f"found {image.height} x {image.width}"
-            )
-        if load:
-            _load(path, image)
-        yield image
-
-
-def _check_mode(path: Path, image: PIL.Image.Image, accepted: _Modes) -> None:
-    """Raise InputError unless Pillow reads the pixels as they are stored, in an accepted mode."""
-    if not accepted.modes:
-        return
-    compression = image.info.get("compression", "raw")
-    if image.format == "TIFF" and compression not in _LOSSLESS:
-        raise InputError(f"{path}: expected a lossless compression, found {compression}")
-    stored = _stored_modes(image)
-    is_deep = image.mode == "RGB" and any("16" in mode for mode in stored)
-    if altered := [mode for mode in stored if _ALTERED.fullmatch(mode)]:
-        raise InputError(
-            f"{path}: expected {accepted.description}, found pixels that are not read as they are "
-            f"stored: levels of 2 or 4 bits, inverted levels or a spare channel ({altered[0]})"
-        )
-    if image.mode not in accepted.modes or is_deep:
-        found = _MODE_NAMES.get(image.mode, f"Pillow's mode {image.mode}")
-        depth = " of 16 bits each" if is_deep else ""
-        raise InputError(f"{path}: expected {accepted.description}, found {found}{depth}")
-
-
-def _stored_modes(image: PIL.Image.Image) -> list[str]:
-    """Pillow's names of the pixels as the file has them, tile by tile."""
-    tiles = getattr(image, "tile", None) or ()  # Pillow 10 has None in a PNG without pixels
-    arguments = (tile[3] for tile in tiles if tile[3])
-    return [str(argument[0] if isinstance(argument, tuple) else argument) for argument in arguments]
-
-
-def _is_signed(image: PIL.Image.Image) -> bool:
-    """Whether a TIFF says that its numbers are signed; Pillow reads all 32-bit ones as signed."""
-    return isinstance(image, TiffImageFile) and image.tag_v2.get(SAMPLEFORMAT) == (2,)
-
-
-def _load(path: Path, image: PIL.Image.Image) -> None:
-    try:
-        check_png(path)
-        image.load()
     except _DAMAGES as error:
         raise InputError(
             f"{path}: expected a complete image, found it damaged or cut off: {error}"

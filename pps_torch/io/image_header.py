@@ -1,0 +1,50 @@
+"""What an image file says of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_NAMES = {
+    "grey": "one channel",
+    "grey and alpha": "one channel and alpha",
+    "palette": "a palette",
+    "RGB": "three channels (RGB)",
+    "RGB and alpha": "three channels (RGB) and alpha",
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image file says of its pixels, before any of them is decoded.
+
+    Attributes:
+        format: `PNG`, `TIFF` or `BMP`.
+        height, width: pixels.
+        channels: `grey`, `palette`, `RGB`, with `and alpha` where they have it, or another name.
+        bits: of each channel.
+        numbers: `unsigned`, `signed` or `floating point`.
+        byte_order: `little-endian` or `big-endian`; empty where the format has only one.
+        compression: of a TIFF; empty where the format has only one.
+        pictures: how many pictures the file holds, as pages or frames.
+        peculiarity: what makes the pixels others than the stored numbers, or another order of
+            them; empty where there is nothing of this kind.
+    """
+
+    format: str
+    height: int
+    width: int
+    channels: str
+    bits: int
+    numbers: str = "unsigned"
+    byte_order: str = ""
+    compression: str = ""
+    pictures: int = 1
+    peculiarity: str = ""
+
+    def __str__(self) -> str:
+        channels = _NAMES.get(self.channels, self.channels)
+        numbers = "" if self.numbers == "unsigned" else f"{self.numbers} "
+        compression = f"compression {self.compression}" if self.compression else ""
+        storage = [self.format, self.byte_order, compression, self.peculiarity]
+        bits = "1 bit" if self.bits == 1 else f"{self.bits} bits"
+        return f"{channels} of {numbers}{bits} ({', '.join(filter(None, storage))})"

@@ -1,0 +1,95 @@
+"""Files opened for reading: regular ones, and streams that a shell hands over; nothing that waits.
+
+A FIFO without a writer never answers, and a device never ends, so neither is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+#: The most bytes of a stream, e.g. `<(zcat panoptic.json.gz)` in a shell.
+MOST_STREAM_BYTES = 1 << 30
+
+_STREAM_FOLDERS = ("/dev/fd/", "/proc/self/fd/")
+_STREAMS = ("/dev/stdin",)
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a regular file, without waiting for whoever should write into a FIFO.
+
+    Raises:
+        OSError: there is none, it cannot be read, or it is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _refuse(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path | str, most: int | None = None) -> bytes:
+    """Read a regular file.
+
+    Args:
+        path: the file.
+        most: the most bytes that it may have.
+
+    Raises:
+        OSError: as `open_regular`, or it is longer.
+    """
+    with open_regular(path) as file:
+        return _read(path, file, most)
+
+
+def read_text(path: Path | str, most: int | None = None) -> str:
+    """Read UTF-8 text, from a regular file or from a stream that a shell hands over.
+
+    Args:
+        path: the file, or `/dev/stdin` or `/dev/fd/<number>`.
+        most: the most bytes; of a stream at most `MOST_STREAM_BYTES` are read.
+
+    Raises:
+        OSError: as `read_regular`.
+        UnicodeDecodeError: it is no UTF-8.
+    """
+    if _is_stream(path):
+        with open(path, "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                _refuse(path, stat.S_IFDIR)
+            content = _read(path, file, min(most or MOST_STREAM_BYTES, MOST_STREAM_BYTES))
+    else:
+        content = read_regular(path, most)
+    return content.decode("utf-8-sig")
+
+
+def _is_stream(path: Path | str) -> bool:
+    name = os.path.normpath(path)
+    return name in _STREAMS or name.startswith(_STREAM_FOLDERS)
+
+
+def _refuse(path: Path | str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        found = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+        raise OSError(errno.EINVAL, f"expected a regular file, found {found}", str(path))
+
+
+def _read(path: Path | str, file: BinaryIO, most: int | None) -> bytes:
+    if most is None:
+        return file.read()
+    content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"expected at most {most} bytes, found more", str(path))
+    return content

@@ -72,7 +72,12 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100", *REPORT, *TORCHVISION],
+        "test": [
+            *("pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6.100"),
+            *("pypng>=0.20220715", "tifffile>=2024.8", "imagecodecs>=2024.6"),
+            *REPORT,
+            *TORCHVISION,
+        ],
         "report": REPORT,
         "detectron2": DETECTRON2,
         "huggingface": HUGGINGFACE,

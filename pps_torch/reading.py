@@ -14,6 +14,7 @@ from typing import BinaryIO
 #: The most bytes of a stream, e.g. `<(zcat panoptic.json.gz)` in a shell.
 MOST_STREAM_BYTES = 1 << 30
 
+_PIECE = 1 << 20
 _STREAM_FOLDERS = ("/dev/fd/", "/proc/self/fd/")
 _STREAMS = ("/dev/stdin",)
 _KINDS = (
@@ -31,7 +32,12 @@ def open_regular(path: Path | str) -> BinaryIO:
     Raises:
         OSError: there is none, it cannot be read, or it is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            _refuse(path, stat.S_IFSOCK)
+        raise
     try:
         _refuse(path, os.fstat(descriptor).st_mode)
         return os.fdopen(descriptor, "rb")
@@ -51,7 +57,9 @@ def read_regular(path: Path | str, most: int | None = None) -> bytes:
         OSError: as `open_regular`, or it is longer.
     """
     with open_regular(path) as file:
-        return _read(path, file, most)
+        if most is not None and os.fstat(file.fileno()).st_size > most:
+            raise _too_long(path, most)
+        return file.read()
 
 
 def read_text(path: Path | str, most: int | None = None) -> str:
@@ -65,17 +73,18 @@ def read_text(path: Path | str, most: int | None = None) -> str:
         OSError: as `read_regular`.
         UnicodeDecodeError: it is no UTF-8.
     """
-    if _is_stream(path):
+    if is_stream(path):
         with open(path, "rb") as file:
             if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
                 _refuse(path, stat.S_IFDIR)
-            content = _read(path, file, min(most or MOST_STREAM_BYTES, MOST_STREAM_BYTES))
+            content = _read_stream(path, file, min(most or MOST_STREAM_BYTES, MOST_STREAM_BYTES))
     else:
         content = read_regular(path, most)
     return content.decode("utf-8-sig")
 
 
-def _is_stream(path: Path | str) -> bool:
+def is_stream(path: Path | str) -> bool:
+    """Whether a path names what a shell hands over, as `<(command)` or `/dev/stdin`."""
     name = os.path.normpath(path)
     return name in _STREAMS or name.startswith(_STREAM_FOLDERS)
 
@@ -86,10 +95,14 @@ def _refuse(path: Path | str, mode: int) -> None:
         raise OSError(errno.EINVAL, f"expected a regular file, found {found}", str(path))
 
 
-def _read(path: Path | str, file: BinaryIO, most: int | None) -> bytes:
-    if most is None:
-        return file.read()
-    content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"expected at most {most} bytes, found more", str(path))
-    return content
+def _read_stream(path: Path | str, stream: BinaryIO, most: int) -> bytes:
+    content = bytearray()
+    while piece := stream.read(_PIECE):
+        content += piece
+        if len(content) > most:
+            raise _too_long(path, most)
+    return bytes(content)
+
+
+def _too_long(path: Path | str, most: int) -> OSError:
+    return OSError(errno.EFBIG, f"expected at most {most} bytes, found more", str(path))

@@ -10,6 +10,7 @@ from tests import ROOT
 PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
+    "reading",
     "checks",
     "held_tensors",
     "specs",

@@ -56,7 +56,7 @@ def read_bmp_pixels(file: BinaryIO) -> np.ndarray:
 
 
 def _fields(file: BinaryIO) -> tuple[int, int, int, int, int]:
-    """Width, height (negative where the top row comes first), bits, compression, place of pixels."""
+    """Width, height (below 0 where the top row comes first), bits, compression, place of pixels."""
     file.seek(0)
     beginning = file.read(54)
     if len(beginning) < 54:

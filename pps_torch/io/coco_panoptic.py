@@ -13,7 +13,7 @@ import numpy as np
 
 from pps_torch.formats.rgb_ids import pack_rgb
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.file_names import can_name_a_file, is_inside
+from pps_torch.io.file_names import can_name_a_file, check_folder, stays_inside
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import describe, is_finite, load_json
 
@@ -91,8 +91,7 @@ class PanopticFile:
         if not isinstance(content["annotations"], list):
             found = describe(content["annotations"])
             raise InputError(f"{path}: annotations: expected a list, found {found}")
-        if not folder.is_dir():
-            raise InputError(f"{folder}: expected the folder with the PNGs of {path}, found none")
+        check_folder(folder, f"the folder with the PNGs of {path}")
         annotations: dict[str, PanopticAnnotation] = {}
         for index, entry in enumerate(content["annotations"]):
             annotation = _read_annotation(path, folder, index, entry)
@@ -280,7 +279,7 @@ def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> Panopt
         found = repr(entry["file_name"])
         raise InputError(f"{where}: file_name: expected the name of a file, found {found}")
     png = folder / entry["file_name"]
-    if not is_inside(png, folder):
+    if not stays_inside(png, folder):
         raise InputError(f"{where}: file_name: expected a file inside {folder}, found {png}")
     return PanopticAnnotation(image_id, png, entry["segments_info"], where)
 

@@ -93,8 +93,8 @@ def read_header(file: BinaryIO) -> Header:
     Raises:
         ValueError: it is none of these, or its header is damaged.
     """
-    beginning = file.read(24)
     file.seek(0)
+    beginning = file.read(24)
     for signature, read in _READERS.items():
         if beginning.startswith(signature):
             return read(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -117,6 +118,7 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
     with _opened(path) as file:
         content = _read_content(path, file)
     with _damages(path):
+        content.seek(0)
         image = PIL.Image.open(content, formats=_PHOTO_FORMATS)
         _check_photo(path, content, image)
         image.load()
@@ -241,8 +243,9 @@ def _check_rows(content: BinaryIO, image: PIL.Image.Image) -> None:
 
 def _check_photo(path: Path, content: BinaryIO, image: PIL.Image.Image) -> None:
     """Check what Pillow would read wrongly, or leave out."""
-    if image.format == "WEBP" and getattr(image, "n_frames", 1) > 1:
-        raise InputError(f"{path}: expected one picture, found {image.n_frames} frames")
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "WEBP" and frames > 1:
+        raise InputError(f"{path}: expected one picture, found {frames} frames")
     if image.format not in ("PNG", "TIFF", "BMP"):
         return
     header = read_header(content)
@@ -253,9 +256,13 @@ def _check_photo(path: Path, content: BinaryIO, image: PIL.Image.Image) -> None:
         check_tiff(content)
         is_odd |= header.peculiarity.startswith(("one plane", "predictor", "the sizes"))
     # Pillow takes a palette of grey levels for levels, whatever the bits of an index.
-    is_odd |= header.format == "BMP" and image.mode in "1L" and header.bits != 8 ** (image.mode == "L")
+    is_odd |= (
+        header.format == "BMP" and image.mode in "1L" and header.bits != 8 ** (image.mode == "L")
+    )
     if is_odd:
-        raise InputError(f"{path}: expected a photo of 8 or 16 bits, found {header}, which is not read")
+        raise InputError(
+            f"{path}: expected a photo of 8 or 16 bits, found {header}, which is not read"
+        )
     if header.format == "PNG":
         check_png(content)
 
@@ -299,11 +306,10 @@ def _read_header(
 
 def _read_content(path: Path, file: BinaryIO) -> io.BytesIO:
     """Read a whole file; what is decoded cannot change any more, as a file in a map could."""
-    file.seek(0)
-    content = file.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
+    if os.fstat(file.fileno()).st_size > _MOST_BYTES:
         raise InputError(f"{path}: expected an image of at most {_MOST_BYTES} bytes, found more")
-    return io.BytesIO(content)
+    file.seek(0)
+    return io.BytesIO(file.read())
 
 
 @contextmanager

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.file_names import can_name_a_file, is_inside
+from pps_torch.io.file_names import can_name_a_file, stays_inside
 from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
 from pps_torch.io.json_files import describe, is_finite, load_json
 from pps_torch.io.pairing import find_files
 from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
+from pps_torch.reading import read_regular
 
 FORMATS = ("COCO", "Cityscapes")
 
@@ -136,7 +137,7 @@ def open_instances(
         raise InputError(
             f"expected one of {FORMATS}, found {instseg_format!r}", argument="instseg_format"
         )
-    if path.is_dir():
+    if os.path.isdir(path):
         return CocoFolderInstances(
             find_files(path, images.ids, (".json",), "instance prediction"), rules
         )
@@ -252,7 +253,7 @@ class CityscapesInstances:
         if not can_name_a_file(name):
             raise InputError(f"{where}: expected the name of a mask, found {name!r}")
         mask_path = self._mask_path(path, name)
-        if not is_inside(mask_path, self.folder, path.parent):
+        if not stays_inside(mask_path, self.folder, path.parent):
             raise InputError(f"{where}: expected a mask inside {self.folder}, found {name!r}")
         return mask_path, category_id, score
 
@@ -375,10 +376,12 @@ def _decode(path: Path, image: Image, found: _ImageAnnotations) -> Instances:
 def _lines(path: Path) -> list[tuple[int, str]]:
     """Read the lines of a text file that are not blank, each with its number."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_regular(path).decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: expected a text file, found: {error}") from error
-    lines = enumerate(text.split("\n"), start=1)
+    lines = enumerate(text.replace("\r", "\n").split("\n"), start=1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
 
 

@@ -9,7 +9,13 @@ from typing import Any
 
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
+from pps_torch.reading import read_text
 
+_ENCODINGS = {
+    b"\x1f\x8b": "something that gzip has compressed",
+    b"\xff\xfe": "UTF-16 text, not UTF-8",
+    b"\xfe\xff": "UTF-16 text, not UTF-8",
+}
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
 
 
@@ -21,18 +27,20 @@ def load_json(path: Path, expected: type = object) -> Any:
         expected: the type of the outermost value, `dict` or `list`.
 
     Raises:
-        InputError: the file is missing, is no JSON (with line and column), or holds another type.
+        InputError: the file is missing, is no JSON (with line and column), has a key twice in one
+            object, or holds another type.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        value = json.loads(text, object_hook=_unchanged)
+        value = json.loads(read_text(path), object_pairs_hook=_as_object)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise InputError(
             f"{path}: expected JSON, found an error at {where}: {error.msg}"
         ) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected JSON, found bytes that are not UTF-8 text") from error
+        raise InputError(f"{path}: expected JSON, found {_encoding(error.object)}") from error
     except RecursionError as error:
         raise InputError(f"{path}: expected JSON, found too deep a nesting") from error
     except ValueError as error:  # Python reads no integer of more than 4300 digits
@@ -44,12 +52,25 @@ def load_json(path: Path, expected: type = object) -> Any:
     return value
 
 
-def _unchanged(value: dict[str, Any]) -> dict[str, Any]:
-    """Return a decoded object as it is.
+def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A decoded object; of a key that is there twice no one can tell which value is meant.
 
     As this is Python code, Ctrl-C takes effect at each object, not only at the end of a long file.
     """
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        double = next(key for key in keys if keys.count(key) > 1)
+        raise InputError(f"expected each key of an object once, found {double!r} twice")
     return value
+
+
+def _encoding(content: bytes) -> str:
+    """What bytes are that are no UTF-8 text."""
+    for beginning, name in _ENCODINGS.items():
+        if content.startswith(beginning):
+            return name
+    return "bytes that are not UTF-8 text"
 
 
 def save_json(path: Path, value: Any, indent: int | None = None) -> None:

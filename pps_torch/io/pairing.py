@@ -9,12 +9,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import check_folder
 
 #: Formats that keep ids as they are; a JPEG does not.
 ID_MAP_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 
-#: The data sets' maps of uids, which need 32 bits.
+#: The data sets' maps of uids; those with parts need 32 bits.
 GROUND_TRUTH_SUFFIXES = (".tif", ".tiff")
+
+#: What maps of uids are, in a folder without any TIFF; a PNG has up to 16 bits.
+_OTHER_GROUND_TRUTH_SUFFIXES = (".png",)
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -43,7 +47,7 @@ def find_files(
             image's file.
     """
     folder = Path(folder)
-    _check_folder(folder, what)
+    check_folder(folder, f"the folder with the files of {what}")
     image_of_name: dict[str, str] = {}
     for image_id in image_ids:
         other = image_of_name.setdefault(_without_leading_zeros(_trim(image_id)), image_id)
@@ -86,7 +90,7 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
         InputError: one error that lists each map with no photo or several.
     """
     folder = Path(folder)
-    _check_folder(folder, "photos")
+    check_folder(folder, "the folder with the files of photos")
     photos: dict[str, set[Path]] = defaultdict(set)
     for path in list_files(folder, PHOTO_SUFFIXES):
         pieces, last_number = _pieces(path.stem)
@@ -111,23 +115,37 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
 
 
 def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """List the files below a folder with these endings, in a fixed order, without hidden ones."""
-    return [path for path in _visible_files(folder) if path.suffix.lower() in suffixes]
+    """List the files below a folder with these endings, in a fixed order, without hidden ones.
+
+    Raises:
+        InputError: a folder below it cannot be read, or has such an ending itself.
+    """
+    return [path for path in _visible_files(folder, suffixes) if path.suffix.lower() in suffixes]
+
+
+def ground_truth_suffixes(folder: Path | str) -> tuple[str, ...]:
+    """The endings of the maps of uids in a folder: TIFFs, or PNGs where it has no TIFF.
+
+    Raises:
+        InputError: the folder is missing or cannot be read.
+    """
+    folder = Path(folder)
+    check_folder(folder, "the folder of the ground truth")
+    has_tiffs = bool(list_files(folder, GROUND_TRUTH_SUFFIXES))
+    return GROUND_TRUTH_SUFFIXES if has_tiffs else _OTHER_GROUND_TRUTH_SUFFIXES
 
 
 def ground_truth_files(folder: Path) -> list[Path]:
-    """List the TIFFs of uids below a folder.
+    """List the maps of uids below a folder, TIFFs or, where there are none, PNGs.
 
     Raises:
         InputError: there are none.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: expected the folder of the ground truth, found none")
-    tiffs = list_files(folder, GROUND_TRUTH_SUFFIXES)
-    if not tiffs:
-        endings = " ".join(GROUND_TRUTH_SUFFIXES)
+    maps = list_files(folder, ground_truth_suffixes(folder))
+    if not maps:
+        endings = " ".join(GROUND_TRUTH_SUFFIXES + _OTHER_GROUND_TRUTH_SUFFIXES)
         raise InputError(f"{folder}: expected ground-truth files ({endings}), found none")
-    return tiffs
+    return maps
 
 
 def cityscapes_id(tiff: Path) -> str:
@@ -151,12 +169,6 @@ def _has_cityscapes_name(tiff: Path) -> bool:
     return tiff.stem.endswith(_CITYSCAPES_ENDING)
 
 
-def _check_folder(folder: Path, what: str) -> None:
-    if not folder.is_dir():
-        found = "a file" if folder.exists() else "nothing"
-        raise InputError(f"{folder}: expected the folder with the files of {what}, found {found}")
-
-
 def _named(
     folder: Path, suffixes: Sequence[str], names: Collection[str]
 ) -> Iterator[tuple[str, Path]]:
@@ -168,19 +180,27 @@ def _named(
                 yield name, path
 
 
-def _visible_files(folder: Path) -> Iterator[Path]:
+def _visible_files(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
     """Yield the files below a folder that are not hidden; linked folders are walked once."""
     walked = set()
-    for root, subfolders, names in os.walk(folder, followlinks=True):
+    for root, subfolders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
         real = os.path.realpath(root)
         if real in walked:
             subfolders.clear()
             continue
         walked.add(real)
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in subfolders:
+            if Path(name).suffix.lower() in suffixes:
+                raise InputError(f"{Path(root, name)}: expected a file, found a folder")
         for name in sorted(names):
             if not name.startswith("."):
                 yield Path(root, name)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    """Raise InputError for a folder that `os.walk` would leave out."""
+    raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _pieces(stem: str) -> tuple[list[str], int]:

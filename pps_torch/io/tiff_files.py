@@ -198,7 +198,11 @@ def _channels(tags: dict[int, tuple[int, ...]]) -> str:
         raise ValueError(f"a TIFF of {channels} with {_one(tags, SAMPLES, 1)} channels")
     if extra == 1 and tags.get(EXTRA_SAMPLES) == (2,):
         return f"{channels} and alpha"
-    return f"{channels} and {extra} spare channels" if extra and channels in _NUM_CHANNELS else channels
+    return (
+        f"{channels} and {extra} spare channels"
+        if extra and channels in _NUM_CHANNELS
+        else channels
+    )
 
 
 def _numbers(tags: dict[int, tuple[int, ...]]) -> str:

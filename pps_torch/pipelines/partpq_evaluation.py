@@ -14,7 +14,7 @@ from torch import Tensor
 from pps_torch.io.errors import input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_pps
-from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
+from pps_torch.io.pairing import find_files, ground_truth_suffixes
 from pps_torch.metrics import (
     ImageRecord,
     PartPanopticQuality,
@@ -58,7 +58,7 @@ def eval_partpq(
     """
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device, processes = options.torch_device(), options.processes
-    gt_files = find_files(gt_dir, images.ids, GROUND_TRUTH_SUFFIXES, "ground truth")
+    gt_files = find_files(gt_dir, images.ids, ground_truth_suffixes(gt_dir), "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
     result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
     table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from pps_torch.reading import is_stream
 from pps_torch.specs.fields import SpecError
 
 Kind = Literal["evalspec", "datasetspec"]
@@ -38,7 +39,7 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
         )
     bundled = bundled_files(kind)
     path = bundled.get(os.fspath(name_or_path), Path(name_or_path))
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) and not is_stream(path):
         expected = f"a file or a bundled {kind} ({', '.join(bundled)})"
         raise SpecError(f"{path}: expected {expected}, found neither")
     return path

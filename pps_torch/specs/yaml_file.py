@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pps_torch.reading import read_text
 from pps_torch.specs.fields import SpecError
 
 MAX_BYTES = 250_000
@@ -67,10 +69,12 @@ def read_yaml(path: Path) -> Any:
             no valid YAML, is nested too deeply, or has a key twice.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SpecError(f"{path}: expected a spec of at most {MAX_BYTES} bytes, found more")
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, MAX_BYTES)
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise SpecError(
+                f"{path}: expected a spec of at most {MAX_BYTES} bytes, found more"
+            ) from error
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path}: expected UTF-8 text, found {error.reason}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,34 +147,29 @@ class Scene:
 
 @contextmanager
 def never_read(paths: Sequence[Path]) -> Iterator[Callable[[], bool]]:
-    """Let the reading of these files not end within this context.
+    """Let the reading of these files not end within this context, in a `WarmProcess`.
 
     Yields:
-        whether all of them are being read; afterwards they are as before.
+        whether all of them are being read.
     """
-    contents = [path.read_bytes() for path in paths]
     for path in paths:
-        path.unlink()
-        os.mkfifo(path)
-    writers: dict[Path, int] = {}
-
-    def are_being_read() -> bool:
-        for path in paths:
-            try:
-                if path not in writers:
-                    writers[path] = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:  # no reader yet
-                return False
-        return True
-
+        never_read_mark(path).touch()
     try:
-        yield are_being_read
+        yield lambda: all(being_read_mark(path).exists() for path in paths)
     finally:
-        for writer in writers.values():
-            os.close(writer)
-        for path, content in zip(paths, contents):
-            path.unlink()
-            path.write_bytes(content)
+        for path in paths:
+            never_read_mark(path).unlink()
+            being_read_mark(path).unlink(missing_ok=True)
+
+
+def never_read_mark(path: Path) -> Path:
+    """A hidden file that says that the reading of a file shall not end."""
+    return path.with_name(f".{path.name}.never_read")
+
+
+def being_read_mark(path: Path) -> Path:
+    """A hidden file that says that a file is being read without an end."""
+    return path.with_name(f".{path.name}.being_read")
 
 
 def save(path: Path, array: np.ndarray) -> None:

@@ -104,3 +104,35 @@ def test_both_instance_formats_agree(tmp_path):
     coco, cityscapes = SmallDataset(tmp_path / "coco"), SmallDataset(tmp_path / "cityscapes")
     assert coco.run(MERGE) == 0 and cityscapes.run(MERGE_TXT) == 0
     assert coco.written() == cityscapes.written()
+
+
+def test_ground_truth_as_png_and_predictions_with_opaque_alpha(tmp_path):
+    """Uids below 65536, which are those without parts, fit in a PNG."""
+    dataset = SmallDataset(tmp_path / "tiffs"), SmallDataset(tmp_path / "pngs")
+    results = []
+    for number, d in enumerate(dataset):
+        for path in sorted(d.gt.iterdir()):
+            uids = np.array(Image.open(path))
+            uids = np.where(uids > 65535, uids // 100, uids)
+            path.unlink()
+            png = path.with_suffix(".png")
+            save(path, uids.astype(np.int32)) if number == 0 else save(png, uids.astype(np.uint16))
+        for path in d.pps.iterdir():
+            save(path, Image.open(path).convert("RGBA" if number else "RGB"))
+        assert d.run("eval_partpq") == 0
+        results.append(d.written())
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("tool", ["eval_pq", "eval_partpq", MERGE, MERGE_TXT, PPS])
+def test_files_that_are_links(tmp_path, tool):
+    """One rule for all commands: links are those of the folder's owner, and are followed."""
+    usual, linked = SmallDataset(tmp_path / "usual"), SmallDataset(tmp_path / "linked")
+    for folder in (linked.panoptic_dir, linked.pps, linked.gt, linked.semantic, linked.parts):
+        moved = tmp_path / f"moved_{folder.name}"
+        moved.mkdir()
+        for path in list(folder.iterdir()):
+            path.rename(moved / path.name)
+            path.symlink_to(moved / path.name)
+    assert usual.run(tool) == linked.run(tool) == 0
+    assert usual.written() == linked.written()

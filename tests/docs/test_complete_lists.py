@@ -10,6 +10,7 @@ import pytest
 
 import pps_torch
 from pps_torch.cli.command_line import build_parser
+from pps_torch.io.image_kinds import KINDS
 from tests import ROOT
 from tests.docs.pages import prose
 
@@ -46,6 +47,18 @@ def test_every_operation_is_listed_with_its_twin():
 def test_every_module_of_io_is_listed():
     listed = first_column(prose(DOCS / "api/io.md"))
     assert len(listed) == len(set(listed)) and set(listed) == modules("io")
+
+
+def test_every_kind_of_image_is_listed():
+    page = prose(DOCS / "commands.md")
+    rows = [(k.format, k.channels, k.numbers, k.bits, k.byte_order, k.compressions) for k in KINDS]
+    listed = []
+    for row in re.findall(r"^\| (?:PNG|BMP|TIFF) \|.*$", page, flags=re.M):
+        kind, channels, bits, order, packed = (c.strip() for c in row.strip("|").split("|"))
+        numbers = "signed" if bits.startswith("signed ") else "unsigned"
+        depths = tuple(map(int, bits.removeprefix("signed ").split(", ")))
+        listed.append((kind, channels, numbers, depths, order, tuple(packed.split(", "))))
+    assert listed == rows
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

@@ -184,7 +184,9 @@ def test_16_bits_a_channel_are_refused(tmp_path):
     path = tmp_path / "deep.png"
     path.write_bytes(png(2, 1, 16, 2, [bytes(range(12))]))
     for read in (read_rgb_ids, read_pps):
-        with pytest.raises(InputError, match="deep.png: expected .* of 8 bits .*, found .* 16 bits"):
+        with pytest.raises(
+            InputError, match="deep.png: expected .* of 8 bits .*, found .* 16 bits"
+        ):
             read(path)
 
 
@@ -242,7 +244,9 @@ def test_folder_instead_of_a_file(tmp_path):
 def test_decompression_bomb_is_an_error(tmp_path, monkeypatch):
     write_id_map(tmp_path / "map.png", np.zeros((40, 40), np.uint8))
     monkeypatch.setattr(images, "MOST_PIXELS", 1599)
-    with pytest.raises(InputError, match="map.png: expected an image of at most 1599 pixels, found 1600"):
+    with pytest.raises(
+        InputError, match="map.png: expected an image of at most 1599 pixels, found 1600"
+    ):
         read_id_map(tmp_path / "map.png")
 
 

@@ -115,17 +115,27 @@ def test_masks_below_the_threshold_are_checked_too(tmp_path):
         instances.read(IMAGES.images[0])
 
 
-@pytest.mark.parametrize("name", ["../outside.png", "/etc/hostname", "link.png"])
+@pytest.mark.parametrize("name", ["../outside.png", "/etc/hostname", "inside/../../outside.png"])
 def test_mask_outside_the_folder_is_refused(tmp_path, name):
     folder = tmp_path / "predictions"
     folder.mkdir()
     PilImage.fromarray(mask_of(1)).save(tmp_path / "outside.png")
-    (folder / "link.png").symlink_to(tmp_path / "outside.png")
     (folder / "1.txt").write_text(f"{name} 26 0.9\n")
     (folder / "x.txt").write_text("")
     instances = open_instances(folder, "Cityscapes", IMAGES, RULES)
     with pytest.raises(InputError, match="line 1 .image 1.: expected a mask inside"):
         instances.read(IMAGES.images[0])
+
+
+def test_mask_that_is_a_link_is_read(tmp_path):
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    PilImage.fromarray(mask_of(1)).save(tmp_path / "outside.png")
+    (folder / "link.png").symlink_to(tmp_path / "outside.png")
+    (folder / "1.txt").write_text("link.png 26 0.9\n")
+    (folder / "x.txt").write_text("")
+    instances = open_instances(folder, "Cityscapes", IMAGES, RULES).read(IMAGES.images[0])
+    assert np.array_equal(instances.masks[0], mask_of(1) != 0)
 
 
 def test_mask_name_that_no_file_can_have(tmp_path):

@@ -79,3 +79,24 @@ def test_nan_is_not_written(tmp_path):
     with pytest.raises(ValueError):
         save_json(tmp_path / "a.json", float("nan"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', '[{"b": {"a": 1, "c": 3, "a": 1}}]'])
+def test_a_key_that_is_there_twice(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError, match="a.json: expected each key .* once, found 'a' twice"):
+        load_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"\x1f\x8b\x08\0", "something that gzip has compressed"),
+        ('{"a": 1}'.encode("utf-16"), "UTF-16 text, not UTF-8"),
+        (b'{"a": "\xff"}', "bytes that are not UTF-8 text"),
+    ],
+)
+def test_other_encodings_are_named(tmp_path, content, found):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=f"a.json: expected JSON, found {found}"):
+        load_json(tmp_path / "a.json")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,7 @@ from pps_torch.io.pairing import (
     find_files,
     find_photos,
     ground_truth_files,
+    ground_truth_suffixes,
     list_files,
     pascal_id,
 )
@@ -175,10 +179,14 @@ def test_no_photo_of_another_image(tmp_path, photo):
 
 
 def test_ground_truth(tmp_path):
-    with pytest.raises(InputError, match="gt: expected the folder of the ground truth, found none"):
+    with pytest.raises(
+        InputError, match="gt: expected the folder of the ground truth, found nothing"
+    ):
         ground_truth_files(tmp_path / "gt")
     with pytest.raises(InputError, match="expected ground-truth files .*, found none"):
-        ground_truth_files(make(tmp_path, "a.png"))
+        ground_truth_files(make(tmp_path, "a.txt"))
+    (png,) = ground_truth_files(make(tmp_path, "a.png"))
+    assert png.name == "a.png"  # beside TIFFs a PNG is something else
     make(tmp_path, "2008_000008.tiff", "ulm/ulm_1_gtFinePanopticParts.tif")
     pascal_tiff, cityscapes_tiff = ground_truth_files(tmp_path)
     assert (pascal_id(pascal_tiff), cityscapes_id(cityscapes_tiff)) == ("2008_000008", "ulm_1")
@@ -186,3 +194,39 @@ def test_ground_truth(tmp_path):
         cityscapes_id(pascal_tiff)
     with pytest.raises(InputError, match="ulm_1.*: expected a name of PASCAL"):
         pascal_id(cityscapes_tiff)
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    make(tmp_path, "a/1.png", "b/2.png")
+    scandir = os.scandir
+
+    def scan(path):
+        if str(path).endswith("b"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    assert len(list_files(tmp_path, (".png",))) == 2
+    monkeypatch.setattr(os, "scandir", scan)
+    for act in (
+        lambda: list_files(tmp_path, (".png",)),
+        lambda: find_files(tmp_path, ["1", "2"], (".png",), "maps"),
+        lambda: find_photos(tmp_path, [Path("1.png")]),
+    ):
+        with pytest.raises(InputError, match="b: cannot be read: Permission denied"):
+            act()
+
+
+def test_a_folder_with_the_ending_of_a_file_is_an_error(tmp_path):
+    make(tmp_path, "1.tif", "2.tif/3.txt")
+    with pytest.raises(InputError, match="2.tif: expected a file, found a folder"):
+        ground_truth_files(tmp_path)
+    make(tmp_path / "other", "1.png", ".2.png/3.txt", "2.tif/3.txt")
+    assert [path.name for path in list_files(tmp_path / "other", (".png",))] == ["1.png"]
+
+
+def test_ground_truth_as_png(tmp_path):
+    make(tmp_path, "street_1_gtFinePanopticParts.png")
+    assert ground_truth_suffixes(tmp_path) == (".png",)
+    assert cityscapes_id(ground_truth_files(tmp_path)[0]) == "street_1"
+    make(tmp_path, "street_1_gtFinePanopticParts.tif")
+    assert ground_truth_suffixes(tmp_path) == (".tif", ".tiff")

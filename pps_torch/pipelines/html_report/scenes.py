@@ -13,7 +13,7 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
-from pps_torch.io.pairing import GROUND_TRUTH_SUFFIXES, find_files
+from pps_torch.io.pairing import find_files, ground_truth_suffixes
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
@@ -68,7 +68,7 @@ class PartScenes:
         self.spec = EvalSpec.load(tables.inputs["eval_spec"])
         self.metric = PartPanopticQuality(self.spec, validate=True)
         gt, pred = gt or tables.inputs["gt_dir"], pred or tables.inputs["pred_dir"]
-        self.gt_files = find_files(gt, image_ids, GROUND_TRUTH_SUFFIXES, "ground truth")
+        self.gt_files = find_files(gt, image_ids, ground_truth_suffixes(gt), "ground truth")
         self.pred_files = find_files(pred, image_ids, (".png",), "PPS prediction")
 
     def read(self, image_id: str) -> Scene:

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.rgb_ids import pack_rgb
-from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.file_names import can_name_a_file, check_folder, stays_inside
+from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import check_folder
 from pps_torch.io.image_list import normalise_id
-from pps_torch.io.json_files import describe, is_finite, load_json
+from pps_torch.io.json_files import describe, load_json, paused_collector
+from pps_torch.io.panoptic_entries import AnnotationReader, read_categories, read_sizes
+from pps_torch.reserved import ABSENT, VOID_ID
 
-_LARGEST_ID = 256**3 - 1
 _NUMBER_OF_GROUPS = re.compile("[0-9]+(_[0-9]+)+")
-_LARGEST_CATEGORY_ID = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,19 @@ class PanopticAnnotation:
     png: Path
     segments_info: list[dict[str, Any]]
     where: str
+
+    def prediction(self, ids: Tensor) -> PanopticSegmentation:
+        """Make a prediction of the ids `(H, W)` in the PNG; ValueError if they do not fit the list.
+
+        Where the list has a segment 0, there is no void.
+        """
+        has_zero = any(segment["id"] == VOID_ID for segment in self.segments_info)
+        void_id = ABSENT if has_zero else VOID_ID
+        return PanopticSegmentation.from_segments(ids, self.segments_info, void_id=void_id)
+
+    def target(self, ids: Tensor) -> PanopticTarget:
+        """Make a ground truth of the ids in the PNG; ValueError if they do not fit the list."""
+        return PanopticTarget.from_segments(ids, self.segments_info)
 
     def check_categories(self, known: Collection[int], source: str) -> None:
         """Raise InputError for a segment whose category is not one of the known ones.
@@ -70,12 +85,20 @@ class PanopticFile:
     sizes: dict[str, tuple[int, int]]
 
     @classmethod
-    def load(cls, path: Path | str, folder: Path | str | None = None) -> PanopticFile:
+    @paused_collector()
+    def load(
+        cls, path: Path | str, folder: Path | str | None = None, *, is_prediction: bool = False
+    ) -> PanopticFile:
         """Read the JSON; the PNGs are not opened.
+
+        Numbers may be written as `300.0`, and names of PNGs with backslashes. A `color` becomes
+        `[r, g, b]`, whichever way it is written, or is left out with a warning.
 
         Args:
             path: the JSON.
             folder: where its PNGs are; default: the path without .json.
+            is_prediction: whether a segment may have the id 0, as models that number from 0 write
+                it; there is then no void. In a ground truth 0 is void.
 
         Raises:
             InputError: names the file, the annotation or image, the key and what was found.
@@ -93,12 +116,13 @@ class PanopticFile:
             raise InputError(f"{path}: annotations: expected a list, found {found}")
         check_folder(folder, f"the folder with the PNGs of {path}")
         annotations: dict[str, PanopticAnnotation] = {}
+        reader = AnnotationReader(path, folder, is_prediction)
         for index, entry in enumerate(content["annotations"]):
-            annotation = _read_annotation(path, folder, index, entry)
+            annotation = PanopticAnnotation(*reader.read(index, entry))
             if annotation.image_id in annotations:
                 raise InputError(f"{path}: expected image {annotation.image_id} once, found twice")
             annotations[annotation.image_id] = annotation
-        categories, sizes = _read_categories(path, content), _read_sizes(path, content)
+        categories, sizes = read_categories(path, content), read_sizes(path, content)
         return cls(path, annotations, categories, sizes)
 
     def find_annotations(
@@ -199,7 +223,7 @@ def load_categories(path: Path) -> list[dict[str, Any]]:
     Raises:
         InputError: there are none, or they are not as expected.
     """
-    categories = _read_categories(path, load_json(path, dict))
+    categories = read_categories(path, load_json(path, dict))
     if not categories:
         raise InputError(f"{path}: categories: expected a list of categories, found none")
     return categories
@@ -262,107 +286,3 @@ def _ids_around(color: tuple[int, int, int]) -> Iterator[int]:
 
 def _plain(name: str) -> str:
     return "".join(name.casefold().split())
-
-
-def _read_annotation(path: Path, folder: Path, index: int, entry: Any) -> PanopticAnnotation:
-    where = f"{path}: annotation {index}"
-    if not isinstance(entry, dict):
-        raise InputError(f"{where}: expected an object, found {describe(entry)}")
-    for key, kind in (("image_id", object), ("file_name", str), ("segments_info", list)):
-        if not isinstance(entry.get(key), kind) or key not in entry:
-            raise InputError(f"{where}: {key}: expected it, found {describe(entry.get(key))}")
-    with input_errors_at(f"{where}: image_id"):
-        image_id = normalise_id(entry["image_id"])
-    where = f"{path}: image {image_id}"
-    _check_segments(where, entry["segments_info"])
-    if not can_name_a_file(entry["file_name"]):
-        found = repr(entry["file_name"])
-        raise InputError(f"{where}: file_name: expected the name of a file, found {found}")
-    png = folder / entry["file_name"]
-    if not stays_inside(png, folder):
-        raise InputError(f"{where}: file_name: expected a file inside {folder}, found {png}")
-    return PanopticAnnotation(image_id, png, entry["segments_info"], where)
-
-
-def _check_segments(where: str, segments_info: list) -> None:
-    seen = set()
-    for segment in segments_info:
-        if not isinstance(segment, dict):
-            raise InputError(f"{where}: segments_info: expected objects, found {describe(segment)}")
-        for key in ("id", "category_id"):
-            if type(segment.get(key)) is not int:
-                found = describe(segment.get(key))
-                raise InputError(f"{where}: segments_info: {key}: expected a number, found {found}")
-        segment_id = segment["id"]
-        if not 1 <= segment_id <= _LARGEST_ID:
-            raise InputError(f"{where}: segment {segment_id}: expected an id 1..{_LARGEST_ID}")
-        if segment_id in seen:
-            raise InputError(
-                f"{where}: segment {segment_id}: expected each id once, found it twice"
-            )
-        seen.add(segment_id)
-        _check_values(f"{where}: segment {segment_id}", segment)
-
-
-def _check_values(where: str, segment: dict[str, Any]) -> None:
-    _check_category_id(f"{where}: category_id", segment["category_id"])
-    if segment.get("iscrowd", 0) not in (0, 1):
-        found = describe(segment["iscrowd"])
-        raise InputError(f"{where}: iscrowd: expected 0 or 1, found {found}")
-    score = segment.get("score")
-    if score is not None and not is_finite(score):
-        raise InputError(f"{where}: score: expected a number or null, found {describe(score)}")
-
-
-def _check_category_id(where: str, category_id: int) -> None:
-    if not 0 <= category_id <= _LARGEST_CATEGORY_ID:
-        found = describe(category_id)
-        raise InputError(f"{where}: expected an id 0..{_LARGEST_CATEGORY_ID}, found {found}")
-
-
-def _read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
-    categories = content.get("categories", [])
-    if not isinstance(categories, list):
-        raise InputError(f"{path}: categories: expected a list, found {describe(categories)}")
-    seen = set()
-    for index, category in enumerate(categories):
-        where = f"{path}: categories[{index}]"
-        _check_category(where, category)
-        if category["id"] in seen:
-            raise InputError(f"{where}: id: expected each id once, found {category['id']} twice")
-        seen.add(category["id"])
-    return categories
-
-
-def _check_category(where: str, category: Any) -> None:
-    if not isinstance(category, dict):
-        raise InputError(f"{where}: expected an object, found {describe(category)}")
-    for key, kind in (("id", int), ("isthing", int), ("name", str)):
-        if not isinstance(category.get(key), kind) or key == "id" and category[key] is True:
-            raise InputError(f"{where}: {key}: expected it, found {describe(category.get(key))}")
-    if not can_name_a_file(category["name"]):
-        raise InputError(f"{where}: name: expected a text, found {category['name']!r}")
-    _check_category_id(f"{where}: id", category["id"])
-    if category["isthing"] not in (0, 1):
-        name, found = category["name"], describe(category["isthing"])
-        raise InputError(f"{where} ({name}): isthing: expected 0 or 1, found {found}")
-
-
-def _read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
-    """Read the sizes of the images, as far as the file has them; predictions need not."""
-    entries = content.get("images", [])
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: images: expected a list, found {describe(entries)}")
-    sizes = {}
-    for index, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not {"id", "height", "width"} <= entry.keys():
-            continue
-        where = f"{path}: images[{index}]"
-        with input_errors_at(f"{where}: id"):
-            image_id = normalise_id(entry["id"])
-        for key in ("height", "width"):
-            if type(entry[key]) is not int or entry[key] < 1:
-                found = describe(entry[key])
-                raise InputError(f"{where}: {key}: expected a positive integer, found {found}")
-        sizes[image_id] = (entry["height"], entry["width"])
-    return sizes

@@ -17,6 +17,11 @@ def can_name_a_file(name: str) -> bool:
         return False
 
 
+def with_slashes(name: str) -> str:
+    """Write a name that a file from Windows has with backslashes as other systems do."""
+    return name.replace("\\", "/")
+
+
 def stays_inside(path: Path, *folders: Path) -> bool:
     """Whether the path of a name that stands in a file stays in one of the folders.
 

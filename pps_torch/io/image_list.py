@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.file_names import can_name_a_file
-from pps_torch.io.json_files import describe, load_json
+from pps_torch.io.file_names import can_name_a_file, with_slashes
+from pps_torch.io.json_files import describe, found_in, load_json, positive_int
 
 #: The most pixels that Pillow decodes.
 MOST_PIXELS = 178_956_970
@@ -22,7 +22,7 @@ class Image:
 
     Attributes:
         id: the id as normalised text: `42`, `"42"` and `"000042"` are all `"42"`.
-        file_name: the photo's name.
+        file_name: the photo's name, with slashes.
         height, width: pixels.
     """
 
@@ -87,7 +87,7 @@ class ImageList:
         entries = content.get("images")
         if not isinstance(entries, list) or not entries:
             raise InputError(
-                f"{path}: images: expected a list of images, found {describe(entries)}"
+                f"{path}: images: expected a list of images, {found_in(content, 'images')}"
             )
         images = tuple(_read_image(path, index, entry) for index, entry in enumerate(entries))
         _check_unique(path, "image id", [image.id for image in images])
@@ -98,6 +98,8 @@ class ImageList:
 def normalise_id(image_id: Any) -> str:
     """Write an image id in the one way that ids are compared: without a number's leading zeros.
 
+    An integer may be written as `42.0`.
+
     Example:
         >>> from pps_torch.io.image_list import normalise_id
         >>> normalise_id(42), normalise_id("000042"), normalise_id("street_07")
@@ -106,6 +108,8 @@ def normalise_id(image_id: Any) -> str:
     Raises:
         ValueError: the id is neither an integer nor a text.
     """
+    if type(image_id) is float and image_id.is_integer():
+        image_id = int(image_id)
     if isinstance(image_id, bool) or not isinstance(image_id, (int, str)) or image_id == "":
         raise ValueError(f"expected an integer or a text, found {describe(image_id)}")
     text = str(image_id)
@@ -134,21 +138,18 @@ def _read_image(path: Path, index: int, entry: Any) -> Image:
         raise InputError(f"{where}: expected one id, found {ids}")
     file_name = entry.get("file_name")
     if not isinstance(file_name, str) or not file_name:
-        raise InputError(f"{where}: file_name: expected a text, found {describe(file_name)}")
+        raise InputError(f"{where}: file_name: expected a text, {found_in(entry, 'file_name')}")
+    file_name = with_slashes(file_name)
     if not can_name_a_file(file_name):
         raise InputError(f"{where}: file_name: expected the name of a file, found {file_name!r}")
     parts = PurePosixPath(file_name)
-    if parts.is_absolute() or ".." in parts.parts or "\\" in file_name or not parts.name:
+    if parts.is_absolute() or ".." in parts.parts or not parts.name:
         raise InputError(
             f"{where}: file_name: expected a relative path with slashes, found {file_name!r}"
         )
-    for key in ("height", "width"):
-        value = entry.get(key)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(
-                f"{where}: {key}: expected a positive integer, found {describe(value)}"
-            )
-    pixels = entry["height"] * entry["width"]
+    with input_errors_at(where):
+        height, width = (positive_int(entry, key) for key in ("height", "width"))
+    pixels = height * width
     if pixels > MOST_PIXELS:
         raise InputError(
             f"{where}: height x width: expected at most {MOST_PIXELS} pixels, "
@@ -158,7 +159,7 @@ def _read_image(path: Path, index: int, entry: Any) -> Image:
         json.dumps(entry, allow_nan=False)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: expected values that JSON has, found: {error}") from error
-    return Image(normalised.pop(), file_name, entry["height"], entry["width"])
+    return Image(normalised.pop(), file_name, height, width)
 
 
 def _check_unique(path: Path, what: str, values: list[str]) -> None:

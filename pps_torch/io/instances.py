@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.file_names import can_name_a_file, stays_inside
+from pps_torch.io.file_names import can_name_a_file, stays_inside, with_slashes
 from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import check_id_map, read_id_map
-from pps_torch.io.json_files import describe, is_finite, load_json
+from pps_torch.io.json_files import as_int, describe, is_finite, load_json, paused_collector
 from pps_torch.io.pairing import find_files
 from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
 from pps_torch.reading import read_regular
@@ -82,12 +82,13 @@ class InstanceRules:
 
     def check_category(self, category_id: Any) -> int:
         """Return a category id if it is that of a thing class; otherwise raise ValueError."""
-        if type(category_id) is int and category_id in self.things:
-            return category_id
+        number = as_int(category_id)
+        if number is not None and number in self.things:
+            return number
         expected = f"a thing class of {self.spec_name}"
-        if type(category_id) is int and category_id in self.labels:
-            label = self.labels[category_id]
-            raise ValueError(f"expected {expected}, found {category_id} ({label}), which is stuff")
+        if number is not None and number in self.labels:
+            label = self.labels[number]
+            raise ValueError(f"expected {expected}, found {number} ({label}), which is stuff")
         raise ValueError(f"expected {expected}, found {describe(category_id)}")
 
     def check_score(self, score: Any) -> float:
@@ -152,6 +153,7 @@ class CocoInstances:
     annotations: dict[str, _ImageAnnotations]
 
     @classmethod
+    @paused_collector()
     def load(cls, path: Path, images: ImageList, rules: InstanceRules) -> CocoInstances:
         """Read and check the whole file; instances of other images are passed over."""
         image_of_id = {image.id: image for image in images}
@@ -239,13 +241,13 @@ class CityscapesInstances:
         path = self.paths[image.id]
         yield path
         for _, line in _lines(path):
-            yield self._mask_path(path, line.rsplit(None, 2)[0])
+            yield self._mask_path(path, with_slashes(line.rsplit(None, 2)[0]))
 
     def _parse(self, where: str, path: Path, line: str) -> tuple[Path, int, float]:
         fields = line.rsplit(None, 2)
         if len(fields) != 3:
             raise InputError(f"{where}: expected 'mask.png class score', found {line!r}")
-        name, category_id, score = fields
+        name, category_id, score = with_slashes(fields[0]), *fields[1:]
         with input_errors_at(f"{where}: class"):
             category_id = self.rules.check_category(_number(category_id, int))
         with input_errors_at(f"{where}: score"):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ _ENCODINGS = {
     b"\x1f\x8b": "something that gzip has compressed",
     b"\xff\xfe": "UTF-16 text, not UTF-8",
     b"\xfe\xff": "UTF-16 text, not UTF-8",
+    b"PK\x03\x04": "a zip file",
+    b"\x89PNG": "a PNG",
 }
 _TYPE_NAMES = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
 
@@ -31,7 +36,8 @@ def load_json(path: Path, expected: type = object) -> Any:
             object, or holds another type.
     """
     try:
-        value = json.loads(read_text(path), object_pairs_hook=_as_object)
+        with paused_collector():
+            value = json.loads(read_text(path), object_pairs_hook=_as_object)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except json.JSONDecodeError as error:
@@ -50,6 +56,22 @@ def load_json(path: Path, expected: type = object) -> Any:
     if not isinstance(value, expected):
         raise InputError(f"{path}: expected {_TYPE_NAMES[expected]}, found {describe(value)}")
     return value
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Pause Python's search for cycles, of which JSON makes none.
+
+    While millions of dicts are made, and as long as they are there, the search takes longer than
+    reading them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -99,6 +121,34 @@ def is_finite(value: Any) -> bool:
         return type(value) in (int, float) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floats
         return False
+
+
+def as_int(value: Any) -> int | None:
+    """The integer that a JSON value is, also where it is written as `300.0`; None for others."""
+    if type(value) is int:
+        return value
+    return int(value) if type(value) is float and value.is_integer() else None
+
+
+def positive_int(entry: dict[str, Any], key: str) -> int:
+    """Read a number of pixels; ValueError for anything but a positive integer."""
+    number = as_int(entry.get(key))
+    if number is None or number < 1:
+        raise ValueError(f"{key}: expected a positive integer, {found_in(entry, key)}")
+    return number
+
+
+def is_text(value: Any) -> bool:
+    """Whether a JSON value is a text that files can hold, in any language and locale."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode()
+    except UnicodeEncodeError:  # half of a character
+        return False
+
+
+def found_in(entry: dict[str, Any], key: str) -> str:
+    """Say what stands under a key, e.g. `found none` or `found "x"`."""
+    return f"found {describe(entry[key])}" if key in entry else "found none"
 
 
 def describe(value: Any) -> str:

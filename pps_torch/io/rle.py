@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pps_torch.io.json_files import describe
+from pps_torch.io.json_files import as_int, describe
 
 
 def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
@@ -61,13 +61,15 @@ def check_segmentation(segmentation: Any, size: tuple[int, int]) -> None:
             f"expected an RLE (an object with size and counts) or polygons, "
             f"found {describe(segmentation)}"
         )
-    if segmentation["size"] != list(size):
+    if segmentation["size"] != list(size):  # 300 and 300.0 are equal
         raise ValueError(
             f"size: expected [height, width] {list(size)}, found {describe(segmentation['size'])}"
         )
     counts = segmentation["counts"]
     if isinstance(counts, list):
-        if not all(type(count) is int and 0 <= count <= size[0] * size[1] for count in counts):
+        most = size[0] * size[1]
+        numbers = [as_int(count) for count in counts]
+        if not all(number is not None and 0 <= number <= most for number in numbers):
             raise ValueError("counts: expected numbers of pixels, found other values among them")
     elif not isinstance(counts, str):
         raise ValueError(f"counts: expected a text or a list, found {describe(counts)}")

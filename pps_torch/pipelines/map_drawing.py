@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats import PanopticSegmentation
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile, load_categories
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import (
@@ -94,7 +93,7 @@ def visualize(
         unknown_ids = UnknownIds("the scene classes", known_sids(spec), "are drawn void", spec.name)
         paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
-        panoptic_file = PanopticFile.load(panoptic_json, folder)
+        panoptic_file = PanopticFile.load(panoptic_json, folder, is_prediction=True)
         categories = _load_categories(eval_spec)
         annotations = _annotations_by_png(panoptic_file, maps)
         known = {category["id"] for category in categories}
@@ -235,7 +234,7 @@ def _panoptic_artist(
         annotation = annotations[path]
         ids = torch.from_numpy(read_rgb_ids(path)).to(device)
         with input_errors_at(f"{annotation.where}: {path}"):
-            panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
+            panoptic = annotation.prediction(ids)
         colored = colorize_panoptic(panoptic, categories, palette=palette)
         entries = panoptic_legend_entries(panoptic, categories, palette=palette)
         return _Drawing(colored, panoptic.panoptic_seg == 0, entries)

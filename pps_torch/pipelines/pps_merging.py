@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from pps_torch.formats import PanopticSegmentation
 from pps_torch.io.coco_panoptic import (
     PanopticAnnotation,
     PanopticFile,
@@ -57,7 +56,7 @@ def merge_to_pps(
     """
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
     device = options.torch_device()
-    panoptic_file = PanopticFile.load(panoptic_json, panoptic_dir)
+    panoptic_file = PanopticFile.load(panoptic_json, panoptic_dir, is_prediction=True)
     annotations = panoptic_file.find_annotations(images.ids, images.path)
     for annotation in annotations.values():
         annotation.check_categories(spec.eval_sids, spec.name)
@@ -121,7 +120,7 @@ class _Job:
         ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size)).to(self.device)
         parts = read_id_map(part_file, image.size)
         with input_errors_at(f"{annotation.where}: {annotation.png}"):
-            panoptic = PanopticSegmentation.from_segments(ids, annotation.segments_info)
+            panoptic = annotation.prediction(ids)
         with input_errors_at(f"image {image.id}"):
             pps = self.merger(panoptic, torch.from_numpy(parts).to(self.device))
         write_rgb(png, pps.to(torch.uint8).cpu().numpy())

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import (
     PanopticAnnotation,
     PanopticFile,
@@ -57,7 +56,7 @@ def eval_pq(
         raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
     if not gt.annotations:
         raise InputError(f"{gt.path}: annotations: expected images, found none")
-    pred = PanopticFile.load(pred_json_file, pred_folder)
+    pred = PanopticFile.load(pred_json_file, pred_folder, is_prediction=True)
     predictions = pred.find_annotations(gt.annotations, gt.path)
     known = {category["id"] for category in gt.categories}
     for annotation in (*gt.annotations.values(), *predictions.values()):
@@ -108,9 +107,9 @@ class _Job:
         height, width = gt_ids.shape
         pred_ids = self._read(pred_info, (height, width))
         with input_errors_at(f"{target_info.where}: {target_info.png}"):
-            target = PanopticTarget.from_segments(gt_ids, target_info.segments_info)
+            target = target_info.target(gt_ids)
         with input_errors_at(f"{pred_info.where}: {pred_info.png}"):
-            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
+            pred = pred_info.prediction(pred_ids)
         with input_errors_at(f"image {image_id}"):
             if self.tables:
                 return self.metrics.of_this_thread().record_segments(pred, target)

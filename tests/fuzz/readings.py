@@ -123,6 +123,8 @@ def _json(path: Path) -> Any:
 
 
 def _id(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise TypeError(value)
     text = str(value)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,12 +90,95 @@ def test_isthing(tmp_path, isthing):
     assert load(tmp_path, categories=categories).categories == categories
 
 
+def test_integers_with_a_point_are_integers(tmp_path):
+    """As JavaScript and tables of floats write them."""
+    segments = [{"id": 3.0, "category_id": 26.0, "iscrowd": 0.0, "area": 5.0}]
+    annotation = entry(1.0, segments_info=segments)
+    categories = [{"id": 26.0, "name": "car", "isthing": 1.0, "color": [1.0, 2.0, 3.0]}]
+    images = [{"id": 1.0, "height": 4.0, "width": 5.0}]
+    file = load(tmp_path, annotations=[annotation], categories=categories, images=images)
+    (segment,) = file.annotations["1"].segments_info
+    assert (segment["id"], segment["category_id"]) == (3, 26)
+    assert type(segment["id"]) is type(segment["category_id"]) is int
+    assert type(file.categories[0]["id"]) is int and file.categories[0]["color"] == [1, 2, 3]
+    assert file.sizes == {"1": (4, 5)} and type(file.sizes["1"][0]) is int
+
+
+def test_no_crowd_may_be_null(tmp_path):
+    annotation = load(tmp_path, **segment(iscrowd=None)).annotations["1"]
+    assert not annotation.target(torch.tensor([[3, 0]])).is_crowd.any()
+
+
+def test_names_of_pngs_from_windows(tmp_path):
+    annotation = load(tmp_path, annotations=[entry(file_name="x\\a.png")]).annotations["1"]
+    assert annotation.png == tmp_path / "panoptic" / "x" / "a.png"
+    with pytest.raises(InputError, match="image 1: .*inside"):
+        load(tmp_path, annotations=[entry(file_name="x\\..\\..\\a.png")])
+
+
+@pytest.mark.parametrize("name", ["..", "a/../../b.png", "a\\..\\..\\b.png", "/a.png"])
+def test_names_of_pngs_stay_in_the_folder(tmp_path, name):
+    with pytest.raises(InputError, match="image 1: file_name: expected a file inside"):
+        load(tmp_path, annotations=[entry(file_name=name)])
+
+
+def test_a_prediction_may_number_its_segments_from_0(tmp_path):
+    """As DETR does: then no pixel is void, as in panopticapi."""
+    content = {"annotations": [entry(segments_info=[{"id": 0, "category_id": 7}, SEGMENTS[0]])]}
+    with pytest.raises(InputError, match=r"segment 0: expected an id 1\..16777215, as 0 is void"):
+        load(tmp_path, **content)
+    file = PanopticFile.load(tmp_path / "panoptic.json", is_prediction=True)
+    prediction = file.annotations["1"].prediction(torch.tensor([[0, 0, 3]]))
+    assert prediction.panoptic_seg.tolist() == [[1, 1, 2]]
+    assert prediction.category_ids.tolist() == [7, 26]
+
+
+@pytest.mark.parametrize(
+    ("color", "expected"),
+    [
+        ([128, 64, 1], [128, 64, 1]),
+        ([128, 64, 1, 255], [128, 64, 1]),
+        ([0.5, 0.25, 1.0], [128, 64, 255]),
+        ("#804001", [128, 64, 1]),
+        ("804001ff", [128, 64, 1]),
+        ("#fa0", [255, 170, 0]),
+        (None, None),
+    ],
+)
+def test_colors_as_people_write_them(tmp_path, color, expected):
+    categories = [{"id": 1, "name": "x", "isthing": 0, "color": color}]
+    assert load(tmp_path, categories=categories).categories[0].get("color") == expected
+
+
+@pytest.mark.parametrize(
+    "color", ["red", "", 7, [], [1, 2], [1, 2, 300], [0.5, 200, 3], [1, 2, "3"], [True] * 3, {}]
+)
+def test_what_is_no_color_is_left_out_with_a_warning(tmp_path, color):
+    categories = [{"id": 1, "name": "x", "isthing": 0, "color": color}]
+    with pytest.warns(UserWarning, match="panoptic.json: categories: color: .* that of x"):
+        assert "color" not in load(tmp_path, categories=categories).categories[0]
+
+
+def test_names_in_any_language_under_any_locale(tmp_path, monkeypatch):
+    """A name is not a file name, which the locale may refuse."""
+    monkeypatch.setattr("os.fsencode", lambda name: name.encode("latin-1"))
+    categories = [{"id": 1, "name": "自転車", "isthing": 1}]
+    assert load(tmp_path, categories=categories).categories[0]["name"] == "自転車"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"annotations": None}, "annotations: expected a list"),
         ({"annotations": [3]}, "annotation 0: expected an object"),
-        ({"annotations": [entry(None)]}, "annotation 0: image_id"),
+        ({"annotations": [entry(None)]}, "annotation 0: image_id: .*found null$"),
+        ({"annotations": [{"file_name": "a"}]}, "image_id: expected an id, found none$"),
+        ({"annotations": [{"image_id": 1}]}, "file_name: expected the name of a PNG, found none$"),
+        (segment(iscrowd="no"), 'iscrowd: expected 0 or 1, found "no"'),
+        (segment(id=True), "id: expected an integer, found true"),
+        ({"categories": [{"id": 1, "isthing": 0}]}, "name: expected a text, found none$"),
+        ({"categories": [{"id": 1, "name": "\ud800", "isthing": 0}]}, "name: expected a text"),
+        ({"categories": [{"name": "x", "isthing": 0}]}, "id: expected an integer, found none$"),
         ({"annotations": [entry(file_name=None)]}, "annotation 0: file_name"),
         ({"annotations": [entry(file_name="../a.png")]}, "image 1: .*inside"),
         ({"annotations": [entry(segments_info=None)]}, "annotation 0: segments_info"),
@@ -102,9 +186,12 @@ def test_isthing(tmp_path, isthing):
         ({"annotations": [entry(), entry("01")]}, "expected image 1 once"),
         ({"annotations": [entry(segments_info=[SEGMENTS[0]] * 2)]}, "segment 3: .*twice"),
         ({"annotations": [entry(segments_info=[{"id": 0, "category_id": 1}])]}, "segment 0: "),
-        ({"annotations": [entry(segments_info=[{"id": 1.0, "category_id": 1}])]}, "id: .*1.0"),
+        ({"annotations": [entry(segments_info=[{"id": 1.5, "category_id": 1}])]}, "id: .*1.5"),
         ({"annotations": [entry(segments_info=[{"id": 2**24, "category_id": 1}])]}, "16777216"),
-        ({"annotations": [entry(segments_info=[{"id": 1}])]}, "category_id: .*found null"),
+        (
+            {"annotations": [entry(segments_info=[{"id": 1}])]},
+            "category_id: expected an integer, found none$",
+        ),
         ({"annotations": [entry(file_name="a\0.png")]}, r"image 1: file_name: .*'a\\x00.png'"),
         ({"annotations": [entry(file_name="\ud800.png")]}, r"image 1: file_name: .*'\\ud800.png'"),
         (segment(category_id=2**70), r"image 1: segment 3: category_id: expected an id 0\.\."),
@@ -117,7 +204,7 @@ def test_isthing(tmp_path, isthing):
         (segment(score=10**400), "image 1: segment 3: score: .* found int"),
         (segment(score=float("nan")), "image 1: segment 3: score: .* found NaN"),
         ({"categories": 3}, "categories: expected a list"),
-        ({"categories": [{"id": 1, "name": "x"}]}, r"categories\[0\]: isthing"),
+        ({"categories": [{"id": 1, "name": "x"}]}, r"\[0\] \(x\): isthing: .*found none$"),
         ({"categories": [{"id": 1, "name": "x", "isthing": 0}] * 2}, r"categories\[1\]: id: "),
         ({"categories": [{"id": 2**70, "name": "x", "isthing": 0}]}, r"categories\[0\]: id: "),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 
@@ -52,7 +53,11 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_long_file(tmp_path, act):
     [
         (b'{"a": 1,\n "b": }', "error at line 2, column 7"),
         (b"", "error at line 1, column 1"),
-        (b"\xff\xfe", "not UTF-8"),
+        (b"\xff\xff", "not UTF-8"),
+        ("{}".encode("utf-16"), "found UTF-16 text, not UTF-8"),
+        (gzip.compress(b"{}"), "found something that gzip has compressed"),
+        (b"PK\x03\x04\xff", "found a zip file"),
+        (b"\x89PNG\r\n", "expected JSON, found a PNG"),
         (b"[1]", "expected an object, found \\[1\\]"),
         (b"[" * 100_000, "too deep a nesting"),
         (b"[" + b"9" * 5000 + b"]", "a number that is too long|expected an object"),

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
@@ -117,7 +116,9 @@ class PanopticScenes:
         self.tables, self.palette = tables, palette
         inputs = tables.inputs
         gt_file = PanopticFile.load(inputs["gt_json_file"], gt or inputs["gt_folder"])
-        pred_file = PanopticFile.load(inputs["pred_json_file"], pred or inputs["pred_folder"])
+        pred_file = PanopticFile.load(
+            inputs["pred_json_file"], pred or inputs["pred_folder"], is_prediction=True
+        )
         self.gt = gt_file.find_annotations(image_ids, Path(tables.name))
         self.pred = pred_file.find_annotations(image_ids, gt_file.path)
         self.categories = gt_file.categories
@@ -135,8 +136,8 @@ class PanopticScenes:
         height, width = gt_ids.shape
         pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, (height, width)))
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
-            gt = PanopticTarget.from_segments(gt_ids, gt_info.segments_info)
-            pred = PanopticSegmentation.from_segments(pred_ids, pred_info.segments_info)
+            gt = gt_info.target(gt_ids)
+            pred = pred_info.prediction(pred_ids)
             comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.tables, image_id)
         pred_map, gt_map = self.metric.segment_maps(pred, gt)

@@ -128,9 +128,13 @@ class RunOptions:
 
 
 def print_line(text: str) -> None:
-    """Print a line at once; once nobody reads the output, as after `| head`, print nothing."""
+    """Print a line at once; once nobody reads the output, as after `| head`, print nothing.
+
+    Characters that the output cannot show are written as `\\u8eca`.
+    """
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
-        print(text, flush=True)
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pps_torch.checks import (
     check_bool,
@@ -40,8 +39,8 @@ from pps_torch.metrics.panoptic_rules import (
 )
 from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.ops.counting.joint_counts import joint_counts
-from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from pps_torch.ops.scoring.count_segments import count_segments
+from pps_torch.ops.scoring.segment_table import count_faults, segment_table
 from pps_torch.specs import EvalSpec
 
 _FAULTS = (
@@ -198,28 +197,23 @@ class PanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
-        self.add(self.compare(pred, target))
+        if type(self) is not PanopticQuality or not self.rules.match_as_counted:
+            return self.add(self.compare(pred, target))
+        self._check(pred, target)
+        count_segments(
+            self.class_sums,
+            self.faults,
+            *_flat(pred, target),
+            self.category_ids,
+            last_crowd_only=self.rules.crowds == "last_of_class",
+            backend=self.backend,
+        )
+        self._look_at_faults()
         return self
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
-        for name, value, kind in (
-            ("pred", pred, PanopticSegmentation),
-            ("target", target, PanopticTarget),
-        ):
-            check_container(name, value, kind)
-            check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
-            check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
-            capacity = value.category_ids.shape[-1:]
-            batch = value.panoptic_seg.shape[:-2]
-            check_shape(f"{name}.category_ids", value.category_ids, (*batch, *capacity))
-            check_integer(f"{name}.category_ids", value.category_ids)
-            check_device(f"{name}.panoptic_seg", value.panoptic_seg, self.class_sums)
-            check_device(f"{name}.category_ids", value.category_ids, self.class_sums)
-        check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
-        check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
-        check_bool("target.is_crowd", target.is_crowd)
-        check_device("target.is_crowd", target.is_crowd, self.class_sums)
+        self._check(pred, target)
         return self._compare(pred, target)
 
     def compute(self) -> PanopticQualityResult:
@@ -257,36 +251,35 @@ class PanopticQuality(SegmentMetric):
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "rules": self.rules}
 
+    def _check(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
+        """Raise TypeError or ValueError for a wrong dtype, shape or device."""
+        for name, value, kind in (
+            ("pred", pred, PanopticSegmentation),
+            ("target", target, PanopticTarget),
+        ):
+            check_container(name, value, kind)
+            check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
+            check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
+            capacity = value.category_ids.shape[-1:]
+            batch = value.panoptic_seg.shape[:-2]
+            check_shape(f"{name}.category_ids", value.category_ids, (*batch, *capacity))
+            check_integer(f"{name}.category_ids", value.category_ids)
+            check_device(f"{name}.panoptic_seg", value.panoptic_seg, self.class_sums)
+            check_device(f"{name}.category_ids", value.category_ids, self.class_sums)
+        check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
+        check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
+        check_bool("target.is_crowd", target.is_crowd)
+        check_device("target.is_crowd", target.is_crowd, self.class_sums)
+
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
-        num_images = pred.panoptic_seg.shape[:-2].numel()
-        num_pixels = pred.panoptic_seg.shape[-2:].numel()
-        gt_map, pred_map = (s.panoptic_seg.reshape(num_images, num_pixels) for s in (target, pred))
-        gt_class, pred_class = (
-            segment_classes(
-                s.category_ids.reshape(num_images, s.category_ids.shape[-1]),
-                self.category_ids,
-                backend=self.backend,
-            )
-            for s in (target, pred)
-        )
-        # The last row and column are the ids outside the tables, segments of no class.
-        sizes = gt_class.shape[1] - 1, pred_class.shape[1] - 1
-        joint = joint_counts(gt_map, pred_map, *sizes, backend=self.backend)
-        is_crowd = F.pad(target.is_crowd.reshape(num_images, sizes[0] - 1), (1, 1))
+        table = segment_table(*_flat(pred, target), self.category_ids, backend=self.backend)
+        joint, gt_class, pred_class, is_crowd = table
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)
         if self.rules.merges_stuff:
             joint = merge_stuff(joint, gt_class, pred_class, self.is_stuff_class)
         matches = match_by_rules(
             joint, gt_class, pred_class, is_crowd, self.rules, backend=self.backend
-        )
-        # In the order of _FAULTS: unused rows of the two maps, then unknown categories.
-        faults = torch.stack(
-            [
-                count_unclassed(pred_class, matches.pred_area, backend=self.backend),
-                count_unclassed(gt_class, matches.gt_area, backend=self.backend),
-            ],
-            1,
         )
         return SegmentComparison(
             joint=joint,
@@ -295,12 +288,28 @@ class PanopticQuality(SegmentMetric):
             gt_class=gt_class,
             pred_class=pred_class,
             is_crowd=is_crowd,
-            faults=faults.flatten(),
+            faults=count_faults(table, matches, backend=self.backend),
             class_ids=self.class_ids,
             rules=self._fingerprint,
             parts=None,
             boundaries=None,
         )
+
+
+def _flat(pred: PanopticSegmentation, target: PanopticTarget) -> tuple[Tensor, ...]:
+    """Maps `(B, H * W)`, categories and crowds `(B, S)`, in the order of `count_segments`."""
+    num_images, num_pixels = (
+        pred.panoptic_seg.shape[:-2].numel(),
+        pred.panoptic_seg.shape[-2:].numel(),
+    )
+    num_rows = target.category_ids.shape[-1]
+    return (
+        target.panoptic_seg.reshape(num_images, num_pixels),
+        pred.panoptic_seg.reshape(num_images, num_pixels),
+        target.category_ids.reshape(num_images, num_rows),
+        pred.category_ids.reshape(num_images, pred.category_ids.shape[-1]),
+        target.is_crowd.reshape(num_images, num_rows),
+    )
 
 
 SomeClass = TypeVar("SomeClass", bound=PanopticClass)

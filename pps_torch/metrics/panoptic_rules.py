@@ -50,6 +50,11 @@ class PanopticRules:
         """Whether the rules leave pixels out, or make them void, before segments are matched."""
         return self.crowds == "void" or self.forgives_predicted_void
 
+    @property
+    def match_as_counted(self) -> bool:
+        """Whether segments match in the table of joint counts as it is, and crowds are crowds."""
+        return not (self.changes_table or self.merges_stuff or self.crowds == "instance")
+
 
 #: The rules of each implementation: panopticapi's `pq_compute` and the Cityscapes script, whose
 #: matching is the same; what panoptic_parts 2.0 does under PartPQ; `PanopticQuality` of

@@ -44,21 +44,16 @@ from pps_torch.metrics.results import (
 from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.metrics.segment_records import part_segment_maps
 from pps_torch.metrics.text_tables import unknown_lines
-from pps_torch.ops.scoring.contract import FAULTS, PixelRules, PixelTables
-from pps_torch.ops.scoring.dense_indices import dense_indices
-from pps_torch.ops.scoring.match_segments import match_segments
-from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
-from pps_torch.ops.scoring.part_pixels import part_pixels
+from pps_torch.ops.scoring.compare_part_segments import compare_part_segments
+from pps_torch.ops.scoring.contract import (
+    PIXEL_FAULTS,
+    SEGMENT_FAULTS,
+    PixelRules,
+    PixelTables,
+)
+from pps_torch.ops.scoring.count_part_segments import count_part_segments
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
-
-_FAULTS = (
-    *FAULTS,
-    "pixels of pred with a part outside 0..255",
-    "segments of target above the capacity, {capacity}",
-    "segments of pred above the capacity, {capacity}",
-)
-
 
 #: What the keys of a group in `summary` end in, and its number of classes there.
 _SUMMARY_KEYS = {"all": ("", "n"), "parts": ("_parts", "n_p"), "noparts": ("_noparts", "n_np")}
@@ -222,7 +217,8 @@ class PartPanopticQuality(SegmentMetric):
     ) -> None:
         check_eval_spec("spec", spec)
         check_int("capacity", capacity, 1)
-        fault_names = tuple(name.format(capacity=capacity) for name in _FAULTS)
+        faults = (*PIXEL_FAULTS, *SEGMENT_FAULTS)
+        fault_names = tuple(name.format(capacity=capacity) for name in faults)
         super().__init__(spec.eval_sids, _rules(spec), fault_names, validate, backend)
         self._add_state("unknown_pixels")
         self._add_state("unknown_gt_pixels", first_layout=2)
@@ -264,16 +260,50 @@ class PartPanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
-        self.add(self.compare(pred, target))
+        if type(self) is not PartPanopticQuality:
+            return self.add(self.compare(pred, target))
+        self._check(pred, target)
+        uids, pps = _flat(pred, target)
+        count_part_segments(
+            self.class_sums,
+            self.faults,
+            self.unknown_gt_pixels,
+            self.unknown_pixels,
+            uids,
+            pps,
+            self.pixel_rules(),
+            backend=self.backend,
+        )
+        self._look_at_faults()
         return self
 
     @accept_former_names(pps="pred", gt_uids="target")
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         self._check(pred, target)
-        num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
-        pps = pred.reshape(num_images, 3, num_pixels)
-        return self._compare(pps, target.reshape(num_images, num_pixels))
+        uids, pps = _flat(pred, target)
+        found = compare_part_segments(uids, pps, self.pixel_rules(), backend=self.backend)
+        return SegmentComparison(
+            joint=found.joint,
+            matches=found.matches,
+            scores=found.scores,
+            gt_class=found.gt_class,
+            pred_class=found.pred_class,
+            is_crowd=found.is_crowd,
+            faults=found.faults,
+            class_ids=self.class_ids,
+            rules=self._fingerprint,
+            parts=PartComparison(
+                gt_parts=found.gt_parts,
+                pred_parts=found.pred_parts,
+                has_parts=found.has_parts,
+                gt_keys=found.gt_keys,
+                pred_keys=found.pred_keys,
+                capacity=self.capacity,
+                unknown_pixels=found.num_unknown,
+            ),
+            boundaries=None,
+        )
 
     def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
         """Count a batch that `compare` has compared; errors as for `update`."""
@@ -338,63 +368,23 @@ class PartPanopticQuality(SegmentMetric):
         check_device("pred", pred, self.class_sums)
         check_device("target", target, self.class_sums)
 
-    def _compare(self, pps: Tensor, gt_uids: Tensor) -> SegmentComparison:
-        pixels = part_pixels(gt_uids, pps, self.pixel_rules(), backend=self.backend)
-        marks = pixels.mark()
-        gt = dense_indices(marks.gt, self.capacity, backend=self.backend)
-        pred = dense_indices(marks.pred, self.capacity, backend=self.backend)
-        segments = pixels.index(gt, pred)
-        joint, gt_parts = segments.count_overlaps()
-
-        slots = self.capacity + 2
-        gt_class = torch.where(gt.keys > 0, self.class_of_group[(gt.keys - 1) // slots], -1)
-        pred_class = (pred.keys - 1) // slots
-        gt_has_parts = (gt_class >= 0) & self.has_parts_class[gt_class]
-        pred_has_parts = (pred_class >= 0) & self.has_parts_class[pred_class]
-        is_crowd = (gt.keys > 0) & (gt.keys % slots == 0)
-        is_crowd = is_crowd | (gt_has_parts & (gt_parts[:, :, 1:].sum(2) == 0))
-        matches = match_segments(joint, gt_class, pred_class, is_crowd, backend=self.backend)
-
-        pred_parts, num_bad_parts = segments.count_parts(
-            torch.where(pred_has_parts, matches.gt_of_pred, 0),
-            torch.where(is_crowd, gt_class, -1),
-        )
-        scores = mean_part_iou(
-            gt_parts, pred_parts, matches, gt_class, is_crowd, gt_has_parts, backend=self.backend
-        )
-        dropped = torch.stack([num_bad_parts, gt.num_dropped, pred.num_dropped])
-        return SegmentComparison(
-            joint=joint,
-            matches=matches,
-            scores=scores,
-            gt_class=gt_class,
-            pred_class=pred_class,
-            is_crowd=is_crowd,
-            faults=torch.cat([marks.faults, dropped]),
-            class_ids=self.class_ids,
-            rules=self._fingerprint,
-            parts=PartComparison(
-                gt_parts=gt_parts,
-                pred_parts=pred_parts,
-                has_parts=gt_has_parts,
-                gt_keys=gt.keys,
-                pred_keys=pred.keys,
-                capacity=self.capacity,
-                unknown_pixels=marks.num_unknown,
-            ),
-            boundaries=None,
-        )
-
     def pixel_rules(self) -> PixelRules:
         """The rules by which ids of a pixel are read, with tables on the metric's device."""
         tables = PixelTables(
             group_of_sid=self.group_of_sid,
             is_thing_group=self.is_thing_group,
+            class_of_group=self.class_of_group,
             part_of_sid_pid=self.part_of_sid_pid,
             class_of_eval_sid=self.class_of_eval_sid,
             has_parts_class=self.has_parts_class,
         )
         return PixelRules(tables, self.capacity, self.spec.ignore_label)
+
+
+def _flat(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The ground truth `(B, H * W)` and the prediction `(B, 3, H * W)`."""
+    num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
+    return target.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:

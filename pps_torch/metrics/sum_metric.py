@@ -313,6 +313,10 @@ class SumMetric(TensorHolder):
     def _add_faults(self, faults: Tensor) -> None:
         """Count inputs that the rules do not cover; raise ValueError as `validate` says."""
         self.faults += faults
+        self._look_at_faults()
+
+    def _look_at_faults(self) -> None:
+        """Raise ValueError for inputs that the rules do not cover, if `validate` says so now."""
         if checks_values(self.validate, self.faults):
             self._raise_faults()
 

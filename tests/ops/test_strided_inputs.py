@@ -81,14 +81,15 @@ def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *gt_columns,
     return mean_part_iou(gt_parts, pred_parts, matches, *gt_columns, backend=backend)
 
 
-def part_passes(uids, pps, gt_index, pred_index, gt_of_pred, crowd_class, *tables, backend):
+def part_passes(uids, pps, gt_index, pred_index, *columns_and_tables, backend):
+    *columns, tables = *columns_and_tables[:3], columns_and_tables[3:]
+    gt_of_pred = columns[0]
     rules = RULES._replace(tables=PixelTables(*tables))
     pixels = part_pixels(uids, pps, rules, backend=backend)
     keys, num_dropped = torch.zeros_like(gt_of_pred), gt_of_pred.sum()  # seven segments each
     gt, pred = (DenseIndices(index, keys, num_dropped) for index in (gt_index, pred_index))
     segments = pixels.index(gt, pred)
-    parts = segments.count_parts(gt_of_pred, crowd_class)
-    return *pixels.mark(), *segments.count_overlaps(), *parts
+    return *pixels.mark(), *segments.count_overlaps(), segments.count_parts(*columns)
 
 
 #: Each operation with a Triton version -> how it is called, and small inputs.
@@ -130,7 +131,7 @@ CASES = {
     "part_pixels": (
         part_passes,
         (UIDS, PPS, *(integers(0, 7, 2, size).int() for size in RULES.num_keys()))
-        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), *RULES.tables),
+        + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), flags(2, 7), *RULES.tables),
     ),
     "pps_channels": (
         pps_channels,

@@ -21,11 +21,16 @@ NUM_PART_LABELS = 256
 #: Where a pixel of a matched prediction lies, seen from the ground-truth segment.
 OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
-#: The kinds of faults that marking counts.
-FAULTS = (
+#: The kinds of faults that marking counts, and then those of numbering the segments.
+PIXEL_FAULTS = (
     "pixels of target with a negative or three-digit uid",
     "pixels of target with an instance id above the capacity, {capacity}",
     "pixels of pred with an instance id outside 0..{capacity}",
+    "pixels of pred with a part outside 0..255",
+)
+SEGMENT_FAULTS = (
+    "segments of target above the capacity, {capacity}",
+    "segments of pred above the capacity, {capacity}",
 )
 
 
@@ -35,11 +40,12 @@ class PixelTables(NamedTuple):
     Attributes:
         group_of_sid, part_of_sid_pid, class_of_eval_sid, has_parts_class: as in
             [`DatasetLookups`][pps_torch.specs.lookups.DatasetLookups].
-        is_thing_group: `(G,)` bool, by group.
+        is_thing_group, class_of_group: `(G,)` bool and int64, by group.
     """
 
     group_of_sid: Tensor
     is_thing_group: Tensor
+    class_of_group: Tensor
     part_of_sid_pid: Tensor
     class_of_eval_sid: Tensor
     has_parts_class: Tensor
@@ -63,10 +69,14 @@ class PixelRules(NamedTuple):
     ignore_label: int
 
     def num_keys(self) -> tuple[int, int]:
-        """Number of keys of the ground truth and of the prediction, 0 included."""
+        """Number of keys of the ground truth and of the prediction, 0 included.
+
+        They are rounded up to multiples of 16, so that Triton reads rows of marks 16 at a time.
+        """
         num_slots = self.capacity + 2
         num_groups, num_classes = len(self.tables.is_thing_group), len(self.tables.has_parts_class)
-        return 1 + num_groups * num_slots, 1 + num_classes * num_slots
+        num_gt, num_pred = (-(-(1 + n * num_slots) // 16) * 16 for n in (num_groups, num_classes))
+        return num_gt, num_pred
 
 
 class SegmentMarks(NamedTuple):
@@ -74,13 +84,15 @@ class SegmentMarks(NamedTuple):
 
     Attributes:
         gt, pred: `(B, K)` bool, by key.
-        faults: `(3,)` int64 pixels, by `FAULTS`.
+        is_labelled: `(B, K)` bool, by key of the ground truth: segments that have any part label.
+        faults: `(4,)` int64 pixels, by `PIXEL_FAULTS`.
         num_unknown: `(2,)` int64, ground-truth pixels with a scene id that the data set does not
             have, and predicted pixels with one that is neither a class nor void.
     """
 
     gt: Tensor
     pred: Tensor
+    is_labelled: Tensor
     faults: Tensor
     num_unknown: Tensor
 
@@ -153,17 +165,18 @@ class IndexedPixels(Protocol):
             `(B, G, P)` and `(B, G, 256)` int32.
         """
 
-    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
-        """Count the parts of matched predictions, where they are evaluated.
+    def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
+        """Count the parts of matched predictions of classes with parts, where they are evaluated.
 
         Not evaluated are void, the crowds of the prediction's class, and the matched segment's
         pixels of undefined part.
 
         Args:
-            gt_of_pred: `(B, P)` int64, the matched segment, 0 where parts do not matter.
-            crowd_class: `(B, G)` int64, the class of a crowd, negative for other segments.
+            gt_of_pred: `(B, P)` int64, the matched segment, 0 for none.
+            gt_class: `(B, G)` int64, the class of each segment, negative for none.
+            is_crowd: `(B, G)` bool.
 
         Returns:
             `(B, P, 3, 256)` int32: outside the matched segment, inside with the same part,
-            inside with another part; and how many predicted pixels have a part outside 0..255.
+            inside with another part.
         """

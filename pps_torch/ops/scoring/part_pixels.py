@@ -31,7 +31,7 @@ def part_pixels(
 
     First the segments that are present are marked, and numbered with `dense_indices`. Then the
     overlaps of the segments are counted, from which they match. Last the parts of the matched
-    predictions are counted, by where the pixel lies.
+    predictions are counted, by where the pixel lies. Each step goes over runs of equal pixels.
 
     Args:
         uids: `(B, P)`, any integer dtype: the ground truth.
@@ -40,7 +40,8 @@ def part_pixels(
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        the pixels as runs, or, for Triton, as they are in the maps.
+        the pixels as runs. Those of the Triton version take 12 bytes of room a pixel, as each may
+        be a run of its own; where runs are longer, most of that is never touched.
 
     Raises:
         ValueError: for images of 2**30 pixels or more.
@@ -71,10 +72,13 @@ class PartRuns:
         """Mark the segments that are present."""
         gt, pred = self.gt, self.pred
         num_gt_keys, num_pred_keys = self.num_keys
-        faults = (gt.is_illegal, gt.is_too_high, pred.is_outside)
+        is_labelled = self._marked(gt.key * (gt.part != UNDEFINED_PART), num_gt_keys)
+        is_labelled[:, 0] = False
+        faults = (gt.is_illegal, gt.is_too_high, pred.is_outside, pred.is_bad_part)
         return SegmentMarks(
             gt=self._marked(gt.key, num_gt_keys),
             pred=self._marked(pred.key, num_pred_keys),
+            is_labelled=is_labelled,
             faults=torch.stack([self.num_pixels(fault) for fault in faults]),
             num_unknown=torch.stack(
                 [self.num_pixels(gt.is_unknown), self.num_pixels(pred.is_unknown)]
@@ -121,15 +125,16 @@ class IndexedRuns:
         gt_parts = pair_counts(runs, self.gt, gt_part, self.num_gt, NUM_PART_LABELS, num_images)
         return joint.int(), gt_parts.int()
 
-    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
+    def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
         """Count the parts of matched predictions, where they are evaluated."""
         pixels = self.pixels
         gt_part, pred_part = pixels.gt.part, pixels.pred.part
         match = pixels.look_up(gt_of_pred, self.pred)
         is_inside = match == self.gt
         is_undefined = is_inside & (gt_part == UNDEFINED_PART)
-        on_crowd = pixels.look_up(crowd_class, self.gt) == pixels.pred.class_index
-        is_counted = (match > 0) & (self.gt > 0) & ~on_crowd & ~is_undefined
+        same_class = pixels.look_up(gt_class, self.gt) == pixels.look_up(gt_class, match)
+        on_crowd = same_class & pixels.look_up(is_crowd, self.gt).bool()
+        is_counted = (match > 0) & (self.gt > 0) & ~on_crowd & ~is_undefined & pixels.pred.has_parts
         place = torch.where(gt_part == pred_part, SAME_PART, OTHER_PART)
         place = torch.where(is_inside, place, OUTSIDE)
         part = place * NUM_PART_LABELS + pred_part
@@ -137,8 +142,7 @@ class IndexedRuns:
         counted = PixelRuns(maps, image, lengths * is_counted, is_collapsed)
         num_columns, num_images = 3 * NUM_PART_LABELS, pixels.shape[0]
         counts = pair_counts(counted, self.pred, part, self.num_pred, num_columns, num_images)
-        counts = counts.int().view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
-        return counts, pixels.num_pixels(pixels.pred.is_bad_part)
+        return counts.int().view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
 
     def maps(self) -> tuple[Tensor, Tensor]:
         """Segments of each pixel, of the ground truth and of the prediction: `(B, P)` int64."""
@@ -160,8 +164,8 @@ class _PredRuns(NamedTuple):
     """Meaning of the prediction, `(R,)` each."""
 
     key: Tensor
-    class_index: Tensor
     part: Tensor
+    has_parts: Tensor
     is_outside: Tensor
     is_unknown: Tensor
     is_bad_part: Tensor
@@ -205,8 +209,8 @@ def _decode_pred(sids: Tensor, iids: Tensor, parts: Tensor, *, rules: PixelRules
     parts = torch.where(is_void_part | ~is_byte, PPS_VOID, parts)
     return _PredRuns(
         key=key * (has_class & ~is_outside),
-        class_index=class_index,
         part=parts * has_parts,
+        has_parts=has_parts,
         is_outside=is_outside,
         is_unknown=~has_class & ~is_void,
         is_bad_part=has_parts & ~is_void_part & ~is_byte,

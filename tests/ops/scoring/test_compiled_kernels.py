@@ -20,7 +20,8 @@ MAP_TYPES = (("*i32", "*i32"), ("*u8", "*i64"), ("*i64", "*u8"), ("*i16", "*i8")
 TYPES = {
     **dict.fromkeys(["is_crowd_ptr", "is_fn_ptr", "is_fp_ptr", "is_present_ptr"], "*i1"),
     **dict.fromkeys(["has_parts_ptr", "has_parts_class_ptr", "is_thing_group_ptr"], "*i1"),
-    **dict.fromkeys(["gt_marks_ptr", "pred_marks_ptr"], "*i1"),
+    **dict.fromkeys(["gt_marks_ptr", "pred_marks_ptr", "is_labelled_ptr", "crowds_ptr"], "*i1"),
+    **dict.fromkeys(["runs_ptr", "num_runs_ptr", "num_present_ptr"], "*i32"),
     **dict.fromkeys(["joint_ptr", "gt_parts_ptr", "pred_parts_ptr", "index_ptr"], "*i32"),
     **dict.fromkeys(["gt_index_ptr", "pred_index_ptr"], "*i32"),
     **dict.fromkeys(["iou_ptr", "mask_iou_ptr", "scores_ptr"], "*fp64"),
@@ -29,6 +30,7 @@ CONSTANTS = {
     **{"VOID": -1, "UNKNOWN": -2, "UNUSED": -3, "PPS_VOID": 255, "UNDEFINED_PART": 0},
     **{"OUTSIDE": 0, "SAME_PART": 1, "OTHER_PART": 2, "NUM_PIDS": 101, "NUM_PART_LABELS": 256},
     **{"LIMB_BITS": 30, "FRACTION_BITS": 54, "LAST_CROWD_ONLY": True},
+    **{"PARTS_BIT": 1 << 16, "LENGTH_SHIFT": 17},
 }
 
 
@@ -48,6 +50,8 @@ def compile_all() -> None:
     from pps_torch.ops.counting.triton import joint_counts
     from pps_torch.ops.scoring.triton import (
         class_sums,
+        count_part_segments,
+        count_segments,
         dense_indices,
         match_segments,
         mean_part_iou,
@@ -58,31 +62,36 @@ def compile_all() -> None:
     for one, other in MAP_TYPES:
         maps = {"counts_ptr": "*i32", "rows_ptr": one, "columns_ptr": other}
         compiled(joint_counts, "_count_pairs_kernel", **maps)
-        maps = {"counts_ptr": "*i32", "uids_ptr": one, "pps_ptr": other}
-        for name in ("_mark_segments_kernel", "_count_overlaps_kernel", "_count_parts_kernel"):
-            compiled(part_pixels, name, **maps)
+        compiled(part_pixels, "_list_runs_kernel", uids_ptr=one, pps_ptr=other)
         compiled(segment_classes, "_look_up_classes_kernel", category_ids_ptr=one)
     # Triton makes a constant of a 1.
     ones = {"num_pixels": 1, "num_rows": 1, "num_columns": 1, "capacity": 1, "last_sid": 1}
     maps = {"counts_ptr": "*i32", "rows_ptr": "*u8", "columns_ptr": "*i64"}
     compiled(joint_counts, "_count_pairs_kernel", **maps, **ones)
-    maps = {"counts_ptr": "*i32", "uids_ptr": "*u8", "pps_ptr": "*u8"}
-    compiled(part_pixels, "_count_parts_kernel", **maps, **ones)
+    compiled(part_pixels, "_list_runs_kernel", uids_ptr="*u8", pps_ptr="*u8", **ones)
+    compiled(part_pixels, "_count_overlaps_kernel")
+    compiled(part_pixels, "_count_parts_kernel", counts_ptr="*i32")
     compiled(segment_classes, "_count_unclassed_kernel")
     compiled(dense_indices, "_number_keys_kernel")
     compiled(match_segments, "_judge_predictions_kernel")
     compiled(match_segments, "_judge_predictions_kernel", LAST_CROWD_ONLY=False)
     compiled(match_segments, "_match_kernel")
+    for name in ("_judge_predictions_kernel", "_match_kernel"):
+        compiled(match_segments, name, num_present_ptr=None)
+    compiled(count_segments, "_look_up_segments_kernel")
+    compiled(count_segments, "_add_matches_kernel")
+    compiled(count_part_segments, "_number_segments_kernel")
+    compiled(count_part_segments, "_add_scores_kernel")
     compiled(class_sums, "_add_segments_kernel")
     print(compiled(mean_part_iou, "_average_part_ious_kernel").asm["ptx"])
 
 
-def compiled(module, name: str, **types: str | int | bool):
+def compiled(module, name: str, **types: str | int | bool | None):
     """One kernel of a module; what is not said by `types` follows from the tables above."""
     from tests.ops.kernel_compiler import compile_for_hopper
 
     kernel = getattr(module, name)
-    sizes = {size: getattr(module, size, None) for size in ("BLOCK", "TILE")}
+    sizes = {size: getattr(module, size, None) for size in ("BLOCK", "TILE", "STEP", "CLEARED")}
     known = {**TYPES, **CONSTANTS, **sizes, **types}
     defaults = {n: "*i64" if n.endswith("_ptr") else "i32" for n in kernel.arg_names}
     return compile_for_hopper(kernel, **{n: known.get(n, defaults[n]) for n in kernel.arg_names})

@@ -27,12 +27,13 @@ def three_passes(uids, pps, rng, backend: str):
     room = torch.zeros(len(uids), 31, dtype=torch.int64, device=DEVICE)
     segments = pixels.index(gt._replace(keys=room), pred._replace(keys=room))
     gt_of_pred = torch.from_numpy(rng.integers(0, 4, (len(uids), 31)))
-    crowd_class = torch.from_numpy(rng.integers(-1, 3, (len(uids), 31)))
-    matches = on_device((gt_of_pred, crowd_class))
+    gt_class = torch.from_numpy(rng.integers(-1, 3, (len(uids), 31)))
+    is_crowd = torch.from_numpy(rng.random((len(uids), 31)) < 0.3)
+    matches = on_device((gt_of_pred, gt_class, is_crowd))
     parts = segments.count_parts(*matches)
     overlaps = segments.count_overlaps()
     expect_equal(segments.count_parts(*matches), parts)  # in any order
-    return *marks, *overlaps, *parts
+    return *marks, *overlaps, parts
 
 
 @pytest.mark.parametrize("num_images, size", [(1, (1, 1)), (2, (29, 37)), (0, (2, 3)), (3, (1, 5))])
@@ -48,7 +49,7 @@ def test_twins(num_images, size, uids_dtype, pps_dtype):
         three_passes(*maps, np.random.default_rng(1), backend) for backend in ("torch", "triton")
     )
     expect_equal(found, expected)
-    joint, gt_parts = expected[4:6]
+    joint, gt_parts = expected[5:7]
     assert joint.sum() == gt_parts.sum() == uids.numel()
 
 

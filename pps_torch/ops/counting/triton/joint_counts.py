@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
+from pps_torch.ops.counting.triton.run_ends import block_of_image, run_ends, run_share
 
 BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
 
@@ -15,25 +15,30 @@ BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes wh
 @torch.library.custom_op("pps_torch::joint_counts", mutates_args=())
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
-    num_images, num_pixels = rows.shape
-    counts = rows.new_zeros(num_images, num_rows + 1, num_columns + 1, dtype=torch.int32)
-    if rows.numel():
-        with torch.cuda.device_of(rows):
-            _count_pairs_kernel[(triton.cdiv(num_pixels, BLOCK), num_images)](
-                rows_ptr=rows.contiguous(),
-                columns_ptr=columns.contiguous(),
-                counts_ptr=counts,
-                num_pixels=num_pixels,
-                num_rows=num_rows,
-                num_columns=num_columns,
-                BLOCK=BLOCK,
-            )
+    counts = rows.new_zeros(len(rows), num_rows + 1, num_columns + 1, dtype=torch.int32)
+    launch_count_pairs(rows.contiguous(), columns.contiguous(), counts)
     return counts
 
 
 @joint_counts.register_fake
 def _(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     return rows.new_empty(rows.shape[0], num_rows + 1, num_columns + 1, dtype=torch.int32)
+
+
+def launch_count_pairs(rows: Tensor, columns: Tensor, counts: Tensor) -> None:
+    """Add the pixels of a batch to `counts`, which hold zeros."""
+    num_images, num_pixels = rows.shape
+    if rows.numel():
+        with torch.cuda.device_of(rows):
+            _count_pairs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+                rows_ptr=rows,
+                columns_ptr=columns,
+                counts_ptr=counts,
+                num_pixels=num_pixels,
+                num_rows=counts.shape[1] - 1,
+                num_columns=counts.shape[2] - 1,
+                BLOCK=BLOCK,
+            )
 
 
 @triton.jit(do_not_specialize=["num_rows", "num_columns"])
@@ -47,8 +52,8 @@ def _count_pairs_kernel(
     BLOCK: tl.constexpr,
 ):
     """Add the runs of one block of pixels to the table of its image."""
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    image, block = block_of_image(num_pixels, BLOCK)
+    pixel = block * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     rows_ptr += image * num_pixels
     columns_ptr += image * num_pixels

@@ -12,6 +12,24 @@ import triton.language as tl
 
 
 @triton.jit
+def block_of_image(num_pixels, BLOCK: tl.constexpr):
+    """The image of a program and its block of pixels there.
+
+    All are counted along the first axis of the grid, the only one with room for any batch.
+    """
+    num_blocks = tl.cdiv(num_pixels, BLOCK)
+    return (tl.program_id(0) // num_blocks).to(tl.int64), tl.program_id(0) % num_blocks
+
+
+@triton.jit
+def differs_from_before(map_ptr, pixel, num_pixels):
+    """Whether a map of one image has another value than at the pixel before, if there is one."""
+    value = tl.load(map_ptr + pixel, mask=pixel < num_pixels, other=0)
+    has_before = (pixel > 0) & (pixel < num_pixels)
+    return has_before & (value != tl.load(map_ptr + pixel - 1, mask=has_before, other=0))
+
+
+@triton.jit
 def run_ends(map_ptr, values, pixel, num_pixels, is_first, is_last):
     """Add the places where a map changes to the first and last pixels of runs.
 

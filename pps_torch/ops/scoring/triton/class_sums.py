@@ -74,17 +74,24 @@ def _add_segments_kernel(
     """Add a block of segments of either map, flat over the batch, to rows of five sums."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_gt, in_pred = segment < num_gt, segment < num_pred
-    row_ptr = class_sums_ptr + 5 * tl.load(gt_class_ptr + segment, mask=in_gt, other=-1)
     is_tp = tl.load(pred_of_gt_ptr + segment, mask=in_gt, other=0) > 0
     is_fn = tl.load(is_fn_ptr + segment, mask=in_gt, other=0) != 0
-    score = tl.load(scores_ptr + segment, mask=is_tp, other=0.0)
-    iou = (score * (1 << 2 * LIMB_BITS)).to(tl.int64)
-    one = tl.full([BLOCK], 1, tl.int64)
-    tl.atomic_add(row_ptr, iou >> LIMB_BITS, mask=is_tp, sem="relaxed")
-    tl.atomic_add(row_ptr + 1, iou & ((1 << LIMB_BITS) - 1), mask=is_tp, sem="relaxed")
-    tl.atomic_add(row_ptr + 2, one, mask=is_tp, sem="relaxed")
-    tl.atomic_add(row_ptr + 4, one, mask=is_fn, sem="relaxed")
-
-    row_ptr = class_sums_ptr + 5 * tl.load(pred_class_ptr + segment, mask=in_pred, other=-1)
     is_fp = tl.load(is_fp_ptr + segment, mask=in_pred, other=0) != 0
-    tl.atomic_add(row_ptr + 3, one, mask=is_fp, sem="relaxed")
+    score = tl.load(scores_ptr + segment, mask=is_tp, other=0.0)
+    gt_class = tl.load(gt_class_ptr + segment, mask=in_gt, other=-1)
+    pred_class = tl.load(pred_class_ptr + segment, mask=in_pred, other=-1)
+    add_segments(class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp, LIMB_BITS)
+
+
+@triton.jit
+def add_segments(
+    class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp, LIMB_BITS: tl.constexpr
+):
+    """Add as many segments of either map, or one, to the rows of their classes."""
+    iou = (score * (1 << 2 * LIMB_BITS)).to(tl.int64)
+    gt_ptr, pred_ptr = class_sums_ptr + 5 * gt_class, class_sums_ptr + 5 * pred_class
+    tl.atomic_add(gt_ptr, iou >> LIMB_BITS, mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr + 1, iou & ((1 << LIMB_BITS) - 1), mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr + 2, is_tp.to(tl.int64), mask=is_tp, sem="relaxed")
+    tl.atomic_add(pred_ptr + 3, is_fp.to(tl.int64), mask=is_fp, sem="relaxed")
+    tl.atomic_add(gt_ptr + 4, is_fn.to(tl.int64), mask=is_fn, sem="relaxed")

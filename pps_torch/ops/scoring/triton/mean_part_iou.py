@@ -36,7 +36,7 @@ def mean_part_iou(
     num_images, num_gt = gt_class.shape
     if gt_class.numel():
         with torch.cuda.device_of(gt_parts):
-            _average_part_ious_kernel[(num_gt, num_images)](
+            _average_part_ious_kernel[(num_images * num_gt,)](
                 gt_parts_ptr=gt_parts.contiguous(),
                 pred_parts_ptr=pred_parts.contiguous(),
                 pred_of_gt_ptr=pred_of_gt.contiguous(),
@@ -95,46 +95,89 @@ def _average_part_ious_kernel(
     TILE: tl.constexpr,
 ):
     """Score one ground-truth segment; most have no match with parts, and are done at once."""
-    image = tl.program_id(1).to(tl.int64)
-    segment = image * num_gt + tl.program_id(0)
+    image = (tl.program_id(0) // num_gt).to(tl.int64)
+    segment = image * num_gt + tl.program_id(0) % num_gt
     match = tl.load(pred_of_gt_ptr + segment)
     score = tl.load(mask_iou_ptr + segment)
     has_parts = tl.load(has_parts_ptr + segment).to(tl.int32)
     if (match > 0) & (has_parts != 0):
-        # First the pixels of the image that are evaluated for the segment's class.
-        segment_class = tl.load(gt_class_ptr + segment)
-        evaluated = tl.zeros([TILE], tl.int64)
-        for start in range(0, num_gt, TILE):
-            gt = start + tl.arange(0, TILE)
-            in_image = (gt > 0) & (gt < num_gt)
-            area = tl.load(gt_area_ptr + image * num_gt + gt, mask=in_image, other=0)
-            gt_class = tl.load(gt_class_ptr + image * num_gt + gt, mask=in_image, other=-1)
-            is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=in_image, other=0) != 0
-            evaluated += tl.where(is_crowd & (gt_class == segment_class), 0, area)
-
-        # Then the pixels of each label in the segment and in its match, in place of label 0 the
-        # background: what is evaluated and has no part.
-        label = tl.arange(0, NUM_PART_LABELS)
-        gt_count = tl.load(gt_parts_ptr + segment * NUM_PART_LABELS + label).to(tl.int64)
-        pred_parts_ptr += (image * num_pred + match) * 3 * NUM_PART_LABELS
-        outside = tl.load(pred_parts_ptr + OUTSIDE * NUM_PART_LABELS + label).to(tl.int64)
-        same = tl.load(pred_parts_ptr + SAME_PART * NUM_PART_LABELS + label).to(tl.int64)
-        other = tl.load(pred_parts_ptr + OTHER_PART * NUM_PART_LABELS + label).to(tl.int64)
-        pred_count = outside + same + other
-        is_part = label > 0
-        num_evaluated = tl.sum(evaluated) - tl.sum(tl.where(is_part, 0, gt_count))
-        gt_inside = tl.sum(tl.where(is_part, gt_count, 0))
-        pred_background = num_evaluated - tl.sum(tl.where(is_part, pred_count, 0))
-        covered = tl.sum(tl.where(is_part, same + other, 0))
-        gt_count = tl.where(is_part, gt_count, num_evaluated - gt_inside)
-        pred_count = tl.where(is_part, pred_count, pred_background)
-        intersection = tl.where(is_part, same, pred_background - (gt_inside - covered))
-
-        # Last the mean of the IoUs, of which each is cut before it is added.
-        union = gt_count + pred_count - intersection
-        is_label = (union > 0) & (label != PPS_VOID)
-        iou = intersection.to(tl.float64) / tl.where(is_label, union, 1).to(tl.float64)
-        total = tl.sum((tl.where(is_label, iou, 0.0) * (1 << FRACTION_BITS)).to(tl.int64))
-        num_labels = tl.maximum(tl.sum(is_label.to(tl.int32)), 1)
-        score = total.to(tl.float64) / (1 << FRACTION_BITS) / num_labels.to(tl.float64)
+        evaluated = evaluated_area(
+            gt_area_ptr + image * num_gt,
+            gt_class_ptr + image * num_gt,
+            is_crowd_ptr + image * num_gt,
+            tl.load(gt_class_ptr + segment),
+            num_gt,
+            TILE,
+        )
+        score = part_score(
+            gt_parts_ptr + segment * NUM_PART_LABELS,
+            pred_parts_ptr + (image * num_pred + match) * 3 * NUM_PART_LABELS,
+            evaluated,
+            NUM_PART_LABELS,
+            PPS_VOID,
+            OUTSIDE,
+            SAME_PART,
+            OTHER_PART,
+            FRACTION_BITS,
+        )
     tl.store(scores_ptr + segment, score)
+
+
+@triton.jit
+def evaluated_area(
+    gt_area_ptr, gt_class_ptr, is_crowd_ptr, segment_class, num_gt, TILE: tl.constexpr
+):
+    """Pixels of the segments of one image that are no crowd of a class."""
+    evaluated = tl.zeros([TILE], tl.int64)
+    for start in range(0, num_gt, TILE):
+        gt = start + tl.arange(0, TILE)
+        in_image = (gt > 0) & (gt < num_gt)
+        area = tl.load(gt_area_ptr + gt, mask=in_image, other=0)
+        gt_class = tl.load(gt_class_ptr + gt, mask=in_image, other=-1)
+        is_crowd = tl.load(is_crowd_ptr + gt, mask=in_image, other=0) != 0
+        evaluated += tl.where(is_crowd & (gt_class == segment_class), 0, area)
+    return tl.sum(evaluated, 0)
+
+
+@triton.jit
+def part_score(
+    gt_parts_ptr,
+    pred_parts_ptr,
+    evaluated,
+    NUM_PART_LABELS: tl.constexpr,
+    PPS_VOID: tl.constexpr,
+    OUTSIDE: tl.constexpr,
+    SAME_PART: tl.constexpr,
+    OTHER_PART: tl.constexpr,
+    FRACTION_BITS: tl.constexpr,
+):
+    """Mean IoU of the part labels of one segment and its match.
+
+    Args:
+        gt_parts_ptr, pred_parts_ptr: the counts of the segment and of its match.
+        evaluated: pixels of the image that are evaluated for the segment's class.
+    """
+    # First the pixels of each label in the segment and in its match, in place of label 0 the
+    # background: what is evaluated and has no part.
+    label = tl.arange(0, NUM_PART_LABELS)
+    gt_count = tl.load(gt_parts_ptr + label).to(tl.int64)
+    outside = tl.load(pred_parts_ptr + OUTSIDE * NUM_PART_LABELS + label).to(tl.int64)
+    same = tl.load(pred_parts_ptr + SAME_PART * NUM_PART_LABELS + label).to(tl.int64)
+    other = tl.load(pred_parts_ptr + OTHER_PART * NUM_PART_LABELS + label).to(tl.int64)
+    pred_count = outside + same + other
+    is_part = label > 0
+    num_evaluated = evaluated - tl.sum(tl.where(is_part, 0, gt_count), 0)
+    gt_inside = tl.sum(tl.where(is_part, gt_count, 0), 0)
+    pred_background = num_evaluated - tl.sum(tl.where(is_part, pred_count, 0), 0)
+    covered = tl.sum(tl.where(is_part, same + other, 0), 0)
+    gt_count = tl.where(is_part, gt_count, num_evaluated - gt_inside)
+    pred_count = tl.where(is_part, pred_count, pred_background)
+    intersection = tl.where(is_part, same, pred_background - (gt_inside - covered))
+
+    # Then the mean of the IoUs, of which each is cut before it is added.
+    union = gt_count + pred_count - intersection
+    is_label = (union > 0) & (label != PPS_VOID)
+    iou = intersection.to(tl.float64) / tl.where(is_label, union, 1).to(tl.float64)
+    total = tl.sum((tl.where(is_label, iou, 0.0) * (1 << FRACTION_BITS)).to(tl.int64), 0)
+    num_labels = tl.maximum(tl.sum(is_label.to(tl.int32), 0), 1)
+    return total.to(tl.float64) / (1 << FRACTION_BITS) / num_labels.to(tl.float64)

@@ -1,21 +1,25 @@
-"""The Triton twin of `part_pixels`: each pass reads the maps and decodes them in registers."""
+"""The Triton twin of `part_pixels`: one pass lists the runs of the maps, the others read the list.
+
+A few pixels in a hundred begin a run, and only these are decoded. A run ends where its block ends,
+so that each block lists its own runs, in whatever order the blocks come.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
+from pps_torch.ops.counting.triton.run_ends import block_of_image, differs_from_before
 from pps_torch.ops.scoring.contract import (
-    FAULTS,
     NUM_PART_LABELS,
     OTHER_PART,
     OUTSIDE,
+    PIXEL_FAULTS,
     SAME_PART,
     DenseIndices,
     PixelRules,
@@ -30,277 +34,395 @@ from pps_torch.ops.scoring.triton.segment_keys import (
 )
 from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
 
-BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
+#: Pixels of a program, sixteen a thread of Triton's four warps: in a street some 45 runs.
+BLOCK = 2048
+
+#: Runs a step, one a thread, when they are decoded and when they are counted.
+STEP = 128
+
+#: What a run is, three int32 in three rows of a list: its two segment keys, and its detail.
+NUM_ROWS = 3
+#: The detail: part labels in the low bytes, whether the prediction has parts, and the length.
+PARTS_BIT, LENGTH_SHIFT = 1 << 16, 17
 
 
-def part_pixels(uids: Tensor, pps: Tensor, rules: PixelRules) -> PartMaps:
+class RunList(NamedTuple):
+    """The runs of a batch of images.
+
+    Attributes:
+        runs: `(B, 3, P)` int32: the key of the ground truth, that of the prediction, the detail.
+        number: `(B,)` int32, how many there are; the rest of the rows has no meaning.
+    """
+
+    runs: Tensor
+    number: Tensor
+
+
+def part_pixels(uids: Tensor, pps: Tensor, rules: PixelRules) -> ListedRuns:
     """See [`part_pixels`][pps_torch.ops.scoring.part_pixels.part_pixels]."""
-    return PartMaps(uids.contiguous(), pps.contiguous(), rules)
+    runs, number, gt, pred, is_labelled, counts = list_runs(uids, pps, *rules)
+    faults, num_unknown = counts.split([len(PIXEL_FAULTS), 2])
+    marks = SegmentMarks(
+        gt=gt, pred=pred, is_labelled=is_labelled, faults=faults, num_unknown=num_unknown
+    )
+    return ListedRuns(RunList(runs, number), marks)
 
 
-class PartMaps:
-    """Pixels as they are in the maps.
+class ListedRuns:
+    """Runs of equal pixels, decoded once.
 
     The Triton version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
     """
 
-    def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
-        self.uids, self.pps, self.rules = uids, pps, rules
+    def __init__(self, runs: RunList, marks: SegmentMarks) -> None:
+        self.runs, self.marks = runs, marks
 
     def mark(self) -> SegmentMarks:
         """Mark the segments that are present."""
-        gt, pred, counts = mark_segments(self.uids, self.pps, *self.rules)
-        faults, num_unknown = counts.split([len(FAULTS), 2])
-        return SegmentMarks(gt=gt, pred=pred, faults=faults, num_unknown=num_unknown)
+        return self.marks
 
-    def index(self, gt: DenseIndices, pred: DenseIndices) -> IndexedMaps:
-        """Keep the tables in which each pass looks up the two segments of a pixel."""
-        return IndexedMaps(self, gt, pred)
+    def index(self, gt: DenseIndices, pred: DenseIndices) -> IndexedRuns:
+        """Keep the tables in which the two segments of a run are looked up."""
+        return IndexedRuns(self.runs, gt, pred)
 
 
-class IndexedMaps:
-    """Maps whose segments have numbers.
+class IndexedRuns:
+    """Runs whose segments have numbers.
 
     The Triton version of [`IndexedPixels`][pps_torch.ops.scoring.contract.IndexedPixels].
     """
 
-    def __init__(self, pixels: PartMaps, gt: DenseIndices, pred: DenseIndices) -> None:
-        tables = gt.index.contiguous(), pred.index.contiguous()
-        self.maps = (pixels.uids, pixels.pps, *tables)
+    def __init__(self, runs: RunList, gt: DenseIndices, pred: DenseIndices) -> None:
+        self.lists = (*runs, gt.index.contiguous(), pred.index.contiguous())
         self.sizes = (gt.keys.shape[1], pred.keys.shape[1])
-        self.rules = pixels.rules
 
     def count_overlaps(self) -> tuple[Tensor, Tensor]:
         """Count the pixels of each pair of segments, and of each ground-truth part."""
-        return count_overlaps(*self.maps, *self.sizes, *self.rules)
+        return count_overlaps(*self.lists, *self.sizes)
 
-    def count_parts(self, gt_of_pred: Tensor, crowd_class: Tensor) -> tuple[Tensor, Tensor]:
+    def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
         """Count the parts of matched predictions, where they are evaluated."""
-        segments = gt_of_pred.contiguous(), crowd_class.contiguous()
-        return count_parts(*self.maps, *segments, *self.rules)
+        return count_parts(*self.lists, gt_of_pred, gt_class, is_crowd)
 
 
-@torch.library.custom_op("pps_torch::mark_segments", mutates_args=())
-def mark_segments(
+@torch.library.custom_op("pps_torch::list_runs", mutates_args=())
+def list_runs(
     uids: Tensor, pps: Tensor, tables: Sequence[Tensor], capacity: int, ignore_label: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mark the keys of both maps, `(B, K)` bool.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """List the runs, and mark their segments.
 
-    The third output counts pixels, `(5,)` int64: by `FAULTS`, then those with an unknown scene
-    id in either map.
+    Returns:
+        the `RunList`; `(B, K)` bool marks as in
+        [`SegmentMarks`][pps_torch.ops.scoring.contract.SegmentMarks]; and pixels, `(6,)` int64: by
+        `PIXEL_FAULTS`, then those with an unknown scene id in either map.
     """
     rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
-    gt_marks, pred_marks = (
-        uids.new_zeros(len(uids), size, dtype=torch.bool) for size in rules.num_keys()
+    found = _empty_list(uids, rules)
+    runs, number, gt_marks, pred_marks, is_labelled, counts = found
+    for zeros in found[1:]:
+        zeros.zero_()
+    launch_list_runs(
+        uids,
+        pps,
+        rules,
+        RunList(runs, number),
+        gt_marks_ptr=gt_marks,
+        pred_marks_ptr=pred_marks,
+        is_labelled_ptr=is_labelled,
+        faults_ptr=counts,
+        unknown_gt_ptr=counts[len(PIXEL_FAULTS) :],
+        unknown_pred_ptr=counts[len(PIXEL_FAULTS) + 1 :],
     )
-    faults = uids.new_zeros(len(FAULTS) + 2, dtype=torch.int64)
-    if uids.numel():
-        with torch.cuda.device_of(uids):
-            _mark_segments_kernel[_grid(uids)](
-                uids_ptr=uids,
-                pps_ptr=pps,
-                num_pixels=uids.shape[1],
-                **key_arguments(rules),
-                gt_marks_ptr=gt_marks,
-                pred_marks_ptr=pred_marks,
-                faults_ptr=faults,
-                ignore_label=ignore_label,
-                PPS_VOID=PPS_VOID,
-                BLOCK=BLOCK,
-            )
-    return gt_marks, pred_marks, faults
+    return found
 
 
-@mark_segments.register_fake
+@list_runs.register_fake
 def _(
     uids: Tensor, pps: Tensor, tables: Sequence[Tensor], capacity: int, ignore_label: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
-    gt_marks, pred_marks = (
-        uids.new_empty(len(uids), size, dtype=torch.bool) for size in rules.num_keys()
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return _empty_list(uids, PixelRules(PixelTables(*tables), capacity, ignore_label))
+
+
+def _empty_list(
+    uids: Tensor, rules: PixelRules
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    num_images, num_pixels = uids.shape
+    num_gt_keys, num_pred_keys = rules.num_keys()
+    return (
+        uids.new_empty(num_images, NUM_ROWS, num_pixels, dtype=torch.int32),
+        uids.new_empty(num_images, dtype=torch.int32),
+        uids.new_empty(num_images, num_gt_keys, dtype=torch.bool),
+        uids.new_empty(num_images, num_pred_keys, dtype=torch.bool),
+        uids.new_empty(num_images, num_gt_keys, dtype=torch.bool),
+        uids.new_empty(len(PIXEL_FAULTS) + 2, dtype=torch.int64),
     )
-    return gt_marks, pred_marks, uids.new_empty(len(FAULTS) + 2, dtype=torch.int64)
 
 
 @torch.library.custom_op("pps_torch::count_overlaps", mutates_args=())
 def count_overlaps(
-    uids: Tensor,
-    pps: Tensor,
-    gt_index: Tensor,
-    pred_index: Tensor,
-    num_gt: int,
-    num_pred: int,
-    tables: Sequence[Tensor],
-    capacity: int,
-    ignore_label: int,
+    runs: Tensor, number: Tensor, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
 ) -> tuple[Tensor, Tensor]:
     """See [`count_overlaps`][pps_torch.ops.scoring.contract.IndexedPixels.count_overlaps]."""
-    rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
-    joint = uids.new_zeros(len(uids), num_gt, num_pred, dtype=torch.int32)
-    gt_parts = uids.new_zeros(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
-    if uids.numel():
-        with torch.cuda.device_of(uids):
-            _count_overlaps_kernel[_grid(uids)](
-                uids_ptr=uids,
-                pps_ptr=pps,
-                num_pixels=uids.shape[1],
-                **key_arguments(rules),
-                gt_index_ptr=gt_index,
-                pred_index_ptr=pred_index,
-                joint_ptr=joint,
-                gt_parts_ptr=gt_parts,
-                num_gt=num_gt,
-                num_pred=num_pred,
-                part_of_sid_pid_ptr=rules.tables.part_of_sid_pid.contiguous(),
-                NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
-                NUM_PART_LABELS=NUM_PART_LABELS,
-                BLOCK=BLOCK,
-            )
+    joint = runs.new_zeros(len(runs), num_gt, num_pred)
+    gt_parts = runs.new_zeros(len(runs), num_gt, NUM_PART_LABELS)
+    launch_count_overlaps(RunList(runs, number), gt_index, pred_index, joint, gt_parts)
     return joint, gt_parts
 
 
 @count_overlaps.register_fake
 def _(
-    uids: Tensor,
-    pps: Tensor,
-    gt_index: Tensor,
-    pred_index: Tensor,
-    num_gt: int,
-    num_pred: int,
-    *rules: Any,
+    runs: Tensor, number: Tensor, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
 ) -> tuple[Tensor, Tensor]:
-    joint = uids.new_empty(len(uids), num_gt, num_pred, dtype=torch.int32)
-    return joint, uids.new_empty(len(uids), num_gt, NUM_PART_LABELS, dtype=torch.int32)
+    joint = runs.new_empty(len(runs), num_gt, num_pred)
+    return joint, runs.new_empty(len(runs), num_gt, NUM_PART_LABELS)
 
 
 @torch.library.custom_op("pps_torch::count_parts", mutates_args=())
 def count_parts(
-    uids: Tensor,
-    pps: Tensor,
+    runs: Tensor,
+    number: Tensor,
     gt_index: Tensor,
     pred_index: Tensor,
     gt_of_pred: Tensor,
-    crowd_class: Tensor,
-    tables: Sequence[Tensor],
-    capacity: int,
-    ignore_label: int,
-) -> tuple[Tensor, Tensor]:
+    gt_class: Tensor,
+    is_crowd: Tensor,
+) -> Tensor:
     """See [`count_parts`][pps_torch.ops.scoring.contract.IndexedPixels.count_parts]."""
-    rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
-    counts = uids.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
-    num_bad_parts = uids.new_zeros((), dtype=torch.int64)
-    if uids.numel():
-        with torch.cuda.device_of(uids):
-            _count_parts_kernel[_grid(uids)](
-                uids_ptr=uids,
-                pps_ptr=pps,
-                num_pixels=uids.shape[1],
-                **key_arguments(rules),
-                gt_index_ptr=gt_index,
-                pred_index_ptr=pred_index,
-                gt_of_pred_ptr=gt_of_pred,
-                crowd_class_ptr=crowd_class,
-                counts_ptr=counts,
-                num_bad_parts_ptr=num_bad_parts,
-                num_gt=crowd_class.shape[1],
-                num_pred=gt_of_pred.shape[1],
-                part_of_sid_pid_ptr=rules.tables.part_of_sid_pid.contiguous(),
-                has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
-                ignore_label=ignore_label,
-                NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
-                NUM_PART_LABELS=NUM_PART_LABELS,
-                PPS_VOID=PPS_VOID,
-                UNDEFINED_PART=UNDEFINED_PART,
-                OUTSIDE=OUTSIDE,
-                SAME_PART=SAME_PART,
-                OTHER_PART=OTHER_PART,
-                BLOCK=BLOCK,
-            )
-    return counts, num_bad_parts
+    counts = runs.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS)
+    launch_count_parts(
+        RunList(runs, number),
+        gt_index,
+        pred_index,
+        counts,
+        gt_of_pred_ptr=gt_of_pred.contiguous(),
+        gt_class_ptr=gt_class.contiguous(),
+        is_crowd_ptr=is_crowd.contiguous(),
+        num_gt=gt_class.shape[1],
+    )
+    return counts
 
 
 @count_parts.register_fake
 def _(
-    uids: Tensor, pps: Tensor, gt_index: Tensor, pred_index: Tensor, gt_of_pred: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor]:
-    counts = uids.new_empty(*gt_of_pred.shape, 3, NUM_PART_LABELS, dtype=torch.int32)
-    return counts, uids.new_empty((), dtype=torch.int64)
+    runs: Tensor,
+    number: Tensor,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    gt_of_pred: Tensor,
+    gt_class: Tensor,
+    is_crowd: Tensor,
+) -> Tensor:
+    return runs.new_empty(*gt_of_pred.shape, 3, NUM_PART_LABELS)
 
 
-def _grid(uids: Tensor) -> tuple[int, int]:
-    return triton.cdiv(uids.shape[1], BLOCK), uids.shape[0]
+def launch_list_runs(
+    uids: Tensor, pps: Tensor, rules: PixelRules, found: RunList, **results: Tensor
+) -> None:
+    """List the runs of a batch; `results` are the outputs of the kernel that hold zeros."""
+    num_images, num_pixels = uids.shape
+    if uids.numel():
+        with torch.cuda.device_of(uids):
+            _list_runs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+                uids_ptr=uids.contiguous(),
+                pps_ptr=pps.contiguous(),
+                num_pixels=num_pixels,
+                runs_ptr=found.runs,
+                num_runs_ptr=found.number,
+                **results,
+                **key_arguments(rules),
+                part_of_sid_pid_ptr=rules.tables.part_of_sid_pid.contiguous(),
+                has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
+                ignore_label=rules.ignore_label,
+                NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
+                NUM_PART_LABELS=NUM_PART_LABELS,
+                PPS_VOID=PPS_VOID,
+                UNDEFINED_PART=UNDEFINED_PART,
+                PARTS_BIT=PARTS_BIT,
+                LENGTH_SHIFT=LENGTH_SHIFT,
+                STEP=STEP,
+                BLOCK=BLOCK,
+            )
+
+
+def launch_count_overlaps(
+    found: RunList, gt_index: Tensor, pred_index: Tensor, joint: Tensor, gt_parts: Tensor
+) -> None:
+    """Add the runs of a batch to `joint` and `gt_parts`, which hold zeros."""
+    if found.runs.numel():
+        with torch.cuda.device_of(found.runs):
+            _count_overlaps_kernel[_grid(found)](
+                joint_ptr=joint,
+                gt_parts_ptr=gt_parts,
+                num_gt=joint.shape[1],
+                num_pred=joint.shape[2],
+                **_list_arguments(found, gt_index, pred_index),
+            )
+
+
+def launch_count_parts(
+    found: RunList, gt_index: Tensor, pred_index: Tensor, counts: Tensor, **segments: Any
+) -> None:
+    """Add the runs of matched predictions to `counts`, which hold zeros."""
+    if found.runs.numel():
+        with torch.cuda.device_of(found.runs):
+            _count_parts_kernel[_grid(found)](
+                counts_ptr=counts,
+                num_pred=counts.shape[1],
+                **segments,
+                **_list_arguments(found, gt_index, pred_index),
+                PARTS_BIT=PARTS_BIT,
+                UNDEFINED_PART=UNDEFINED_PART,
+                OUTSIDE=OUTSIDE,
+                SAME_PART=SAME_PART,
+                OTHER_PART=OTHER_PART,
+            )
+
+
+def _grid(found: RunList) -> tuple[int, int]:
+    """A program for each `16 * STEP` pixels; where they are all runs, it takes sixteen steps."""
+    num_images, _, num_pixels = found.runs.shape
+    return num_images, triton.cdiv(num_pixels, 16 * STEP)
+
+
+def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dict[str, Any]:
+    return {
+        "runs_ptr": found.runs,
+        "num_runs_ptr": found.number,
+        "gt_index_ptr": gt_index,
+        "pred_index_ptr": pred_index,
+        "num_pixels": found.runs.shape[2],
+        "num_gt_keys": gt_index.shape[1],
+        "num_pred_keys": pred_index.shape[1],
+        "NUM_PART_LABELS": NUM_PART_LABELS,
+        "LENGTH_SHIFT": LENGTH_SHIFT,
+        "STEP": STEP,
+    }
 
 
 @triton.jit
-def _mark_segments_kernel(
+def _list_runs_kernel(
     uids_ptr,
     pps_ptr,
+    num_pixels,
+    runs_ptr,
+    num_runs_ptr,
     gt_marks_ptr,
     pred_marks_ptr,
+    is_labelled_ptr,
     faults_ptr,
-    num_pixels,
-    num_gt_keys,
-    num_pred_keys,
+    unknown_gt_ptr,
+    unknown_pred_ptr,
     group_of_sid_ptr,
     is_thing_group_ptr,
     class_of_eval_sid_ptr,
     last_sid,
     last_eval_sid,
+    num_gt_keys,
+    num_pred_keys,
     capacity,
+    part_of_sid_pid_ptr,
+    has_parts_class_ptr,
     ignore_label,
+    NUM_PIDS: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr,
     PPS_VOID: tl.constexpr,
+    UNDEFINED_PART: tl.constexpr,
+    PARTS_BIT: tl.constexpr,
+    LENGTH_SHIFT: tl.constexpr,
+    STEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    """First pass: mark the segments of one block of pixels.
-
-    A mark is stored only where it is not seen yet, so most pixels just look.
-    """
-    # Decode the pixels.
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    in_image = pixel < num_pixels
+    """List the runs of one block of pixels, decode them, and mark their segments."""
+    # 1. Find the pixels that begin a run: the first one, and where any map changes.
+    image, block = block_of_image(num_pixels, BLOCK)
+    uids_ptr += image * num_pixels
     pps_ptr += image * 3 * num_pixels
-    uid = tl.load(uids_ptr + image * num_pixels + pixel, mask=in_image, other=0)
-    pred_sid = widened(tl.load(pps_ptr + pixel, mask=in_image, other=0))
-    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
-    gt_key, gt_sid, _, is_legal, is_too_high = gt_segment(
-        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
-    )
-    pred_key, pred_class, is_outside = pred_segment(
-        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
-    )
+    pixel = block * BLOCK + tl.arange(0, BLOCK)
+    begins = tl.arange(0, BLOCK) == 0
+    begins |= differs_from_before(uids_ptr, pixel, num_pixels)
+    for channel in tl.static_range(3):
+        begins |= differs_from_before(pps_ptr + channel * num_pixels, pixel, num_pixels)
+    begins = (begins & (pixel < num_pixels)).to(tl.int32)
 
-    # Mark their segments. Programs may store one mark at once: all of them store the same.
-    gt_mark_ptr = gt_marks_ptr + image * num_gt_keys + gt_key
-    pred_mark_ptr = pred_marks_ptr + image * num_pred_keys + pred_key
-    is_seen = tl.load(gt_mark_ptr, mask=in_image, other=1) != 0
-    tl.store(gt_mark_ptr, in_image, mask=in_image & ~is_seen)
-    is_seen = tl.load(pred_mark_ptr, mask=in_image, other=1) != 0
-    tl.store(pred_mark_ptr, in_image, mask=in_image & ~is_seen)
+    # 2. Reserve room in the image's list, and keep the pixels there, where details will be.
+    number = tl.sum(begins, 0)
+    place = tl.cumsum(begins, 0) - 1
+    runs_ptr += image * 3 * num_pixels + tl.atomic_add(num_runs_ptr + image, number, sem="relaxed")
+    detail_ptr = runs_ptr + 2 * num_pixels
+    tl.store(detail_ptr + place, pixel, mask=begins > 0)
+    block_end = tl.minimum((block + 1) * BLOCK, num_pixels)
+    tl.debug_barrier()
 
-    # Count what the rules do not cover, where there is any.
-    is_void = (pred_sid == 0) | (pred_sid == PPS_VOID) | (pred_sid == ignore_label)
-    is_unknown = (pred_class < 0) & ~is_void
-    is_unknown_gt = is_legal & (gt_sid == last_sid)
-    is_odd = in_image & (~is_legal | is_too_high | is_outside | is_unknown_gt | is_unknown)
-    if tl.sum(is_odd.to(tl.int32)) > 0:
-        add_number(faults_ptr, in_image & ~is_legal)
-        add_number(faults_ptr + 1, in_image & is_too_high)
-        add_number(faults_ptr + 2, in_image & is_outside)
-        add_number(faults_ptr + 3, in_image & is_unknown_gt)
-        add_number(faults_ptr + 4, in_image & is_unknown)
+    for first in range(0, number, STEP):
+        # 3. Decode as many runs as there are threads. A run ends where the next one begins, which
+        # must be read before that one's detail is written.
+        run = first + tl.arange(0, STEP)
+        is_run = run < number
+        begin = tl.load(detail_ptr + run, mask=is_run, other=0)
+        end = tl.load(detail_ptr + run + 1, mask=run + 1 < number, other=block_end)
+        tl.debug_barrier()
+        length = end - begin
+        uid = tl.load(uids_ptr + begin, mask=is_run, other=0)
+        sid = widened(tl.load(pps_ptr + begin, mask=is_run, other=0))
+        iid = tl.load(pps_ptr + num_pixels + begin, mask=is_run, other=0)
+        raw_part = widened(tl.load(pps_ptr + 2 * num_pixels + begin, mask=is_run, other=0))
+        gt_key, gt_sid, gt_pid, is_legal, is_too_high = gt_segment(
+            uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
+        )
+        pred_key, pred_class, is_outside = pred_segment(
+            sid, iid, class_of_eval_sid_ptr, last_eval_sid, capacity
+        )
+        gt_part = tl.load(part_of_sid_pid_ptr + gt_sid * NUM_PIDS + gt_pid + 1).to(tl.int32)
+        has_parts = tl.load(has_parts_class_ptr + pred_class, mask=pred_class >= 0, other=0) != 0
+        is_byte = (raw_part >= 0) & (raw_part < NUM_PART_LABELS)
+        is_void_part = raw_part == ignore_label
+        part = tl.where(is_byte & ~is_void_part, raw_part, PPS_VOID).to(tl.int32)
+        part = tl.where(has_parts, part, 0)
+        detail = (length << LENGTH_SHIFT) | (gt_part << 8) | part
+        detail |= tl.where(has_parts, PARTS_BIT, 0)
+        tl.store(runs_ptr + run, gt_key, mask=is_run)
+        tl.store(runs_ptr + num_pixels + run, pred_key, mask=is_run)
+        tl.store(detail_ptr + run, detail, mask=is_run)
+
+        # 4. Mark the segments. Programs may store one mark at once: all of them store the same.
+        is_part = (gt_key > 0) & (gt_part != UNDEFINED_PART)
+        mark(gt_marks_ptr + image * num_gt_keys + gt_key, is_run)
+        mark(pred_marks_ptr + image * num_pred_keys + pred_key, is_run)
+        mark(is_labelled_ptr + image * num_gt_keys + gt_key, is_part)
+
+        # 5. Count what the rules do not cover, where there is any.
+        is_void = (sid == 0) | (sid == PPS_VOID) | (sid == ignore_label)
+        is_unknown = is_run & (pred_class < 0) & ~is_void
+        is_unknown_gt = is_run & is_legal & (gt_sid == last_sid)
+        is_bad_part = has_parts & ~is_byte & ~is_void_part
+        is_fault = is_run & (~is_legal | is_too_high | is_outside | is_bad_part)
+        if tl.sum((is_fault | is_unknown | is_unknown_gt).to(tl.int32), 0) > 0:
+            add_pixels(faults_ptr, length, is_run & ~is_legal)
+            add_pixels(faults_ptr + 1, length, is_run & is_too_high)
+            add_pixels(faults_ptr + 2, length, is_run & is_outside)
+            add_pixels(faults_ptr + 3, length, is_run & is_bad_part)
+            add_pixels(unknown_gt_ptr, length, is_unknown_gt)
+            add_pixels(unknown_pred_ptr, length, is_unknown)
 
 
 @triton.jit
-def add_number(counter_ptr, is_counted):
-    """Add the number of pixels that are counted to a counter."""
-    tl.atomic_add(counter_ptr, tl.sum(is_counted.to(tl.int64)), sem="relaxed")
+def mark(mark_ptr, is_marked):
+    """Set the marks that are not yet set."""
+    is_new = tl.load(mark_ptr, mask=is_marked, other=1) == 0
+    tl.store(mark_ptr, is_marked, mask=is_new)
+
+
+@triton.jit
+def add_pixels(counter_ptr, length, is_counted):
+    """Add the pixels of the runs that are counted to a counter."""
+    number = tl.sum(tl.where(is_counted, length, 0), 0)
+    tl.atomic_add(counter_ptr, number.to(tl.int64), sem="relaxed")
 
 
 @triton.jit
 def _count_overlaps_kernel(
-    uids_ptr,
-    pps_ptr,
+    runs_ptr,
+    num_runs_ptr,
     gt_index_ptr,
     pred_index_ptr,
     joint_ptr,
@@ -310,140 +432,82 @@ def _count_overlaps_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    part_of_sid_pid_ptr,
-    group_of_sid_ptr,
-    is_thing_group_ptr,
-    class_of_eval_sid_ptr,
-    last_sid,
-    last_eval_sid,
-    capacity,
-    NUM_PIDS: tl.constexpr,
     NUM_PART_LABELS: tl.constexpr,
-    BLOCK: tl.constexpr,
+    LENGTH_SHIFT: tl.constexpr,
+    STEP: tl.constexpr,
 ):
-    """Second pass: add the runs of one block of pixels to two tables of its image."""
-    # Decode the pixels.
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    in_image = pixel < num_pixels
-    uids_ptr += image * num_pixels
-    pps_ptr += image * 3 * num_pixels
-    uid = tl.load(uids_ptr + pixel, mask=in_image, other=0)
-    pred_sid = tl.load(pps_ptr + pixel, mask=in_image, other=0)
-    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
-    gt_key, sid, pid, _, _ = gt_segment(
-        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
-    )
-    pred_key, _, _ = pred_segment(
-        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
-    )
-
-    # Runs of one uid add to the parts of their ground-truth segment.
-    is_first, is_last = pixel == 0, pixel == num_pixels - 1
-    is_first, is_last = run_ends(uids_ptr, uid, pixel, num_pixels, is_first, is_last)
-    share = run_share(pixel, is_first, is_last)
-    is_end = in_image & (is_first | is_last)
-    gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=in_image, other=0)
-    part = tl.load(part_of_sid_pid_ptr + sid * NUM_PIDS + pid + 1, mask=is_end, other=0)
-    counter = (image * num_gt + gt) * NUM_PART_LABELS + part
-    tl.atomic_add(gt_parts_ptr + counter, share, mask=is_end, sem="relaxed")
-
-    # Runs that are equal in both maps add to the overlap of their two segments.
-    is_first, is_last = run_ends(pps_ptr, pred_sid, pixel, num_pixels, is_first, is_last)
-    is_first, is_last = run_ends(
-        pps_ptr + num_pixels, pred_iid, pixel, num_pixels, is_first, is_last
-    )
-    share = run_share(pixel, is_first, is_last)
-    is_end = in_image & (is_first | is_last)
-    pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_end, other=0)
-    counter = (image * num_gt + gt) * num_pred + pred
-    tl.atomic_add(joint_ptr + counter, share, mask=is_end, sem="relaxed")
+    """Add the runs of a program to the overlap of their two segments, and to their part."""
+    image = tl.program_id(0).to(tl.int64)
+    runs_ptr += image * 3 * num_pixels
+    number = tl.load(num_runs_ptr + image)
+    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+        run = first + tl.arange(0, STEP)
+        is_run = run < number
+        gt_key = tl.load(runs_ptr + run, mask=is_run, other=0)
+        pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
+        detail = tl.load(runs_ptr + 2 * num_pixels + run, mask=is_run, other=0)
+        gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_run, other=0)
+        pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
+        row = image * num_gt + gt
+        length, gt_part = detail >> LENGTH_SHIFT, detail >> 8 & 0xFF
+        tl.atomic_add(joint_ptr + row * num_pred + pred, length, mask=is_run, sem="relaxed")
+        part_ptr = gt_parts_ptr + row * NUM_PART_LABELS + gt_part
+        tl.atomic_add(part_ptr, length, mask=is_run, sem="relaxed")
 
 
 @triton.jit
 def _count_parts_kernel(
-    uids_ptr,
-    pps_ptr,
+    runs_ptr,
+    num_runs_ptr,
     gt_index_ptr,
     pred_index_ptr,
     gt_of_pred_ptr,
-    crowd_class_ptr,
+    gt_class_ptr,
+    is_crowd_ptr,
     counts_ptr,
-    num_bad_parts_ptr,
     num_pixels,
     num_gt,
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    part_of_sid_pid_ptr,
-    has_parts_class_ptr,
-    ignore_label,
-    group_of_sid_ptr,
-    is_thing_group_ptr,
-    class_of_eval_sid_ptr,
-    last_sid,
-    last_eval_sid,
-    capacity,
-    NUM_PIDS: tl.constexpr,
     NUM_PART_LABELS: tl.constexpr,
-    PPS_VOID: tl.constexpr,
+    LENGTH_SHIFT: tl.constexpr,
+    PARTS_BIT: tl.constexpr,
     UNDEFINED_PART: tl.constexpr,
     OUTSIDE: tl.constexpr,
     SAME_PART: tl.constexpr,
     OTHER_PART: tl.constexpr,
-    BLOCK: tl.constexpr,
+    STEP: tl.constexpr,
 ):
-    """Third pass: add the runs of matched predictions to the table of their parts."""
-    # Decode the prediction, and count parts that no byte holds.
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    in_image = pixel < num_pixels
-    uids_ptr += image * num_pixels
-    pps_ptr += image * 3 * num_pixels
-    uid = tl.load(uids_ptr + pixel, mask=in_image, other=0)
-    pred_sid = tl.load(pps_ptr + pixel, mask=in_image, other=0)
-    pred_iid = tl.load(pps_ptr + num_pixels + pixel, mask=in_image, other=0)
-    raw_part = tl.load(pps_ptr + 2 * num_pixels + pixel, mask=in_image, other=0)
-    pred_key, pred_class, _ = pred_segment(
-        pred_sid, pred_iid, class_of_eval_sid_ptr, last_eval_sid, capacity
-    )
-    has_parts = tl.load(has_parts_class_ptr + pred_class, mask=pred_class >= 0, other=0) != 0
-    part = widened(raw_part)
-    is_byte = (part >= 0) & (part < NUM_PART_LABELS)
-    is_bad_part = in_image & has_parts & ~is_byte & (part != ignore_label)
-    num_bad_parts = tl.sum(is_bad_part.to(tl.int64))
-    if num_bad_parts > 0:
-        tl.atomic_add(num_bad_parts_ptr, num_bad_parts, sem="relaxed")
-    part = tl.where(is_byte & (part != ignore_label), part, PPS_VOID)
-    part = tl.where(has_parts, part, 0)
+    """Add the runs of a program that are evaluated to the parts of their predictions."""
+    image = tl.program_id(0).to(tl.int64)
+    runs_ptr += image * 3 * num_pixels
+    gt_class_ptr += image * num_gt
+    number = tl.load(num_runs_ptr + image)
+    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+        # Most runs end here: their prediction has no parts, or no match.
+        run = first + tl.arange(0, STEP)
+        detail = tl.load(runs_ptr + 2 * num_pixels + run, mask=run < number, other=0)
+        is_run = (detail & PARTS_BIT) != 0
+        pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
+        pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
+        match = tl.load(gt_of_pred_ptr + image * num_pred + pred, mask=is_run, other=0)
+        is_run &= match > 0
 
-    # Find the runs of predictions that have a match.
-    is_first, is_last = pixel == 0, pixel == num_pixels - 1
-    is_first, is_last = run_ends(uids_ptr, uid, pixel, num_pixels, is_first, is_last)
-    is_first, is_last = run_ends(pps_ptr, pred_sid, pixel, num_pixels, is_first, is_last)
-    is_first, is_last = run_ends(
-        pps_ptr + num_pixels, pred_iid, pixel, num_pixels, is_first, is_last
-    )
-    is_first, is_last = run_ends(
-        pps_ptr + 2 * num_pixels, raw_part, pixel, num_pixels, is_first, is_last
-    )
-    is_end = in_image & (is_first | is_last)
-    pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_end, other=0)
-    match = tl.load(gt_of_pred_ptr + image * num_pred + pred, mask=is_end, other=0)
-    is_end = is_end & (match > 0)
+        # Void, crowds of the class and undefined pixels of the match are not evaluated.
+        gt_key = tl.load(runs_ptr + run, mask=is_run, other=0)
+        gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_run, other=0)
+        same_class = tl.load(gt_class_ptr + gt, mask=is_run, other=-1) == tl.load(
+            gt_class_ptr + match, mask=is_run, other=-1
+        )
+        is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=is_run, other=0) != 0
+        gt_part, part = detail >> 8 & 0xFF, detail & 0xFF
+        is_inside = gt == match
+        is_undefined = is_inside & (gt_part == UNDEFINED_PART)
+        is_counted = is_run & (gt > 0) & ~(is_crowd & same_class) & ~is_undefined
 
-    # Add those that are evaluated, by where they lie in the ground truth.
-    gt_key, sid, pid, _, _ = gt_segment(
-        uid, group_of_sid_ptr, is_thing_group_ptr, last_sid, capacity
-    )
-    gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_end, other=0)
-    gt_part = tl.load(part_of_sid_pid_ptr + sid * NUM_PIDS + pid + 1, mask=is_end, other=0)
-    crowd_class = tl.load(crowd_class_ptr + image * num_gt + gt, mask=is_end, other=-1)
-    is_inside = gt == match
-    is_counted = is_end & (gt > 0) & (crowd_class != pred_class)
-    is_counted = is_counted & ~(is_inside & (gt_part == UNDEFINED_PART))
-    place = tl.where(gt_part == part, SAME_PART, OTHER_PART)
-    place = tl.where(is_inside, place, OUTSIDE)
-    counter = ((image * num_pred + pred) * 3 + place) * NUM_PART_LABELS + part
-    share = run_share(pixel, is_first, is_last)
-    tl.atomic_add(counts_ptr + counter, share, mask=is_counted, sem="relaxed")
+        place = tl.where(gt_part == part, SAME_PART, OTHER_PART)
+        place = tl.where(is_inside, place, OUTSIDE)
+        counter = ((image * num_pred + pred) * 3 + place) * NUM_PART_LABELS + part
+        length = detail >> LENGTH_SHIFT
+        tl.atomic_add(counts_ptr + counter, length, mask=is_counted, sem="relaxed")

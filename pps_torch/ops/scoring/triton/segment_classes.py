@@ -19,7 +19,7 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     classes = class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
     if num_images:
         with torch.cuda.device_of(class_ids):
-            _look_up_classes_kernel[(triton.cdiv(num_rows + 2, BLOCK), num_images)](
+            _look_up_classes_kernel[(num_images, triton.cdiv(num_rows + 2, BLOCK))](
                 category_ids_ptr=category_ids.contiguous(),
                 class_ids_ptr=class_ids.contiguous(),
                 classes_ptr=classes,
@@ -75,17 +75,40 @@ def _look_up_classes_kernel(
     BLOCK: tl.constexpr,
 ):
     """Look the categories of one image up in the list of classes."""
-    image = tl.program_id(1).to(tl.int64)
-    segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    image = tl.program_id(0).to(tl.int64)
+    segment = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    found = class_of_segment(
+        category_ids_ptr + image * num_rows,
+        segment,
+        num_rows,
+        class_ids_ptr,
+        num_classes,
+        VOID,
+        UNKNOWN,
+        UNUSED,
+    )
+    tl.store(classes_ptr + image * (num_rows + 2) + segment, found, mask=segment < num_rows + 2)
+
+
+@triton.jit
+def class_of_segment(
+    category_ids_ptr,
+    segment,
+    num_rows,
+    class_ids_ptr,
+    num_classes,
+    VOID: tl.constexpr,
+    UNKNOWN: tl.constexpr,
+    UNUSED: tl.constexpr,
+):
+    """The class index of segments of one image, from its table of `num_rows` categories."""
     is_row = (segment >= 1) & (segment <= num_rows)
-    row = image * num_rows + segment - 1
-    category = tl.load(category_ids_ptr + row, mask=is_row, other=0).to(tl.int64)
-    found = tl.full([BLOCK], UNKNOWN, tl.int64)
+    category = tl.load(category_ids_ptr + segment - 1, mask=is_row, other=0).to(tl.int64)
+    found = tl.full(segment.shape, UNKNOWN, tl.int64)
     for index in range(num_classes):
         found = tl.where(category == tl.load(class_ids_ptr + index), index, found)
     found = tl.where(is_row & (category >= 0), found, UNUSED)
-    found = tl.where(segment == 0, VOID, found)
-    tl.store(classes_ptr + image * (num_rows + 2) + segment, found, mask=segment < num_rows + 2)
+    return tl.where(segment == 0, VOID, found)
 
 
 @triton.jit(do_not_specialize=["num_segments"])
@@ -103,5 +126,20 @@ def _count_unclassed_kernel(
     in_table = segment < num_segments
     segment_class = tl.load(classes_ptr + segment, mask=in_table, other=0)
     area = tl.load(areas_ptr + segment, mask=segment_class == UNUSED, other=0)
-    tl.atomic_add(counts_ptr, tl.sum(area), sem="relaxed")
-    tl.atomic_add(counts_ptr + 1, tl.sum((segment_class == UNKNOWN).to(tl.int64)), sem="relaxed")
+    add_unclassed(counts_ptr, counts_ptr + 1, segment_class, area, UNKNOWN, UNUSED)
+
+
+@triton.jit
+def add_unclassed(
+    pixels_ptr,
+    segments_ptr,
+    segment_class,
+    area,
+    UNKNOWN: tl.constexpr,
+    UNUSED: tl.constexpr,
+):
+    """Add the pixels of unused rows and the segments of unknown categories to two counters."""
+    num_pixels = tl.sum(tl.where(segment_class == UNUSED, area, 0), 0)
+    num_segments = tl.sum((segment_class == UNKNOWN).to(tl.int64), 0)
+    tl.atomic_add(pixels_ptr, num_pixels, mask=num_pixels > 0, sem="relaxed")
+    tl.atomic_add(segments_ptr, num_segments, mask=num_segments > 0, sem="relaxed")

@@ -1,0 +1,377 @@
+"""The Triton twin of `count_part_segments`: one operator, eight launches.
+
+Its tables have room for the capacity, but only the rows of the segments that are there are cleared,
+counted in and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.scoring.contract import (
+    FRACTION_BITS,
+    LIMB_BITS,
+    NUM_PART_LABELS,
+    OTHER_PART,
+    OUTSIDE,
+    PIXEL_FAULTS,
+    SAME_PART,
+    PixelRules,
+    PixelTables,
+    SegmentMatches,
+)
+from pps_torch.ops.scoring.triton.class_sums import add_segments
+from pps_torch.ops.scoring.triton.dense_indices import BLOCK, NUM_WARPS, number_keys
+from pps_torch.ops.scoring.triton.match_segments import empty_matches, launch_match_segments
+from pps_torch.ops.scoring.triton.mean_part_iou import evaluated_area, part_score
+from pps_torch.ops.scoring.triton.part_pixels import (
+    NUM_ROWS,
+    RunList,
+    launch_count_overlaps,
+    launch_count_parts,
+    launch_list_runs,
+)
+from pps_torch.reserved import PPS_VOID
+
+#: Entries of tables that are cleared at a time: sixteen bytes a thread of `NUM_WARPS` warps.
+CLEARED = 2048
+
+#: Segments a step, two a thread of Triton's four warps, as for `mean_part_iou`.
+TILE = 256
+
+#: Programs an image that score segments; a street has some hundred.
+NUM_SCORERS = 128
+
+
+class _Segments(NamedTuple):
+    """What the segments of a batch are; room for G of the ground truth and P of the prediction.
+
+    Attributes:
+        num_present: `(B, 2)` int32, the highest segment of either map.
+        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, -1 for void.
+        is_crowd, has_parts: `(B, G)` bool.
+        joint: `(B, G, P)` int32 pixels.
+        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels.
+    """
+
+    num_present: Tensor
+    gt_class: Tensor
+    pred_class: Tensor
+    is_crowd: Tensor
+    has_parts: Tensor
+    joint: Tensor
+    gt_parts: Tensor
+    pred_parts: Tensor
+
+
+@torch.library.custom_op(
+    "pps_torch::count_part_segments",
+    mutates_args=("class_sums", "faults", "unknown_gt_pixels", "unknown_pixels"),
+)
+def count_part_segments(
+    class_sums: Tensor,
+    faults: Tensor,
+    unknown_gt_pixels: Tensor,
+    unknown_pixels: Tensor,
+    uids: Tensor,
+    pps: Tensor,
+    tables: Sequence[Tensor],
+    capacity: int,
+    ignore_label: int,
+) -> None:
+    """See `count_part_segments` of `ops/scoring/count_part_segments.py`."""
+    if uids.numel() == 0:
+        return
+    rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
+    num_images, num_pixels = uids.shape
+    num_keys = num_gt_keys, num_pred_keys = rules.num_keys()
+    sizes = [num_images * size for size in (num_gt_keys, num_pred_keys, num_gt_keys, 4)]
+    zeros = uids.new_zeros(sum(sizes), dtype=torch.uint8)
+    gt_marks, pred_marks, is_labelled, number = zeros.split(sizes)
+    runs = RunList(
+        runs=uids.new_empty(num_images, NUM_ROWS, num_pixels, dtype=torch.int32),
+        number=number.view(torch.int32),
+    )
+    gt_index, pred_index = (
+        uids.new_empty(num_images, size, dtype=torch.int32) for size in num_keys
+    )
+    segments = _empty_segments(uids, capacity + 1)
+    matches = empty_matches(segments.joint)
+    with torch.cuda.device_of(uids):
+        launch_list_runs(
+            uids,
+            pps,
+            rules,
+            runs,
+            gt_marks_ptr=gt_marks,
+            pred_marks_ptr=pred_marks,
+            is_labelled_ptr=is_labelled,
+            faults_ptr=faults,
+            unknown_gt_ptr=unknown_gt_pixels,
+            unknown_pred_ptr=unknown_pixels,
+        )
+        _number_segments_kernel[(num_images,)](
+            gt_marks_ptr=gt_marks,
+            pred_marks_ptr=pred_marks,
+            is_labelled_ptr=is_labelled,
+            class_of_group_ptr=rules.tables.class_of_group.contiguous(),
+            has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
+            gt_index_ptr=gt_index,
+            pred_index_ptr=pred_index,
+            gt_keys_ptr=uids.new_empty(num_images, capacity + 1, dtype=torch.int64),
+            pred_keys_ptr=uids.new_empty(num_images, capacity + 1, dtype=torch.int64),
+            **{f"{name}_ptr": tensor for name, tensor in segments._asdict().items()},
+            num_dropped_ptr=faults[len(PIXEL_FAULTS) :],
+            num_gt_keys=num_gt_keys,
+            num_pred_keys=num_pred_keys,
+            capacity=capacity,
+            NUM_PART_LABELS=NUM_PART_LABELS,
+            TILE=TILE,
+            CLEARED=CLEARED,
+            BLOCK=BLOCK,
+            num_warps=NUM_WARPS,
+        )
+        launch_count_overlaps(runs, gt_index, pred_index, segments.joint, segments.gt_parts)
+        launch_match_segments(
+            matches,
+            segments.joint,
+            segments.gt_class,
+            segments.pred_class,
+            segments.is_crowd,
+            last_crowd_only=False,
+            num_present=segments.num_present,
+        )
+        launch_count_parts(
+            runs,
+            gt_index,
+            pred_index,
+            segments.pred_parts,
+            gt_of_pred_ptr=matches.gt_of_pred,
+            gt_class_ptr=segments.gt_class,
+            is_crowd_ptr=segments.is_crowd,
+            num_gt=capacity + 1,
+        )
+        _launch_add_scores(class_sums, matches, segments)
+
+
+@count_part_segments.register_fake
+def _(
+    class_sums: Tensor,
+    faults: Tensor,
+    unknown_gt_pixels: Tensor,
+    unknown_pixels: Tensor,
+    uids: Tensor,
+    pps: Tensor,
+    tables: Sequence[Tensor],
+    capacity: int,
+    ignore_label: int,
+) -> None:
+    return None
+
+
+def _empty_segments(uids: Tensor, size: int) -> _Segments:
+    """Room for `size` segments of each map of each image."""
+    shape = len(uids), size
+    return _Segments(
+        num_present=uids.new_empty(len(uids), 2, dtype=torch.int32),
+        gt_class=uids.new_empty(shape, dtype=torch.int64),
+        pred_class=uids.new_empty(shape, dtype=torch.int64),
+        is_crowd=uids.new_empty(shape, dtype=torch.bool),
+        has_parts=uids.new_empty(shape, dtype=torch.bool),
+        joint=uids.new_empty(*shape, size, dtype=torch.int32),
+        gt_parts=uids.new_empty(*shape, NUM_PART_LABELS, dtype=torch.int32),
+        pred_parts=uids.new_empty(*shape, 3, NUM_PART_LABELS, dtype=torch.int32),
+    )
+
+
+def _launch_add_scores(class_sums: Tensor, matches: SegmentMatches, segments: _Segments) -> None:
+    num_images, size = segments.gt_class.shape
+    _add_scores_kernel[(num_images, min(size, NUM_SCORERS))](
+        class_sums_ptr=class_sums,
+        num_present_ptr=segments.num_present,
+        gt_class_ptr=segments.gt_class,
+        pred_class_ptr=segments.pred_class,
+        is_crowd_ptr=segments.is_crowd,
+        has_parts_ptr=segments.has_parts,
+        gt_parts_ptr=segments.gt_parts,
+        pred_parts_ptr=segments.pred_parts,
+        pred_of_gt_ptr=matches.pred_of_gt,
+        iou_ptr=matches.iou,
+        is_fn_ptr=matches.is_fn,
+        is_fp_ptr=matches.is_fp,
+        gt_area_ptr=matches.gt_area,
+        size=size,
+        NUM_PART_LABELS=NUM_PART_LABELS,
+        PPS_VOID=PPS_VOID,
+        OUTSIDE=OUTSIDE,
+        SAME_PART=SAME_PART,
+        OTHER_PART=OTHER_PART,
+        FRACTION_BITS=FRACTION_BITS,
+        LIMB_BITS=LIMB_BITS,
+        TILE=TILE,
+    )
+
+
+@triton.jit
+def _number_segments_kernel(
+    gt_marks_ptr,
+    pred_marks_ptr,
+    is_labelled_ptr,
+    class_of_group_ptr,
+    has_parts_class_ptr,
+    gt_index_ptr,
+    pred_index_ptr,
+    gt_keys_ptr,
+    pred_keys_ptr,
+    num_present_ptr,
+    gt_class_ptr,
+    pred_class_ptr,
+    is_crowd_ptr,
+    has_parts_ptr,
+    joint_ptr,
+    gt_parts_ptr,
+    pred_parts_ptr,
+    num_dropped_ptr,
+    num_gt_keys,
+    num_pred_keys,
+    capacity,
+    NUM_PART_LABELS: tl.constexpr,
+    TILE: tl.constexpr,
+    CLEARED: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Number the segments of one image, say what they are, and clear their rows of the tables."""
+    # 1. Number them, by the order of their keys.
+    image = tl.program_id(0).to(tl.int64)
+    size = capacity + 1
+    gt_keys_ptr += image * size
+    pred_keys_ptr += image * size
+    num_gt = number_keys(
+        gt_marks_ptr + image * num_gt_keys,
+        gt_index_ptr + image * num_gt_keys,
+        gt_keys_ptr,
+        num_dropped_ptr,
+        num_gt_keys,
+        capacity,
+        BLOCK,
+    )
+    num_pred = number_keys(
+        pred_marks_ptr + image * num_pred_keys,
+        pred_index_ptr + image * num_pred_keys,
+        pred_keys_ptr,
+        num_dropped_ptr + 1,
+        num_pred_keys,
+        capacity,
+        BLOCK,
+    )
+    tl.store(num_present_ptr + 2 * image, num_gt)
+    tl.store(num_present_ptr + 2 * image + 1, num_pred)
+    tl.debug_barrier()
+
+    # 2. Look up the class of each, and which are crowds, as in `compare_part_segments`.
+    num_slots = capacity + 2
+    for start in range(0, tl.maximum(num_gt, num_pred) + 1, TILE):
+        segment = start + tl.arange(0, TILE)
+        is_gt, is_pred = (segment > 0) & (segment <= num_gt), (segment > 0) & (segment <= num_pred)
+        key = tl.load(gt_keys_ptr + segment, mask=is_gt, other=1)
+        group, slot = (key - 1) // num_slots, (key - 1) % num_slots
+        gt_class = tl.load(class_of_group_ptr + group, mask=is_gt, other=-1)
+        has_parts = tl.load(has_parts_class_ptr + gt_class, mask=is_gt, other=0) != 0
+        label_ptr = is_labelled_ptr + image * num_gt_keys + key
+        is_labelled = tl.load(label_ptr, mask=is_gt, other=0) != 0
+        is_crowd = is_gt & ((slot == num_slots - 1) | (has_parts & ~is_labelled))
+        row = image * size + segment
+        tl.store(gt_class_ptr + row, gt_class, mask=segment <= num_gt)
+        tl.store(has_parts_ptr + row, has_parts, mask=segment <= num_gt)
+        tl.store(is_crowd_ptr + row, is_crowd, mask=segment <= num_gt)
+        key = tl.load(pred_keys_ptr + segment, mask=is_pred, other=1)
+        pred_class = tl.where(is_pred, (key - 1) // num_slots, -1)
+        tl.store(pred_class_ptr + row, pred_class, mask=segment <= num_pred)
+
+    # 3. Clear the rows that are counted in.
+    joint_ptr += image * size * size
+    for gt in range(num_gt + 1):
+        clear(joint_ptr + gt * size, num_pred + 1, CLEARED)
+    num_counts = (num_gt + 1) * NUM_PART_LABELS
+    clear(gt_parts_ptr + image * size * NUM_PART_LABELS, num_counts, CLEARED)
+    num_counts = (num_pred + 1) * 3 * NUM_PART_LABELS
+    clear(pred_parts_ptr + image * size * 3 * NUM_PART_LABELS, num_counts, CLEARED)
+
+
+@triton.jit
+def clear(counts_ptr, number, CLEARED: tl.constexpr):
+    """Store zeros in the first counts of a table."""
+    for start in range(0, number, CLEARED):
+        place = start + tl.arange(0, CLEARED)
+        tl.store(counts_ptr + place, tl.zeros([CLEARED], tl.int32), mask=place < number)
+
+
+@triton.jit
+def _add_scores_kernel(
+    class_sums_ptr,
+    num_present_ptr,
+    gt_class_ptr,
+    pred_class_ptr,
+    is_crowd_ptr,
+    has_parts_ptr,
+    gt_parts_ptr,
+    pred_parts_ptr,
+    pred_of_gt_ptr,
+    iou_ptr,
+    is_fn_ptr,
+    is_fp_ptr,
+    gt_area_ptr,
+    size,
+    NUM_PART_LABELS: tl.constexpr,
+    PPS_VOID: tl.constexpr,
+    OUTSIDE: tl.constexpr,
+    SAME_PART: tl.constexpr,
+    OTHER_PART: tl.constexpr,
+    FRACTION_BITS: tl.constexpr,
+    LIMB_BITS: tl.constexpr,
+    TILE: tl.constexpr,
+):
+    """Score segments of one image and add them to their classes, one of each map at a time."""
+    image = tl.program_id(0).to(tl.int64)
+    first_row = image * size
+    num_gt = 1 + tl.load(num_present_ptr + 2 * image)
+    num_pred = 1 + tl.load(num_present_ptr + 2 * image + 1)
+    for segment in range(tl.program_id(1), tl.maximum(num_gt, num_pred), tl.num_programs(1)):
+        row = first_row + segment
+        in_gt, in_pred = segment < num_gt, segment < num_pred
+        gt_class = tl.load(gt_class_ptr + row, mask=in_gt, other=-1)
+        match = tl.load(pred_of_gt_ptr + row, mask=in_gt, other=0)
+        score = tl.load(iou_ptr + row, mask=in_gt, other=0.0)
+        has_parts = tl.load(has_parts_ptr + row, mask=in_gt, other=0) != 0
+        if (match > 0) & has_parts:
+            evaluated = evaluated_area(
+                gt_area_ptr + first_row,
+                gt_class_ptr + first_row,
+                is_crowd_ptr + first_row,
+                gt_class,
+                num_gt,
+                TILE,
+            )
+            score = part_score(
+                gt_parts_ptr + row * NUM_PART_LABELS,
+                pred_parts_ptr + (first_row + match) * 3 * NUM_PART_LABELS,
+                evaluated,
+                NUM_PART_LABELS,
+                PPS_VOID,
+                OUTSIDE,
+                SAME_PART,
+                OTHER_PART,
+                FRACTION_BITS,
+            )
+        pred_class = tl.load(pred_class_ptr + row, mask=in_pred, other=-1)
+        is_fn = tl.load(is_fn_ptr + row, mask=in_gt, other=0) != 0
+        is_fp = tl.load(is_fp_ptr + row, mask=in_pred, other=0) != 0
+        add_segments(
+            class_sums_ptr, gt_class, match > 0, score, is_fn, pred_class, is_fp, LIMB_BITS
+        )

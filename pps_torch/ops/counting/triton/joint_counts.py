@@ -16,7 +16,8 @@ BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes wh
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
     counts = rows.new_zeros(len(rows), num_rows + 1, num_columns + 1, dtype=torch.int32)
-    launch_count_pairs(rows.contiguous(), columns.contiguous(), counts)
+    with torch.cuda.device_of(rows):
+        launch_count_pairs(rows.contiguous(), columns.contiguous(), counts)
     return counts
 
 
@@ -29,16 +30,15 @@ def launch_count_pairs(rows: Tensor, columns: Tensor, counts: Tensor) -> None:
     """Add the pixels of a batch to `counts`, which hold zeros."""
     num_images, num_pixels = rows.shape
     if rows.numel():
-        with torch.cuda.device_of(rows):
-            _count_pairs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
-                rows_ptr=rows,
-                columns_ptr=columns,
-                counts_ptr=counts,
-                num_pixels=num_pixels,
-                num_rows=counts.shape[1] - 1,
-                num_columns=counts.shape[2] - 1,
-                BLOCK=BLOCK,
-            )
+        _count_pairs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+            rows_ptr=rows,
+            columns_ptr=columns,
+            counts_ptr=counts,
+            num_pixels=num_pixels,
+            num_rows=counts.shape[1] - 1,
+            num_columns=counts.shape[2] - 1,
+            BLOCK=BLOCK,
+        )
 
 
 @triton.jit(do_not_specialize=["num_rows", "num_columns"])

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import LIMB_BITS
 
+_LIMB_BITS = tl.constexpr(LIMB_BITS)
+_LOWER_LIMB = tl.constexpr((1 << LIMB_BITS) - 1)
+_WHOLE = tl.constexpr(1 << 2 * LIMB_BITS)  # an IoU of 1
+
 BLOCK = 256  # two segments a thread of Triton's four warps: a batch is some dozens of programs
 
 
@@ -37,7 +41,6 @@ def add_to_class_sums(
                 pred_class_ptr=pred_class.contiguous(),
                 num_gt=num_gt,
                 num_pred=num_pred,
-                LIMB_BITS=LIMB_BITS,
                 BLOCK=BLOCK,
             )
         if not class_sums.is_contiguous():
@@ -68,7 +71,6 @@ def _add_segments_kernel(
     pred_class_ptr,
     num_gt,
     num_pred,
-    LIMB_BITS: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Add a block of segments of either map, flat over the batch, to rows of five sums."""
@@ -80,18 +82,16 @@ def _add_segments_kernel(
     score = tl.load(scores_ptr + segment, mask=is_tp, other=0.0)
     gt_class = tl.load(gt_class_ptr + segment, mask=in_gt, other=-1)
     pred_class = tl.load(pred_class_ptr + segment, mask=in_pred, other=-1)
-    add_segments(class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp, LIMB_BITS)
+    add_segments(class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp)
 
 
 @triton.jit
-def add_segments(
-    class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp, LIMB_BITS: tl.constexpr
-):
+def add_segments(class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp):
     """Add as many segments of either map, or one, to the rows of their classes."""
-    iou = (score * (1 << 2 * LIMB_BITS)).to(tl.int64)
+    iou = (score * _WHOLE).to(tl.int64)
     gt_ptr, pred_ptr = class_sums_ptr + 5 * gt_class, class_sums_ptr + 5 * pred_class
-    tl.atomic_add(gt_ptr, iou >> LIMB_BITS, mask=is_tp, sem="relaxed")
-    tl.atomic_add(gt_ptr + 1, iou & ((1 << LIMB_BITS) - 1), mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr, iou >> _LIMB_BITS, mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr + 1, iou & _LOWER_LIMB, mask=is_tp, sem="relaxed")
     tl.atomic_add(gt_ptr + 2, is_tp.to(tl.int64), mask=is_tp, sem="relaxed")
     tl.atomic_add(pred_ptr + 3, is_fp.to(tl.int64), mask=is_fp, sem="relaxed")
     tl.atomic_add(gt_ptr + 4, is_fn.to(tl.int64), mask=is_fn, sem="relaxed")

@@ -7,7 +7,6 @@ counted in and read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 import triton
@@ -15,21 +14,16 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.scoring.contract import (
-    FRACTION_BITS,
-    LIMB_BITS,
     NUM_PART_LABELS,
-    OTHER_PART,
-    OUTSIDE,
     PIXEL_FAULTS,
-    SAME_PART,
     PixelRules,
     PixelTables,
     SegmentMatches,
 )
 from pps_torch.ops.scoring.triton.class_sums import add_segments
 from pps_torch.ops.scoring.triton.dense_indices import BLOCK, NUM_WARPS, number_keys
-from pps_torch.ops.scoring.triton.match_segments import empty_matches, launch_match_segments
-from pps_torch.ops.scoring.triton.mean_part_iou import evaluated_area, part_score
+from pps_torch.ops.scoring.triton.match_segments import launch_match_segments
+from pps_torch.ops.scoring.triton.mean_part_iou import TILE, evaluated_area, part_score
 from pps_torch.ops.scoring.triton.part_pixels import (
     NUM_ROWS,
     RunList,
@@ -37,37 +31,15 @@ from pps_torch.ops.scoring.triton.part_pixels import (
     launch_count_parts,
     launch_list_runs,
 )
-from pps_torch.reserved import PPS_VOID
 
-#: Entries of tables that are cleared at a time: sixteen bytes a thread of `NUM_WARPS` warps.
-CLEARED = 2048
+_NUM_PART_LABELS = tl.constexpr(NUM_PART_LABELS)
+_NUM_PIXEL_FAULTS = tl.constexpr(len(PIXEL_FAULTS))
 
-#: Segments a step, two a thread of Triton's four warps, as for `mean_part_iou`.
-TILE = 256
+#: Counts that are cleared at a time: sixteen bytes a thread of `NUM_WARPS` warps.
+_CLEARED = tl.constexpr(2048)
 
 #: Programs an image that score segments; a street has some hundred.
 NUM_SCORERS = 128
-
-
-class _Segments(NamedTuple):
-    """What the segments of a batch are; room for G of the ground truth and P of the prediction.
-
-    Attributes:
-        num_present: `(B, 2)` int32, the highest segment of either map.
-        gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, -1 for void.
-        is_crowd, has_parts: `(B, G)` bool.
-        joint: `(B, G, P)` int32 pixels.
-        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels.
-    """
-
-    num_present: Tensor
-    gt_class: Tensor
-    pred_class: Tensor
-    is_crowd: Tensor
-    has_parts: Tensor
-    joint: Tensor
-    gt_parts: Tensor
-    pred_parts: Tensor
 
 
 @torch.library.custom_op(
@@ -90,19 +62,32 @@ def count_part_segments(
         return
     rules = PixelRules(PixelTables(*tables), capacity, ignore_label)
     num_images, num_pixels = uids.shape
-    num_keys = num_gt_keys, num_pred_keys = rules.num_keys()
-    sizes = [num_images * size for size in (num_gt_keys, num_pred_keys, num_gt_keys, 4)]
+    num_gt_keys, num_pred_keys = rules.num_keys()
+    size = capacity + 1
+
+    def room(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
+        return uids.new_empty(shape, dtype=dtype)
+
+    # All that must be zero at first: marks, and the number of runs, four bytes an image.
+    sizes = [num_images * row for row in (num_gt_keys, num_pred_keys, num_gt_keys, 4)]
     zeros = uids.new_zeros(sum(sizes), dtype=torch.uint8)
     gt_marks, pred_marks, is_labelled, number = zeros.split(sizes)
-    runs = RunList(
-        runs=uids.new_empty(num_images, NUM_ROWS, num_pixels, dtype=torch.int32),
-        number=number.view(torch.int32),
-    )
-    gt_index, pred_index = (
-        uids.new_empty(num_images, size, dtype=torch.int32) for size in num_keys
-    )
-    segments = _empty_segments(uids, capacity + 1)
-    matches = empty_matches(segments.joint)
+    runs = RunList(room(num_images, NUM_ROWS, num_pixels), number.view(torch.int32))
+
+    # What the segments are, and what becomes of them.
+    gt_index, pred_index = room(num_images, num_gt_keys), room(num_images, num_pred_keys)
+    num_present = room(num_images, 2)
+    gt_keys, pred_keys, gt_class, pred_class, pred_of_gt, gt_of_pred, gt_area, pred_area = room(
+        8, num_images, size, dtype=torch.int64
+    ).unbind()
+    is_crowd, has_parts, is_fn, is_fp = room(4, num_images, size, dtype=torch.bool).unbind()
+    iou = room(num_images, size, dtype=torch.float64)
+    matches = SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn, is_fp, gt_area, pred_area)
+
+    # What they share.
+    joint = room(num_images, size, size)
+    gt_parts, pred_parts = (room(num_images, size, n * NUM_PART_LABELS) for n in (1, 3))
+
     with torch.cuda.device_of(uids):
         launch_list_runs(
             uids,
@@ -124,40 +109,61 @@ def count_part_segments(
             has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
             gt_index_ptr=gt_index,
             pred_index_ptr=pred_index,
-            gt_keys_ptr=uids.new_empty(num_images, capacity + 1, dtype=torch.int64),
-            pred_keys_ptr=uids.new_empty(num_images, capacity + 1, dtype=torch.int64),
-            **{f"{name}_ptr": tensor for name, tensor in segments._asdict().items()},
-            num_dropped_ptr=faults[len(PIXEL_FAULTS) :],
+            gt_keys_ptr=gt_keys,
+            pred_keys_ptr=pred_keys,
+            num_present_ptr=num_present,
+            gt_class_ptr=gt_class,
+            pred_class_ptr=pred_class,
+            is_crowd_ptr=is_crowd,
+            has_parts_ptr=has_parts,
+            joint_ptr=joint,
+            gt_parts_ptr=gt_parts,
+            pred_parts_ptr=pred_parts,
+            faults_ptr=faults,
             num_gt_keys=num_gt_keys,
             num_pred_keys=num_pred_keys,
             capacity=capacity,
-            NUM_PART_LABELS=NUM_PART_LABELS,
             TILE=TILE,
-            CLEARED=CLEARED,
             BLOCK=BLOCK,
             num_warps=NUM_WARPS,
         )
-        launch_count_overlaps(runs, gt_index, pred_index, segments.joint, segments.gt_parts)
+        launch_count_overlaps(runs, gt_index, pred_index, joint, gt_parts)
         launch_match_segments(
             matches,
-            segments.joint,
-            segments.gt_class,
-            segments.pred_class,
-            segments.is_crowd,
+            joint,
+            gt_class,
+            pred_class,
+            is_crowd,
             last_crowd_only=False,
-            num_present=segments.num_present,
+            num_present=num_present,
         )
         launch_count_parts(
             runs,
             gt_index,
             pred_index,
-            segments.pred_parts,
-            gt_of_pred_ptr=matches.gt_of_pred,
-            gt_class_ptr=segments.gt_class,
-            is_crowd_ptr=segments.is_crowd,
-            num_gt=capacity + 1,
+            pred_parts,
+            gt_of_pred_ptr=gt_of_pred,
+            gt_class_ptr=gt_class,
+            is_crowd_ptr=is_crowd,
+            num_gt=size,
         )
-        _launch_add_scores(class_sums, matches, segments)
+        _add_scores_kernel[(num_images, min(size, NUM_SCORERS))](
+            class_sums_ptr=class_sums,
+            num_present_ptr=num_present,
+            gt_class_ptr=gt_class,
+            pred_class_ptr=pred_class,
+            is_crowd_ptr=is_crowd,
+            has_parts_ptr=has_parts,
+            gt_parts_ptr=gt_parts,
+            pred_parts_ptr=pred_parts,
+            pred_of_gt_ptr=pred_of_gt,
+            iou_ptr=iou,
+            is_fn_ptr=is_fn,
+            is_fp_ptr=is_fp,
+            gt_area_ptr=gt_area,
+            size=size,
+            TILE=TILE,
+        )
 
 
 @count_part_segments.register_fake
@@ -173,49 +179,6 @@ def _(
     ignore_label: int,
 ) -> None:
     return None
-
-
-def _empty_segments(uids: Tensor, size: int) -> _Segments:
-    """Room for `size` segments of each map of each image."""
-    shape = len(uids), size
-    return _Segments(
-        num_present=uids.new_empty(len(uids), 2, dtype=torch.int32),
-        gt_class=uids.new_empty(shape, dtype=torch.int64),
-        pred_class=uids.new_empty(shape, dtype=torch.int64),
-        is_crowd=uids.new_empty(shape, dtype=torch.bool),
-        has_parts=uids.new_empty(shape, dtype=torch.bool),
-        joint=uids.new_empty(*shape, size, dtype=torch.int32),
-        gt_parts=uids.new_empty(*shape, NUM_PART_LABELS, dtype=torch.int32),
-        pred_parts=uids.new_empty(*shape, 3, NUM_PART_LABELS, dtype=torch.int32),
-    )
-
-
-def _launch_add_scores(class_sums: Tensor, matches: SegmentMatches, segments: _Segments) -> None:
-    num_images, size = segments.gt_class.shape
-    _add_scores_kernel[(num_images, min(size, NUM_SCORERS))](
-        class_sums_ptr=class_sums,
-        num_present_ptr=segments.num_present,
-        gt_class_ptr=segments.gt_class,
-        pred_class_ptr=segments.pred_class,
-        is_crowd_ptr=segments.is_crowd,
-        has_parts_ptr=segments.has_parts,
-        gt_parts_ptr=segments.gt_parts,
-        pred_parts_ptr=segments.pred_parts,
-        pred_of_gt_ptr=matches.pred_of_gt,
-        iou_ptr=matches.iou,
-        is_fn_ptr=matches.is_fn,
-        is_fp_ptr=matches.is_fp,
-        gt_area_ptr=matches.gt_area,
-        size=size,
-        NUM_PART_LABELS=NUM_PART_LABELS,
-        PPS_VOID=PPS_VOID,
-        OUTSIDE=OUTSIDE,
-        SAME_PART=SAME_PART,
-        OTHER_PART=OTHER_PART,
-        FRACTION_BITS=FRACTION_BITS,
-        LIMB_BITS=LIMB_BITS,
-        TILE=TILE,
-    )
 
 
 @triton.jit
@@ -237,13 +200,11 @@ def _number_segments_kernel(
     joint_ptr,
     gt_parts_ptr,
     pred_parts_ptr,
-    num_dropped_ptr,
+    faults_ptr,
     num_gt_keys,
     num_pred_keys,
     capacity,
-    NUM_PART_LABELS: tl.constexpr,
     TILE: tl.constexpr,
-    CLEARED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Number the segments of one image, say what they are, and clear their rows of the tables."""
@@ -256,7 +217,7 @@ def _number_segments_kernel(
         gt_marks_ptr + image * num_gt_keys,
         gt_index_ptr + image * num_gt_keys,
         gt_keys_ptr,
-        num_dropped_ptr,
+        faults_ptr + _NUM_PIXEL_FAULTS,
         num_gt_keys,
         capacity,
         BLOCK,
@@ -265,7 +226,7 @@ def _number_segments_kernel(
         pred_marks_ptr + image * num_pred_keys,
         pred_index_ptr + image * num_pred_keys,
         pred_keys_ptr,
-        num_dropped_ptr + 1,
+        faults_ptr + _NUM_PIXEL_FAULTS + 1,
         num_pred_keys,
         capacity,
         BLOCK,
@@ -297,19 +258,19 @@ def _number_segments_kernel(
     # 3. Clear the rows that are counted in.
     joint_ptr += image * size * size
     for gt in range(num_gt + 1):
-        clear(joint_ptr + gt * size, num_pred + 1, CLEARED)
-    num_counts = (num_gt + 1) * NUM_PART_LABELS
-    clear(gt_parts_ptr + image * size * NUM_PART_LABELS, num_counts, CLEARED)
-    num_counts = (num_pred + 1) * 3 * NUM_PART_LABELS
-    clear(pred_parts_ptr + image * size * 3 * NUM_PART_LABELS, num_counts, CLEARED)
+        clear(joint_ptr + gt * size, num_pred + 1)
+    num_counts = (num_gt + 1) * _NUM_PART_LABELS
+    clear(gt_parts_ptr + image * size * _NUM_PART_LABELS, num_counts)
+    num_counts = (num_pred + 1) * 3 * _NUM_PART_LABELS
+    clear(pred_parts_ptr + image * size * 3 * _NUM_PART_LABELS, num_counts)
 
 
 @triton.jit
-def clear(counts_ptr, number, CLEARED: tl.constexpr):
+def clear(counts_ptr, number):
     """Store zeros in the first counts of a table."""
-    for start in range(0, number, CLEARED):
-        place = start + tl.arange(0, CLEARED)
-        tl.store(counts_ptr + place, tl.zeros([CLEARED], tl.int32), mask=place < number)
+    for start in range(0, number, _CLEARED):
+        place = start + tl.arange(0, _CLEARED)
+        tl.store(counts_ptr + place, tl.zeros([_CLEARED], tl.int32), mask=place < number)
 
 
 @triton.jit
@@ -328,13 +289,6 @@ def _add_scores_kernel(
     is_fp_ptr,
     gt_area_ptr,
     size,
-    NUM_PART_LABELS: tl.constexpr,
-    PPS_VOID: tl.constexpr,
-    OUTSIDE: tl.constexpr,
-    SAME_PART: tl.constexpr,
-    OTHER_PART: tl.constexpr,
-    FRACTION_BITS: tl.constexpr,
-    LIMB_BITS: tl.constexpr,
     TILE: tl.constexpr,
 ):
     """Score segments of one image and add them to their classes, one of each map at a time."""
@@ -359,19 +313,11 @@ def _add_scores_kernel(
                 TILE,
             )
             score = part_score(
-                gt_parts_ptr + row * NUM_PART_LABELS,
-                pred_parts_ptr + (first_row + match) * 3 * NUM_PART_LABELS,
+                gt_parts_ptr + row * _NUM_PART_LABELS,
+                pred_parts_ptr + (first_row + match) * 3 * _NUM_PART_LABELS,
                 evaluated,
-                NUM_PART_LABELS,
-                PPS_VOID,
-                OUTSIDE,
-                SAME_PART,
-                OTHER_PART,
-                FRACTION_BITS,
             )
         pred_class = tl.load(pred_class_ptr + row, mask=in_pred, other=-1)
         is_fn = tl.load(is_fn_ptr + row, mask=in_gt, other=0) != 0
         is_fp = tl.load(is_fp_ptr + row, mask=in_pred, other=0) != 0
-        add_segments(
-            class_sums_ptr, gt_class, match > 0, score, is_fn, pred_class, is_fp, LIMB_BITS
-        )
+        add_segments(class_sums_ptr, gt_class, match > 0, score, is_fn, pred_class, is_fp)

@@ -8,9 +8,9 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.joint_counts import launch_count_pairs
-from pps_torch.ops.scoring.contract import LIMB_BITS, UNKNOWN, UNUSED, VOID, SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.triton.class_sums import add_segments
-from pps_torch.ops.scoring.triton.match_segments import empty_matches, launch_match_segments
+from pps_torch.ops.scoring.triton.match_segments import launch_match_segments
 from pps_torch.ops.scoring.triton.segment_classes import add_unclassed, class_of_segment
 
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
@@ -34,10 +34,18 @@ def count_segments(
         return
     num_gt, num_pred = (c.shape[1] + 2 for c in (gt_categories, pred_categories))
     joint = gt_map.new_zeros(num_images, num_gt, num_pred, dtype=torch.int32)
-    gt_class = class_ids.new_empty(num_images, num_gt)
-    pred_class = class_ids.new_empty(num_images, num_pred)
-    crowds = is_crowd.new_empty(num_images, num_gt)
-    matches = empty_matches(joint)
+    gt_class, pred_of_gt, gt_area = class_ids.new_empty(3, num_images, num_gt).unbind()
+    pred_class, gt_of_pred, pred_area = class_ids.new_empty(3, num_images, num_pred).unbind()
+    crowds, is_fn = is_crowd.new_empty(2, num_images, num_gt).unbind()
+    matches = SegmentMatches(
+        pred_of_gt=pred_of_gt,
+        gt_of_pred=gt_of_pred,
+        iou=joint.new_empty(num_images, num_gt, dtype=torch.float64),
+        is_fn=is_fn,
+        is_fp=is_crowd.new_empty(num_images, num_pred),
+        gt_area=gt_area,
+        pred_area=pred_area,
+    )
     with torch.cuda.device_of(gt_map):
         _look_up_segments_kernel[(num_images, triton.cdiv(max(num_gt, num_pred), BLOCK))](
             gt_categories_ptr=gt_categories.contiguous(),
@@ -50,9 +58,6 @@ def count_segments(
             num_gt=num_gt,
             num_pred=num_pred,
             num_classes=len(class_ids),
-            VOID=VOID,
-            UNKNOWN=UNKNOWN,
-            UNUSED=UNUSED,
             BLOCK=BLOCK,
         )
         launch_count_pairs(gt_map.contiguous(), pred_map.contiguous(), joint)
@@ -98,9 +103,6 @@ def _launch_add_matches(
         pred_class_ptr=pred_class,
         num_gt=num_gt,
         num_pred=num_pred,
-        LIMB_BITS=LIMB_BITS,
-        UNKNOWN=UNKNOWN,
-        UNUSED=UNUSED,
         BLOCK=BLOCK,
     )
 
@@ -117,9 +119,6 @@ def _look_up_segments_kernel(
     num_gt,
     num_pred,
     num_classes,
-    VOID: tl.constexpr,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Look the categories of a block of segments of both maps up, and which are crowds."""
@@ -128,9 +127,7 @@ def _look_up_segments_kernel(
     in_gt, in_pred = segment < num_gt, segment < num_pred
     num_rows = num_gt - 2
     table_ptr = gt_categories_ptr + image * num_rows
-    gt_class = class_of_segment(
-        table_ptr, segment, num_rows, class_ids_ptr, num_classes, VOID, UNKNOWN, UNUSED
-    )
+    gt_class = class_of_segment(table_ptr, segment, num_rows, class_ids_ptr, num_classes)
     is_row = (segment >= 1) & (segment <= num_rows)
     is_crowd = tl.load(is_crowd_ptr + image * num_rows + segment - 1, mask=is_row, other=0)
     tl.store(gt_class_ptr + image * num_gt + segment, gt_class, mask=in_gt)
@@ -138,9 +135,7 @@ def _look_up_segments_kernel(
 
     num_rows = num_pred - 2
     table_ptr = pred_categories_ptr + image * num_rows
-    pred_class = class_of_segment(
-        table_ptr, segment, num_rows, class_ids_ptr, num_classes, VOID, UNKNOWN, UNUSED
-    )
+    pred_class = class_of_segment(table_ptr, segment, num_rows, class_ids_ptr, num_classes)
     tl.store(pred_class_ptr + image * num_pred + segment, pred_class, mask=in_pred)
 
 
@@ -158,9 +153,6 @@ def _add_matches_kernel(
     pred_class_ptr,
     num_gt,
     num_pred,
-    LIMB_BITS: tl.constexpr,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Add a block of segments of either map, flat over the batch, to the sums and the faults."""
@@ -172,10 +164,10 @@ def _add_matches_kernel(
     iou = tl.load(iou_ptr + segment, mask=is_tp, other=0.0)
     is_fn = tl.load(is_fn_ptr + segment, mask=in_gt, other=0) != 0
     is_fp = tl.load(is_fp_ptr + segment, mask=in_pred, other=0) != 0
-    add_segments(class_sums_ptr, gt_class, is_tp, iou, is_fn, pred_class, is_fp, LIMB_BITS)
+    add_segments(class_sums_ptr, gt_class, is_tp, iou, is_fn, pred_class, is_fp)
 
     # Faults of the prediction and of the ground truth take turns.
     pred_area = tl.load(pred_area_ptr + segment, mask=in_pred, other=0)
     gt_area = tl.load(gt_area_ptr + segment, mask=in_gt, other=0)
-    add_unclassed(faults_ptr, faults_ptr + 2, pred_class, pred_area, UNKNOWN, UNUSED)
-    add_unclassed(faults_ptr + 1, faults_ptr + 3, gt_class, gt_area, UNKNOWN, UNUSED)
+    add_unclassed(faults_ptr, faults_ptr + 2, pred_class, pred_area)
+    add_unclassed(faults_ptr + 1, faults_ptr + 3, gt_class, gt_area)

@@ -20,14 +20,15 @@ def match_segments(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments]."""
     matches = empty_matches(joint)
-    launch_match_segments(
-        matches,
-        joint.contiguous(),
-        gt_class.contiguous(),
-        pred_class.contiguous(),
-        is_crowd.contiguous(),
-        last_crowd_only=last_crowd_only,
-    )
+    with torch.cuda.device_of(joint):
+        launch_match_segments(
+            matches,
+            joint.contiguous(),
+            gt_class.contiguous(),
+            pred_class.contiguous(),
+            is_crowd.contiguous(),
+            last_crowd_only=last_crowd_only,
+        )
     return (*matches,)
 
 
@@ -82,26 +83,25 @@ def launch_match_segments(
             "num_gt": num_gt,
             "num_pred": num_pred,
         }
-        with torch.cuda.device_of(joint):
-            _judge_predictions_kernel[(num_images, triton.cdiv(num_pred, TILE))](
-                **tables,
-                gt_of_pred_ptr=matches.gt_of_pred,
-                is_fp_ptr=matches.is_fp,
-                pred_area_ptr=matches.pred_area,
-                LAST_CROWD_ONLY=last_crowd_only,
-                TILE=TILE,
-            )
-            _match_kernel[(num_images, triton.cdiv(num_gt, TILE))](
-                **tables,
-                pred_area_ptr=matches.pred_area,
-                pred_of_gt_ptr=matches.pred_of_gt,
-                gt_of_pred_ptr=matches.gt_of_pred,
-                iou_ptr=matches.iou,
-                is_fn_ptr=matches.is_fn,
-                is_fp_ptr=matches.is_fp,
-                gt_area_ptr=matches.gt_area,
-                TILE=TILE,
-            )
+        _judge_predictions_kernel[(num_images, triton.cdiv(num_pred, TILE))](
+            **tables,
+            gt_of_pred_ptr=matches.gt_of_pred,
+            is_fp_ptr=matches.is_fp,
+            pred_area_ptr=matches.pred_area,
+            LAST_CROWD_ONLY=last_crowd_only,
+            TILE=TILE,
+        )
+        _match_kernel[(num_images, triton.cdiv(num_gt, TILE))](
+            **tables,
+            pred_area_ptr=matches.pred_area,
+            pred_of_gt_ptr=matches.pred_of_gt,
+            gt_of_pred_ptr=matches.gt_of_pred,
+            iou_ptr=matches.iou,
+            is_fn_ptr=matches.is_fn,
+            is_fp_ptr=matches.is_fp,
+            gt_area_ptr=matches.gt_area,
+            TILE=TILE,
+        )
 
 
 @triton.jit

@@ -43,7 +43,11 @@ STEP = 128
 #: What a run is, three int32 in three rows of a list: its two segment keys, and its detail.
 NUM_ROWS = 3
 #: The detail: part labels in the low bytes, whether the prediction has parts, and the length.
-PARTS_BIT, LENGTH_SHIFT = 1 << 16, 17
+_PARTS_BIT, _LENGTH_SHIFT = tl.constexpr(1 << 16), tl.constexpr(17)
+
+_STEP, _NUM_PART_LABELS = tl.constexpr(STEP), tl.constexpr(NUM_PART_LABELS)
+_PPS_VOID, _UNDEFINED_PART = tl.constexpr(PPS_VOID), tl.constexpr(UNDEFINED_PART)
+_OUTSIDE, _SAME_PART, _OTHER_PART = (tl.constexpr(p) for p in (OUTSIDE, SAME_PART, OTHER_PART))
 
 
 class RunList(NamedTuple):
@@ -121,18 +125,19 @@ def list_runs(
     runs, number, gt_marks, pred_marks, is_labelled, counts = found
     for zeros in found[1:]:
         zeros.zero_()
-    launch_list_runs(
-        uids,
-        pps,
-        rules,
-        RunList(runs, number),
-        gt_marks_ptr=gt_marks,
-        pred_marks_ptr=pred_marks,
-        is_labelled_ptr=is_labelled,
-        faults_ptr=counts,
-        unknown_gt_ptr=counts[len(PIXEL_FAULTS) :],
-        unknown_pred_ptr=counts[len(PIXEL_FAULTS) + 1 :],
-    )
+    with torch.cuda.device_of(uids):
+        launch_list_runs(
+            uids,
+            pps,
+            rules,
+            RunList(runs, number),
+            gt_marks_ptr=gt_marks,
+            pred_marks_ptr=pred_marks,
+            is_labelled_ptr=is_labelled,
+            faults_ptr=counts,
+            unknown_gt_ptr=counts[len(PIXEL_FAULTS) :],
+            unknown_pred_ptr=counts[len(PIXEL_FAULTS) + 1 :],
+        )
     return found
 
 
@@ -165,7 +170,8 @@ def count_overlaps(
     """See [`count_overlaps`][pps_torch.ops.scoring.contract.IndexedPixels.count_overlaps]."""
     joint = runs.new_zeros(len(runs), num_gt, num_pred)
     gt_parts = runs.new_zeros(len(runs), num_gt, NUM_PART_LABELS)
-    launch_count_overlaps(RunList(runs, number), gt_index, pred_index, joint, gt_parts)
+    with torch.cuda.device_of(runs):
+        launch_count_overlaps(RunList(runs, number), gt_index, pred_index, joint, gt_parts)
     return joint, gt_parts
 
 
@@ -189,16 +195,17 @@ def count_parts(
 ) -> Tensor:
     """See [`count_parts`][pps_torch.ops.scoring.contract.IndexedPixels.count_parts]."""
     counts = runs.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS)
-    launch_count_parts(
-        RunList(runs, number),
-        gt_index,
-        pred_index,
-        counts,
-        gt_of_pred_ptr=gt_of_pred.contiguous(),
-        gt_class_ptr=gt_class.contiguous(),
-        is_crowd_ptr=is_crowd.contiguous(),
-        num_gt=gt_class.shape[1],
-    )
+    with torch.cuda.device_of(runs):
+        launch_count_parts(
+            RunList(runs, number),
+            gt_index,
+            pred_index,
+            counts,
+            gt_of_pred_ptr=gt_of_pred.contiguous(),
+            gt_class_ptr=gt_class.contiguous(),
+            is_crowd_ptr=is_crowd.contiguous(),
+            num_gt=gt_class.shape[1],
+        )
     return counts
 
 
@@ -221,27 +228,20 @@ def launch_list_runs(
     """List the runs of a batch; `results` are the outputs of the kernel that hold zeros."""
     num_images, num_pixels = uids.shape
     if uids.numel():
-        with torch.cuda.device_of(uids):
-            _list_runs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
-                uids_ptr=uids.contiguous(),
-                pps_ptr=pps.contiguous(),
-                num_pixels=num_pixels,
-                runs_ptr=found.runs,
-                num_runs_ptr=found.number,
-                **results,
-                **key_arguments(rules),
-                part_of_sid_pid_ptr=rules.tables.part_of_sid_pid.contiguous(),
-                has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
-                ignore_label=rules.ignore_label,
-                NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
-                NUM_PART_LABELS=NUM_PART_LABELS,
-                PPS_VOID=PPS_VOID,
-                UNDEFINED_PART=UNDEFINED_PART,
-                PARTS_BIT=PARTS_BIT,
-                LENGTH_SHIFT=LENGTH_SHIFT,
-                STEP=STEP,
-                BLOCK=BLOCK,
-            )
+        _list_runs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+            uids_ptr=uids.contiguous(),
+            pps_ptr=pps.contiguous(),
+            num_pixels=num_pixels,
+            runs_ptr=found.runs,
+            num_runs_ptr=found.number,
+            **results,
+            **key_arguments(rules),
+            part_of_sid_pid_ptr=rules.tables.part_of_sid_pid.contiguous(),
+            has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
+            ignore_label=rules.ignore_label,
+            NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
+            BLOCK=BLOCK,
+        )
 
 
 def launch_count_overlaps(
@@ -249,14 +249,13 @@ def launch_count_overlaps(
 ) -> None:
     """Add the runs of a batch to `joint` and `gt_parts`, which hold zeros."""
     if found.runs.numel():
-        with torch.cuda.device_of(found.runs):
-            _count_overlaps_kernel[_grid(found)](
-                joint_ptr=joint,
-                gt_parts_ptr=gt_parts,
-                num_gt=joint.shape[1],
-                num_pred=joint.shape[2],
-                **_list_arguments(found, gt_index, pred_index),
-            )
+        _count_overlaps_kernel[_grid(found)](
+            joint_ptr=joint,
+            gt_parts_ptr=gt_parts,
+            num_gt=joint.shape[1],
+            num_pred=joint.shape[2],
+            **_list_arguments(found, gt_index, pred_index),
+        )
 
 
 def launch_count_parts(
@@ -264,18 +263,12 @@ def launch_count_parts(
 ) -> None:
     """Add the runs of matched predictions to `counts`, which hold zeros."""
     if found.runs.numel():
-        with torch.cuda.device_of(found.runs):
-            _count_parts_kernel[_grid(found)](
-                counts_ptr=counts,
-                num_pred=counts.shape[1],
-                **segments,
-                **_list_arguments(found, gt_index, pred_index),
-                PARTS_BIT=PARTS_BIT,
-                UNDEFINED_PART=UNDEFINED_PART,
-                OUTSIDE=OUTSIDE,
-                SAME_PART=SAME_PART,
-                OTHER_PART=OTHER_PART,
-            )
+        _count_parts_kernel[_grid(found)](
+            counts_ptr=counts,
+            num_pred=counts.shape[1],
+            **segments,
+            **_list_arguments(found, gt_index, pred_index),
+        )
 
 
 def _grid(found: RunList) -> tuple[int, int]:
@@ -293,9 +286,6 @@ def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dic
         "num_pixels": found.runs.shape[2],
         "num_gt_keys": gt_index.shape[1],
         "num_pred_keys": pred_index.shape[1],
-        "NUM_PART_LABELS": NUM_PART_LABELS,
-        "LENGTH_SHIFT": LENGTH_SHIFT,
-        "STEP": STEP,
     }
 
 
@@ -324,12 +314,6 @@ def _list_runs_kernel(
     has_parts_class_ptr,
     ignore_label,
     NUM_PIDS: tl.constexpr,
-    NUM_PART_LABELS: tl.constexpr,
-    PPS_VOID: tl.constexpr,
-    UNDEFINED_PART: tl.constexpr,
-    PARTS_BIT: tl.constexpr,
-    LENGTH_SHIFT: tl.constexpr,
-    STEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """List the runs of one block of pixels, decode them, and mark their segments."""
@@ -353,10 +337,10 @@ def _list_runs_kernel(
     block_end = tl.minimum((block + 1) * BLOCK, num_pixels)
     tl.debug_barrier()
 
-    for first in range(0, number, STEP):
+    for first in range(0, number, _STEP):
         # 3. Decode as many runs as there are threads. A run ends where the next one begins, which
         # must be read before that one's detail is written.
-        run = first + tl.arange(0, STEP)
+        run = first + tl.arange(0, _STEP)
         is_run = run < number
         begin = tl.load(detail_ptr + run, mask=is_run, other=0)
         end = tl.load(detail_ptr + run + 1, mask=run + 1 < number, other=block_end)
@@ -374,24 +358,24 @@ def _list_runs_kernel(
         )
         gt_part = tl.load(part_of_sid_pid_ptr + gt_sid * NUM_PIDS + gt_pid + 1).to(tl.int32)
         has_parts = tl.load(has_parts_class_ptr + pred_class, mask=pred_class >= 0, other=0) != 0
-        is_byte = (raw_part >= 0) & (raw_part < NUM_PART_LABELS)
+        is_byte = (raw_part >= 0) & (raw_part < _NUM_PART_LABELS)
         is_void_part = raw_part == ignore_label
-        part = tl.where(is_byte & ~is_void_part, raw_part, PPS_VOID).to(tl.int32)
+        part = tl.where(is_byte & ~is_void_part, raw_part, _PPS_VOID).to(tl.int32)
         part = tl.where(has_parts, part, 0)
-        detail = (length << LENGTH_SHIFT) | (gt_part << 8) | part
-        detail |= tl.where(has_parts, PARTS_BIT, 0)
+        detail = (length << _LENGTH_SHIFT) | (gt_part << 8) | part
+        detail |= tl.where(has_parts, _PARTS_BIT, 0)
         tl.store(runs_ptr + run, gt_key, mask=is_run)
         tl.store(runs_ptr + num_pixels + run, pred_key, mask=is_run)
         tl.store(detail_ptr + run, detail, mask=is_run)
 
         # 4. Mark the segments. Programs may store one mark at once: all of them store the same.
-        is_part = (gt_key > 0) & (gt_part != UNDEFINED_PART)
+        is_part = (gt_key > 0) & (gt_part != _UNDEFINED_PART)
         mark(gt_marks_ptr + image * num_gt_keys + gt_key, is_run)
         mark(pred_marks_ptr + image * num_pred_keys + pred_key, is_run)
         mark(is_labelled_ptr + image * num_gt_keys + gt_key, is_part)
 
         # 5. Count what the rules do not cover, where there is any.
-        is_void = (sid == 0) | (sid == PPS_VOID) | (sid == ignore_label)
+        is_void = (sid == 0) | (sid == _PPS_VOID) | (sid == ignore_label)
         is_unknown = is_run & (pred_class < 0) & ~is_void
         is_unknown_gt = is_run & is_legal & (gt_sid == last_sid)
         is_bad_part = has_parts & ~is_byte & ~is_void_part
@@ -432,16 +416,13 @@ def _count_overlaps_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    NUM_PART_LABELS: tl.constexpr,
-    LENGTH_SHIFT: tl.constexpr,
-    STEP: tl.constexpr,
 ):
     """Add the runs of a program to the overlap of their two segments, and to their part."""
     image = tl.program_id(0).to(tl.int64)
     runs_ptr += image * 3 * num_pixels
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
-        run = first + tl.arange(0, STEP)
+    for first in range(tl.program_id(1) * _STEP, number, tl.num_programs(1) * _STEP):
+        run = first + tl.arange(0, _STEP)
         is_run = run < number
         gt_key = tl.load(runs_ptr + run, mask=is_run, other=0)
         pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
@@ -449,9 +430,9 @@ def _count_overlaps_kernel(
         gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_run, other=0)
         pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
         row = image * num_gt + gt
-        length, gt_part = detail >> LENGTH_SHIFT, detail >> 8 & 0xFF
+        length, gt_part = detail >> _LENGTH_SHIFT, detail >> 8 & 0xFF
         tl.atomic_add(joint_ptr + row * num_pred + pred, length, mask=is_run, sem="relaxed")
-        part_ptr = gt_parts_ptr + row * NUM_PART_LABELS + gt_part
+        part_ptr = gt_parts_ptr + row * _NUM_PART_LABELS + gt_part
         tl.atomic_add(part_ptr, length, mask=is_run, sem="relaxed")
 
 
@@ -470,25 +451,17 @@ def _count_parts_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    NUM_PART_LABELS: tl.constexpr,
-    LENGTH_SHIFT: tl.constexpr,
-    PARTS_BIT: tl.constexpr,
-    UNDEFINED_PART: tl.constexpr,
-    OUTSIDE: tl.constexpr,
-    SAME_PART: tl.constexpr,
-    OTHER_PART: tl.constexpr,
-    STEP: tl.constexpr,
 ):
     """Add the runs of a program that are evaluated to the parts of their predictions."""
     image = tl.program_id(0).to(tl.int64)
     runs_ptr += image * 3 * num_pixels
     gt_class_ptr += image * num_gt
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+    for first in range(tl.program_id(1) * _STEP, number, tl.num_programs(1) * _STEP):
         # Most runs end here: their prediction has no parts, or no match.
-        run = first + tl.arange(0, STEP)
+        run = first + tl.arange(0, _STEP)
         detail = tl.load(runs_ptr + 2 * num_pixels + run, mask=run < number, other=0)
-        is_run = (detail & PARTS_BIT) != 0
+        is_run = (detail & _PARTS_BIT) != 0
         pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
         pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
         match = tl.load(gt_of_pred_ptr + image * num_pred + pred, mask=is_run, other=0)
@@ -503,11 +476,11 @@ def _count_parts_kernel(
         is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=is_run, other=0) != 0
         gt_part, part = detail >> 8 & 0xFF, detail & 0xFF
         is_inside = gt == match
-        is_undefined = is_inside & (gt_part == UNDEFINED_PART)
+        is_undefined = is_inside & (gt_part == _UNDEFINED_PART)
         is_counted = is_run & (gt > 0) & ~(is_crowd & same_class) & ~is_undefined
 
-        place = tl.where(gt_part == part, SAME_PART, OTHER_PART)
-        place = tl.where(is_inside, place, OUTSIDE)
-        counter = ((image * num_pred + pred) * 3 + place) * NUM_PART_LABELS + part
-        length = detail >> LENGTH_SHIFT
+        place = tl.where(gt_part == part, _SAME_PART, _OTHER_PART)
+        place = tl.where(is_inside, place, _OUTSIDE)
+        counter = ((image * num_pred + pred) * 3 + place) * _NUM_PART_LABELS + part
+        length = detail >> _LENGTH_SHIFT
         tl.atomic_add(counts_ptr + counter, length, mask=is_counted, sem="relaxed")

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
+_VOID, _UNKNOWN, _UNUSED = (tl.constexpr(index) for index in (VOID, UNKNOWN, UNUSED))
+
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
@@ -25,9 +27,6 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
                 classes_ptr=classes,
                 num_rows=num_rows,
                 num_classes=len(class_ids),
-                VOID=VOID,
-                UNKNOWN=UNKNOWN,
-                UNUSED=UNUSED,
                 BLOCK=BLOCK,
             )
     return classes
@@ -50,8 +49,6 @@ def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
                 areas_ptr=areas.contiguous(),
                 counts_ptr=counts,
                 num_segments=classes.numel(),
-                UNKNOWN=UNKNOWN,
-                UNUSED=UNUSED,
                 BLOCK=BLOCK,
             )
     return counts
@@ -69,9 +66,6 @@ def _look_up_classes_kernel(
     classes_ptr,
     num_rows,
     num_classes,
-    VOID: tl.constexpr,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Look the categories of one image up in the list of classes."""
@@ -83,9 +77,6 @@ def _look_up_classes_kernel(
         num_rows,
         class_ids_ptr,
         num_classes,
-        VOID,
-        UNKNOWN,
-        UNUSED,
     )
     tl.store(classes_ptr + image * (num_rows + 2) + segment, found, mask=segment < num_rows + 2)
 
@@ -97,18 +88,15 @@ def class_of_segment(
     num_rows,
     class_ids_ptr,
     num_classes,
-    VOID: tl.constexpr,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
 ):
     """The class index of segments of one image, from its table of `num_rows` categories."""
     is_row = (segment >= 1) & (segment <= num_rows)
     category = tl.load(category_ids_ptr + segment - 1, mask=is_row, other=0).to(tl.int64)
-    found = tl.full(segment.shape, UNKNOWN, tl.int64)
+    found = tl.full(segment.shape, _UNKNOWN, tl.int64)
     for index in range(num_classes):
         found = tl.where(category == tl.load(class_ids_ptr + index), index, found)
-    found = tl.where(is_row & (category >= 0), found, UNUSED)
-    return tl.where(segment == 0, VOID, found)
+    found = tl.where(is_row & (category >= 0), found, _UNUSED)
+    return tl.where(segment == 0, _VOID, found)
 
 
 @triton.jit(do_not_specialize=["num_segments"])
@@ -117,16 +105,14 @@ def _count_unclassed_kernel(
     areas_ptr,
     counts_ptr,
     num_segments,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Count a block of segments, flat over the batch."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_table = segment < num_segments
     segment_class = tl.load(classes_ptr + segment, mask=in_table, other=0)
-    area = tl.load(areas_ptr + segment, mask=segment_class == UNUSED, other=0)
-    add_unclassed(counts_ptr, counts_ptr + 1, segment_class, area, UNKNOWN, UNUSED)
+    area = tl.load(areas_ptr + segment, mask=segment_class == _UNUSED, other=0)
+    add_unclassed(counts_ptr, counts_ptr + 1, segment_class, area)
 
 
 @triton.jit
@@ -135,11 +121,9 @@ def add_unclassed(
     segments_ptr,
     segment_class,
     area,
-    UNKNOWN: tl.constexpr,
-    UNUSED: tl.constexpr,
 ):
     """Add the pixels of unused rows and the segments of unknown categories to two counters."""
-    num_pixels = tl.sum(tl.where(segment_class == UNUSED, area, 0), 0)
-    num_segments = tl.sum((segment_class == UNKNOWN).to(tl.int64), 0)
+    num_pixels = tl.sum(tl.where(segment_class == _UNUSED, area, 0), 0)
+    num_segments = tl.sum((segment_class == _UNKNOWN).to(tl.int64), 0)
     tl.atomic_add(pixels_ptr, num_pixels, mask=num_pixels > 0, sem="relaxed")
     tl.atomic_add(segments_ptr, num_segments, mask=num_segments > 0, sem="relaxed")

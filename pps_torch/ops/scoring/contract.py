@@ -74,7 +74,8 @@ class PixelRules(NamedTuple):
         They are rounded up to multiples of 16, so that Triton reads rows of marks 16 at a time.
         """
         num_slots = self.capacity + 2
-        num_groups, num_classes = len(self.tables.is_thing_group), len(self.tables.has_parts_class)
+        num_groups = self.tables.is_thing_group.shape[0]
+        num_classes = self.tables.has_parts_class.shape[0]
         num_gt, num_pred = (-(-(1 + n * num_slots) // 16) * 16 for n in (num_groups, num_classes))
         return num_gt, num_pred
 

@@ -30,7 +30,7 @@ CONSTANTS = {
     **{"VOID": -1, "UNKNOWN": -2, "UNUSED": -3, "PPS_VOID": 255, "UNDEFINED_PART": 0},
     **{"OUTSIDE": 0, "SAME_PART": 1, "OTHER_PART": 2, "NUM_PIDS": 101, "NUM_PART_LABELS": 256},
     **{"LIMB_BITS": 30, "FRACTION_BITS": 54, "LAST_CROWD_ONLY": True},
-    **{"PARTS_BIT": 1 << 16, "LENGTH_SHIFT": 17},
+    **{"NUM_PIXEL_FAULTS": 4},
 }
 
 

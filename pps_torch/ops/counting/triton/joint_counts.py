@@ -7,7 +7,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import block_of_image, run_ends, run_share
+from pps_torch.ops.counting.triton.run_ends import (
+    grid_of_images,
+    image_of_program,
+    run_ends,
+    run_share,
+)
 
 BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
 
@@ -30,30 +35,33 @@ def launch_count_pairs(rows: Tensor, columns: Tensor, counts: Tensor) -> None:
     """Add the pixels of a batch to `counts`, which hold zeros."""
     num_images, num_pixels = rows.shape
     if rows.numel():
-        _count_pairs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+        _count_pairs_kernel[grid_of_images(-(-num_pixels // BLOCK), num_images)](
             rows_ptr=rows,
             columns_ptr=columns,
             counts_ptr=counts,
             num_pixels=num_pixels,
+            num_images=num_images,
             num_rows=counts.shape[1] - 1,
             num_columns=counts.shape[2] - 1,
             BLOCK=BLOCK,
         )
 
 
-@triton.jit(do_not_specialize=["num_rows", "num_columns"])
+@triton.jit(do_not_specialize=["num_images", "num_rows", "num_columns"])
 def _count_pairs_kernel(
     rows_ptr,
     columns_ptr,
     counts_ptr,
     num_pixels,
+    num_images,
     num_rows,
     num_columns,
     BLOCK: tl.constexpr,
 ):
     """Add the runs of one block of pixels to the table of its image."""
-    image, block = block_of_image(num_pixels, BLOCK)
-    pixel = block * BLOCK + tl.arange(0, BLOCK)
+    image = image_of_program()
+    num_pixels = tl.where(image < num_images, num_pixels, 0)  # beyond the batch there are none
+    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     rows_ptr += image * num_pixels
     columns_ptr += image * num_pixels

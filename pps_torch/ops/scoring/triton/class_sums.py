@@ -9,10 +9,6 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import LIMB_BITS
 
-_LIMB_BITS = tl.constexpr(LIMB_BITS)
-_LOWER_LIMB = tl.constexpr((1 << LIMB_BITS) - 1)
-_WHOLE = tl.constexpr(1 << 2 * LIMB_BITS)  # an IoU of 1
-
 BLOCK = 256  # two segments a thread of Triton's four warps: a batch is some dozens of programs
 
 
@@ -86,12 +82,21 @@ def _add_segments_kernel(
 
 
 @triton.jit
-def add_segments(class_sums_ptr, gt_class, is_tp, score, is_fn, pred_class, is_fp):
+def add_segments(
+    class_sums_ptr,
+    gt_class,
+    is_tp,
+    score,
+    is_fn,
+    pred_class,
+    is_fp,
+    LIMB_BITS: tl.constexpr = LIMB_BITS,
+):
     """Add as many segments of either map, or one, to the rows of their classes."""
-    iou = (score * _WHOLE).to(tl.int64)
+    iou = (score * (1 << 2 * LIMB_BITS)).to(tl.int64)
     gt_ptr, pred_ptr = class_sums_ptr + 5 * gt_class, class_sums_ptr + 5 * pred_class
-    tl.atomic_add(gt_ptr, iou >> _LIMB_BITS, mask=is_tp, sem="relaxed")
-    tl.atomic_add(gt_ptr + 1, iou & _LOWER_LIMB, mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr, iou >> LIMB_BITS, mask=is_tp, sem="relaxed")
+    tl.atomic_add(gt_ptr + 1, iou & ((1 << LIMB_BITS) - 1), mask=is_tp, sem="relaxed")
     tl.atomic_add(gt_ptr + 2, is_tp.to(tl.int64), mask=is_tp, sem="relaxed")
     tl.atomic_add(pred_ptr + 3, is_fp.to(tl.int64), mask=is_fp, sem="relaxed")
     tl.atomic_add(gt_ptr + 4, is_fn.to(tl.int64), mask=is_fn, sem="relaxed")

@@ -32,11 +32,10 @@ from pps_torch.ops.scoring.triton.part_pixels import (
     launch_list_runs,
 )
 
-_NUM_PART_LABELS = tl.constexpr(NUM_PART_LABELS)
-_NUM_PIXEL_FAULTS = tl.constexpr(len(PIXEL_FAULTS))
+NUM_PIXEL_FAULTS = len(PIXEL_FAULTS)
 
 #: Counts that are cleared at a time: sixteen bytes a thread of `NUM_WARPS` warps.
-_CLEARED = tl.constexpr(2048)
+CLEARED = 2048
 
 #: Programs an image that score segments; a street has some hundred.
 NUM_SCORERS = 128
@@ -68,20 +67,21 @@ def count_part_segments(
     def room(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
         return uids.new_empty(shape, dtype=dtype)
 
-    # All that must be zero at first: marks, and the number of runs, four bytes an image.
-    sizes = [num_images * row for row in (num_gt_keys, num_pred_keys, num_gt_keys, 4)]
+    # All that must be zero at first: marks, and numbers of runs and segments, int32 like counts.
+    sizes = [num_images * row for row in (num_gt_keys, num_pred_keys, num_gt_keys, 4, 8)]
     zeros = uids.new_zeros(sum(sizes), dtype=torch.uint8)
-    gt_marks, pred_marks, is_labelled, number = zeros.split(sizes)
+    gt_marks, pred_marks, is_labelled, number, num_present = zeros.split(sizes)
+    num_present = num_present.view(torch.int32)
     runs = RunList(room(num_images, NUM_ROWS, num_pixels), number.view(torch.int32))
 
     # What the segments are, and what becomes of them.
     gt_index, pred_index = room(num_images, num_gt_keys), room(num_images, num_pred_keys)
-    num_present = room(num_images, 2)
-    gt_keys, pred_keys, gt_class, pred_class, pred_of_gt, gt_of_pred, gt_area, pred_area = room(
-        8, num_images, size, dtype=torch.int64
-    ).unbind()
+    columns = room(9, num_images, size, dtype=torch.int64).unbind()
+    gt_keys, pred_keys, gt_class, pred_class, pred_of_gt, gt_of_pred, gt_area, pred_area, iou = (
+        columns
+    )
     is_crowd, has_parts, is_fn, is_fp = room(4, num_images, size, dtype=torch.bool).unbind()
-    iou = room(num_images, size, dtype=torch.float64)
+    iou = iou.view(torch.float64)
     matches = SegmentMatches(pred_of_gt, gt_of_pred, iou, is_fn, is_fp, gt_area, pred_area)
 
     # What they share.
@@ -206,6 +206,8 @@ def _number_segments_kernel(
     capacity,
     TILE: tl.constexpr,
     BLOCK: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
+    NUM_PIXEL_FAULTS: tl.constexpr = NUM_PIXEL_FAULTS,
 ):
     """Number the segments of one image, say what they are, and clear their rows of the tables."""
     # 1. Number them, by the order of their keys.
@@ -217,7 +219,7 @@ def _number_segments_kernel(
         gt_marks_ptr + image * num_gt_keys,
         gt_index_ptr + image * num_gt_keys,
         gt_keys_ptr,
-        faults_ptr + _NUM_PIXEL_FAULTS,
+        faults_ptr + NUM_PIXEL_FAULTS,
         num_gt_keys,
         capacity,
         BLOCK,
@@ -226,7 +228,7 @@ def _number_segments_kernel(
         pred_marks_ptr + image * num_pred_keys,
         pred_index_ptr + image * num_pred_keys,
         pred_keys_ptr,
-        faults_ptr + _NUM_PIXEL_FAULTS + 1,
+        faults_ptr + NUM_PIXEL_FAULTS + 1,
         num_pred_keys,
         capacity,
         BLOCK,
@@ -240,7 +242,7 @@ def _number_segments_kernel(
     for start in range(0, tl.maximum(num_gt, num_pred) + 1, TILE):
         segment = start + tl.arange(0, TILE)
         is_gt, is_pred = (segment > 0) & (segment <= num_gt), (segment > 0) & (segment <= num_pred)
-        key = tl.load(gt_keys_ptr + segment, mask=is_gt, other=1)
+        key = tl.load(gt_keys_ptr + segment, mask=is_gt, other=1).to(tl.int32)
         group, slot = (key - 1) // num_slots, (key - 1) % num_slots
         gt_class = tl.load(class_of_group_ptr + group, mask=is_gt, other=-1)
         has_parts = tl.load(has_parts_class_ptr + gt_class, mask=is_gt, other=0) != 0
@@ -251,26 +253,26 @@ def _number_segments_kernel(
         tl.store(gt_class_ptr + row, gt_class, mask=segment <= num_gt)
         tl.store(has_parts_ptr + row, has_parts, mask=segment <= num_gt)
         tl.store(is_crowd_ptr + row, is_crowd, mask=segment <= num_gt)
-        key = tl.load(pred_keys_ptr + segment, mask=is_pred, other=1)
+        key = tl.load(pred_keys_ptr + segment, mask=is_pred, other=1).to(tl.int32)
         pred_class = tl.where(is_pred, (key - 1) // num_slots, -1)
-        tl.store(pred_class_ptr + row, pred_class, mask=segment <= num_pred)
+        tl.store(pred_class_ptr + row, pred_class.to(tl.int64), mask=segment <= num_pred)
 
     # 3. Clear the rows that are counted in.
     joint_ptr += image * size * size
     for gt in range(num_gt + 1):
         clear(joint_ptr + gt * size, num_pred + 1)
-    num_counts = (num_gt + 1) * _NUM_PART_LABELS
-    clear(gt_parts_ptr + image * size * _NUM_PART_LABELS, num_counts)
-    num_counts = (num_pred + 1) * 3 * _NUM_PART_LABELS
-    clear(pred_parts_ptr + image * size * 3 * _NUM_PART_LABELS, num_counts)
+    num_counts = (num_gt + 1) * NUM_PART_LABELS
+    clear(gt_parts_ptr + image * size * NUM_PART_LABELS, num_counts)
+    num_counts = (num_pred + 1) * 3 * NUM_PART_LABELS
+    clear(pred_parts_ptr + image * size * 3 * NUM_PART_LABELS, num_counts)
 
 
 @triton.jit
-def clear(counts_ptr, number):
+def clear(counts_ptr, number, CLEARED: tl.constexpr = CLEARED):
     """Store zeros in the first counts of a table."""
-    for start in range(0, number, _CLEARED):
-        place = start + tl.arange(0, _CLEARED)
-        tl.store(counts_ptr + place, tl.zeros([_CLEARED], tl.int32), mask=place < number)
+    for start in range(0, number, CLEARED):
+        place = start + tl.arange(0, CLEARED)
+        tl.store(counts_ptr + place, tl.zeros([CLEARED], tl.int32), mask=place < number)
 
 
 @triton.jit
@@ -312,11 +314,7 @@ def _add_scores_kernel(
                 num_gt,
                 TILE,
             )
-            score = part_score(
-                gt_parts_ptr + row * _NUM_PART_LABELS,
-                pred_parts_ptr + (first_row + match) * 3 * _NUM_PART_LABELS,
-                evaluated,
-            )
+            score = part_score(gt_parts_ptr, row, pred_parts_ptr, first_row + match, evaluated)
         pred_class = tl.load(pred_class_ptr + row, mask=in_pred, other=-1)
         is_fn = tl.load(is_fn_ptr + row, mask=in_gt, other=0) != 0
         is_fp = tl.load(is_fp_ptr + row, mask=in_pred, other=0) != 0

@@ -29,25 +29,25 @@ def count_segments(
     last_crowd_only: bool,
 ) -> None:
     """See [`count_segments`][pps_torch.ops.scoring.count_segments.count_segments]."""
-    num_images = len(gt_map)
+    num_images = gt_map.shape[0]
     if num_images == 0:
         return
     num_gt, num_pred = (c.shape[1] + 2 for c in (gt_categories, pred_categories))
     joint = gt_map.new_zeros(num_images, num_gt, num_pred, dtype=torch.int32)
-    gt_class, pred_of_gt, gt_area = class_ids.new_empty(3, num_images, num_gt).unbind()
+    gt_class, pred_of_gt, gt_area, iou = class_ids.new_empty(4, num_images, num_gt).unbind()
     pred_class, gt_of_pred, pred_area = class_ids.new_empty(3, num_images, num_pred).unbind()
     crowds, is_fn = is_crowd.new_empty(2, num_images, num_gt).unbind()
     matches = SegmentMatches(
         pred_of_gt=pred_of_gt,
         gt_of_pred=gt_of_pred,
-        iou=joint.new_empty(num_images, num_gt, dtype=torch.float64),
+        iou=iou.view(torch.float64),
         is_fn=is_fn,
         is_fp=is_crowd.new_empty(num_images, num_pred),
         gt_area=gt_area,
         pred_area=pred_area,
     )
     with torch.cuda.device_of(gt_map):
-        _look_up_segments_kernel[(num_images, triton.cdiv(max(num_gt, num_pred), BLOCK))](
+        _look_up_segments_kernel[(num_images, -(-max(num_gt, num_pred) // BLOCK))](
             gt_categories_ptr=gt_categories.contiguous(),
             pred_categories_ptr=pred_categories.contiguous(),
             is_crowd_ptr=is_crowd.contiguous(),
@@ -57,7 +57,7 @@ def count_segments(
             crowds_ptr=crowds,
             num_gt=num_gt,
             num_pred=num_pred,
-            num_classes=len(class_ids),
+            num_classes=class_ids.shape[0],
             BLOCK=BLOCK,
         )
         launch_count_pairs(gt_map.contiguous(), pred_map.contiguous(), joint)
@@ -90,7 +90,7 @@ def _launch_add_matches(
     pred_class: Tensor,
 ) -> None:
     num_gt, num_pred = gt_class.numel(), pred_class.numel()
-    _add_matches_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
+    _add_matches_kernel[(-(-max(num_gt, num_pred) // BLOCK),)](
         class_sums_ptr=class_sums,
         faults_ptr=faults,
         pred_of_gt_ptr=matches.pred_of_gt,

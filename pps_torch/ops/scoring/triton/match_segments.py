@@ -83,7 +83,7 @@ def launch_match_segments(
             "num_gt": num_gt,
             "num_pred": num_pred,
         }
-        _judge_predictions_kernel[(num_images, triton.cdiv(num_pred, TILE))](
+        _judge_predictions_kernel[(num_images, -(-num_pred // TILE))](
             **tables,
             gt_of_pred_ptr=matches.gt_of_pred,
             is_fp_ptr=matches.is_fp,
@@ -91,7 +91,7 @@ def launch_match_segments(
             LAST_CROWD_ONLY=last_crowd_only,
             TILE=TILE,
         )
-        _match_kernel[(num_images, triton.cdiv(num_gt, TILE))](
+        _match_kernel[(num_images, -(-num_gt // TILE))](
             **tables,
             pred_area_ptr=matches.pred_area,
             pred_of_gt_ptr=matches.pred_of_gt,

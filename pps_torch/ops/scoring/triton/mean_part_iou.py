@@ -16,10 +16,6 @@ from pps_torch.ops.scoring.contract import (
 )
 from pps_torch.reserved import PPS_VOID
 
-_NUM_PART_LABELS, _PPS_VOID = tl.constexpr(NUM_PART_LABELS), tl.constexpr(PPS_VOID)
-_WHOLE = tl.constexpr(1 << FRACTION_BITS)  # an IoU of 1
-_OUTSIDE, _SAME_PART, _OTHER_PART = (tl.constexpr(p) for p in (OUTSIDE, SAME_PART, OTHER_PART))
-
 # Segments a step, as many as there are part labels: two a thread of Triton's four warps in both.
 TILE = 256
 
@@ -102,9 +98,7 @@ def _average_part_ious_kernel(
             TILE,
         )
         score = part_score(
-            gt_parts_ptr + segment * _NUM_PART_LABELS,
-            pred_parts_ptr + (image * num_pred + match) * 3 * _NUM_PART_LABELS,
-            evaluated,
+            gt_parts_ptr, segment, pred_parts_ptr, image * num_pred + match, evaluated
         )
     tl.store(scores_ptr + segment, score)
 
@@ -128,22 +122,33 @@ def evaluated_area(
 @triton.jit
 def part_score(
     gt_parts_ptr,
+    gt_row,
     pred_parts_ptr,
+    pred_row,
     evaluated,
+    NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
+    PPS_VOID: tl.constexpr = PPS_VOID,
+    OUTSIDE: tl.constexpr = OUTSIDE,
+    SAME_PART: tl.constexpr = SAME_PART,
+    OTHER_PART: tl.constexpr = OTHER_PART,
+    FRACTION_BITS: tl.constexpr = FRACTION_BITS,
 ):
     """Mean IoU of the part labels of one segment and its match.
 
     Args:
-        gt_parts_ptr, pred_parts_ptr: the counts of the segment and of its match.
+        gt_parts_ptr, gt_row, pred_parts_ptr, pred_row: the counts of the segment and of its match,
+            rows of the two tables of the batch.
         evaluated: pixels of the image that are evaluated for the segment's class.
     """
     # First the pixels of each label in the segment and in its match, in place of label 0 the
     # background: what is evaluated and has no part.
-    label = tl.arange(0, _NUM_PART_LABELS)
+    label = tl.arange(0, NUM_PART_LABELS)
+    gt_parts_ptr += gt_row * NUM_PART_LABELS
+    pred_parts_ptr += pred_row * 3 * NUM_PART_LABELS
     gt_count = tl.load(gt_parts_ptr + label).to(tl.int64)
-    outside = tl.load(pred_parts_ptr + _OUTSIDE * _NUM_PART_LABELS + label).to(tl.int64)
-    same = tl.load(pred_parts_ptr + _SAME_PART * _NUM_PART_LABELS + label).to(tl.int64)
-    other = tl.load(pred_parts_ptr + _OTHER_PART * _NUM_PART_LABELS + label).to(tl.int64)
+    outside = tl.load(pred_parts_ptr + OUTSIDE * NUM_PART_LABELS + label).to(tl.int64)
+    same = tl.load(pred_parts_ptr + SAME_PART * NUM_PART_LABELS + label).to(tl.int64)
+    other = tl.load(pred_parts_ptr + OTHER_PART * NUM_PART_LABELS + label).to(tl.int64)
     pred_count = outside + same + other
     is_part = label > 0
     num_evaluated = evaluated - tl.sum(tl.where(is_part, 0, gt_count), 0)
@@ -156,8 +161,8 @@ def part_score(
 
     # Then the mean of the IoUs, of which each is cut before it is added.
     union = gt_count + pred_count - intersection
-    is_label = (union > 0) & (label != _PPS_VOID)
+    is_label = (union > 0) & (label != PPS_VOID)
     iou = intersection.to(tl.float64) / tl.where(is_label, union, 1).to(tl.float64)
-    total = tl.sum((tl.where(is_label, iou, 0.0) * _WHOLE).to(tl.int64), 0)
+    total = tl.sum((tl.where(is_label, iou, 0.0) * (1 << FRACTION_BITS)).to(tl.int64), 0)
     num_labels = tl.maximum(tl.sum(is_label.to(tl.int32), 0), 1)
-    return total.to(tl.float64) / _WHOLE / num_labels.to(tl.float64)
+    return total.to(tl.float64) / (1 << FRACTION_BITS) / num_labels.to(tl.float64)

@@ -14,7 +14,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import block_of_image, differs_from_before
+from pps_torch.ops.counting.triton.run_ends import (
+    MAX_PROGRAMS,
+    differs_from_before,
+    grid_of_images,
+    image_of_program,
+)
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     OTHER_PART,
@@ -42,12 +47,6 @@ STEP = 128
 
 #: What a run is, three int32 in three rows of a list: its two segment keys, and its detail.
 NUM_ROWS = 3
-#: The detail: part labels in the low bytes, whether the prediction has parts, and the length.
-_PARTS_BIT, _LENGTH_SHIFT = tl.constexpr(1 << 16), tl.constexpr(17)
-
-_STEP, _NUM_PART_LABELS = tl.constexpr(STEP), tl.constexpr(NUM_PART_LABELS)
-_PPS_VOID, _UNDEFINED_PART = tl.constexpr(PPS_VOID), tl.constexpr(UNDEFINED_PART)
-_OUTSIDE, _SAME_PART, _OTHER_PART = (tl.constexpr(p) for p in (OUTSIDE, SAME_PART, OTHER_PART))
 
 
 class RunList(NamedTuple):
@@ -228,10 +227,11 @@ def launch_list_runs(
     """List the runs of a batch; `results` are the outputs of the kernel that hold zeros."""
     num_images, num_pixels = uids.shape
     if uids.numel():
-        _list_runs_kernel[(num_images * triton.cdiv(num_pixels, BLOCK),)](
+        _list_runs_kernel[grid_of_images(-(-num_pixels // BLOCK), num_images)](
             uids_ptr=uids.contiguous(),
             pps_ptr=pps.contiguous(),
             num_pixels=num_pixels,
+            num_images=num_images,
             runs_ptr=found.runs,
             num_runs_ptr=found.number,
             **results,
@@ -240,6 +240,7 @@ def launch_list_runs(
             has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
             ignore_label=rules.ignore_label,
             NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
+            STEP=STEP,
             BLOCK=BLOCK,
         )
 
@@ -274,7 +275,7 @@ def launch_count_parts(
 def _grid(found: RunList) -> tuple[int, int]:
     """A program for each `16 * STEP` pixels; where they are all runs, it takes sixteen steps."""
     num_images, _, num_pixels = found.runs.shape
-    return num_images, triton.cdiv(num_pixels, 16 * STEP)
+    return num_images, min(-(-num_pixels // (16 * STEP)), MAX_PROGRAMS)
 
 
 def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dict[str, Any]:
@@ -286,6 +287,7 @@ def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dic
         "num_pixels": found.runs.shape[2],
         "num_gt_keys": gt_index.shape[1],
         "num_pred_keys": pred_index.shape[1],
+        "STEP": STEP,
     }
 
 
@@ -294,6 +296,7 @@ def _list_runs_kernel(
     uids_ptr,
     pps_ptr,
     num_pixels,
+    num_images,
     runs_ptr,
     num_runs_ptr,
     gt_marks_ptr,
@@ -314,11 +317,13 @@ def _list_runs_kernel(
     has_parts_class_ptr,
     ignore_label,
     NUM_PIDS: tl.constexpr,
+    STEP: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """List the runs of one block of pixels, decode them, and mark their segments."""
     # 1. Find the pixels that begin a run: the first one, and where any map changes.
-    image, block = block_of_image(num_pixels, BLOCK)
+    image, block = image_of_program(), tl.program_id(0)
+    num_pixels = tl.where(image < num_images, num_pixels, 0)  # beyond the batch there are none
     uids_ptr += image * num_pixels
     pps_ptr += image * 3 * num_pixels
     pixel = block * BLOCK + tl.arange(0, BLOCK)
@@ -337,10 +342,10 @@ def _list_runs_kernel(
     block_end = tl.minimum((block + 1) * BLOCK, num_pixels)
     tl.debug_barrier()
 
-    for first in range(0, number, _STEP):
+    for first in range(0, number, STEP):
         # 3. Decode as many runs as there are threads. A run ends where the next one begins, which
         # must be read before that one's detail is written.
-        run = first + tl.arange(0, _STEP)
+        run = first + tl.arange(0, STEP)
         is_run = run < number
         begin = tl.load(detail_ptr + run, mask=is_run, other=0)
         end = tl.load(detail_ptr + run + 1, mask=run + 1 < number, other=block_end)
@@ -358,27 +363,21 @@ def _list_runs_kernel(
         )
         gt_part = tl.load(part_of_sid_pid_ptr + gt_sid * NUM_PIDS + gt_pid + 1).to(tl.int32)
         has_parts = tl.load(has_parts_class_ptr + pred_class, mask=pred_class >= 0, other=0) != 0
-        is_byte = (raw_part >= 0) & (raw_part < _NUM_PART_LABELS)
-        is_void_part = raw_part == ignore_label
-        part = tl.where(is_byte & ~is_void_part, raw_part, _PPS_VOID).to(tl.int32)
-        part = tl.where(has_parts, part, 0)
-        detail = (length << _LENGTH_SHIFT) | (gt_part << 8) | part
-        detail |= tl.where(has_parts, _PARTS_BIT, 0)
+        part, is_bad_part = predicted_part(raw_part, has_parts, ignore_label)
+        detail = pack(length, has_parts, gt_part, part)
         tl.store(runs_ptr + run, gt_key, mask=is_run)
         tl.store(runs_ptr + num_pixels + run, pred_key, mask=is_run)
         tl.store(detail_ptr + run, detail, mask=is_run)
 
         # 4. Mark the segments. Programs may store one mark at once: all of them store the same.
-        is_part = (gt_key > 0) & (gt_part != _UNDEFINED_PART)
         mark(gt_marks_ptr + image * num_gt_keys + gt_key, is_run)
         mark(pred_marks_ptr + image * num_pred_keys + pred_key, is_run)
-        mark(is_labelled_ptr + image * num_gt_keys + gt_key, is_part)
+        is_labelled = (gt_key > 0) & is_label(gt_part)
+        mark(is_labelled_ptr + image * num_gt_keys + gt_key, is_labelled)
 
         # 5. Count what the rules do not cover, where there is any.
-        is_void = (sid == 0) | (sid == _PPS_VOID) | (sid == ignore_label)
-        is_unknown = is_run & (pred_class < 0) & ~is_void
+        is_unknown = is_run & (pred_class < 0) & ~is_void(sid, ignore_label)
         is_unknown_gt = is_run & is_legal & (gt_sid == last_sid)
-        is_bad_part = has_parts & ~is_byte & ~is_void_part
         is_fault = is_run & (~is_legal | is_too_high | is_outside | is_bad_part)
         if tl.sum((is_fault | is_unknown | is_unknown_gt).to(tl.int32), 0) > 0:
             add_pixels(faults_ptr, length, is_run & ~is_legal)
@@ -387,6 +386,45 @@ def _list_runs_kernel(
             add_pixels(faults_ptr + 3, length, is_run & is_bad_part)
             add_pixels(unknown_gt_ptr, length, is_unknown_gt)
             add_pixels(unknown_pred_ptr, length, is_unknown)
+
+
+@triton.jit
+def predicted_part(
+    raw_part,
+    has_parts,
+    ignore_label,
+    NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
+    PPS_VOID: tl.constexpr = PPS_VOID,
+):
+    """The part label of a predicted id, 0 in a class without parts, and whether it is a fault."""
+    is_byte = (raw_part >= 0) & (raw_part < NUM_PART_LABELS)
+    is_ignored = raw_part == ignore_label
+    part = tl.where(is_byte & ~is_ignored, raw_part, PPS_VOID).to(tl.int32)
+    return tl.where(has_parts, part, 0), has_parts & ~is_byte & ~is_ignored
+
+
+@triton.jit
+def is_void(sid, ignore_label, PPS_VOID: tl.constexpr = PPS_VOID):
+    """Whether predicted scene ids mean void."""
+    return (sid == 0) | (sid == PPS_VOID) | (sid == ignore_label)
+
+
+@triton.jit
+def is_label(gt_part, UNDEFINED_PART: tl.constexpr = UNDEFINED_PART):
+    """Whether parts of the ground truth are defined."""
+    return gt_part != UNDEFINED_PART
+
+
+@triton.jit
+def pack(length, has_parts, gt_part, part):
+    """The detail of runs: length, whether the prediction has parts, and the two part labels."""
+    return (length << 17) | tl.where(has_parts, 1 << 16, 0) | (gt_part << 8) | part
+
+
+@triton.jit
+def unpack(detail):
+    """What `pack` has packed."""
+    return detail >> 17, (detail >> 16 & 1) != 0, detail >> 8 & 0xFF, detail & 0xFF
 
 
 @triton.jit
@@ -416,13 +454,15 @@ def _count_overlaps_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
+    STEP: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program to the overlap of their two segments, and to their part."""
     image = tl.program_id(0).to(tl.int64)
     runs_ptr += image * 3 * num_pixels
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * _STEP, number, tl.num_programs(1) * _STEP):
-        run = first + tl.arange(0, _STEP)
+    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+        run = first + tl.arange(0, STEP)
         is_run = run < number
         gt_key = tl.load(runs_ptr + run, mask=is_run, other=0)
         pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
@@ -430,9 +470,9 @@ def _count_overlaps_kernel(
         gt = tl.load(gt_index_ptr + image * num_gt_keys + gt_key, mask=is_run, other=0)
         pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
         row = image * num_gt + gt
-        length, gt_part = detail >> _LENGTH_SHIFT, detail >> 8 & 0xFF
+        length, _, gt_part, _ = unpack(detail)
         tl.atomic_add(joint_ptr + row * num_pred + pred, length, mask=is_run, sem="relaxed")
-        part_ptr = gt_parts_ptr + row * _NUM_PART_LABELS + gt_part
+        part_ptr = gt_parts_ptr + row * NUM_PART_LABELS + gt_part
         tl.atomic_add(part_ptr, length, mask=is_run, sem="relaxed")
 
 
@@ -451,17 +491,19 @@ def _count_parts_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
+    STEP: tl.constexpr,
+    NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program that are evaluated to the parts of their predictions."""
     image = tl.program_id(0).to(tl.int64)
     runs_ptr += image * 3 * num_pixels
     gt_class_ptr += image * num_gt
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * _STEP, number, tl.num_programs(1) * _STEP):
+    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
         # Most runs end here: their prediction has no parts, or no match.
-        run = first + tl.arange(0, _STEP)
+        run = first + tl.arange(0, STEP)
         detail = tl.load(runs_ptr + 2 * num_pixels + run, mask=run < number, other=0)
-        is_run = (detail & _PARTS_BIT) != 0
+        length, is_run, gt_part, part = unpack(detail)
         pred_key = tl.load(runs_ptr + num_pixels + run, mask=is_run, other=0)
         pred = tl.load(pred_index_ptr + image * num_pred_keys + pred_key, mask=is_run, other=0)
         match = tl.load(gt_of_pred_ptr + image * num_pred + pred, mask=is_run, other=0)
@@ -474,13 +516,21 @@ def _count_parts_kernel(
             gt_class_ptr + match, mask=is_run, other=-1
         )
         is_crowd = tl.load(is_crowd_ptr + image * num_gt + gt, mask=is_run, other=0) != 0
-        gt_part, part = detail >> 8 & 0xFF, detail & 0xFF
         is_inside = gt == match
-        is_undefined = is_inside & (gt_part == _UNDEFINED_PART)
+        is_undefined = is_inside & ~is_label(gt_part)
         is_counted = is_run & (gt > 0) & ~(is_crowd & same_class) & ~is_undefined
-
-        place = tl.where(gt_part == part, _SAME_PART, _OTHER_PART)
-        place = tl.where(is_inside, place, _OUTSIDE)
-        counter = ((image * num_pred + pred) * 3 + place) * _NUM_PART_LABELS + part
-        length = detail >> _LENGTH_SHIFT
+        place = place_of_part(is_inside, gt_part == part)
+        counter = ((image * num_pred + pred) * 3 + place) * NUM_PART_LABELS + part
         tl.atomic_add(counts_ptr + counter, length, mask=is_counted, sem="relaxed")
+
+
+@triton.jit
+def place_of_part(
+    is_inside,
+    is_same,
+    OUTSIDE: tl.constexpr = OUTSIDE,
+    SAME_PART: tl.constexpr = SAME_PART,
+    OTHER_PART: tl.constexpr = OTHER_PART,
+):
+    """Where pixels of a matched prediction lie, seen from the ground-truth segment."""
+    return tl.where(is_inside, tl.where(is_same, SAME_PART, OTHER_PART), OUTSIDE)

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
-_VOID, _UNKNOWN, _UNUSED = (tl.constexpr(index) for index in (VOID, UNKNOWN, UNUSED))
-
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
@@ -88,15 +86,18 @@ def class_of_segment(
     num_rows,
     class_ids_ptr,
     num_classes,
+    VOID: tl.constexpr = VOID,
+    UNKNOWN: tl.constexpr = UNKNOWN,
+    UNUSED: tl.constexpr = UNUSED,
 ):
     """The class index of segments of one image, from its table of `num_rows` categories."""
     is_row = (segment >= 1) & (segment <= num_rows)
     category = tl.load(category_ids_ptr + segment - 1, mask=is_row, other=0).to(tl.int64)
-    found = tl.full(segment.shape, _UNKNOWN, tl.int64)
+    found = tl.full(segment.shape, UNKNOWN, tl.int64)
     for index in range(num_classes):
         found = tl.where(category == tl.load(class_ids_ptr + index), index, found)
-    found = tl.where(is_row & (category >= 0), found, _UNUSED)
-    return tl.where(segment == 0, _VOID, found)
+    found = tl.where(is_row & (category >= 0), found, UNUSED)
+    return tl.where(segment == 0, VOID, found)
 
 
 @triton.jit(do_not_specialize=["num_segments"])
@@ -111,7 +112,7 @@ def _count_unclassed_kernel(
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     in_table = segment < num_segments
     segment_class = tl.load(classes_ptr + segment, mask=in_table, other=0)
-    area = tl.load(areas_ptr + segment, mask=segment_class == _UNUSED, other=0)
+    area = tl.load(areas_ptr + segment, mask=in_table, other=0)
     add_unclassed(counts_ptr, counts_ptr + 1, segment_class, area)
 
 
@@ -121,9 +122,11 @@ def add_unclassed(
     segments_ptr,
     segment_class,
     area,
+    UNKNOWN: tl.constexpr = UNKNOWN,
+    UNUSED: tl.constexpr = UNUSED,
 ):
     """Add the pixels of unused rows and the segments of unknown categories to two counters."""
-    num_pixels = tl.sum(tl.where(segment_class == _UNUSED, area, 0), 0)
-    num_segments = tl.sum((segment_class == _UNKNOWN).to(tl.int64), 0)
+    num_pixels = tl.sum(tl.where(segment_class == UNUSED, area, 0), 0)
+    num_segments = tl.sum((segment_class == UNKNOWN).to(tl.int64), 0)
     tl.atomic_add(pixels_ptr, num_pixels, mask=num_pixels > 0, sem="relaxed")
     tl.atomic_add(segments_ptr, num_segments, mask=num_segments > 0, sem="relaxed")

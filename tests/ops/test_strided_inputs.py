@@ -28,6 +28,8 @@ from pps_torch.ops.scoring.contract import (
     PixelTables,
     SegmentMatches,
 )
+from pps_torch.ops.scoring.count_part_segments import count_part_segments
+from pps_torch.ops.scoring.count_segments import count_segments
 from pps_torch.ops.scoring.dense_indices import dense_indices
 from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
@@ -81,6 +83,20 @@ def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *gt_columns,
     return mean_part_iou(gt_parts, pred_parts, matches, *gt_columns, backend=backend)
 
 
+def counted_segments(*images, backend):
+    sums, faults = (images[0].new_zeros(shape, dtype=torch.int64) for shape in ((3, 5), 4))
+    count_segments(sums, faults, *images, backend=backend)
+    return sums, faults
+
+
+def counted_part_segments(uids, pps, *tables, backend):
+    rules = RULES._replace(tables=PixelTables(*tables))
+    shapes = (len(rules.tables.has_parts_class), 5), 6, (), ()
+    sums = [uids.new_zeros(shape, dtype=torch.int64) for shape in shapes]
+    count_part_segments(*sums, uids, pps, rules, backend=backend)
+    return tuple(sums)
+
+
 def part_passes(uids, pps, gt_index, pred_index, *columns_and_tables, backend):
     *columns, tables = *columns_and_tables[:3], columns_and_tables[3:]
     gt_of_pred = columns[0]
@@ -103,6 +119,12 @@ CASES = {
         class_sums,
         (integers(0, 2, 2, 6), fractions(2, 6), flags(2, 6), flags(2, 4))
         + (integers(0, 3, 2, 6), integers(0, 3, 2, 4)),
+    ),
+    "count_part_segments": (counted_part_segments, (UIDS, PPS, *RULES.tables)),
+    "count_segments": (
+        counted_segments,
+        (integers(0, 4, 2, 30), integers(0, 3, 2, 30), integers(-1, 9, 2, 3), integers(-1, 9, 2, 4))
+        + (flags(2, 3), torch.tensor([3, 5, 7])),
     ),
     "dense_indices": (dense_indices, (flags(3, 9), 5)),
     "greedy_boxes": (

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pps_torch import ModifiedPanopticQuality
-from pps_torch.metrics import part_panoptic_quality
+from pps_torch.ops.scoring import compare_part_segments
 from tests import ROOT
 from tests.random_scenes.block import check_block
 from tests.random_scenes.runner import main
@@ -51,9 +51,9 @@ def test_the_digest_tells_blocks_apart_and_does_not_depend_on_what_ran_before():
 
 def test_a_wrong_number_is_found_with_the_command_for_its_scene(monkeypatch, capsys):
     """Scores of PartPQ that are off by 1e-11."""
-    right = part_panoptic_quality.mean_part_iou
+    right = compare_part_segments.mean_part_iou
     monkeypatch.setattr(
-        part_panoptic_quality, "mean_part_iou", lambda *args, **kw: right(*args, **kw) * (1 - 1e-11)
+        compare_part_segments, "mean_part_iou", lambda *args, **kw: right(*args, **kw) * (1 - 1e-11)
     )
     assert main(["--scenes", "20", "--compiler", "eager"]) == 1
     output = capsys.readouterr().out
@@ -81,7 +81,7 @@ def test_an_error_of_the_package_is_a_mismatch_of_its_scene(monkeypatch):
     def fail(*_, **__):
         raise KeyError("no such class")
 
-    monkeypatch.setattr(part_panoptic_quality, "match_segments", fail)
+    monkeypatch.setattr(compare_part_segments, "match_segments", fail)
     report = check_block(1, numbers_of(0), "cpu", "eager")
     assert (0, "PartPQ: KeyError('no such class')") in report.mismatches
     assert report.counts["PQ"] == BLOCK and not report.counts["PartPQ"]

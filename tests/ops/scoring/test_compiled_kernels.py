@@ -56,19 +56,20 @@ def compile_all() -> None:
         match_segments,
         mean_part_iou,
         part_pixels,
+        part_runs,
         segment_classes,
     )
 
     for one, other in MAP_TYPES:
         maps = {"counts_ptr": "*i32", "rows_ptr": one, "columns_ptr": other}
         compiled(joint_counts, "_count_pairs_kernel", **maps)
-        compiled(part_pixels, "_list_runs_kernel", uids_ptr=one, pps_ptr=other)
+        compiled(part_runs, "_list_runs_kernel", uids_ptr=one, pps_ptr=other)
         compiled(segment_classes, "_look_up_classes_kernel", category_ids_ptr=one)
     # Triton makes a constant of a 1.
     ones = {"num_pixels": 1, "num_rows": 1, "num_columns": 1, "capacity": 1, "last_sid": 1}
     maps = {"counts_ptr": "*i32", "rows_ptr": "*u8", "columns_ptr": "*i64"}
     compiled(joint_counts, "_count_pairs_kernel", **maps, **ones)
-    compiled(part_pixels, "_list_runs_kernel", uids_ptr="*u8", pps_ptr="*u8", **ones)
+    compiled(part_runs, "_list_runs_kernel", uids_ptr="*u8", pps_ptr="*u8", **ones)
     compiled(part_pixels, "_count_overlaps_kernel")
     compiled(part_pixels, "_count_parts_kernel", counts_ptr="*i32")
     compiled(segment_classes, "_count_unclassed_kernel")

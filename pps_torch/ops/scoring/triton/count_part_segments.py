@@ -24,13 +24,8 @@ from pps_torch.ops.scoring.triton.class_sums import add_segments
 from pps_torch.ops.scoring.triton.dense_indices import BLOCK, NUM_WARPS, number_keys
 from pps_torch.ops.scoring.triton.match_segments import launch_match_segments
 from pps_torch.ops.scoring.triton.mean_part_iou import TILE, evaluated_area, part_score
-from pps_torch.ops.scoring.triton.part_pixels import (
-    NUM_ROWS,
-    RunList,
-    launch_count_overlaps,
-    launch_count_parts,
-    launch_list_runs,
-)
+from pps_torch.ops.scoring.triton.part_pixels import launch_count_overlaps, launch_count_parts
+from pps_torch.ops.scoring.triton.part_runs import NUM_ROWS, RunList, launch_list_runs
 
 NUM_PIXEL_FAULTS = len(PIXEL_FAULTS)
 
@@ -67,15 +62,15 @@ def count_part_segments(
     def room(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
         return uids.new_empty(shape, dtype=dtype)
 
-    # All that must be zero at first: marks, and numbers of runs and segments, int32 like counts.
-    sizes = [num_images * row for row in (num_gt_keys, num_pred_keys, num_gt_keys, 4, 8)]
-    zeros = uids.new_zeros(sum(sizes), dtype=torch.uint8)
-    gt_marks, pred_marks, is_labelled, number, num_present = zeros.split(sizes)
-    num_present = num_present.view(torch.int32)
-    runs = RunList(room(num_images, NUM_ROWS, num_pixels), number.view(torch.int32))
+    # All that must be zero at first: by key the marks, which become the indices of the segments,
+    # and whether a segment has labels; by image how many runs there are, and segments of each map.
+    sizes = [num_images * row for row in (num_gt_keys, num_pred_keys, num_gt_keys, 1, 2)]
+    zeros = uids.new_zeros(sum(sizes), dtype=torch.int32)
+    gt_index, pred_index, is_labelled, number, num_present = zeros.split(sizes)
+    gt_index, pred_index = gt_index.view(num_images, -1), pred_index.view(num_images, -1)
+    runs = RunList(room(num_images, NUM_ROWS, num_pixels), number)
 
     # What the segments are, and what becomes of them.
-    gt_index, pred_index = room(num_images, num_gt_keys), room(num_images, num_pred_keys)
     columns = room(9, num_images, size, dtype=torch.int64).unbind()
     gt_keys, pred_keys, gt_class, pred_class, pred_of_gt, gt_of_pred, gt_area, pred_area, iou = (
         columns
@@ -94,21 +89,19 @@ def count_part_segments(
             pps,
             rules,
             runs,
-            gt_marks_ptr=gt_marks,
-            pred_marks_ptr=pred_marks,
+            gt_marks_ptr=gt_index,
+            pred_marks_ptr=pred_index,
             is_labelled_ptr=is_labelled,
             faults_ptr=faults,
             unknown_gt_ptr=unknown_gt_pixels,
             unknown_pred_ptr=unknown_pixels,
         )
         _number_segments_kernel[(num_images,)](
-            gt_marks_ptr=gt_marks,
-            pred_marks_ptr=pred_marks,
+            gt_index_ptr=gt_index,
+            pred_index_ptr=pred_index,
             is_labelled_ptr=is_labelled,
             class_of_group_ptr=rules.tables.class_of_group.contiguous(),
             has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
-            gt_index_ptr=gt_index,
-            pred_index_ptr=pred_index,
             gt_keys_ptr=gt_keys,
             pred_keys_ptr=pred_keys,
             num_present_ptr=num_present,
@@ -183,13 +176,11 @@ def _(
 
 @triton.jit
 def _number_segments_kernel(
-    gt_marks_ptr,
-    pred_marks_ptr,
+    gt_index_ptr,
+    pred_index_ptr,
     is_labelled_ptr,
     class_of_group_ptr,
     has_parts_class_ptr,
-    gt_index_ptr,
-    pred_index_ptr,
     gt_keys_ptr,
     pred_keys_ptr,
     num_present_ptr,
@@ -210,14 +201,16 @@ def _number_segments_kernel(
     NUM_PIXEL_FAULTS: tl.constexpr = NUM_PIXEL_FAULTS,
 ):
     """Number the segments of one image, say what they are, and clear their rows of the tables."""
-    # 1. Number them, by the order of their keys.
+    # 1. Number them, by the order of their keys. In the same place a mark becomes a number.
     image = tl.program_id(0).to(tl.int64)
     size = capacity + 1
     gt_keys_ptr += image * size
     pred_keys_ptr += image * size
+    gt_index_ptr += image * num_gt_keys
+    pred_index_ptr += image * num_pred_keys
     num_gt = number_keys(
-        gt_marks_ptr + image * num_gt_keys,
-        gt_index_ptr + image * num_gt_keys,
+        gt_index_ptr,
+        gt_index_ptr,
         gt_keys_ptr,
         faults_ptr + NUM_PIXEL_FAULTS,
         num_gt_keys,
@@ -225,8 +218,8 @@ def _number_segments_kernel(
         BLOCK,
     )
     num_pred = number_keys(
-        pred_marks_ptr + image * num_pred_keys,
-        pred_index_ptr + image * num_pred_keys,
+        pred_index_ptr,
+        pred_index_ptr,
         pred_keys_ptr,
         faults_ptr + NUM_PIXEL_FAULTS + 1,
         num_pred_keys,

@@ -43,7 +43,6 @@ def launch_count_pairs(rows: Tensor, columns: Tensor, counts: Tensor) -> None:
             num_images=num_images,
             num_rows=counts.shape[1] - 1,
             num_columns=counts.shape[2] - 1,
-            BLOCK=BLOCK,
         )
 
 
@@ -56,7 +55,7 @@ def _count_pairs_kernel(
     num_images,
     num_rows,
     num_columns,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Add the runs of one block of pixels to the table of its image."""
     image = image_of_program()

@@ -37,7 +37,6 @@ def add_to_class_sums(
                 pred_class_ptr=pred_class.contiguous(),
                 num_gt=num_gt,
                 num_pred=num_pred,
-                BLOCK=BLOCK,
             )
         if not class_sums.is_contiguous():
             class_sums.copy_(sums)
@@ -67,7 +66,7 @@ def _add_segments_kernel(
     pred_class_ptr,
     num_gt,
     num_pred,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Add a block of segments of either map, flat over the batch, to rows of five sums."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.backend import direct_custom_op
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     PIXEL_FAULTS,
@@ -36,7 +37,7 @@ CLEARED = 2048
 NUM_SCORERS = 128
 
 
-@torch.library.custom_op(
+@direct_custom_op(
     "pps_torch::count_part_segments",
     mutates_args=("class_sums", "faults", "unknown_gt_pixels", "unknown_pixels"),
 )
@@ -116,8 +117,6 @@ def count_part_segments(
             num_gt_keys=num_gt_keys,
             num_pred_keys=num_pred_keys,
             capacity=capacity,
-            TILE=TILE,
-            BLOCK=BLOCK,
             num_warps=NUM_WARPS,
         )
         launch_count_overlaps(runs, gt_index, pred_index, joint, gt_parts)
@@ -155,23 +154,7 @@ def count_part_segments(
             is_fp_ptr=is_fp,
             gt_area_ptr=gt_area,
             size=size,
-            TILE=TILE,
         )
-
-
-@count_part_segments.register_fake
-def _(
-    class_sums: Tensor,
-    faults: Tensor,
-    unknown_gt_pixels: Tensor,
-    unknown_pixels: Tensor,
-    uids: Tensor,
-    pps: Tensor,
-    tables: Sequence[Tensor],
-    capacity: int,
-    ignore_label: int,
-) -> None:
-    return None
 
 
 @triton.jit
@@ -195,8 +178,8 @@ def _number_segments_kernel(
     num_gt_keys,
     num_pred_keys,
     capacity,
-    TILE: tl.constexpr,
-    BLOCK: tl.constexpr,
+    TILE: tl.constexpr = TILE,
+    BLOCK: tl.constexpr = BLOCK,
     NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
     NUM_PIXEL_FAULTS: tl.constexpr = NUM_PIXEL_FAULTS,
 ):
@@ -284,7 +267,7 @@ def _add_scores_kernel(
     is_fp_ptr,
     gt_area_ptr,
     size,
-    TILE: tl.constexpr,
+    TILE: tl.constexpr = TILE,
 ):
     """Score segments of one image and add them to their classes, one of each map at a time."""
     image = tl.program_id(0).to(tl.int64)

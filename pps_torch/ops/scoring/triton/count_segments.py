@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.backend import direct_custom_op
 from pps_torch.ops.counting.triton.joint_counts import launch_count_pairs
 from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.triton.class_sums import add_segments
@@ -16,7 +17,7 @@ from pps_torch.ops.scoring.triton.segment_classes import add_unclassed, class_of
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
-@torch.library.custom_op("pps_torch::count_segments", mutates_args=("class_sums", "faults"))
+@direct_custom_op("pps_torch::count_segments", mutates_args=("class_sums", "faults"))
 def count_segments(
     class_sums: Tensor,
     faults: Tensor,
@@ -58,28 +59,12 @@ def count_segments(
             num_gt=num_gt,
             num_pred=num_pred,
             num_classes=class_ids.shape[0],
-            BLOCK=BLOCK,
         )
         launch_count_pairs(gt_map.contiguous(), pred_map.contiguous(), joint)
         launch_match_segments(
             matches, joint, gt_class, pred_class, crowds, last_crowd_only=last_crowd_only
         )
         _launch_add_matches(class_sums, faults, matches, gt_class, pred_class)
-
-
-@count_segments.register_fake
-def _(
-    class_sums: Tensor,
-    faults: Tensor,
-    gt_map: Tensor,
-    pred_map: Tensor,
-    gt_categories: Tensor,
-    pred_categories: Tensor,
-    is_crowd: Tensor,
-    class_ids: Tensor,
-    last_crowd_only: bool,
-) -> None:
-    return None
 
 
 def _launch_add_matches(
@@ -103,7 +88,6 @@ def _launch_add_matches(
         pred_class_ptr=pred_class,
         num_gt=num_gt,
         num_pred=num_pred,
-        BLOCK=BLOCK,
     )
 
 
@@ -119,7 +103,7 @@ def _look_up_segments_kernel(
     num_gt,
     num_pred,
     num_classes,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Look the categories of a block of segments of both maps up, and which are crowds."""
     image = tl.program_id(0).to(tl.int64)
@@ -153,7 +137,7 @@ def _add_matches_kernel(
     pred_class_ptr,
     num_gt,
     num_pred,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Add a block of segments of either map, flat over the batch, to the sums and the faults."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -28,7 +28,6 @@ def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Te
                 num_dropped_ptr=num_dropped,
                 num_keys=num_keys,
                 capacity=capacity,
-                BLOCK=BLOCK,
                 num_warps=NUM_WARPS,
             )
     return index, keys, num_dropped
@@ -44,7 +43,13 @@ def _(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @triton.jit
 def _number_keys_kernel(
-    is_present_ptr, index_ptr, keys_ptr, num_dropped_ptr, num_keys, capacity, BLOCK: tl.constexpr
+    is_present_ptr,
+    index_ptr,
+    keys_ptr,
+    num_dropped_ptr,
+    num_keys,
+    capacity,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Number the keys of one image."""
     image = tl.program_id(0).to(tl.int64)

@@ -89,7 +89,6 @@ def launch_match_segments(
             is_fp_ptr=matches.is_fp,
             pred_area_ptr=matches.pred_area,
             LAST_CROWD_ONLY=last_crowd_only,
-            TILE=TILE,
         )
         _match_kernel[(num_images, -(-num_gt // TILE))](
             **tables,
@@ -100,7 +99,6 @@ def launch_match_segments(
             is_fn_ptr=matches.is_fn,
             is_fp_ptr=matches.is_fp,
             gt_area_ptr=matches.gt_area,
-            TILE=TILE,
         )
 
 
@@ -127,7 +125,7 @@ def _judge_predictions_kernel(
     num_gt,
     num_pred,
     LAST_CROWD_ONLY: tl.constexpr,
-    TILE: tl.constexpr,
+    TILE: tl.constexpr = TILE,
 ):
     """Judge a tile of predictions, columns of the table, as if nothing matched them.
 
@@ -194,7 +192,7 @@ def _match_kernel(
     gt_area_ptr,
     num_gt,
     num_pred,
-    TILE: tl.constexpr,
+    TILE: tl.constexpr = TILE,
 ):
     """Match a tile of ground-truth segments, rows of the table.
 

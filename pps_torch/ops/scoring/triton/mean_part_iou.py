@@ -48,7 +48,6 @@ def mean_part_iou(
                 scores_ptr=scores,
                 num_gt=num_gt,
                 num_pred=pred_parts.shape[1],
-                TILE=TILE,
             )
     return scores
 
@@ -80,7 +79,7 @@ def _average_part_ious_kernel(
     scores_ptr,
     num_gt,
     num_pred,
-    TILE: tl.constexpr,
+    TILE: tl.constexpr = TILE,
 ):
     """Score one ground-truth segment; most have no match with parts, and are done at once."""
     image = (tl.program_id(0) // num_gt).to(tl.int64)

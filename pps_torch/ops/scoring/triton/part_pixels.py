@@ -234,7 +234,6 @@ def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dic
         "num_pixels": found.runs.shape[2],
         "num_gt_keys": gt_index.shape[1],
         "num_pred_keys": pred_index.shape[1],
-        "STEP": STEP,
     }
 
 
@@ -251,7 +250,7 @@ def _count_overlaps_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    STEP: tl.constexpr,
+    STEP: tl.constexpr = STEP,
     NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program to the overlap of their two segments, and to their part."""
@@ -288,7 +287,7 @@ def _count_parts_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
-    STEP: tl.constexpr,
+    STEP: tl.constexpr = STEP,
     NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program that are evaluated to the parts of their predictions."""

@@ -67,8 +67,6 @@ def launch_list_runs(
             has_parts_class_ptr=rules.tables.has_parts_class.contiguous(),
             ignore_label=rules.ignore_label,
             NUM_PIDS=rules.tables.part_of_sid_pid.shape[1],
-            STEP=STEP,
-            BLOCK=BLOCK,
         )
 
 
@@ -98,8 +96,8 @@ def _list_runs_kernel(
     has_parts_class_ptr,
     ignore_label,
     NUM_PIDS: tl.constexpr,
-    STEP: tl.constexpr,
-    BLOCK: tl.constexpr,
+    STEP: tl.constexpr = STEP,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """List the runs of one block of pixels, decode them, and mark their segments."""
     # 1. Find the pixels that begin a run: the first one, and where any map changes.

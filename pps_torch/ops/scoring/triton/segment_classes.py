@@ -25,7 +25,6 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
                 classes_ptr=classes,
                 num_rows=num_rows,
                 num_classes=len(class_ids),
-                BLOCK=BLOCK,
             )
     return classes
 
@@ -47,7 +46,6 @@ def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
                 areas_ptr=areas.contiguous(),
                 counts_ptr=counts,
                 num_segments=classes.numel(),
-                BLOCK=BLOCK,
             )
     return counts
 
@@ -64,7 +62,7 @@ def _look_up_classes_kernel(
     classes_ptr,
     num_rows,
     num_classes,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Look the categories of one image up in the list of classes."""
     image = tl.program_id(0).to(tl.int64)
@@ -106,7 +104,7 @@ def _count_unclassed_kernel(
     areas_ptr,
     counts_ptr,
     num_segments,
-    BLOCK: tl.constexpr,
+    BLOCK: tl.constexpr = BLOCK,
 ):
     """Count a block of segments, flat over the batch."""
     segment = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)

@@ -144,6 +144,37 @@ def test_segments_above_the_capacity_are_counted_alike():
     assert make().update(pps, uids).faults[4:].tolist() == [3, 3]
 
 
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+def test_update_leaves_the_bits_of_compare_and_add(backend):
+    rng = np.random.default_rng(0)
+    images = panoptic_batch(rng, (13, 7), 2), part_batch(rng, (13, 7), 2, SPECS["remapped"])
+    makes = (
+        functools.partial(PanopticQuality, CATEGORIES, backend=backend),
+        functools.partial(PartPanopticQuality, SPECS["remapped"], capacity=20, backend=backend),
+    )
+    for make, image in zip(makes, images):
+        one, other, image = make().to(DEVICE), make().to(DEVICE), on_device(tuple(image))
+        one.update(*image)
+        other.add(other.compare(*image))
+        for name, state in one.state_dict().items():
+            assert torch.equal(other.state_dict()[name], state), name
+
+
+def test_a_subclass_gets_the_comparison_in_add():
+    rng, seen = np.random.default_rng(0), []
+
+    class Watched(PanopticQuality):
+        def add(self, comparison):
+            seen.append(comparison)
+            return super().add(comparison)
+
+    metric, image = Watched(CATEGORIES), panoptic_batch(rng, (13, 7), 2)
+    metric.update(*image)
+    (comparison,) = seen
+    assert comparison.joint.sum() == 2 * 13 * 7
+    assert metric.compute() == PanopticQuality(CATEGORIES).update(*image).compute()
+
+
 def test_a_backend_that_cannot_run_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="^backend: .*'cuda'"):
         PanopticQuality(CATEGORIES, backend="cuda")

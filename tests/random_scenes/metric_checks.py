@@ -13,6 +13,7 @@ from pps_torch import (
     BoundaryPanopticQuality,
     MeanIoU,
     ModifiedPanopticQuality,
+    PanopticQuality,
     PartIoU,
     PartPanopticQuality,
 )
@@ -63,6 +64,7 @@ def metric_checks(setting: Setting, block: int) -> dict[str, Check]:
     part_pq = partial(PartPanopticQuality, spec, capacity=setting.capacity)
     checks = {
         "PQ": Check(partial(ModifiedPanopticQuality, categories), "panoptic", verify_pq),
+        "PQ alone": Check(partial(PanopticQuality, categories), "panoptic", verify_pq_alone),
         f"PQ, {rules}": Check(
             partial(ModifiedPanopticQuality, categories, rules=rules),
             "panoptic",
@@ -128,6 +130,12 @@ def verify_pq(result, scene: Scene, rules: str = "coco") -> None:
             found = (row["overlap_iou"], row["gt_segments"], row["PQ_dagger"])
             expected = iou, number, iou / number if number else 0.0
             expect(f"category {category} PQ-dagger", found, expected, max(1, number))
+
+
+def verify_pq_alone(result, scene: Scene) -> None:
+    stats = panoptic_quality(*scene.panoptic)
+    for category, row in result.per_class.items():
+        expect_counts(f"category {category}", row, PQ_KEYS, stats.get(category, NOTHING))
 
 
 def verify_boundary_pq(result, scene: Scene, ratio: float) -> None:

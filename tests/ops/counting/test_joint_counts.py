@@ -45,3 +45,11 @@ def test_an_image_of_too_many_pixels_is_refused():
     pixels = torch.zeros(1, 1, dtype=torch.uint8).expand(1, MAX_PIXELS)
     with pytest.raises(ValueError, match=r"2\*\*30 pixels an image, got 1073741824"):
         joint_counts(pixels, pixels, 1, 1)
+
+
+def test_images_that_do_not_fit_along_one_axis_of_a_grid(monkeypatch):
+    """As if the second axis had room for two images: the third takes three, one in vain."""
+    monkeypatch.setattr("pps_torch.ops.counting.triton.run_ends.MAX_PROGRAMS", 2)
+    ids = torch.arange(5 * 700).view(5, 700) // 9
+    counts = expect_twins(joint_counts, ids % 4, ids % 3, 4, 3)
+    assert counts.sum((1, 2)).tolist() == [700] * 5

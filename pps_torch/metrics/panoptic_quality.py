@@ -12,6 +12,7 @@ implementations have names, see [`panoptic_rules`][pps_torch.metrics.panoptic_ru
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -296,16 +297,15 @@ class PanopticQuality(SegmentMetric):
         )
 
 
-def _flat(pred: PanopticSegmentation, target: PanopticTarget) -> tuple[Tensor, ...]:
+def _flat(
+    pred: PanopticSegmentation, target: PanopticTarget
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Maps `(B, H * W)`, categories and crowds `(B, S)`, in the order of `count_segments`."""
-    num_images, num_pixels = (
-        pred.panoptic_seg.shape[:-2].numel(),
-        pred.panoptic_seg.shape[-2:].numel(),
-    )
-    num_rows = target.category_ids.shape[-1]
+    *batch, height, width = pred.panoptic_seg.shape
+    num_images, num_rows = math.prod(batch), target.category_ids.shape[-1]
     return (
-        target.panoptic_seg.reshape(num_images, num_pixels),
-        pred.panoptic_seg.reshape(num_images, num_pixels),
+        target.panoptic_seg.reshape(num_images, height * width),
+        pred.panoptic_seg.reshape(num_images, height * width),
         target.category_ids.reshape(num_images, num_rows),
         pred.category_ids.reshape(num_images, pred.category_ids.shape[-1]),
         target.is_crowd.reshape(num_images, num_rows),

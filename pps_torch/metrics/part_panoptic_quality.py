@@ -18,6 +18,7 @@ dataset ids may differ from evaluation ids (it takes them as equal).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -383,7 +384,8 @@ class PartPanopticQuality(SegmentMetric):
 
 def _flat(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """The ground truth `(B, H * W)` and the prediction `(B, 3, H * W)`."""
-    num_images, num_pixels = target.shape[:-2].numel(), target.shape[-2:].numel()
+    *batch, height, width = target.shape
+    num_images, num_pixels = math.prod(batch), height * width
     return target.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
 
 

@@ -115,16 +115,17 @@ def _list_runs_kernel(
     # 2. Reserve room in the image's list, and keep the pixels there, where details will be.
     number = tl.sum(begins, 0)
     place = tl.cumsum(begins, 0) - 1
-    runs_ptr += image * 3 * num_pixels + tl.atomic_add(num_runs_ptr + image, number, sem="relaxed")
+    first = tl.atomic_add(num_runs_ptr + image, number, mask=number > 0, sem="relaxed")
+    runs_ptr += image * 3 * num_pixels + first
     detail_ptr = runs_ptr + 2 * num_pixels
     tl.store(detail_ptr + place, pixel, mask=begins > 0)
     block_end = tl.minimum((block + 1) * BLOCK, num_pixels)
     tl.debug_barrier()
 
-    for first in range(0, number, STEP):
+    for start in range(0, number, STEP):
         # 3. Decode as many runs as there are threads. A run ends where the next one begins, which
         # must be read before that one's detail is written.
-        run = first + tl.arange(0, STEP)
+        run = start + tl.arange(0, STEP)
         is_run = run < number
         begin = tl.load(detail_ptr + run, mask=is_run, other=0)
         end = tl.load(detail_ptr + run + 1, mask=run + 1 < number, other=block_end)

@@ -70,7 +70,7 @@ def launch_list_runs(
         )
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_images"])
 def _list_runs_kernel(
     uids_ptr,
     pps_ptr,

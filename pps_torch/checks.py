@@ -74,6 +74,12 @@ def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
 
+def check_not_empty(name: str, value: Tensor, dims: int, what: str) -> None:
+    """Raises ValueError unless the last `dims` sizes are 1 or more; `what` is e.g. a pixel."""
+    if 0 in value.shape[-dims:]:
+        raise ValueError(f"{name}: expected {what} at least, got shape {tuple(value.shape)}")
+
+
 def check_size(name: str, size: Sequence[int]) -> None:
     """Raise TypeError unless `size` is (H, W) in ints, ValueError unless both are 1 or more."""
     is_pair = isinstance(size, (tuple, list)) and len(size) == 2

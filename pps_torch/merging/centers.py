@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pps_torch.checks import (
     check_device,
     check_floating,
     check_int,
     check_ndim,
+    check_not_empty,
     check_number,
     check_shape,
     check_size,
     checks_values,
-    is_on_host,
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
@@ -25,16 +24,9 @@ from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
-from pps_torch.ops.counting.index_of import index_of
-from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.add_stuff import add_stuff
-from pps_torch.ops.painting.nearest_places import nearest_places
-from pps_torch.ops.painting.upsample_channel import upsample_channel
-from pps_torch.ops.painting.upsampled_ids import upsampled_ids
-from pps_torch.reserved import ABSENT
-
-# Probabilities are summed as integers, so that the order of the pixels cannot matter.
-_PROBABILITY_UNIT = 1 << 30
+from pps_torch.ops.painting.center_instances import center_instances
+from pps_torch.ops.painting.upsample_channel import INFINITE, at_least_float32, upsample_planes
 
 
 @torch.no_grad()
@@ -116,35 +108,25 @@ def merge_panoptic_centers(
         check_size("out_size", out_size)
 
     height, width = sem_seg_logits.shape[-2:] if out_size is None else out_size
-    size = (height, width)
-    logits = _flatten_batch(sem_seg_logits)
-    heatmap = upsample_channel(_flatten_batch(center_heatmap), 0, size)
-    offsets = _flatten_batch(offsets)
-    offset_planes = torch.stack([upsample_channel(offsets, axis, size) for axis in (0, 1)])
-    classes = torch.arange(num_classes, device=logits.device, dtype=torch.int32)
-    is_thing_class = index_of(classes, thing_ids) >= 0
-    stuff_ids = is_thing_class.long().argsort(stable=True)[: num_classes - thing_ids.numel()]
-
-    sem_seg = upsampled_ids(logits, classes, size, backend=backend)
-    centers, is_center = _find_centers(
-        heatmap, center_threshold=center_threshold, nms_kernel=nms_kernel, top_k=top_k
+    found = center_instances(
+        _flatten_batch(sem_seg_logits),
+        _upsample_heat(_flatten_batch(center_heatmap), (height, width)),
+        _flatten_batch(offsets),
+        thing_ids,
+        center_threshold=center_threshold,
+        nms_kernel=nms_kernel,
+        top_k=top_k,
+        backend=backend,
     )
-    owner = _group_pixels(
-        offset_planes, is_thing_class[sem_seg], centers, is_center, backend=backend
-    )
-    pred_classes, areas = _vote_classes(
-        owner, sem_seg, num_centers=top_k, num_classes=num_classes, backend=backend
-    )
-    scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
     merged = add_stuff(
-        owner,
-        areas > 0,
-        torch.arange(top_k, device=owner.device).expand_as(areas),
-        scores,
-        pred_classes,
-        sem_seg,
-        stuff_ids,
-        sources=centers,
+        found.owner,
+        found.areas > 0,
+        torch.arange(top_k, device=thing_ids.device).expand_as(found.areas),
+        found.scores,
+        found.pred_classes,
+        found.sem_seg,
+        found.stuff_ids,
+        sources=found.centers,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )
@@ -239,14 +221,10 @@ def _check_heads(
         check_floating(name, value)
         check_device(name, value, sem_seg_logits)
     check_ndim("sem_seg_logits", sem_seg_logits, 3, "(*B, C, h, w)")
-    *batch, num_classes, height, width = sem_seg_logits.shape
+    *batch, _, height, width = sem_seg_logits.shape
     check_shape("center_heatmap", center_heatmap, (*batch, 1, height, width))
     check_shape("offsets", offsets, (*batch, 2, height, width))
-    if 0 in (num_classes, height, width):
-        raise ValueError(
-            "sem_seg_logits: expected a class and a pixel at least, got shape "
-            f"{tuple(sem_seg_logits.shape)}"
-        )
+    check_not_empty("sem_seg_logits", sem_seg_logits, 3, "a class and a pixel")
     if not checks_values(validate, sem_seg_logits):
         return
     for name, value in heads.items():
@@ -259,132 +237,7 @@ def _flatten_batch(values: Tensor) -> Tensor:
     return values.reshape(values.shape[:-3].numel(), *values.shape[-3:])
 
 
-def _find_centers(
-    heatmap: Tensor, *, center_threshold: float, nms_kernel: int, top_k: int
-) -> tuple[Tensor, Tensor]:
-    """Find the highest local maxima of heat maps `(B, H, W)`.
-
-    Returns:
-        `centers (B, top_k)` int64, pixels `y * W + x` in rising order, and `is_center (B,
-        top_k)` bool, false at the end of the list where there are fewer.
-    """
-    highest = F.max_pool2d(heatmap[:, None], nms_kernel, stride=1, padding=nms_kernel // 2)[:, 0]
-    is_peak = (heatmap > center_threshold) & (heatmap > 0) & (heatmap == highest)
-    peaks = torch.where(is_peak, heatmap, -1.0).flatten(1)
-    num_pixels = peaks.shape[1]
-    peaks = F.pad(peaks, (0, max(top_k - num_pixels, 0)), value=-1.0)
-    values, pixels = peaks.topk(top_k, dim=1)
-    is_center = (values > 0) & (values > values[:, -1:])
-    pixels = torch.where(is_center, pixels, num_pixels).sort(dim=1).values
-    return pixels, pixels < num_pixels
-
-
-def _group_pixels(
-    offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor, *, backend: str
-) -> Tensor:
-    """Assign each thing pixel to the centre nearest to where its offset points.
-
-    Args:
-        offsets: `(2, B, H, W)` float, y and x.
-        is_thing: `(B, H, W)` bool.
-        centers, is_center: `(B, K)`, see `_find_centers`.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
-
-    Returns:
-        `(B, H, W)` int32: position in `centers` + 1, 0 for none.
-    """
-    height, width = is_thing.shape[1:]
-    y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None]
-    x = torch.arange(width, device=offsets.device, dtype=offsets.dtype)
-    points = torch.stack([y + offsets[0], x + offsets[1]]).flatten(2).nan_to_num()
-    places = torch.stack([centers // width, centers % width]).to(offsets.dtype)
-    places = torch.where(is_center, places, torch.inf)
-    if not is_on_host(is_thing):
-        nearest = nearest_places(points, places, backend=backend).view(is_thing.shape) + 1
-        return torch.where(is_thing & is_center[:, :1, None], nearest, 0)
-    owner = torch.zeros_like(is_thing, dtype=torch.int32)
-    for image, count in enumerate(is_center.sum(1).tolist()):
-        if count:
-            pixels = is_thing[image].view(-1).nonzero()[:, 0]
-            one = slice(image, image + 1)
-            nearest = nearest_places(
-                points[:, one, pixels], places[:, one, :count], backend=backend
-            )
-            owner[image].view(-1)[pixels] = nearest[0] + 1
-    return owner
-
-
-def _vote_classes(
-    owner: Tensor, sem_seg: Tensor, *, num_centers: int, num_classes: int, backend: str
-) -> tuple[Tensor, Tensor]:
-    """Find the most frequent class among the pixels of each centre, and count them.
-
-    Args:
-        owner: `(B, H, W)` int32, see `_group_pixels`.
-        sem_seg: `(B, H, W)` int32, class indices.
-        num_centers: K.
-        num_classes: C.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
-
-    Returns:
-        the classes and the areas, both `(B, K)` int64.
-    """
-    maps = owner.flatten(1), sem_seg.flatten(1)
-    counts = joint_counts(*maps, num_centers + 1, num_classes, backend=backend)
-    counts = counts[:, 1 : num_centers + 1, :num_classes]
-    return counts.argmax(2), counts.sum(2)
-
-
-def _instance_scores(
-    logits: Tensor, heatmap: Tensor, owner: Tensor, pred_classes: Tensor, areas: Tensor
-) -> Tensor:
-    """Score instances: mean class probability times the heat map at the mean position.
-
-    Args:
-        logits: `(B, C, h, w)` float.
-        heatmap: `(B, H, W)` float.
-        owner: `(B, H, W)` int32, see `_group_pixels`.
-        pred_classes, areas: `(B, K)` int64, see `_vote_classes`.
-
-    Returns:
-        `(B, K)` of the dtype of `heatmap`.
-    """
-    height, width = heatmap.shape[1:]
-    owner = owner.flatten(1).long()
-    no_class = pred_classes.new_full((len(owner), 1), ABSENT)
-    class_of_pixel = torch.cat([no_class, pred_classes], 1).gather(1, owner).view(heatmap.shape)
-    probability = _class_probability(logits, class_of_pixel).flatten(1)
-    pixel = torch.arange(height * width, device=owner.device).expand_as(owner)
-
-    def total(values: Tensor) -> Tensor:
-        sums = areas.new_zeros(len(owner), areas.shape[1] + 1)
-        return sums.scatter_add_(1, owner, values)[:, 1:]
-
-    areas = areas.clamp(min=1)
-    y, x = total(pixel // width) // areas, total(pixel % width) // areas
-    class_score = total((probability * _PROBABILITY_UNIT).round().long())
-    class_score = class_score.double() / _PROBABILITY_UNIT / areas
-    return (class_score * heatmap.flatten(1).gather(1, y * width + x)).to(heatmap.dtype)
-
-
-def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
-    """Compute the softmax of upsampled logits at one class a pixel, one channel at a time.
-
-    Args:
-        logits: `(B, C, h, w)` float.
-        class_of_pixel: `(B, H, W)` int64, -1 for none.
-
-    Returns:
-        `(B, H, W)` float, 0 for a pixel of no class.
-    """
-    size = class_of_pixel.shape[1], class_of_pixel.shape[2]
-    chosen = upsample_channel(logits, 0, size)
-    highest = torch.full_like(chosen, torch.finfo(chosen.dtype).min)
-    total = torch.zeros_like(chosen)
-    for channel in range(logits.shape[1]):
-        plane = upsample_channel(logits, channel, size)
-        higher = torch.maximum(highest, plane)
-        total = total * (highest - higher).exp() + (plane - higher).exp()
-        highest = higher
-        chosen = torch.where(class_of_pixel == channel, plane, chosen)
-    return torch.where(class_of_pixel >= 0, (chosen - highest).exp() / total, 0.0)
+def _upsample_heat(center_heatmap: Tensor, size: tuple[int, int]) -> Tensor:
+    """Upsample `(B, 1, h, w)` heat to `(B, H, W)`; NaN and -inf are no heat."""
+    heat = at_least_float32(center_heatmap).nan_to_num(nan=0.0, posinf=INFINITE, neginf=0.0)
+    return upsample_planes(heat, size)[:, 0]

@@ -12,6 +12,7 @@ from pps_torch.checks import (
     check_floating,
     check_integer,
     check_ndim,
+    check_not_empty,
     check_shape,
     checks_values,
 )
@@ -39,6 +40,7 @@ def check_logits(
     check_ndim(name, logits, 3, "(*B, C, h, w)")
     check_shape(name, logits, (*batch, len(ids), *logits.shape[-2:]))
     check_device(name, logits, ids)
+    check_not_empty(name, logits, 3, "a channel and a pixel")
     if checks_values(validate, logits) and bool(logits.isnan().any()):
         raise ValueError(f"{name}: expected numbers, found NaN")
 

@@ -65,6 +65,7 @@ def merge_pps(
         >>> merge_pps(panoptic, torch.tensor([[10, 0, 0]]), spec).tolist()   # 10 is car-wheel
         [[[26, 7, 255]], [[1, 1, 0]], [[2, 1, 0]]]
     """
+    check_integer("part_seg", part_seg)
     lookups = part_lookups(spec, part_seg.device)
     return _merge(
         panoptic,
@@ -102,6 +103,7 @@ class PPSMerger(TensorHolder):
 
         The arguments are those of [`merge_pps`][pps_torch.merge_pps].
         """
+        check_integer("part_seg", part_seg)
         return _merge(
             panoptic,
             part_seg,
@@ -130,17 +132,18 @@ def _merge(
     batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
     num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
     panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
-    category_ids = panoptic.category_ids.reshape(num_images, capacity).long()
-    is_used = category_ids >= 0
-    void = category_ids.new_zeros(num_images, 1)
-    sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
-    iids = torch.cat([void, torch.where(is_used, _count_within_class(category_ids), 0)], 1)
-
+    category_ids = panoptic.category_ids.reshape(num_images, capacity)
     if checks_values(validate, panoptic_seg):
         _check_segment_ids(panoptic_seg, capacity)
         _check_category_ids(category_ids)
-    part_seg = part_seg.reshape(panoptic_seg.shape)
-    pps = pps_channels(panoptic_seg, part_seg, sids, iids, pid_of_sid_flat, backend=backend)
+    pps = pps_channels(
+        panoptic_seg,
+        part_seg.reshape(panoptic_seg.shape),
+        category_ids,
+        pid_of_sid_flat,
+        ignore_label=ignore_label,
+        backend=backend,
+    )
     return pps.reshape(*batch, 3, height, width)
 
 
@@ -148,13 +151,13 @@ def _check_maps(panoptic: PanopticSegmentation, part_seg: Tensor, *, reference: 
     """Raise TypeError or ValueError unless both maps, and the table, fit each other."""
     check_container("panoptic", panoptic, PanopticSegmentation)
     check_integer("panoptic.panoptic_seg", panoptic.panoptic_seg)
-    check_integer("part_seg", part_seg)
+    check_integer("panoptic.category_ids", panoptic.category_ids)
     check_ndim("part_seg", part_seg, 2, "(*B, H, W)")
     check_shape("panoptic.panoptic_seg", panoptic.panoptic_seg, tuple(part_seg.shape))
     check_device("part_seg", part_seg, reference)
     check_device("panoptic.panoptic_seg", panoptic.panoptic_seg, part_seg)
+    check_ndim("panoptic.category_ids", panoptic.category_ids, 1, "(*B, S)")
     capacity = panoptic.category_ids.shape[-1]
-    check_integer("panoptic.category_ids", panoptic.category_ids)
     check_shape("panoptic.category_ids", panoptic.category_ids, (*part_seg.shape[:-2], capacity))
     check_device("panoptic.category_ids", panoptic.category_ids, part_seg)
 
@@ -174,9 +177,3 @@ def _check_category_ids(category_ids: Tensor) -> None:
     """Raise ValueError for ids that an int32 PPS map cannot hold."""
     if category_ids.numel() and (highest := int(category_ids.max())) > _MAX_INT32:
         raise ValueError(f"panoptic.category_ids: expected ids below 2**31, found {highest}")
-
-
-def _count_within_class(category_ids: Tensor) -> Tensor:
-    """Count, for each of `(B, S)` segments, those up to it that have its category."""
-    same = category_ids[:, :, None] == category_ids[:, None, :]
-    return same.tril().sum(2)

@@ -12,6 +12,7 @@ from pps_torch.checks import (
     check_floating,
     check_fraction,
     check_ndim,
+    check_not_empty,
     check_number,
     check_shape,
     check_size,
@@ -23,12 +24,8 @@ from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
-from pps_torch.ops.counting.index_of import index_of
-from pps_torch.ops.painting.add_stuff import place_rows
-from pps_torch.ops.painting.paint_ids import paint_ids
-from pps_torch.ops.painting.query_competition import query_competition
-from pps_torch.ops.painting.upsample_channel import at_least_float32
-from pps_torch.reserved import ABSENT
+from pps_torch.ops.painting.query_segments import query_segments
+from pps_torch.ops.painting.upsample_channel import INFINITE, at_least_float32
 
 
 @torch.no_grad()
@@ -83,7 +80,7 @@ def merge_panoptic_queries(
     """
     _check_settings(object_mask_threshold, min_kept_fraction)
     _check_heads(class_logits, mask_logits, validate=validate)
-    batch, (num_queries, num_labels) = tuple(class_logits.shape[:-2]), class_logits.shape[-2:]
+    batch, (num_queries, num_labels) = class_logits.shape[:-2], class_logits.shape[-2:]
     thing_ids = as_id_tensor(
         "thing_ids",
         thing_ids,
@@ -95,31 +92,20 @@ def merge_panoptic_queries(
         check_size("out_size", out_size)
 
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
-    size = (height, width)
-    num_images = class_logits.shape[:-2].numel()
+    num_images = batch.numel()
     class_logits = class_logits.reshape(num_images, num_queries, num_labels)
-    class_logits = at_least_float32(class_logits)
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
-    scores, classes = class_logits.softmax(-1).max(-1)
-    takes_part = (classes != num_labels - 1) & (scores > object_mask_threshold)
-    areas = query_competition(mask_logits, scores, takes_part, size, backend=backend)
-    kept_fraction = areas.won.double() / areas.masks.double()
-    is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
-
-    is_thing = index_of(classes, thing_ids) >= 0
-    segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
-    row_of_query = torch.where(is_first, segment_of_query - 1, ABSENT)
-    query = torch.arange(num_queries, device=classes.device).expand_as(classes)
-    visible = areas.owned.new_zeros(num_images, num_queries + 1)
-    visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
-    merged = PanopticSegmentation(
-        panoptic_seg=paint_ids(areas.owner, segment_of_query, backend=backend),
-        category_ids=place_rows(classes, row_of_query, unused=ABSENT),
-        is_thing=place_rows(is_thing, row_of_query, unused=0),
-        scores=place_rows(scores, row_of_query, unused=0),
-        areas=visible[:, 1:],
-        source=place_rows(torch.where(is_thing, query, ABSENT), row_of_query, unused=ABSENT),
-        num_segments=is_first.sum(1),
+    scores, classes = _class_probabilities(class_logits).max(-1)
+    merged = query_segments(
+        mask_logits,
+        scores,
+        classes,
+        scores > object_mask_threshold,
+        thing_ids,
+        (height, width),
+        num_classes=num_labels - 1,
+        min_kept_fraction=min_kept_fraction,
+        backend=backend,
     )
     return unflatten_batch(merged, batch)
 
@@ -189,26 +175,17 @@ def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | 
     check_ndim("mask_logits", mask_logits, 3, "(*B, Q, h, w)")
     check_shape("mask_logits", mask_logits, (*class_logits.shape[:-1], *mask_logits.shape[-2:]))
     check_device("mask_logits", mask_logits, class_logits)
+    check_not_empty("class_logits", class_logits, 1, "a label")
+    check_not_empty("mask_logits", mask_logits, 2, "a pixel")
     if checks_values(validate, class_logits):
         if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
 
 
-def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:
-    """Number the queries that are segments in their order; stuff of one class shares a number.
+def _class_probabilities(class_logits: Tensor) -> Tensor:
+    """Compute the softmax over classes, at least float32; NaN where no logit is above -inf.
 
-    Args:
-        classes: `(B, Q)` int64.
-        is_thing, is_segment: `(B, Q)` bool.
-
-    Returns:
-        `segment_of_query (B, Q)` int64, 0 for dropped ones, and `is_first (B, Q)` bool.
+    NaN counts as -inf, and +inf as the largest logit there is.
     """
-    num_queries = classes.shape[1]
-    same_stuff = (classes[:, :, None] == classes[:, None, :]) & ~is_thing[:, :, None]
-    is_earlier = torch.ones(num_queries, num_queries, device=classes.device).tril(-1).bool()
-    has_earlier = (same_stuff & is_earlier & is_segment[:, None, :]).any(2)
-    is_first = is_segment & ~has_earlier
-    number = is_first.cumsum(1) * is_first
-    stuff_number = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
-    return torch.where(is_thing, number, stuff_number) * is_segment, is_first
+    logits = at_least_float32(class_logits)
+    return logits.nan_to_num(nan=-torch.inf, posinf=INFINITE, neginf=-torch.inf).softmax(-1)

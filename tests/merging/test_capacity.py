@@ -91,7 +91,7 @@ def test_parts(backend, device):
     iids = np.r_[0, 1 + np.arange(NUM_INSTANCES) // NUM_CLASSES]
     parts = 1 + sids[segment] * NUM_PARTS + np.tile(np.arange(NUM_PARTS), NUM_INSTANCES)
     maps = [torch.from_numpy(a).view(1, 40, -1).to(device) for a in (segment, parts)]
-    tables = [torch.from_numpy(a).to(device) for a in (sids[None], iids[None], pids)]
-    pps = pps_channels(*maps, *tables, backend=backend).view(3, -1).cpu().numpy()
+    tables = [torch.from_numpy(a).to(device) for a in (sids[None, 1:], pids)]
+    pps = pps_channels(*maps, *tables, ignore_label=255, backend=backend).view(3, -1).cpu().numpy()
     assert np.array_equal(pps[0], sids[segment]) and np.array_equal(pps[1], iids[segment])
     assert np.array_equal(pps[2], np.tile(1 + np.arange(NUM_PARTS), NUM_INSTANCES))

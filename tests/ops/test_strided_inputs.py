@@ -14,12 +14,11 @@ import pps_torch.ops
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.painting.add_stuff import add_stuff
+from pps_torch.ops.painting.center_instances import center_instances
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
 from pps_torch.ops.painting.greedy_masks import greedy_masks
-from pps_torch.ops.painting.nearest_places import nearest_places
-from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.pps_channels import pps_channels
-from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.ops.painting.query_segments import query_segments
 from pps_torch.ops.painting.rank_instances import rank_instances
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
@@ -115,6 +114,11 @@ CASES = {
         (integers(0, 3, 2, 4, 5).int(), torch.ones(2, 2).bool(), ranks(2, 2), fractions(2, 2))
         + (integers(0, 9, 2, 2), integers(6, 9, 2, 4, 5), torch.tensor([8, 6])),
     ),
+    "center_instances": (
+        partial(center_instances, center_threshold=0.1, nms_kernel=3, top_k=5),
+        (fractions(2, 3, 4, 5).float(), fractions(2, 4, 5).float(), fractions(2, 2, 4, 5).float())
+        + (torch.tensor([2, 0]),),
+    ),
     "class_sums": (
         class_sums,
         (integers(0, 2, 2, 6), fractions(2, 6), flags(2, 6), flags(2, 4))
@@ -142,8 +146,6 @@ CASES = {
         (integers(0, 2, 2, 5, 5) + 90 * torch.eye(5).long(), integers(0, 2, 2, 5))
         + (integers(0, 2, 2, 5), flags(2, 5)),
     ),
-    "nearest_places": (nearest_places, (fractions(2, 2, 30), fractions(2, 2, 4))),
-    "paint_ids": (paint_ids, (integers(0, 4, 2, 4, 5).int(), integers(1, 99, 2, 3))),
     "mean_part_iou": (
         mean_of_matches,
         (integers(0, 9, 2, 4, 256).int(), integers(0, 3, 2, 5, 3, 256).int())
@@ -156,13 +158,14 @@ CASES = {
         + (integers(0, 4, 2, 7), integers(-1, 3, 2, 7), flags(2, 7), *RULES.tables),
     ),
     "pps_channels": (
-        pps_channels,
-        (integers(0, 4, 2, 4, 5), integers(0, 6, 2, 4, 5), integers(0, 4, 2, 4))
-        + (integers(0, 3, 2, 4), integers(0, 99, 5, 7)),
+        partial(pps_channels, ignore_label=255),
+        (integers(0, 4, 2, 4, 5), integers(0, 6, 2, 4, 5), integers(-1, 4, 2, 4))
+        + (integers(0, 99, 5, 7),),
     ),
-    "query_competition": (
-        query_competition,
-        (9 * fractions(2, 4, 5, 6).float() - 4, fractions(2, 4).float(), flags(2, 4), (5, 6)),
+    "query_segments": (
+        partial(query_segments, num_classes=3, min_kept_fraction=0.3),
+        (9 * fractions(2, 4, 5, 6).float() - 4, fractions(2, 4).float(), integers(0, 4, 2, 4))
+        + (flags(2, 4), torch.tensor([1, 0]), (5, 6)),
     ),
     "segment_classes": (segment_classes, (integers(-1, 9, 2, 6), torch.tensor([3, 5, 7]))),
     "count_unclassed": (count_unclassed, (integers(-3, 3, 2, 6), integers(0, 9, 2, 6))),

@@ -6,28 +6,22 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.ops.backend import uses_triton
 
 # Distances held at once: what fits in a CPU's cache, and 64 MiB in the graph.
 _HOST_DISTANCES = 1 << 18
 _GRAPH_DISTANCES = 1 << 24
 
 
-def nearest_places(points: Tensor, places: Tensor, *, backend: str = "auto") -> Tensor:
+def nearest_places(points: Tensor, places: Tensor) -> Tensor:
     """Find the nearest place to each point, by squared distances in the points' dtype.
 
     Args:
         points: `(2, B, P)` float32 or float64, finite.
         places: `(2, B, K)` of the same dtype, at least one; a place at infinity is no place.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(B, P)` int32 in `0..K-1`, the first of equally near places; 0 where none is a place.
     """
-    if uses_triton(backend, points):
-        from pps_torch.ops.painting.triton import nearest_places as twin
-
-        return twin.nearest_places(points, places)
     num_distances = _HOST_DISTANCES if is_on_host(points) else _GRAPH_DISTANCES
     step = max(num_distances // max(places[0].numel(), 1), 1)
     nearest = []

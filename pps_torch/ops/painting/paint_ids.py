@@ -5,25 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 
 
-def paint_ids(owner: Tensor, ids: Tensor, *, backend: str = "auto") -> Tensor:
+def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
     """Paint each pixel with the id of its owner.
 
     Args:
         owner: `(B, H, W)` int32 in `0..N`, 0 for none.
         ids: `(B, N)` int64, the ids of owners 1..N.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `(B, H, W)` int32, 0 for pixels without owner.
     """
-    if uses_triton(backend, owner):
-        from pps_torch.ops.painting.triton import paint_ids as twin
-
-        return twin.paint_ids(owner, ids)
     runs = pixel_runs(owner.flatten(1))
     table = torch.cat([ids.new_zeros(len(ids), 1), ids], 1).to(torch.int32)
     return runs.expand(table[runs.image, runs.maps[0].long()]).view(owner.shape)

@@ -12,30 +12,31 @@ from pps_torch.ops.counting.pixel_runs import pixel_runs
 def pps_channels(
     segment: Tensor,
     part: Tensor,
-    sids: Tensor,
-    iids: Tensor,
+    category_ids: Tensor,
     pid_of_sid_flat: Tensor,
     *,
+    ignore_label: int,
     backend: str = "auto",
 ) -> Tensor:
     """Look up scene class, instance and part of each pixel.
 
     Args:
-        segment: `(B, H, W)` int, segment ids; those outside `0..S` are void, segment 0.
+        segment: `(B, H, W)` int, segment ids; 0, and those outside `0..S`, are void.
         part: `(B, H, W)` int, flat part ids.
-        sids, iids: `(B, S + 1)` int64, scene id and instance of each segment; instance 0 has
-            no part.
+        category_ids: `(B, S)` int, the scene id of segments 1..S; a negative one is void.
         pid_of_sid_flat: `(E + 1, F + 2)` int64, part by scene id and flat part id; the last row
             and column stand for every id outside.
+        ignore_label: scene id of void, which has no instance and no part.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(B, 3, H, W)` int32: scene class, instance, part.
+        `(B, 3, H, W)` int32: scene class, instance, part. Instances count up from 1 within a class.
     """
     if uses_triton(backend, segment):
         from pps_torch.ops.painting.triton import pps_channels as twin
 
-        return twin.pps_channels(segment, part, sids, iids, pid_of_sid_flat)
+        return twin.pps_channels(segment, part, category_ids, pid_of_sid_flat, ignore_label)
+    sids, iids = _number_instances(category_ids.long(), ignore_label)
     runs = pixel_runs(segment.flatten(1), part.flatten(1))
     run_segment, run_part = (values.long() for values in runs.maps)
     is_outside = (run_segment < 0) | (run_segment >= sids.shape[1])
@@ -47,3 +48,12 @@ def pps_channels(
     pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
     channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
     return channels.view(3, *segment.shape).transpose(0, 1).contiguous()
+
+
+def _number_instances(category_ids: Tensor, ignore_label: int) -> tuple[Tensor, Tensor]:
+    """Find scene id and instance of void and of segments 1..S, both `(B, S + 1)` int64."""
+    is_used = category_ids >= 0
+    same = category_ids[:, :, None] == category_ids[:, None, :]
+    void = category_ids.new_zeros(len(category_ids), 1)
+    sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
+    return sids, torch.cat([void, torch.where(is_used, same.tril().sum(2), 0)], 1)

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.painting.upsample_channel import upsample_channel
@@ -33,32 +32,19 @@ class QueryAreas(NamedTuple):
 
 
 def query_competition(
-    mask_logits: Tensor,
-    scores: Tensor,
-    takes_part: Tensor,
-    size: tuple[int, int],
-    *,
-    backend: str = "auto",
+    mask_logits: Tensor, scores: Tensor, takes_part: Tensor, size: tuple[int, int]
 ) -> QueryAreas:
     """Give each pixel to the query with the highest product, the first of equal ones.
 
-    The two versions may differ where products, or a probability and 0.5, are equal up to
-    rounding.
-
     Args:
-        mask_logits: `(B, Q, h, w)` float, upsampled bilinearly to `size`.
+        mask_logits: `(B, Q, h, w)` float, upsampled bilinearly to `size`; NaN counts as -inf.
         scores: `(B, Q)` float, class probabilities.
         takes_part: `(B, Q)` bool; the others win nothing.
         size: `(H, W)`.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
         `QueryAreas`.
     """
-    if uses_triton(backend, mask_logits):
-        from pps_torch.ops.painting.triton import query_competition as twin
-
-        return QueryAreas(*twin.query_competition(mask_logits, scores, takes_part, *size))
     num_images, num_queries = scores.shape
     best = scores.new_full((num_images, *size), -1.0)
     winner = torch.zeros_like(best, dtype=torch.int32)

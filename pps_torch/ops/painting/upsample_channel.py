@@ -1,4 +1,4 @@
-"""One channel of logits, upsampled bilinearly (align_corners=False)."""
+"""One channel of logits, made finite and upsampled bilinearly (align_corners=False)."""
 
 from __future__ import annotations
 
@@ -6,15 +6,33 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+#: Infinity counts as this magnitude: sums and means of two such numbers are still finite.
+INFINITE = 2.0**127
+
 
 def at_least_float32(values: Tensor) -> Tensor:
     """Widen half precision to float32; float32 and float64 stay."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
-def upsample_channel(logits: Tensor, channel: int, size: tuple[int, int]) -> Tensor:
-    """Upsample one channel of `(B, C, h, w)` logits to `(B, H, W)`, at least float32."""
-    plane = at_least_float32(logits[:, channel : channel + 1])
-    if tuple(plane.shape[-2:]) == tuple(size):
-        return plane[:, 0]
-    return F.interpolate(plane, size=size, mode="bilinear", align_corners=False)[:, 0]
+def make_finite(values: Tensor, *, nan: float = -INFINITE) -> Tensor:
+    """Widen to float32 at least, and replace what cannot be interpolated.
+
+    Infinities, and all beyond, become `INFINITE`, and NaN becomes `nan`: what was infinite still
+    wins or loses, and next to it there is no NaN, as in 0 x inf.
+    """
+    return at_least_float32(values).nan_to_num(nan=nan).clamp(-INFINITE, INFINITE)
+
+
+def upsample_channel(
+    logits: Tensor, channel: int, size: tuple[int, int], *, nan: float = -INFINITE
+) -> Tensor:
+    """Upsample one channel of `(B, C, h, w)` to finite `(B, H, W)`, at least float32."""
+    return upsample_planes(make_finite(logits[:, channel : channel + 1], nan=nan), size)[:, 0]
+
+
+def upsample_planes(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Upsample finite planes `(B, C, h, w)` to `(B, C, H, W)`."""
+    if tuple(planes.shape[-2:]) == tuple(size):
+        return planes
+    return F.interpolate(planes, size=size, mode="bilinear", align_corners=False)

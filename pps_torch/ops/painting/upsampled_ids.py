@@ -36,8 +36,8 @@ def upsampled_ids(
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Find the channel with the highest upsampled logit at each pixel, the first of equal ones.
 
-    Equals upsampling all channels and taking `argmax(1)`, but for NaN, and never holds
-    C x H x W.
+    Equals upsampling all channels and taking `argmax(1)`, and never holds C x H x W. NaN counts as
+    -inf, and infinities as the largest magnitudes there are, see `make_finite`.
 
     Args:
         logits: `(B, C, h, w)` float.

@@ -98,58 +98,108 @@ def pps_channels():
     from pps_torch.ops.painting.triton import pps_channels as pps
 
     for dtype in INTEGERS:
+        yield pps._number_instances_kernel, {
+            "category_ids_ptr": dtype, "sids_iids_ptr": "*i64", "num_slots": "i32",
+            "ignore_label": "i32", "BLOCK": 32,
+        }  # fmt: skip
         yield pps._look_up_kernel, {
-            "segment_ptr": "*i32", "part_ptr": dtype, "sids_ptr": "*i64", "iids_ptr": "*i64",
-            "pids_ptr": "*i64", "pps_ptr": "*i32", "num_pixels": "i32", "num_segments": "i32",
-            "num_rows": "i32", "num_columns": "i32", "BLOCK": 1024,
+            "segment_ptr": "*i32", "part_ptr": dtype, "sids_iids_ptr": "*i64", "pids_ptr": "*i64",
+            "pps_ptr": "*i32", "num_pixels": "i32", "num_slots": "i32", "num_rows": "i32",
+            "num_columns": "i32", "BLOCK": 1024,
         }  # fmt: skip
 
 
-SIZES_OF_MAPS = {"height": "i32", "width": "i32", "out_height": "i32", "out_width": "i32"}
-TILE = {"ROWS": 8, "COLUMNS": 64}
+def sampled(dtype, **tile):
+    """What every kernel takes that samples logits of a type."""
+    import triton.language as tl
+
+    compute = tl.float64 if dtype == "*fp64" else tl.float32
+    for interpolates in (False, True):
+        yield {
+            "image_stride": "i64", "channel_stride": "i32", "row_stride": "i32", "column_stride": 1,
+            "height": "i32", "width": "i32", "out_height": "i32", "out_width": "i32",
+            "INTERPOLATES": interpolates, "OFFSET": tl.int32, "DTYPE": compute, **tile,
+        }  # fmt: skip
 
 
 def upsampled_ids():
-    import triton.language as tl
-
     from pps_torch.ops.painting.triton import upsampled_ids as ids
 
     for dtype in FLOATS:
-        compute = tl.float64 if dtype == "*fp64" else tl.float32
-        for interpolates in (False, True):
-            yield ids._choose_channel_kernel, {
-                "logits_ptr": dtype, "ids_ptr": "*i32", "best_ptr": "*i32", "image_stride": "i64",
-                "channel_stride": "i32", "row_stride": "i32", "column_stride": 1,
-                "num_channels": "i32", **SIZES_OF_MAPS, "INTERPOLATES": interpolates,
-                "DTYPE": compute, **TILE,
+        for arguments in sampled(dtype, ROWS=8, COLUMNS=64):
+            yield ids._choose_id_kernel, {
+                "logits_ptr": dtype, "ids_ptr": "*i32", "best_ptr": "*i32", "num_channels": "i32",
+                **arguments,
             }  # fmt: skip
 
 
-def query_competition():
-    import triton.language as tl
-
-    from pps_torch.ops.painting.triton import query_competition as competition
+def query_segments():
+    from pps_torch.ops.painting.triton import query_segments as queries
 
     for dtype in FLOATS:
-        compute = tl.float64 if dtype == "*fp64" else tl.float32
-        for interpolates in (False, True):
-            yield competition._compete_kernel, {
-                "mask_logits_ptr": dtype, "scores_ptr": "*fp32", "takes_part_ptr": "*i1",
-                "owner_ptr": "*i32", "won_ptr": "*i64", "owned_ptr": "*i64", "masks_ptr": "*i64",
-                "image_stride": "i64", "query_stride": "i32", "row_stride": "i32",
-                "column_stride": 1, "num_queries": "i32", **SIZES_OF_MAPS,
-                "INTERPOLATES": interpolates, "DTYPE": compute, **TILE,
+        for arguments in sampled(dtype, ROWS=2, COLUMNS=64):
+            yield queries._compete_kernel, {
+                "mask_logits_ptr": dtype, "scores_ptr": "*fp32", "classes_ptr": "*i64",
+                "is_sure_ptr": "*i1", "owner_ptr": "*i32", "counts_ptr": "*i64",
+                "num_queries": "i32", "num_classes": "i32", **arguments,
             }  # fmt: skip
-
-
-def nearest_places():
-    from pps_torch.ops.painting.triton import nearest_places as nearest
-
+    yield queries._find_first_kernel, {
+        "classes_ptr": "*i64", "thing_ids_ptr": "*i64", "counts_ptr": "*i64", "first_ptr": "*i64",
+        "num_queries": "i32", "num_things": "i32", "MIN_KEPT_FRACTION": 0.8, "BLOCK": 32,
+    }  # fmt: skip
     for dtype in ("*fp32", "*fp64"):
-        yield nearest._find_nearest_kernel, {
-            "y_ptr": dtype, "x_ptr": dtype, "place_y_ptr": dtype, "place_x_ptr": dtype,
-            "nearest_ptr": "*i32", "num_points": "i32", "num_places": "i32", "BLOCK": 1024,
+        yield queries._fill_table_kernel, {
+            "classes_ptr": "*i64", "scores_ptr": dtype, "thing_ids_ptr": "*i64",
+            "counts_ptr": "*i64", "first_ptr": "*i64", "segment_ptr": "*i64",
+            "category_ids_ptr": "*i64", "is_thing_ptr": "*i1", "segment_scores_ptr": dtype,
+            "areas_ptr": "*i64", "source_ptr": "*i64", "num_segments_ptr": "*i64",
+            "num_queries": "i32", "num_things": "i32", "BLOCK": 32,
         }  # fmt: skip
+
+
+def center_instances():
+    import triton.language as tl
+
+    from pps_torch.ops.painting.triton import center_instances as centers
+
+    sums = {"sums_ptr": "*i64", "num_centers": "i32", "num_classes": "i32"}
+    yield centers._split_classes_kernel, {
+        "thing_ids_ptr": "*i64", "is_thing_ptr": "*i1", "stuff_ids_ptr": "*i64",
+        "num_things": "i32", "num_stuff": "i32", "num_classes": "i32", "BLOCK": 1024,
+    }  # fmt: skip
+    for heat, bits in (("*fp32", tl.int32), ("*fp64", tl.int64)):
+        yield centers._list_peaks_kernel, {
+            "heat_ptr": heat, "highest_ptr": heat, "peaks_ptr": "*i32", **sums, "num_pixels": "i32",
+            "THRESHOLD": 0.1, "BLOCK": 1024,
+        }  # fmt: skip
+        yield centers._select_centers_kernel, {
+            "heat_ptr": heat, "peaks_ptr": "*i32", **sums, "unsorted_ptr": "*i64",
+            "centers_ptr": "*i64", "places_ptr": "*fp32", "num_pixels": "i32", "width": "i32",
+            "BITS": bits, "BLOCK": 1024,
+        }  # fmt: skip
+        yield centers._count_votes_kernel, {
+            "heat_ptr": heat, **sums, "pred_classes_ptr": "*i64", "areas_ptr": "*i64",
+            "heats_ptr": heat, "num_pixels": "i32", "width": "i32", "BLOCK": 32,
+        }  # fmt: skip
+        yield centers._score_kernel, {
+            **sums, "areas_ptr": "*i64", "heats_ptr": heat, "scores_ptr": heat, "BLOCK": 32,
+        }  # fmt: skip
+    for dtype in FLOATS:
+        wide = "*fp64" if dtype == "*fp64" else "*fp32"
+        for arguments in sampled(dtype, ROWS=8, COLUMNS=64):
+            maps = {"sem_seg_ptr": "*i32", "owner_ptr": "*i32"}
+            yield centers._choose_class_kernel, {
+                "logits_ptr": dtype, "sem_seg_ptr": "*i32", "totals_ptr": wide,
+                "num_classes": "i32", **arguments,
+            }  # fmt: skip
+            yield centers._group_pixels_kernel, {
+                "offsets_ptr": dtype, **maps, "is_thing_ptr": "*i1", "places_ptr": wide, **sums,
+                **arguments,
+            }  # fmt: skip
+            yield centers._sum_probabilities_kernel, {
+                "logits_ptr": dtype, **maps, "totals_ptr": wide, "pred_classes_ptr": "*i64",
+                **sums, **arguments,
+            }  # fmt: skip
 
 
 OPERATIONS = [
@@ -159,8 +209,8 @@ OPERATIONS = [
     add_stuff,
     pps_channels,
     upsampled_ids,
-    query_competition,
-    nearest_places,
+    query_segments,
+    center_instances,
 ]
 
 

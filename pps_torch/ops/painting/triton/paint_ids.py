@@ -1,4 +1,4 @@
-"""The Triton twin of `paint_ids`: one pass over the pixels."""
+"""The id of each pixel, painted over its owner: the last pass of the merges."""
 
 from __future__ import annotations
 
@@ -9,20 +9,6 @@ from torch import Tensor
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
-
-
-@torch.library.custom_op("pps_torch::paint_ids", mutates_args=())
-def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
-    """See [`paint_ids`][pps_torch.ops.painting.paint_ids.paint_ids]."""
-    painted = _output(owner, ids)
-    paint(owner.contiguous(), ids.contiguous(), painted)
-    return painted
-
-
-@paint_ids.register_fake
-def _output(owner: Tensor, ids: Tensor) -> Tensor:
-    """Allocate the result; all that is known of it while a graph is captured."""
-    return torch.empty_like(owner, memory_format=torch.contiguous_format)
 
 
 def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
@@ -43,10 +29,10 @@ def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
 
 @triton.jit(do_not_specialize=["num_owners"])
 def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
-    """Paint a block of pixels."""
-    tiles = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // tiles).to(tl.int64)
-    pixel = tl.program_id(0) % tiles * BLOCK + tl.arange(0, BLOCK)
+    """Paint a block of pixels; blocks are counted along x, where a grid may exceed 65,535."""
+    num_blocks = tl.cdiv(num_pixels, BLOCK)
+    image = (tl.program_id(0) // num_blocks).to(tl.int64)
+    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     owner = tl.load(owner_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     ids = tl.load(ids_ptr + image * num_owners + owner - 1, mask=owner > 0, other=0)

@@ -10,27 +10,38 @@ from torch import Tensor
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
 
+# Segments that a program numbers, and that it compares them with at a time: 8 pairs a thread.
+_SEGMENTS = 32
+
 
 @torch.library.custom_op("pps_torch::pps_channels", mutates_args=())
 def pps_channels(
-    segment: Tensor, part: Tensor, sids: Tensor, iids: Tensor, pid_of_sid_flat: Tensor
+    segment: Tensor, part: Tensor, category_ids: Tensor, pid_of_sid_flat: Tensor, ignore_label: int
 ) -> Tensor:
     """See [`pps_channels`][pps_torch.ops.painting.pps_channels.pps_channels]."""
-    pps = _output(segment, part, sids, iids, pid_of_sid_flat)
+    pps = _output(segment, part, category_ids, pid_of_sid_flat, ignore_label)
     if pps.numel() == 0:
         return pps
     num_images, num_pixels = len(segment), segment.shape[1:].numel()
+    num_slots = category_ids.shape[1] + 1
     num_rows, num_columns = pid_of_sid_flat.shape
+    sids_iids = category_ids.new_empty((num_images, 2, num_slots), dtype=torch.int64)
     with torch.cuda.device_of(segment):
-        _look_up_kernel[(triton.cdiv(num_pixels, _PIXELS), num_images)](
+        _number_instances_kernel[(num_images * triton.cdiv(num_slots, _SEGMENTS),)](
+            category_ids_ptr=category_ids.contiguous(),
+            sids_iids_ptr=sids_iids,
+            num_slots=num_slots,
+            ignore_label=ignore_label,
+            BLOCK=_SEGMENTS,
+        )
+        _look_up_kernel[(num_images * triton.cdiv(num_pixels, _PIXELS),)](
             segment_ptr=segment.contiguous(),
             part_ptr=part.contiguous(),
-            sids_ptr=sids.contiguous(),
-            iids_ptr=iids.contiguous(),
+            sids_iids_ptr=sids_iids,
             pids_ptr=pid_of_sid_flat.contiguous(),
             pps_ptr=pps,
             num_pixels=num_pixels,
-            num_segments=sids.shape[1],
+            num_slots=num_slots,
             num_rows=num_rows,
             num_columns=num_columns,
             BLOCK=_PIXELS,
@@ -40,41 +51,64 @@ def pps_channels(
 
 @pps_channels.register_fake
 def _output(
-    segment: Tensor, part: Tensor, sids: Tensor, iids: Tensor, pid_of_sid_flat: Tensor
+    segment: Tensor, part: Tensor, category_ids: Tensor, pid_of_sid_flat: Tensor, ignore_label: int
 ) -> Tensor:
     """Allocate the result; all that is known of it while a graph is captured."""
     num_images, height, width = segment.shape
     return segment.new_empty((num_images, 3, height, width), dtype=torch.int32)
 
 
-@triton.jit(do_not_specialize=["num_segments", "num_rows"])
+@triton.jit(do_not_specialize=["num_slots", "ignore_label"])
+def _number_instances_kernel(
+    category_ids_ptr, sids_iids_ptr, num_slots, ignore_label, BLOCK: tl.constexpr
+):
+    """Write scene id and instance of a block of slots: slot 0 is void, then come the segments."""
+    num_blocks = tl.cdiv(num_slots, BLOCK)
+    image = (tl.program_id(0) // num_blocks).to(tl.int64)
+    slot = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    category_ids_ptr += image * (num_slots - 1) - 1
+    in_table = slot < num_slots
+    category = tl.load(category_ids_ptr + slot, mask=in_table & (slot > 0), other=-1).to(tl.int64)
+    iid = tl.zeros((BLOCK,), tl.int32)
+    for first in range(1, num_slots, BLOCK):
+        other = first + tl.arange(0, BLOCK)
+        others = tl.load(category_ids_ptr + other, mask=other < num_slots, other=-1)
+        is_same = category[:, None] == others.to(tl.int64)[None, :]
+        iid += tl.sum((is_same & (other[None, :] <= slot[:, None])).to(tl.int32), 1)
+    sids_iids_ptr += image * 2 * num_slots
+    tl.store(sids_iids_ptr + slot, tl.where(category >= 0, category, ignore_label), mask=in_table)
+    sids_iids_ptr += num_slots
+    tl.store(sids_iids_ptr + slot, tl.where(category >= 0, iid, 0), mask=in_table)
+
+
+@triton.jit(do_not_specialize=["num_slots", "num_rows"])
 def _look_up_kernel(
     segment_ptr,
     part_ptr,
-    sids_ptr,
-    iids_ptr,
+    sids_iids_ptr,
     pids_ptr,
     pps_ptr,
     num_pixels,
-    num_segments,
+    num_slots,
     num_rows,
     num_columns,
     BLOCK: tl.constexpr,
 ):
     """Look up the channels of a block of pixels.
 
-    An id outside of a table takes the entry that stands for such ids: segment 0, the last row of
+    An id outside of a table takes the entry that stands for such ids: slot 0, the last row of
     the parts, their last column.
     """
-    image = tl.program_id(1).to(tl.int64)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    num_blocks = tl.cdiv(num_pixels, BLOCK)
+    image = (tl.program_id(0) // num_blocks).to(tl.int64)
+    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
-    segment = tl.load(segment_ptr + image * num_pixels + pixel, mask=in_image, other=0)
+    slot = tl.load(segment_ptr + image * num_pixels + pixel, mask=in_image, other=0).to(tl.int64)
     part = tl.load(part_ptr + image * num_pixels + pixel, mask=in_image, other=0).to(tl.int64)
-    segment = segment.to(tl.int64)
-    segment = tl.where((segment < 0) | (segment >= num_segments), 0, segment)
-    sid = tl.load(sids_ptr + image * num_segments + segment)
-    iid = tl.load(iids_ptr + image * num_segments + segment)
+    slot = tl.where((slot < 0) | (slot >= num_slots), 0, slot)
+    sids_iids_ptr += image * 2 * num_slots
+    sid = tl.load(sids_iids_ptr + slot)
+    iid = tl.load(sids_iids_ptr + num_slots + slot)
     row = tl.where((sid < 0) | (sid >= num_rows), num_rows - 1, sid)
     column = tl.where((part < 0) | (part >= num_columns), num_columns - 1, part)
     pid = tl.load(pids_ptr + row * num_columns + column, mask=iid > 0, other=0)

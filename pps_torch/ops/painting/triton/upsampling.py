@@ -1,37 +1,73 @@
-"""What kernels upsample with: bilinear values of a tile of pixels, as F.interpolate has them."""
+"""What kernels upsample with: bilinear values at the pixels of a tile, as F.interpolate's."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 import triton
 import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.painting.upsample_channel import INFINITE
+
+_INFINITE = tl.constexpr(INFINITE)
+_LARGEST_INT32 = (1 << 31) - 1
 
 
-def check_upsampling(in_size: tuple[int, int], out_size: tuple[int, int]) -> None:
-    """Raise ValueError where the numerators of `taps` would leave 32 bits."""
-    products = [in_side * out_side for in_side, out_side in zip(in_size, out_size)]
-    if in_size != out_size and max(products) >= 1 << 30:
-        raise ValueError(
-            f"expected an output of which each side times that of the input, {in_size}, is less "
-            f"than 2**30, got {out_size}; the torch backend has no such limit"
-        )
+def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dict[str, Any]:
+    """The arguments by which kernels sample logits `(B, C, h, w)` at the pixels of an output.
 
-
-@triton.jit
-def taps(position, in_size, out_size):
-    """The two input positions that an output position lies between, and the second one's weight.
-
-    The place `(position + 1/2) * in_size / out_size - 1/2`, at least 0, in whole numbers.
+    Raises:
+        ValueError: where the numerators of `_taps` would leave 32 bits.
     """
-    numerator = tl.maximum((2 * position + 1) * in_size - out_size, 0)
-    low = tl.minimum(numerator // (2 * out_size), in_size - 1)
-    rest = (numerator - low * (2 * out_size)).to(tl.float32)
-    weight = tl.div_rn(rest, tl.zeros_like(rest) + 2 * out_size)
-    return low, tl.minimum(low + 1, in_size - 1), weight
+    height, width = logits.shape[2:]
+    image_stride, channel_stride, row_stride, column_stride = logits.stride()
+    interpolates = (height, width) != (out_height, out_width)
+    if interpolates and max(height * out_height, width * out_width) >= 1 << 30:
+        raise ValueError(
+            f"expected an output of which each side times that of the input, {(height, width)}, is "
+            f"less than 2**30, got {(out_height, out_width)}; the torch backend has no such limit"
+        )
+    farthest = (height - 1) * row_stride + (width - 1) * column_stride
+    return {
+        "image_stride": image_stride,
+        "channel_stride": channel_stride,
+        "row_stride": row_stride,
+        "column_stride": column_stride,
+        "height": height,
+        "width": width,
+        "out_height": out_height,
+        "out_width": out_width,
+        "INTERPOLATES": interpolates,
+        "OFFSET": tl.int32 if farthest <= _LARGEST_INT32 else tl.int64,
+        "DTYPE": tl.float64 if logits.dtype == torch.float64 else tl.float32,
+    }
+
+
+def num_programs(num_images: int, height: int, width: int, rows: int, columns: int) -> int:
+    """The number of tiles of all images: the grid of kernels that begin with `tile_pixels`."""
+    return num_images * triton.cdiv(height, rows) * triton.cdiv(width, columns)
 
 
 @triton.jit
-def upsample_tile(
-    plane_ptr,
+def tile_pixels(height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """The image of this program as int64, and the rows and columns of the pixels of its tile.
+
+    Tiles are counted along x, where a grid may be larger than 65,535.
+    """
+    tiles_a_row = tl.cdiv(width, COLUMNS)
+    tiles_an_image = tiles_a_row * tl.cdiv(height, ROWS)
+    image = (tl.program_id(0) // tiles_an_image).to(tl.int64)
+    tile = tl.program_id(0) % tiles_an_image
+    pixel = tl.arange(0, ROWS * COLUMNS)
+    row = tile // tiles_a_row * ROWS + pixel // COLUMNS
+    column = tile % tiles_a_row * COLUMNS + pixel % COLUMNS
+    return image, row, column
+
+
+@triton.jit
+def bilinear_taps(
     row,
     column,
     height,
@@ -41,25 +77,69 @@ def upsample_tile(
     row_stride,
     column_stride,
     INTERPOLATES: tl.constexpr,
+    OFFSET: tl.constexpr,
     DTYPE: tl.constexpr,
 ):
-    """Upsample a plane at the output pixels `row x column`; values outside of it mean nothing."""
+    """Where in a plane the four logits around each output pixel are, and their weights.
+
+    A kernel computes them once for all planes. Pixels outside of the output have those of its last
+    row or column. Without interpolation the first of the four is the pixel itself.
+    """
     if INTERPOLATES:
-        upper, lower, lower_part = taps(row, height, out_height)
-        before, after, after_part = taps(column, width, out_width)
-        lower_part = lower_part.to(DTYPE)[:, None]
-        after_part = after_part.to(DTYPE)[None, :]
-        upper_ptr = plane_ptr + (upper.to(tl.int64) * row_stride)[:, None]
-        lower_ptr = plane_ptr + (lower.to(tl.int64) * row_stride)[:, None]
-        before = (before * column_stride)[None, :]
-        after = (after * column_stride)[None, :]
-        top = tl.load(upper_ptr + before).to(DTYPE) * (1 - after_part)
-        top += tl.load(upper_ptr + after).to(DTYPE) * after_part
-        bottom = tl.load(lower_ptr + before).to(DTYPE) * (1 - after_part)
-        bottom += tl.load(lower_ptr + after).to(DTYPE) * after_part
-        values = top * (1 - lower_part) + bottom * lower_part
+        upper, lower, lower_part = _taps(row, height, out_height)
+        before, after, after_part = _taps(column, width, out_width)
     else:
-        rows = (tl.minimum(row, height - 1).to(tl.int64) * row_stride)[:, None]
-        columns = (tl.minimum(column, width - 1) * column_stride)[None, :]
-        values = tl.load(plane_ptr + rows + columns).to(DTYPE)
+        upper, before = tl.minimum(row, height - 1), tl.minimum(column, width - 1)
+        lower, after = upper, before
+        lower_part = tl.zeros(row.shape, tl.float32)
+        after_part = lower_part
+    upper, lower = upper.to(OFFSET) * row_stride, lower.to(OFFSET) * row_stride
+    before, after = before.to(OFFSET) * column_stride, after.to(OFFSET) * column_stride
+    lower_part, after_part = lower_part.to(DTYPE), after_part.to(DTYPE)
+    upper_part, before_part = 1 - lower_part, 1 - after_part
+    offsets = (upper + before, upper + after, lower + before, lower + after)
+    weights = (
+        upper_part * before_part,
+        upper_part * after_part,
+        lower_part * before_part,
+        lower_part * after_part,
+    )
+    return offsets, weights
+
+
+@triton.jit
+def _taps(position, in_size, out_size):
+    """The two input positions that an output position lies between, and the second one's weight.
+
+    The place `(position + 1/2) * in_size / out_size - 1/2`, at least 0, in whole numbers.
+    """
+    position = tl.minimum(position, out_size - 1)
+    numerator = tl.maximum((2 * position + 1) * in_size - out_size, 0)
+    low = tl.minimum(numerator // (2 * out_size), in_size - 1)
+    rest = (numerator - low * (2 * out_size)).to(tl.float32)
+    weight = tl.div_rn(rest, tl.zeros_like(rest) + 2 * out_size)
+    return low, tl.minimum(low + 1, in_size - 1), weight
+
+
+@triton.jit
+def sample(
+    plane_ptr, offsets, weights, INTERPOLATES: tl.constexpr, DTYPE: tl.constexpr, NAN=-_INFINITE
+):
+    """Upsample a plane at the pixels whose `bilinear_taps` are given; NaN counts as `NAN`."""
+    values = _load_finite(plane_ptr + offsets[0], DTYPE, NAN)
+    if INTERPOLATES:
+        values *= weights[0]
+        for tap in tl.static_range(1, 4):
+            values += _load_finite(plane_ptr + offsets[tap], DTYPE, NAN) * weights[tap]
     return values
+
+
+@triton.jit
+def _load_finite(pointers, DTYPE: tl.constexpr, NAN):
+    """Load values as `make_finite` has them; comparisons with NaN are false."""
+    values = tl.load(pointers).to(DTYPE)
+    if NAN == -_INFINITE:
+        values = tl.where(values > -_INFINITE, values, -_INFINITE)
+    else:
+        values = tl.where(values == values, tl.maximum(values, -_INFINITE), NAN)
+    return tl.where(values < _INFINITE, values, _INFINITE)

@@ -1,0 +1,213 @@
+"""Instances around their centres: which pixels each has, its class and its score."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.counting.joint_counts import joint_counts
+from pps_torch.ops.counting.pixel_runs import check_num_pixels
+from pps_torch.ops.painting.nearest_places import nearest_places
+from pps_torch.ops.painting.upsample_channel import upsample_channel
+from pps_torch.ops.painting.upsampled_ids import upsampled_argmax
+from pps_torch.reserved import ABSENT
+
+#: Probabilities are summed as integers, so that the order of the pixels cannot matter.
+PROBABILITY_UNIT = 1 << 30
+
+
+class CenterInstances(NamedTuple):
+    """The class of each pixel, and instances with their pixels.
+
+    Attributes:
+        sem_seg: `(B, H, W)` int32, the class with the highest logit.
+        owner: `(B, H, W)` int32, position in `centers` + 1, 0 for none.
+        centers: `(B, K)` int64, pixels `y * W + x` in rising order, then H * W.
+        pred_classes: `(B, K)` int64, the most frequent class of a centre's pixels, the lowest of
+            equally frequent ones.
+        areas: `(B, K)` int64, pixels.
+        scores: `(B, K)` of the dtype of the heat map: the mean probability of the class over the
+            pixels, times the heat at their mean position.
+        stuff_ids: `(C - num_things,)` int64, the classes that are not things, in rising order.
+    """
+
+    sem_seg: Tensor
+    owner: Tensor
+    centers: Tensor
+    pred_classes: Tensor
+    areas: Tensor
+    scores: Tensor
+    stuff_ids: Tensor
+
+
+def center_instances(
+    logits: Tensor,
+    heatmap: Tensor,
+    offsets: Tensor,
+    thing_ids: Tensor,
+    *,
+    center_threshold: float,
+    nms_kernel: int,
+    top_k: int,
+    backend: str = "auto",
+) -> CenterInstances:
+    """Find centres, and group the pixels of things around them.
+
+    The two versions may differ where upsampled logits or distances are equal up to rounding, and
+    scores differ by rounding.
+
+    Args:
+        logits: `(B, C, h, w)` float, upsampled bilinearly; NaN counts as -inf.
+        heatmap: `(B, H, W)` float32 or float64, finite.
+        offsets: `(B, 2, h, w)` float, y and x in pixels of H x W, upsampled; NaN counts as 0.
+        thing_ids: `(T,)` int64, distinct classes 0..C-1.
+        center_threshold: heat that a centre must be strictly above.
+        nms_kernel: odd number of pixels around a centre of which none is higher.
+        top_k: K; a centre must be strictly higher than the K-th highest.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `CenterInstances`.
+    """
+    check_num_pixels(heatmap.flatten(1))
+    if uses_triton(backend, logits):
+        from pps_torch.ops.painting.triton import center_instances as twin
+
+        inputs = (logits, heatmap, offsets, thing_ids)
+        return CenterInstances(*twin.center_instances(*inputs, center_threshold, nms_kernel, top_k))
+    height, width = heatmap.shape[1:]
+    classes = torch.arange(logits.shape[1], device=logits.device)
+    is_thing_class = index_of(classes, thing_ids) >= 0
+    num_stuff = len(classes) - thing_ids.numel()
+    sem_seg = upsampled_argmax(logits, (height, width))
+    planes = [upsample_channel(offsets, axis, (height, width), nan=0.0) for axis in (0, 1)]
+    centers, is_center = _find_centers(
+        heatmap, center_threshold=center_threshold, nms_kernel=nms_kernel, top_k=top_k
+    )
+    owner = _group_pixels(torch.stack(planes), is_thing_class[sem_seg], centers, is_center)
+    counts = joint_counts(
+        owner.flatten(1), sem_seg.flatten(1), top_k + 1, len(classes), backend="torch"
+    )
+    votes = counts[:, 1 : top_k + 1, : len(classes)]
+    pred_classes, areas = votes.argmax(2), votes.sum(2)
+    scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
+    return CenterInstances(
+        sem_seg=sem_seg.to(torch.int32),
+        owner=owner,
+        centers=centers,
+        pred_classes=pred_classes,
+        areas=areas,
+        scores=scores,
+        stuff_ids=is_thing_class.long().argsort(stable=True)[:num_stuff],
+    )
+
+
+def _find_centers(
+    heatmap: Tensor, *, center_threshold: float, nms_kernel: int, top_k: int
+) -> tuple[Tensor, Tensor]:
+    """Find the highest local maxima of heat maps `(B, H, W)`.
+
+    Returns:
+        `centers (B, top_k)` int64, pixels `y * W + x` in rising order, and `is_center (B,
+        top_k)` bool, false at the end of the list where there are fewer.
+    """
+    highest = F.max_pool2d(heatmap[:, None], nms_kernel, stride=1, padding=nms_kernel // 2)[:, 0]
+    is_peak = (heatmap > center_threshold) & (heatmap > 0) & (heatmap == highest)
+    peaks = torch.where(is_peak, heatmap, -1.0).flatten(1)
+    num_pixels = peaks.shape[1]
+    peaks = F.pad(peaks, (0, max(top_k - num_pixels, 0)), value=-1.0)
+    values, pixels = peaks.topk(top_k, dim=1)
+    is_center = (values > 0) & (values > values[:, -1:])
+    pixels = torch.where(is_center, pixels, num_pixels).sort(dim=1).values
+    return pixels, pixels < num_pixels
+
+
+def _group_pixels(offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center: Tensor) -> Tensor:
+    """Assign each thing pixel to the centre nearest to where its offset points.
+
+    Args:
+        offsets: `(2, B, H, W)` float, y and x, finite.
+        is_thing: `(B, H, W)` bool.
+        centers, is_center: `(B, K)`, see `_find_centers`.
+
+    Returns:
+        `(B, H, W)` int32: position in `centers` + 1, 0 for none.
+    """
+    height, width = is_thing.shape[1:]
+    y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None]
+    x = torch.arange(width, device=offsets.device, dtype=offsets.dtype)
+    points = torch.stack([y + offsets[0], x + offsets[1]]).flatten(2)
+    places = torch.stack([centers // width, centers % width]).to(offsets.dtype)
+    places = torch.where(is_center, places, torch.inf)
+    if not is_on_host(is_thing):
+        nearest = nearest_places(points, places).view(is_thing.shape) + 1
+        return torch.where(is_thing & is_center[:, :1, None], nearest, 0)
+    owner = torch.zeros_like(is_thing, dtype=torch.int32)
+    for image, count in enumerate(is_center.sum(1).tolist()):
+        if count:
+            pixels = is_thing[image].reshape(-1).nonzero()[:, 0]
+            one = slice(image, image + 1)
+            nearest = nearest_places(points[:, one, pixels], places[:, one, :count])
+            owner[image].view(-1)[pixels] = nearest[0] + 1
+    return owner
+
+
+def _instance_scores(
+    logits: Tensor, heatmap: Tensor, owner: Tensor, pred_classes: Tensor, areas: Tensor
+) -> Tensor:
+    """Score instances: mean class probability times the heat map at the mean position.
+
+    Args:
+        logits: `(B, C, h, w)` float.
+        heatmap: `(B, H, W)` float.
+        owner: `(B, H, W)` int32, see `_group_pixels`.
+        pred_classes, areas: `(B, K)` int64, see `CenterInstances`.
+
+    Returns:
+        `(B, K)` of the dtype of `heatmap`.
+    """
+    height, width = heatmap.shape[1:]
+    owner = owner.flatten(1).long()
+    no_class = pred_classes.new_full((len(owner), 1), ABSENT)
+    class_of_pixel = torch.cat([no_class, pred_classes], 1).gather(1, owner).view(heatmap.shape)
+    probability = _class_probability(logits, class_of_pixel).flatten(1)
+    pixel = torch.arange(height * width, device=owner.device).expand_as(owner)
+
+    def total(values: Tensor) -> Tensor:
+        sums = areas.new_zeros(len(owner), areas.shape[1] + 1)
+        return sums.scatter_add_(1, owner, values)[:, 1:]
+
+    areas = areas.clamp(min=1)
+    y, x = total(pixel // width) // areas, total(pixel % width) // areas
+    class_score = total((probability * PROBABILITY_UNIT).round().long())
+    class_score = class_score.double() / PROBABILITY_UNIT / areas
+    return (class_score * heatmap.flatten(1).gather(1, y * width + x)).to(heatmap.dtype)
+
+
+def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
+    """Compute the softmax of upsampled logits at one class a pixel, one channel at a time.
+
+    Args:
+        logits: `(B, C, h, w)` float.
+        class_of_pixel: `(B, H, W)` int64, -1 for none.
+
+    Returns:
+        `(B, H, W)` float, 0 for a pixel of no class.
+    """
+    size = class_of_pixel.shape[1], class_of_pixel.shape[2]
+    chosen = upsample_channel(logits, 0, size)
+    highest = torch.full_like(chosen, torch.finfo(chosen.dtype).min)
+    total = torch.zeros_like(chosen)
+    for channel in range(logits.shape[1]):
+        plane = upsample_channel(logits, channel, size)
+        higher = torch.maximum(highest, plane)
+        total = total * (highest - higher).exp() + (plane - higher).exp()
+        highest = higher
+        chosen = torch.where(class_of_pixel == channel, plane, chosen)
+    return torch.where(class_of_pixel >= 0, (chosen - highest).exp() / total, 0.0)

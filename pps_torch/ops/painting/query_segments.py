@@ -1,0 +1,100 @@
+"""The segments that queries make of an image, once each has its class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.painting.paint_ids import paint_ids
+from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.reserved import ABSENT
+
+
+def query_segments(
+    mask_logits: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    is_sure: Tensor,
+    thing_ids: Tensor,
+    size: tuple[int, int],
+    *,
+    num_classes: int,
+    min_kept_fraction: float,
+    backend: str = "auto",
+) -> PanopticSegmentation:
+    """Let queries compete for the pixels, drop those that lose too many, and fuse stuff.
+
+    The two versions may differ where products of probabilities, or a probability and 0.5, are equal
+    up to rounding.
+
+    Args:
+        mask_logits: `(B, Q, h, w)` float, upsampled bilinearly to `size`; NaN counts as -inf.
+        scores: `(B, Q)` float, the probability of the class of a query.
+        classes: `(B, Q)` int64; `num_classes` is "no object".
+        is_sure: `(B, Q)` bool; a query that is not, or that is no object, takes no part.
+        thing_ids: `(K,)` int64, the classes that are things.
+        size: `(H, W)`.
+        num_classes: classes but for "no object".
+        min_kept_fraction: the pixels that a query wins over its pixels with probability 0.5 or
+            more; below it the query is dropped.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+
+    Returns:
+        `PanopticSegmentation` of B images, with a capacity of Q segments.
+    """
+    if uses_triton(backend, mask_logits):
+        from pps_torch.ops.painting.triton import query_segments as twin
+
+        inputs = (mask_logits, scores, classes, is_sure, thing_ids)
+        return PanopticSegmentation(
+            *twin.query_segments(*inputs, *size, num_classes, min_kept_fraction)
+        )
+    takes_part = is_sure & (classes != num_classes)
+    areas = query_competition(mask_logits, scores, takes_part, size)
+    kept_fraction = areas.won.double() / areas.masks.double()
+    is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
+    is_thing = index_of(classes, thing_ids) >= 0
+    segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
+    rows = torch.where(is_first, segment_of_query - 1, ABSENT)
+    query = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
+    visible = areas.owned.new_zeros(len(classes), classes.shape[1] + 1)
+    visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
+    return PanopticSegmentation(
+        panoptic_seg=paint_ids(areas.owner, segment_of_query),
+        category_ids=_place_rows(classes, rows, unused=ABSENT),
+        is_thing=_place_rows(is_thing, rows, unused=0),
+        scores=_place_rows(scores, rows, unused=0),
+        areas=visible[:, 1:],
+        source=_place_rows(torch.where(is_thing, query, ABSENT), rows, unused=ABSENT),
+        num_segments=is_first.sum(1),
+    )
+
+
+def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the queries that are segments in their order; stuff of one class shares a number.
+
+    Args:
+        classes: `(B, Q)` int64.
+        is_thing, is_segment: `(B, Q)` bool.
+
+    Returns:
+        `segment_of_query (B, Q)` int64, 0 for dropped ones, and `is_first (B, Q)` bool.
+    """
+    num_queries = classes.shape[1]
+    same_stuff = (classes[:, :, None] == classes[:, None, :]) & ~is_thing[:, :, None]
+    is_earlier = torch.ones(num_queries, num_queries, device=classes.device).tril(-1).bool()
+    has_earlier = (same_stuff & is_earlier & is_segment[:, None, :]).any(2)
+    is_first = is_segment & ~has_earlier
+    number = is_first.cumsum(1) * is_first
+    stuff_number = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
+    return torch.where(is_thing, number, stuff_number) * is_segment, is_first
+
+
+def _place_rows(values: Tensor, rows: Tensor, *, unused: int) -> Tensor:
+    """Place values `(B, S)` in rows `0..S-1`, drop those of row -1, and fill the other rows."""
+    table = values.new_full((len(values), values.shape[1] + 1), unused)
+    table.scatter_(1, torch.where(rows >= 0, rows, values.shape[1]), values)
+    return table[:, :-1]

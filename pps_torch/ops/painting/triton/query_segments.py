@@ -1,0 +1,315 @@
+"""The Triton twin of `query_segments`: one pass over the pixels, and two over the queries."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pps_torch.ops.counting.triton.key_counts import count_keys
+from pps_torch.ops.painting.triton.paint_ids import paint
+from pps_torch.ops.painting.triton.upsampling import (
+    bilinear_taps,
+    num_programs,
+    sample,
+    tile_pixels,
+    upsampling_arguments,
+)
+
+# The tile of a program of one warp: the pixels of a query are counted without a barrier, and what
+# four pixels a thread carry from query to query stays in registers.
+_ROWS, _COLUMNS = 2, 64
+
+# Queries that a program looks at, and that it compares them with at a time: 8 pairs a thread.
+_QUERIES = 32
+
+_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+@torch.library.custom_op("pps_torch::query_segments", mutates_args=())
+def query_segments(
+    mask_logits: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    is_sure: Tensor,
+    thing_ids: Tensor,
+    out_height: int,
+    out_width: int,
+    num_classes: int,
+    min_kept_fraction: float,
+) -> _Outputs:
+    """See [`query_segments`][pps_torch.ops.painting.query_segments.query_segments]."""
+    outputs = _outputs(
+        mask_logits, scores, classes, is_sure, thing_ids, out_height, out_width, num_classes,
+        min_kept_fraction,
+    )  # fmt: skip
+    panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = outputs
+    num_images, num_queries = classes.shape
+    if num_images == 0:
+        return outputs
+    scores, classes, thing_ids = scores.contiguous(), classes.contiguous(), thing_ids.contiguous()
+    arguments = upsampling_arguments(mask_logits, out_height, out_width)
+    if scores.dtype == torch.float64:
+        arguments["DTYPE"] = tl.float64
+    counts = classes.new_zeros((num_images, 3, num_queries))  # of pixels: won, owned, masks
+    first_of_query, segment_of_query = classes.new_empty((2, num_images, num_queries))
+    grid = (num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS),)
+    blocks = (num_images * triton.cdiv(max(num_queries, 1), _QUERIES),)
+    with torch.cuda.device_of(mask_logits):
+        _compete_kernel[grid](
+            mask_logits_ptr=mask_logits,
+            scores_ptr=scores,
+            classes_ptr=classes,
+            is_sure_ptr=is_sure.contiguous(),
+            owner_ptr=panoptic_seg,  # until it is painted
+            counts_ptr=counts,
+            num_queries=num_queries,
+            num_classes=num_classes,
+            **arguments,
+            ROWS=_ROWS,
+            COLUMNS=_COLUMNS,
+            num_warps=1,
+        )
+        _find_first_kernel[blocks](
+            classes_ptr=classes,
+            thing_ids_ptr=thing_ids,
+            counts_ptr=counts,
+            first_ptr=first_of_query,
+            num_queries=num_queries,
+            num_things=thing_ids.numel(),
+            MIN_KEPT_FRACTION=min_kept_fraction,
+            BLOCK=_QUERIES,
+        )
+        _fill_table_kernel[blocks](
+            classes_ptr=classes,
+            scores_ptr=scores,
+            thing_ids_ptr=thing_ids,
+            counts_ptr=counts,
+            first_ptr=first_of_query,
+            segment_ptr=segment_of_query,
+            category_ids_ptr=category_ids,
+            is_thing_ptr=is_thing,
+            segment_scores_ptr=segment_scores,
+            areas_ptr=areas,
+            source_ptr=source,
+            num_segments_ptr=num_segments,
+            num_queries=num_queries,
+            num_things=thing_ids.numel(),
+            BLOCK=_QUERIES,
+        )
+    paint(owner=panoptic_seg, ids=segment_of_query, painted=panoptic_seg)
+    return outputs
+
+
+@query_segments.register_fake
+def _outputs(
+    mask_logits: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    is_sure: Tensor,
+    thing_ids: Tensor,
+    out_height: int,
+    out_width: int,
+    num_classes: int,
+    min_kept_fraction: float,
+) -> _Outputs:
+    """Allocate the fields of a `PanopticSegmentation`; all that is known of them in a graph."""
+    category_ids, areas, source = (classes.new_empty(classes.shape) for _ in range(3))
+    return (
+        classes.new_empty((classes.shape[0], out_height, out_width), dtype=torch.int32),
+        category_ids,
+        is_sure.new_empty(classes.shape),
+        scores.new_empty(classes.shape),
+        areas,
+        source,
+        classes.new_empty((classes.shape[0],)),
+    )
+
+
+@triton.jit(do_not_specialize=["num_queries", "num_classes", "height", "width", "out_height"])
+def _compete_kernel(
+    mask_logits_ptr,
+    scores_ptr,
+    classes_ptr,
+    is_sure_ptr,
+    owner_ptr,
+    counts_ptr,
+    num_queries,
+    num_classes,
+    image_stride,
+    channel_stride,
+    row_stride,
+    column_stride,
+    height,
+    width,
+    out_height,
+    out_width,
+    INTERPOLATES: tl.constexpr,
+    OFFSET: tl.constexpr,
+    DTYPE: tl.constexpr,
+    ROWS: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """Give the pixels of a tile to queries, and count what each of them wins and owns.
+
+    The product of a score s and the mask probability 1 / (1 + exp(-x)) is highest where
+    (1 + exp(-x)) / s is lowest, which needs no division at the pixels.
+    """
+    # The tile of this program.
+    image, row, column = tile_pixels(out_height, out_width, ROWS, COLUMNS)
+    offsets, weights = bilinear_taps(
+        row=row,
+        column=column,
+        height=height,
+        width=width,
+        out_height=out_height,
+        out_width=out_width,
+        row_stride=row_stride,
+        column_stride=column_stride,
+        INTERPOLATES=INTERPOLATES,
+        OFFSET=OFFSET,
+        DTYPE=DTYPE,
+    )
+    in_image = (row < out_height) & (column < out_width)
+    queries = image * num_queries
+    won_ptr = counts_ptr + 3 * queries
+    owned_ptr = won_ptr + num_queries
+    masks_ptr = owned_ptr + num_queries
+    plane_ptr = mask_logits_ptr + image * image_stride
+    least = tl.full(row.shape, float("inf"), DTYPE)
+    winner = tl.zeros(row.shape, tl.int32)  # query + 1, negative where outside of its mask
+    # Query by query; a later one must be strictly better. The mask is counted on the way.
+    for query in range(num_queries):
+        is_object = tl.load(classes_ptr + queries + query) != num_classes
+        if is_object & (tl.load(is_sure_ptr + queries + query) != 0):
+            logits = sample(plane_ptr, offsets, weights, INTERPOLATES, DTYPE)
+            inverse = 1 + tl.exp2(logits * -1.4426950408889634)  # log2(e)
+            is_mask = inverse <= 2
+            area = tl.sum((is_mask & in_image).to(tl.int32), 0)
+            if area > 0:
+                tl.atomic_add(masks_ptr + query, area.to(tl.int64), sem="relaxed")
+            cost = inverse * (1 / tl.load(scores_ptr + queries + query).to(DTYPE))
+            wins = (cost < least) | (winner == 0)
+            least = tl.where(wins, cost, least)
+            winner = tl.where(wins, tl.where(is_mask, query + 1, -1 - query), winner)
+        plane_ptr += channel_stride
+    # Who has won and who owns, counted and stored once all queries are known.
+    winner = tl.where(in_image, winner, 0)
+    owner = tl.maximum(winner, 0)
+    count_keys(tl.abs(winner) - 1, won_ptr)
+    count_keys(owner - 1, owned_ptr)
+    tl.store(owner_ptr + (image * out_height + row) * out_width + column, owner, mask=in_image)
+
+
+@triton.jit
+def _block_of_queries(num_queries, BLOCK: tl.constexpr):
+    """The image of this program as int64, and its block of queries."""
+    num_blocks = tl.cdiv(tl.maximum(num_queries, 1), BLOCK)
+    image = (tl.program_id(0) // num_blocks).to(tl.int64)
+    return image, tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+
+
+@triton.jit
+def _is_thing(classes, thing_ids_ptr, num_things):
+    is_thing = classes < 0
+    for index in range(num_things):
+        is_thing = is_thing | (classes == tl.load(thing_ids_ptr + index))
+    return is_thing
+
+
+@triton.jit
+def _is_segment(counts_ptr, query, num_queries, MIN_KEPT_FRACTION: tl.constexpr):
+    """Whether queries own a pixel and keep enough, by the counts of their image."""
+    won = tl.load(counts_ptr + query, mask=query < num_queries, other=0)
+    owned = tl.load(counts_ptr + num_queries + query, mask=query < num_queries, other=0)
+    masks = tl.load(counts_ptr + 2 * num_queries + query, mask=query < num_queries, other=1)
+    kept_fraction = won.to(tl.float64) / masks.to(tl.float64)
+    return (owned > 0) & (kept_fraction >= MIN_KEPT_FRACTION)
+
+
+@triton.jit(do_not_specialize=["num_queries", "num_things"])
+def _find_first_kernel(
+    classes_ptr,
+    thing_ids_ptr,
+    counts_ptr,
+    first_ptr,
+    num_queries,
+    num_things,
+    MIN_KEPT_FRACTION: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Find the first query of the segment of each query, -1 for a query that is no segment."""
+    image, query = _block_of_queries(num_queries, BLOCK)
+    classes_ptr += image * num_queries
+    counts_ptr += image * 3 * num_queries
+    category = tl.load(classes_ptr + query, mask=query < num_queries, other=-1)
+    is_stuff = ~_is_thing(category, thing_ids_ptr, num_things)
+    first = query
+    for start in range(0, num_queries, BLOCK):
+        other = start + tl.arange(0, BLOCK)
+        others = tl.load(classes_ptr + other, mask=other < num_queries, other=-1)
+        is_other = _is_segment(counts_ptr, other, num_queries, MIN_KEPT_FRACTION)
+        is_shared = (is_stuff[:, None] & is_other[None, :]) & (category[:, None] == others[None, :])
+        first = tl.minimum(first, tl.min(tl.where(is_shared, other[None, :], num_queries), 1))
+    is_segment = _is_segment(counts_ptr, query, num_queries, MIN_KEPT_FRACTION)
+    first = tl.where(is_segment, first, -1)
+    tl.store(first_ptr + image * num_queries + query, first, mask=query < num_queries)
+
+
+@triton.jit(do_not_specialize=["num_queries", "num_things"])
+def _fill_table_kernel(
+    classes_ptr,
+    scores_ptr,
+    thing_ids_ptr,
+    counts_ptr,
+    first_ptr,
+    segment_ptr,
+    category_ids_ptr,
+    is_thing_ptr,
+    segment_scores_ptr,
+    areas_ptr,
+    source_ptr,
+    num_segments_ptr,
+    num_queries,
+    num_things,
+    BLOCK: tl.constexpr,
+):
+    """Number the segments by their first queries, write their rows, and clear the unused ones."""
+    image, query = _block_of_queries(num_queries, BLOCK)
+    queries = image * num_queries
+    owned_ptr = counts_ptr + image * 3 * num_queries + num_queries
+    in_table = query < num_queries
+    first = tl.load(first_ptr + queries + query, mask=in_table, other=-1)
+    segment = tl.zeros((BLOCK,), tl.int32)
+    area = tl.zeros((BLOCK,), tl.int64)
+    num_segments = tl.zeros((), tl.int32)
+    # Segments up to the own one, pixels of all queries that share it, and segments in all.
+    for start in range(0, num_queries, BLOCK):
+        other = start + tl.arange(0, BLOCK)
+        firsts = tl.load(first_ptr + queries + other, mask=other < num_queries, other=-1)
+        owned = tl.load(owned_ptr + other, mask=other < num_queries, other=0)
+        is_first = (firsts == other).to(tl.int32)
+        is_before = other[None, :] <= first[:, None]
+        segment += tl.sum(tl.where(is_before, is_first[None, :], 0), 1)
+        area += tl.sum(tl.where(firsts[None, :] == query[:, None], owned[None, :], 0), 1)
+        num_segments += tl.sum(is_first, 0)
+    tl.store(segment_ptr + queries + query, segment, mask=in_table)
+    tl.store(num_segments_ptr + image, num_segments)  # by every program of the image
+    # The rows of segments that begin in this block.
+    category = tl.load(classes_ptr + queries + query, mask=in_table, other=-1)
+    score = tl.load(scores_ptr + queries + query, mask=in_table, other=0)
+    is_thing = _is_thing(category, thing_ids_ptr, num_things)
+    row, is_row = queries + segment - 1, in_table & (first == query)
+    tl.store(category_ids_ptr + row, category, mask=is_row)
+    tl.store(is_thing_ptr + row, is_thing, mask=is_row)
+    tl.store(segment_scores_ptr + row, score, mask=is_row)
+    tl.store(areas_ptr + row, area, mask=is_row)
+    tl.store(source_ptr + row, tl.where(is_thing, query, -1), mask=is_row)
+    # The rows of this block's numbers that no segment has.
+    row, is_unused = queries + query, in_table & (query >= num_segments)
+    tl.store(category_ids_ptr + row, -1, mask=is_unused)
+    tl.store(is_thing_ptr + row, 0, mask=is_unused)
+    tl.store(segment_scores_ptr + row, 0, mask=is_unused)
+    tl.store(areas_ptr + row, 0, mask=is_unused)
+    tl.store(source_ptr + row, -1, mask=is_unused)

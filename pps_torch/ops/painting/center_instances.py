@@ -148,7 +148,7 @@ def _group_pixels(offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center:
     if not is_on_host(is_thing):
         nearest = nearest_places(points, places).view(is_thing.shape) + 1
         return torch.where(is_thing & is_center[:, :1, None], nearest, 0)
-    owner = torch.zeros_like(is_thing, dtype=torch.int32)
+    owner = is_thing.new_zeros(is_thing.shape, dtype=torch.int32)
     for image, count in enumerate(is_center.sum(1).tolist()):
         if count:
             pixels = is_thing[image].reshape(-1).nonzero()[:, 0]

@@ -26,7 +26,8 @@ from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.center_instances import center_instances
-from pps_torch.ops.painting.upsample_channel import INFINITE, at_least_float32, upsample_planes
+from pps_torch.ops.painting.contract import INFINITE
+from pps_torch.ops.painting.upsample_channel import at_least_float32, upsample_planes
 
 
 @torch.no_grad()
@@ -118,18 +119,7 @@ def merge_panoptic_centers(
         top_k=top_k,
         backend=backend,
     )
-    merged = add_stuff(
-        found.owner,
-        found.areas > 0,
-        torch.arange(top_k, device=thing_ids.device).expand_as(found.areas),
-        found.scores,
-        found.pred_classes,
-        found.sem_seg,
-        found.stuff_ids,
-        sources=found.centers,
-        stuff_area_limit=stuff_area_limit,
-        backend=backend,
-    )
+    merged = add_stuff(**found._asdict(), stuff_area_limit=stuff_area_limit, backend=backend)
     return unflatten_batch(merged, batch)
 
 

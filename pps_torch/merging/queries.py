@@ -24,8 +24,9 @@ from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.contract import INFINITE
 from pps_torch.ops.painting.query_segments import query_segments
-from pps_torch.ops.painting.upsample_channel import INFINITE, at_least_float32
+from pps_torch.ops.painting.upsample_channel import at_least_float32
 
 
 @torch.no_grad()

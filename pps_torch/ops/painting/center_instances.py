@@ -13,37 +13,37 @@ from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
+from pps_torch.ops.painting.contract import PROBABILITY_UNIT
 from pps_torch.ops.painting.nearest_places import nearest_places
 from pps_torch.ops.painting.upsample_channel import upsample_channel
 from pps_torch.ops.painting.upsampled_ids import upsampled_argmax
 from pps_torch.reserved import ABSENT
 
-#: Probabilities are summed as integers, so that the order of the pixels cannot matter.
-PROBABILITY_UNIT = 1 << 30
-
 
 class CenterInstances(NamedTuple):
-    """The class of each pixel, and instances with their pixels.
+    """Instances, which rank in the order of their centres, as `add_stuff` takes them.
 
     Attributes:
-        sem_seg: `(B, H, W)` int32, the class with the highest logit.
-        owner: `(B, H, W)` int32, position in `centers` + 1, 0 for none.
-        centers: `(B, K)` int64, pixels `y * W + x` in rising order, then H * W.
-        pred_classes: `(B, K)` int64, the most frequent class of a centre's pixels, the lowest of
-            equally frequent ones.
-        areas: `(B, K)` int64, pixels.
+        owner: `(B, H, W)` int32, rank + 1 of the instance that a pixel belongs to, 0 for none.
+        keep: `(B, K)` bool, true for centres with a pixel at least.
+        order: `(B, K)` int64, the ranks 0..K-1.
         scores: `(B, K)` of the dtype of the heat map: the mean probability of the class over the
             pixels, times the heat at their mean position.
-        stuff_ids: `(C - num_things,)` int64, the classes that are not things, in rising order.
+        pred_classes: `(B, K)` int64, the most frequent class of a centre's pixels, the lowest of
+            equally frequent ones.
+        sem_seg: `(B, H, W)` int32, the class with the highest logit.
+        stuff_ids: `(C - T,)` int64, the classes that are not things, in rising order.
+        sources: `(B, K)` int64, the centres: pixels `y * W + x` in rising order, then H * W.
     """
 
-    sem_seg: Tensor
     owner: Tensor
-    centers: Tensor
-    pred_classes: Tensor
-    areas: Tensor
+    keep: Tensor
+    order: Tensor
     scores: Tensor
+    pred_classes: Tensor
+    sem_seg: Tensor
     stuff_ids: Tensor
+    sources: Tensor
 
 
 def center_instances(
@@ -98,13 +98,14 @@ def center_instances(
     pred_classes, areas = votes.argmax(2), votes.sum(2)
     scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
     return CenterInstances(
-        sem_seg=sem_seg.to(torch.int32),
         owner=owner,
-        centers=centers,
-        pred_classes=pred_classes,
-        areas=areas,
+        keep=areas > 0,
+        order=torch.arange(top_k, device=areas.device).expand_as(areas),
         scores=scores,
+        pred_classes=pred_classes,
+        sem_seg=sem_seg.to(torch.int32),
         stuff_ids=is_thing_class.long().argsort(stable=True)[:num_stuff],
+        sources=centers,
     )
 
 
@@ -166,8 +167,9 @@ def _instance_scores(
     Args:
         logits: `(B, C, h, w)` float.
         heatmap: `(B, H, W)` float.
-        owner: `(B, H, W)` int32, see `_group_pixels`.
-        pred_classes, areas: `(B, K)` int64, see `CenterInstances`.
+        owner: `(B, H, W)` int32, see `CenterInstances`.
+        pred_classes: `(B, K)` int64, see `CenterInstances`.
+        areas: `(B, K)` int64, the pixels of each.
 
     Returns:
         `(B, K)` of the dtype of `heatmap`.

@@ -8,6 +8,7 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
+from pps_torch.ops.painting.add_stuff import place_rows
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
 from pps_torch.reserved import ABSENT
@@ -64,11 +65,11 @@ def query_segments(
     visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
     return PanopticSegmentation(
         panoptic_seg=paint_ids(areas.owner, segment_of_query),
-        category_ids=_place_rows(classes, rows, unused=ABSENT),
-        is_thing=_place_rows(is_thing, rows, unused=0),
-        scores=_place_rows(scores, rows, unused=0),
+        category_ids=place_rows(classes, rows, unused=ABSENT),
+        is_thing=place_rows(is_thing, rows, unused=0),
+        scores=place_rows(scores, rows, unused=0),
         areas=visible[:, 1:],
-        source=_place_rows(torch.where(is_thing, query, ABSENT), rows, unused=ABSENT),
+        source=place_rows(torch.where(is_thing, query, ABSENT), rows, unused=ABSENT),
         num_segments=is_first.sum(1),
     )
 
@@ -91,10 +92,3 @@ def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tu
     number = is_first.cumsum(1) * is_first
     stuff_number = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
     return torch.where(is_thing, number, stuff_number) * is_segment, is_first
-
-
-def _place_rows(values: Tensor, rows: Tensor, *, unused: int) -> Tensor:
-    """Place values `(B, S)` in rows `0..S-1`, drop those of row -1, and fill the other rows."""
-    table = values.new_full((len(values), values.shape[1] + 1), unused)
-    table.scatter_(1, torch.where(rows >= 0, rows, values.shape[1]), values)
-    return table[:, :-1]

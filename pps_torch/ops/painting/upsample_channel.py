@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Infinity counts as this magnitude: sums and means of two such numbers are still finite.
-INFINITE = 2.0**127
+from pps_torch.ops.painting.contract import INFINITE
 
 
 def at_least_float32(values: Tensor) -> Tensor:

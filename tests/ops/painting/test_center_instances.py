@@ -55,7 +55,7 @@ def test_twins_choose_the_same_of_many_peaks(top_k, device):
         rng.choice([0, 0, 0, 0.05, 0.2, 0.3, 0.7, 0.9], (2, 33, 40))
     ).float()
     found = expect_twins(inputs, device, top_k=top_k)
-    assert (found.centers < 33 * 40).sum(1).max() <= top_k - 1
+    assert (found.sources < 33 * 40).sum(1).max() <= top_k - 1
 
 
 @needs_triton
@@ -107,8 +107,9 @@ def test_by_hand(backend, device):
     found = center_instances(*inputs, **{**SETTINGS, "top_k": 4}, backend=backend)
     assert found.sem_seg.tolist() == [[[1, 1, 1, 1, 0]]]
     assert found.owner.tolist() == [[[1, 1, 1, 2, 0]]]
-    assert found.centers.tolist() == [[0, 4, 5, 5]], "in the order of the pixels"
-    assert found.areas.tolist() == [[3, 1, 0, 0]] and found.pred_classes.tolist() == [[1, 1, 0, 0]]
+    assert found.sources.tolist() == [[0, 4, 5, 5]], "in the order of the pixels"
+    assert found.keep.tolist() == [[True, True, False, False]]
+    assert found.pred_classes.tolist() == [[1, 1, 0, 0]] and found.order.tolist() == [[0, 1, 2, 3]]
     assert found.stuff_ids.tolist() == [0, 2]
     assert not found.scores.any(), "no heat at pixel 1, in the middle of the first; nor at pixel 3"
 

@@ -145,7 +145,7 @@ def query_segments():
             }  # fmt: skip
     yield queries._find_first_kernel, {
         "classes_ptr": "*i64", "thing_ids_ptr": "*i64", "counts_ptr": "*i64", "first_ptr": "*i64",
-        "num_queries": "i32", "num_things": "i32", "MIN_KEPT_FRACTION": 0.8, "BLOCK": 32,
+        "num_queries": "i32", "num_things": "i32", "fraction_bits": "i64", "BLOCK": 32,
     }  # fmt: skip
     for dtype in ("*fp32", "*fp64"):
         yield queries._fill_table_kernel, {
@@ -168,20 +168,21 @@ def center_instances():
         "num_things": "i32", "num_stuff": "i32", "num_classes": "i32", "BLOCK": 1024,
     }  # fmt: skip
     for heat, bits in (("*fp32", tl.int32), ("*fp64", tl.int64)):
-        yield centers._list_peaks_kernel, {
+        yield centers.list_peaks_kernel, {
             "heat_ptr": heat, "highest_ptr": heat, "peaks_ptr": "*i32", **sums, "num_pixels": "i32",
-            "THRESHOLD": 0.1, "BLOCK": 1024,
+            "threshold_bits": "i64", "BLOCK": 1024,
         }  # fmt: skip
-        yield centers._select_centers_kernel, {
+        yield centers.select_centers_kernel, {
             "heat_ptr": heat, "peaks_ptr": "*i32", **sums, "unsorted_ptr": "*i64",
-            "centers_ptr": "*i64", "places_ptr": "*fp32", "num_pixels": "i32", "width": "i32",
-            "BITS": bits, "BLOCK": 1024,
+            "order_ptr": "*i64", "centers_ptr": "*i64", "places_ptr": "*fp32", "num_pixels": "i32",
+            "width": "i32", "BITS": bits, "BLOCK": 1024,
         }  # fmt: skip
-        yield centers._count_votes_kernel, {
-            "heat_ptr": heat, **sums, "pred_classes_ptr": "*i64", "areas_ptr": "*i64",
-            "heats_ptr": heat, "num_pixels": "i32", "width": "i32", "BLOCK": 32,
+        yield centers.count_votes_kernel, {
+            "heat_ptr": heat, **sums, "pred_classes_ptr": "*i64", "keep_ptr": "*i1",
+            "areas_ptr": "*i64", "heats_ptr": heat, "num_pixels": "i32", "width": "i32",
+            "BLOCK": 32,
         }  # fmt: skip
-        yield centers._score_kernel, {
+        yield centers.score_kernel, {
             **sums, "areas_ptr": "*i64", "heats_ptr": heat, "scores_ptr": heat, "BLOCK": 32,
         }  # fmt: skip
     for dtype in FLOATS:

@@ -8,7 +8,14 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.ops.painting.center_instances import PROBABILITY_UNIT
+from pps_torch.ops.painting.contract import PROBABILITY_UNIT
+from pps_torch.ops.painting.triton.center_peaks import list_peaks_kernel, select_centers_kernel
+from pps_torch.ops.painting.triton.center_sums import (
+    count_votes_kernel,
+    score_kernel,
+    sums_of_image,
+)
+from pps_torch.ops.painting.triton.doubles import bits_of_double
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
     num_programs,
@@ -28,7 +35,7 @@ _BLOCK = 1024
 _CENTERS = 32
 
 _UNIT = tl.constexpr(PROBABILITY_UNIT)
-_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 @torch.library.custom_op("pps_torch::center_instances", mutates_args=())
@@ -43,7 +50,7 @@ def center_instances(
 ) -> _Outputs:
     """See [`center_instances`][pps_torch.ops.painting.center_instances.center_instances]."""
     outputs = _outputs(logits, heatmap, offsets, thing_ids, center_threshold, nms_kernel, top_k)
-    sem_seg, owner, centers, pred_classes, areas, scores, stuff_ids = outputs
+    owner, keep, order, scores, pred_classes, sem_seg, stuff_ids, centers = outputs
     num_classes = logits.shape[1]
     num_images, height, width = heatmap.shape
     heatmap, thing_ids = heatmap.contiguous(), thing_ids.contiguous()
@@ -53,10 +60,10 @@ def center_instances(
     is_thing = thing_ids.new_empty((num_classes,), dtype=torch.bool)
     totals = heatmap.new_empty(heatmap.shape, dtype=_widened(logits))
     places = heatmap.new_empty((num_images, 2, top_k), dtype=_widened(offsets))
-    heats = heatmap.new_empty((num_images, top_k))
+    heats, areas = heatmap.new_empty((num_images, top_k)), torch.empty_like(order)
     # Of each image: the numbers of peaks and of centres, and of each centre the votes of its
     # pixels for each class, and the sums of their rows, columns and probabilities.
-    sums = areas.new_zeros((num_images, 2 + top_k * (num_classes + 3)))
+    sums = order.new_zeros((num_images, 2 + top_k * (num_classes + 3)))
     of_sums = {"sums_ptr": sums, "num_centers": top_k, "num_classes": num_classes}
     tiles = (num_programs(num_images, height, width, *_TILE.values()),)
     with torch.cuda.device_of(logits):
@@ -71,20 +78,21 @@ def center_instances(
         )
         if num_images == 0:
             return outputs
-        _list_peaks_kernel[(num_images * triton.cdiv(height * width, _BLOCK),)](
+        list_peaks_kernel[(num_images * triton.cdiv(height * width, _BLOCK),)](
             heat_ptr=heatmap,
             highest_ptr=highest,
             peaks_ptr=owner,  # until pixels have owners
             **of_sums,
             num_pixels=height * width,
-            THRESHOLD=max(center_threshold, 0.0),
+            threshold_bits=bits_of_double(max(center_threshold, 0.0)),
             BLOCK=_BLOCK,
         )
-        _select_centers_kernel[(num_images,)](
+        select_centers_kernel[(num_images,)](
             heat_ptr=heatmap,
             peaks_ptr=owner,
             **of_sums,
-            unsorted_ptr=areas,  # until they are counted
+            unsorted_ptr=pred_classes,  # until they are known
+            order_ptr=order,
             centers_ptr=centers,
             places_ptr=places,
             num_pixels=height * width,
@@ -111,10 +119,11 @@ def center_instances(
             **_TILE,
             enable_fp_fusion=False,  # a fused square rounds otherwise, and breaks ties
         )
-        _count_votes_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
+        count_votes_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
             heat_ptr=heatmap,
             **of_sums,
             pred_classes_ptr=pred_classes,
+            keep_ptr=keep,
             areas_ptr=areas,
             heats_ptr=heats,
             num_pixels=height * width,
@@ -131,7 +140,7 @@ def center_instances(
             **of_logits,
             **_TILE,
         )
-        _score_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
+        score_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
             **of_sums, areas_ptr=areas, heats_ptr=heats, scores_ptr=scores, BLOCK=_CENTERS
         )
     return outputs
@@ -148,26 +157,22 @@ def _outputs(
     top_k: int,
 ) -> _Outputs:
     """Allocate the fields of `CenterInstances`; all that is known of them in a graph."""
-    maps = [heatmap.new_empty(heatmap.shape, dtype=torch.int32) for _ in range(2)]
-    rows = [thing_ids.new_empty((heatmap.shape[0], top_k)) for _ in range(3)]
-    scores = heatmap.new_empty((heatmap.shape[0], top_k))
-    stuff_ids = thing_ids.new_empty((logits.shape[1] - thing_ids.shape[0],))
-    return maps[0], maps[1], rows[0], rows[1], rows[2], scores, stuff_ids
+    table = (heatmap.shape[0], top_k)
+    return (
+        heatmap.new_empty(heatmap.shape, dtype=torch.int32),
+        heatmap.new_empty(table, dtype=torch.bool),
+        thing_ids.new_empty(table),
+        heatmap.new_empty(table),
+        thing_ids.new_empty(table),
+        heatmap.new_empty(heatmap.shape, dtype=torch.int32),
+        thing_ids.new_empty((logits.shape[1] - thing_ids.shape[0],)),
+        thing_ids.new_empty(table),
+    )
 
 
 def _widened(values: Tensor) -> torch.dtype:
     """The dtype that values are interpolated in."""
     return torch.promote_types(values.dtype, torch.float32)
-
-
-@triton.jit
-def _sums_of_image(sums_ptr, image, num_centers, num_classes):
-    """Where an image has its number of peaks, of centres, the votes, and three sums a centre."""
-    peaks_ptr = sums_ptr + image * (2 + num_centers * (num_classes + 3))
-    votes_ptr = peaks_ptr + 2
-    rows_ptr = votes_ptr + num_centers * num_classes
-    columns_ptr = rows_ptr + num_centers
-    return peaks_ptr, peaks_ptr + 1, votes_ptr, rows_ptr, columns_ptr, columns_ptr + num_centers
 
 
 @triton.jit(do_not_specialize=["num_things", "num_stuff", "num_classes"])
@@ -192,102 +197,6 @@ def _split_classes_kernel(
         position = num_before + tl.cumsum(is_stuff.to(tl.int32), 0) - 1
         tl.store(stuff_ids_ptr + position, category, mask=is_stuff & (position < num_stuff))
         num_before += tl.sum(is_stuff.to(tl.int32), 0)
-
-
-@triton.jit(do_not_specialize=["num_centers", "num_classes"])
-def _list_peaks_kernel(
-    heat_ptr,
-    highest_ptr,
-    peaks_ptr,
-    sums_ptr,
-    num_centers,
-    num_classes,
-    num_pixels,
-    THRESHOLD: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Add the pixels whose heat is above the threshold, and that none around exceeds, to a list."""
-    num_blocks = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
-    in_image = pixel < num_pixels
-    heat = tl.load(heat_ptr + image * num_pixels + pixel, mask=in_image, other=0)
-    highest = tl.load(highest_ptr + image * num_pixels + pixel, mask=in_image, other=0)
-    is_peak = in_image & (heat > THRESHOLD) & (heat == highest)
-    number = tl.sum(is_peak.to(tl.int32), 0)
-    if number > 0:
-        num_peaks_ptr, _, _, _, _, _ = _sums_of_image(sums_ptr, image, num_centers, num_classes)
-        first = tl.atomic_add(num_peaks_ptr, number.to(tl.int64), sem="relaxed")
-        position = first + tl.cumsum(is_peak.to(tl.int32), 0) - 1
-        tl.store(peaks_ptr + image * num_pixels + position, pixel, mask=is_peak)
-
-
-@triton.jit(do_not_specialize=["num_centers", "num_classes", "width"])
-def _select_centers_kernel(
-    heat_ptr,
-    peaks_ptr,
-    sums_ptr,
-    unsorted_ptr,
-    centers_ptr,
-    places_ptr,
-    num_centers,
-    num_classes,
-    num_pixels,
-    width,
-    BITS: tl.constexpr,
-    BLOCK: tl.constexpr,
-):
-    """Choose the peaks of an image that are strictly above the `num_centers`-th highest."""
-    image = tl.program_id(0).to(tl.int64)
-    num_peaks_ptr, found_ptr, _, _, _, _ = _sums_of_image(sums_ptr, image, num_centers, num_classes)
-    num_peaks = tl.load(num_peaks_ptr).to(tl.int32)
-    heat_ptr += image * num_pixels
-    peaks_ptr += image * num_pixels
-    unsorted_ptr += image * num_centers
-    centers_ptr += image * num_centers
-    places_ptr += image * 2 * num_centers
-    # Heat is above 0, where floats are in the order of their bits: the bound is found bit by bit.
-    bound = tl.zeros((), BITS)
-    if num_peaks >= num_centers:
-        for bit in range(2, BITS.primitive_bitwidth + 1):
-            candidate = bound | (tl.full((), 1, BITS) << (BITS.primitive_bitwidth - bit))
-            number = tl.zeros((), tl.int32)
-            for first in range(0, num_peaks, BLOCK):
-                pixel, bits = _load_peaks(peaks_ptr, heat_ptr, first, num_peaks, BITS, BLOCK)
-                number += tl.sum((bits >= candidate).to(tl.int32), 0)
-            bound = tl.where(number >= num_centers, candidate, bound)
-    # The centres, in the order of the list, which differs from run to run.
-    found = tl.zeros((), tl.int32)
-    for first in range(0, num_peaks, BLOCK):
-        pixel, bits = _load_peaks(peaks_ptr, heat_ptr, first, num_peaks, BITS, BLOCK)
-        is_center = (bits > bound).to(tl.int32)
-        position = found + tl.cumsum(is_center, 0) - 1
-        tl.store(unsorted_ptr + position, pixel, mask=is_center != 0)
-        found += tl.sum(is_center, 0)
-    tl.store(found_ptr, found)
-    tl.debug_barrier()  # other threads have stored what is loaded now
-    # By their pixels: the rank of a centre is the number of those before it.
-    for first in range(0, num_centers, BLOCK):
-        position = first + tl.arange(0, BLOCK)
-        is_center = position < found
-        center = tl.load(unsorted_ptr + position, mask=is_center, other=0)
-        rank = tl.zeros((BLOCK,), tl.int32)
-        for other in range(found):
-            rank += (tl.load(unsorted_ptr + other) < center).to(tl.int32)
-        rank = tl.where(is_center, rank, position)
-        in_table = position < num_centers
-        tl.store(centers_ptr + rank, tl.where(is_center, center, num_pixels), mask=in_table)
-        tl.store(places_ptr + rank, center // width, mask=in_table)
-        tl.store(places_ptr + num_centers + rank, center % width, mask=in_table)
-
-
-@triton.jit
-def _load_peaks(peaks_ptr, heat_ptr, first, num_peaks, BITS: tl.constexpr, BLOCK: tl.constexpr):
-    """Load peaks and the bits of their heat, 0 behind the last one."""
-    position = first + tl.arange(0, BLOCK)
-    pixel = tl.load(peaks_ptr + position, mask=position < num_peaks, other=0)
-    heat = tl.load(heat_ptr + pixel, mask=position < num_peaks, other=0)
-    return pixel, heat.to(BITS, bitcast=True)
 
 
 @triton.jit(do_not_specialize=["height", "width", "out_height"])
@@ -373,7 +282,7 @@ def _group_pixels_kernel(
     pixel = (image * out_height + row) * out_width + column
     category = tl.load(sem_seg_ptr + pixel, mask=in_image, other=0)
     is_thing = in_image & (tl.load(is_thing_ptr + category) != 0)
-    _, found_ptr, votes_ptr, rows_ptr, columns_ptr, _ = _sums_of_image(
+    _, found_ptr, votes_ptr, rows_ptr, columns_ptr, _ = sums_of_image(
         sums_ptr, image, num_centers, num_classes
     )
     found = tl.load(found_ptr).to(tl.int32)
@@ -423,44 +332,6 @@ def _group_pixels_kernel(
             keys = tl.where(is_key, -1, keys)
             key = tl.max(keys, 0)
     tl.store(owner_ptr + pixel, owner, mask=in_image)
-
-
-@triton.jit(do_not_specialize=["num_centers", "num_classes", "width"])
-def _count_votes_kernel(
-    heat_ptr,
-    sums_ptr,
-    pred_classes_ptr,
-    areas_ptr,
-    heats_ptr,
-    num_centers,
-    num_classes,
-    num_pixels,
-    width,
-    BLOCK: tl.constexpr,
-):
-    """Find the most frequent class and the area of centres, and the heat at their mean position."""
-    num_blocks = tl.cdiv(num_centers, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    center = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
-    in_table = center < num_centers
-    _, _, votes_ptr, rows_ptr, columns_ptr, _ = _sums_of_image(
-        sums_ptr, image, num_centers, num_classes
-    )
-    most = tl.zeros((BLOCK,), tl.int64)
-    area = tl.zeros((BLOCK,), tl.int64)
-    winner = tl.zeros((BLOCK,), tl.int64)
-    for category in range(num_classes):
-        votes = tl.load(votes_ptr + center * num_classes + category, mask=in_table, other=0)
-        winner = tl.where(votes > most, category, winner)
-        most = tl.maximum(votes, most)
-        area += votes
-    y = tl.load(rows_ptr + center, mask=in_table, other=0) // tl.maximum(area, 1)
-    x = tl.load(columns_ptr + center, mask=in_table, other=0) // tl.maximum(area, 1)
-    heat = tl.load(heat_ptr + image * num_pixels + y * width + x, mask=in_table, other=0)
-    row = image * num_centers + center
-    tl.store(pred_classes_ptr + row, winner, mask=in_table)
-    tl.store(areas_ptr + row, area, mask=in_table)
-    tl.store(heats_ptr + row, heat, mask=in_table)
 
 
 @triton.jit(do_not_specialize=["num_centers", "num_classes", "height", "width", "out_height"])
@@ -523,28 +394,10 @@ def _sum_probabilities_kernel(
         probability = tl.exp(chosen - highest) / total
         units = tl.floor(probability * _UNIT + 0.5).to(tl.int64)
         # One addition for each centre of the tile.
-        _, _, _, _, _, probabilities_ptr = _sums_of_image(sums_ptr, image, num_centers, num_classes)
+        _, _, _, _, _, probabilities_ptr = sums_of_image(sums_ptr, image, num_centers, num_classes)
         while last >= 0:
             is_last = center == last
             number = tl.sum(tl.where(is_last, units, 0), 0)
             tl.atomic_add(probabilities_ptr + last, number, sem="relaxed")
             center = tl.where(is_last, -1, center)
             last = tl.max(center, 0)
-
-
-@triton.jit(do_not_specialize=["num_centers", "num_classes"])
-def _score_kernel(
-    sums_ptr, areas_ptr, heats_ptr, scores_ptr, num_centers, num_classes, BLOCK: tl.constexpr
-):
-    """Multiply the mean probability of each centre with its heat."""
-    num_blocks = tl.cdiv(num_centers, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    center = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
-    in_table = center < num_centers
-    _, _, _, _, _, probabilities_ptr = _sums_of_image(sums_ptr, image, num_centers, num_classes)
-    row = image * num_centers + center
-    probability = tl.load(probabilities_ptr + center, mask=in_table, other=0).to(tl.float64)
-    area = tl.load(areas_ptr + row, mask=in_table, other=1)
-    heat = tl.load(heats_ptr + row, mask=in_table, other=0).to(tl.float64)
-    score = probability / _UNIT / tl.maximum(area, 1).to(tl.float64) * heat
-    tl.store(scores_ptr + row, score, mask=in_table)

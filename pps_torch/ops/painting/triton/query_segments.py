@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
+from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
@@ -78,7 +79,7 @@ def query_segments(
             first_ptr=first_of_query,
             num_queries=num_queries,
             num_things=thing_ids.numel(),
-            MIN_KEPT_FRACTION=min_kept_fraction,
+            fraction_bits=bits_of_double(min_kept_fraction),
             BLOCK=_QUERIES,
         )
         _fill_table_kernel[blocks](
@@ -219,16 +220,16 @@ def _is_thing(classes, thing_ids_ptr, num_things):
 
 
 @triton.jit
-def _is_segment(counts_ptr, query, num_queries, MIN_KEPT_FRACTION: tl.constexpr):
+def _is_segment(counts_ptr, query, num_queries, fraction_bits):
     """Whether queries own a pixel and keep enough, by the counts of their image."""
     won = tl.load(counts_ptr + query, mask=query < num_queries, other=0)
     owned = tl.load(counts_ptr + num_queries + query, mask=query < num_queries, other=0)
     masks = tl.load(counts_ptr + 2 * num_queries + query, mask=query < num_queries, other=1)
     kept_fraction = won.to(tl.float64) / masks.to(tl.float64)
-    return (owned > 0) & (kept_fraction >= MIN_KEPT_FRACTION)
+    return (owned > 0) & (kept_fraction >= double_of_bits(fraction_bits))
 
 
-@triton.jit(do_not_specialize=["num_queries", "num_things"])
+@triton.jit(do_not_specialize=["num_queries", "num_things", "fraction_bits"])
 def _find_first_kernel(
     classes_ptr,
     thing_ids_ptr,
@@ -236,7 +237,7 @@ def _find_first_kernel(
     first_ptr,
     num_queries,
     num_things,
-    MIN_KEPT_FRACTION: tl.constexpr,
+    fraction_bits,
     BLOCK: tl.constexpr,
 ):
     """Find the first query of the segment of each query, -1 for a query that is no segment."""
@@ -249,10 +250,10 @@ def _find_first_kernel(
     for start in range(0, num_queries, BLOCK):
         other = start + tl.arange(0, BLOCK)
         others = tl.load(classes_ptr + other, mask=other < num_queries, other=-1)
-        is_other = _is_segment(counts_ptr, other, num_queries, MIN_KEPT_FRACTION)
+        is_other = _is_segment(counts_ptr, other, num_queries, fraction_bits)
         is_shared = (is_stuff[:, None] & is_other[None, :]) & (category[:, None] == others[None, :])
         first = tl.minimum(first, tl.min(tl.where(is_shared, other[None, :], num_queries), 1))
-    is_segment = _is_segment(counts_ptr, query, num_queries, MIN_KEPT_FRACTION)
+    is_segment = _is_segment(counts_ptr, query, num_queries, fraction_bits)
     first = tl.where(is_segment, first, -1)
     tl.store(first_ptr + image * num_queries + query, first, mask=query < num_queries)
 

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.painting.upsample_channel import INFINITE
+from pps_torch.ops.painting.contract import INFINITE
 
 _INFINITE = tl.constexpr(INFINITE)
 _LARGEST_INT32 = (1 << 31) - 1

@@ -1,0 +1,9 @@
+"""Numbers that both versions of operations agree on."""
+
+from __future__ import annotations
+
+#: Infinity counts as this magnitude: sums and means of two such numbers are still finite.
+INFINITE = 2.0**127
+
+#: Probabilities are summed as integers in this unit, so that the order of pixels cannot matter.
+PROBABILITY_UNIT = 1 << 30

@@ -10,6 +10,7 @@ from torch import Tensor
 from pps_torch.checks import (
     check_device,
     check_floating,
+    check_ndim,
     check_number,
     check_shape,
     checks_values,
@@ -189,10 +190,15 @@ def _check_boxes(
     for name, value in (("mask_probs", mask_probs), ("boxes", boxes)):
         check_floating(name, value)
         check_device(name, value, scores)
+    check_ndim("mask_probs", mask_probs, 3, "(*B, N, M, M)")
     side = mask_probs.shape[-1]
     check_shape("mask_probs", mask_probs, (*scores.shape, side, side))
     check_shape("boxes", boxes, (*scores.shape, 4))
     if side == 0:
         raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
-    if checks_values(validate, boxes) and not bool(boxes.isfinite().all()):
+    if not checks_values(validate, boxes):
+        return
+    if not bool(boxes.isfinite().all()):
         raise ValueError("boxes: expected finite pixels, found NaN or infinity")
+    if not bool(((mask_probs >= 0) & (mask_probs <= 1)).all()):
+        raise ValueError("mask_probs: expected probabilities in 0..1, found others, or NaN")

@@ -57,8 +57,10 @@ def _copied_ids(ids: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:
-    """Raise ValueError unless the ids are distinct, 0 or more, and below `num_classes`."""
-    is_too_high = num_classes is not None and max(ids, default=-1) >= num_classes
-    if len(set(ids)) != len(ids) or min(ids, default=0) < 0 or is_too_high:
-        kind = "ids of 0 or more" if num_classes is None else f"class indices 0..{num_classes - 1}"
-        raise ValueError(f"{name}: expected distinct {kind}, got {ids}")
+    """Raise ValueError unless the ids are distinct, 0 or more, and below `num_classes` or 2**63."""
+    end = 1 << 63 if num_classes is None else num_classes
+    if len(set(ids)) == len(ids) and all(0 <= value < end for value in ids):
+        return
+    kind = f"class indices 0..{end - 1}" if end else "class indices, of which there are none"
+    kind = "ids of 0 or more, below 2**63" if num_classes is None else kind
+    raise ValueError(f"{name}: expected distinct {kind}, got {ids}")

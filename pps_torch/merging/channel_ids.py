@@ -17,7 +17,6 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
-from pps_torch.reserved import ABSENT
 
 
 def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:
@@ -70,16 +69,17 @@ def ids_of_indices(name: str, indices: Tensor, ids: Tensor, *, validate: bool | 
     Args:
         name: what errors call the indices.
         indices: int, any shape.
-        ids: `(K,)` int, the id of each class index.
+        ids: `(K + 1,)` int, the id of each class index, and -1.
         validate: refuse indices that mean nothing. Default: on the CPU only.
 
     Returns:
-        int of the shape of `indices`.
+        ids of the shape of `indices`.
     """
     check_integer(name, indices)
     check_device(name, indices, ids)
-    is_known = (indices >= 0) & (indices < len(ids))
-    if checks_values(validate, indices) and not bool(is_known.all()):
-        found = f"{int(indices.min())}..{int(indices.max())}"
-        raise ValueError(f"{name}: expected 0..{len(ids) - 1}, found {found}")
-    return torch.where(is_known, ids[torch.where(is_known, indices, 0).long()], ABSENT)
+    num_classes = len(ids) - 1
+    if checks_values(validate, indices) and indices.numel():
+        lowest, highest = (int(value) for value in indices.aminmax())
+        if lowest < 0 or highest >= num_classes:
+            raise ValueError(f"{name}: expected 0..{num_classes - 1}, found {lowest}..{highest}")
+    return ids[indices.long().clamp(-1, num_classes)]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
-from pps_torch.checks import check_shape, check_size
+from pps_torch.checks import check_floating, check_integer, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
@@ -86,6 +87,8 @@ class PPSPostProcessor(TensorHolder):
             self._hold_tables(
                 **{name: as_channel_ids(name, default if ids is None else ids, known)}
             )
+        absent = torch.tensor([ABSENT], dtype=torch.int32, device="cpu")
+        self._hold_tables(class_ids_and_absent=torch.cat([self.tables["class_ids"], absent]))
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,
             mask_threshold=mask_threshold,
@@ -127,11 +130,14 @@ class PPSPostProcessor(TensorHolder):
             TypeError, ValueError: for a wrong dtype, shape, device or size, and see `validate`.
         """
         check_size("image_size", image_size)
+        for name, value in (("sem_seg_logits", sem_seg_logits), ("scores", scores)):
+            check_floating(name, value)
+        check_integer("class_indices", class_indices)
         batch = sem_seg_logits.shape[:-3]
         validate, backend = self.validate, self.backend
         semantic_ids, class_ids, part_ids = (
             self._table_on(name, sem_seg_logits.device)
-            for name in ("semantic_ids", "class_ids", "part_ids")
+            for name in ("semantic_ids", "class_ids_and_absent", "part_ids")
         )
         check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
         check_logits("part_logits", part_logits, batch, part_ids, validate=validate)

@@ -62,5 +62,6 @@ def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:
     if len(set(ids)) == len(ids) and all(0 <= value < end for value in ids):
         return
     kind = f"class indices 0..{end - 1}" if end else "class indices, of which there are none"
-    kind = "ids of 0 or more, below 2**63" if num_classes is None else kind
+    if num_classes is None:
+        kind = "ids of 0 or more" if max(ids) < end else "ids below 2**63"
     raise ValueError(f"{name}: expected distinct {kind}, got {ids}")

@@ -71,10 +71,10 @@ def merge_panoptic_centers(
         stuff_area_limit: pixels that a stuff segment needs at least.
         out_size: `(H, W)`: upsample all three bilinearly (align_corners=False), the logits one
             channel at a time; the values of the offsets stay. Default: the inputs' size.
-        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton], for the steps
-            that have a Triton version. The two may differ where upsampled logits are equal up to
-            rounding.
+        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU only;
+            unchecked, a NaN logit counts as -inf, NaN of the other heads as 0.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions may differ
+            where upsampled logits, or distances, are equal up to rounding; scores differ by it.
 
     Returns:
         `PanopticSegmentation` with a capacity of top_k + C - len(thing_ids) segments:

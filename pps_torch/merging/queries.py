@@ -58,7 +58,8 @@ def merge_panoptic_queries(
         min_kept_fraction: fraction (Mask2Former's `OVERLAP_THRESHOLD`); equal to it stays.
         out_size: `(H, W)`: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
-        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU.
+        validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU only;
+            unchecked, NaN counts as -inf.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
             may differ where products of probabilities, or a probability and 0.5, are equal up to
             rounding.

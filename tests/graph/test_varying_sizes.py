@@ -116,7 +116,6 @@ def test_one_graph_serves_all_sizes(case):
 VARYING = {
     *("num_masks", "num_images", "side", "height", "num_instances", "num_slots", "num_rows"),
     *("num_gt", "num_pred", "num_owners", "num_segments", "num_queries", "out_height"),
-    "num_places",
 }
 OF_A_METRIC = {"part_pixels", "mean_part_iou"}  # from its capacity, not the image
 

@@ -129,22 +129,18 @@ def _merge(
 ) -> Tensor:
     """Check the inputs and merge them, given the spec's table on their device."""
     _check_maps(panoptic, part_seg, reference=pid_of_sid_flat)
-    batch, (height, width) = part_seg.shape[:-2], part_seg.shape[-2:]
-    num_images, capacity = batch.numel(), panoptic.category_ids.shape[-1]
-    panoptic_seg = panoptic.panoptic_seg.reshape(num_images, height, width)
-    category_ids = panoptic.category_ids.reshape(num_images, capacity)
+    panoptic_seg, category_ids = panoptic.panoptic_seg, panoptic.category_ids
     if checks_values(validate, panoptic_seg):
-        _check_segment_ids(panoptic_seg, capacity)
+        _check_segment_ids(panoptic_seg, category_ids.shape[-1])
         _check_category_ids(category_ids)
-    pps = pps_channels(
+    return pps_channels(
         panoptic_seg,
-        part_seg.reshape(panoptic_seg.shape),
+        part_seg,
         category_ids,
         pid_of_sid_flat,
         ignore_label=ignore_label,
         backend=backend,
     )
-    return pps.reshape(*batch, 3, height, width)
 
 
 def _check_maps(panoptic: PanopticSegmentation, part_seg: Tensor, *, reference: Tensor) -> None:

@@ -21,23 +21,26 @@ def pps_channels(
     """Look up scene class, instance and part of each pixel.
 
     Args:
-        segment: `(B, H, W)` int, segment ids; 0, and those outside `0..S`, are void.
-        part: `(B, H, W)` int, flat part ids.
-        category_ids: `(B, S)` int, the scene id of segments 1..S; a negative one is void.
+        segment: `(*B, H, W)` int, segment ids; 0, and those outside `0..S`, are void.
+        part: `(*B, H, W)` int, flat part ids.
+        category_ids: `(*B, S)` int, the scene id of segments 1..S; a negative one is void.
         pid_of_sid_flat: `(E + 1, F + 2)` int64, part by scene id and flat part id; the last row
             and column stand for every id outside.
         ignore_label: scene id of void, which has no instance and no part.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(B, 3, H, W)` int32: scene class, instance, part. Instances count up from 1 within a class.
+        `(*B, 3, H, W)` int32: scene class, instance, part. Instances count up from 1 within a class.
     """
     if uses_triton(backend, segment):
         from pps_torch.ops.painting.triton import pps_channels as twin
 
         return twin.pps_channels(segment, part, category_ids, pid_of_sid_flat, ignore_label)
-    sids, iids = _number_instances(category_ids.long(), ignore_label)
-    runs = pixel_runs(segment.flatten(1), part.flatten(1))
+    *batch, height, width = segment.shape
+    num_images = segment.shape[:-2].numel()
+    categories = category_ids.reshape(num_images, category_ids.shape[-1]).long()
+    sids, iids = _number_instances(categories, ignore_label)
+    runs = pixel_runs(*(ids.reshape(num_images, height * width) for ids in (segment, part)))
     run_segment, run_part = (values.long() for values in runs.maps)
     is_outside = (run_segment < 0) | (run_segment >= sids.shape[1])
     run_segment = torch.where(is_outside, 0, run_segment)
@@ -47,7 +50,8 @@ def pps_channels(
     column = torch.where((run_part < 0) | (run_part > last_column), last_column, run_part)
     pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
     channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
-    return channels.view(3, *segment.shape).transpose(0, 1).contiguous()
+    channels = channels.view(3, num_images, height, width).transpose(0, 1)
+    return channels.reshape(*batch, 3, height, width)
 
 
 def _number_instances(category_ids: Tensor, ignore_label: int) -> tuple[Tensor, Tensor]:

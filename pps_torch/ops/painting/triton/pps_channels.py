@@ -22,8 +22,8 @@ def pps_channels(
     pps = _output(segment, part, category_ids, pid_of_sid_flat, ignore_label)
     if pps.numel() == 0:
         return pps
-    num_images, num_pixels = len(segment), segment.shape[1:].numel()
-    num_slots = category_ids.shape[1] + 1
+    num_images, num_pixels = segment.shape[:-2].numel(), segment.shape[-2:].numel()
+    num_slots = category_ids.shape[-1] + 1
     num_rows, num_columns = pid_of_sid_flat.shape
     sids_iids = category_ids.new_empty((num_images, 2, num_slots), dtype=torch.int64)
     with torch.cuda.device_of(segment):
@@ -54,8 +54,7 @@ def _output(
     segment: Tensor, part: Tensor, category_ids: Tensor, pid_of_sid_flat: Tensor, ignore_label: int
 ) -> Tensor:
     """Allocate the result; all that is known of it while a graph is captured."""
-    num_images, height, width = segment.shape
-    return segment.new_empty((num_images, 3, height, width), dtype=torch.int32)
+    return segment.new_empty((*segment.shape[:-2], 3, *segment.shape[-2:]), dtype=torch.int32)
 
 
 @triton.jit(do_not_specialize=["num_slots", "ignore_label"])

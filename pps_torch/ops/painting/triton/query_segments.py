@@ -296,7 +296,7 @@ def _fill_table_kernel(
         area += tl.sum(tl.where(firsts[None, :] == query[:, None], owned[None, :], 0), 1)
         num_segments += tl.sum(is_first, 0)
     tl.store(segment_ptr + queries + query, segment, mask=in_table)
-    tl.store(num_segments_ptr + image, num_segments)  # by every program of the image
+    tl.store(num_segments_ptr + image, num_segments, mask=tl.min(query, 0) == 0)
     # The rows of segments that begin in this block.
     category = tl.load(classes_ptr + queries + query, mask=in_table, other=-1)
     score = tl.load(scores_ptr + queries + query, mask=in_table, other=0)

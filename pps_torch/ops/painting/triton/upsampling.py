@@ -123,7 +123,12 @@ def _taps(position, in_size, out_size):
 
 @triton.jit
 def sample(
-    plane_ptr, offsets, weights, INTERPOLATES: tl.constexpr, DTYPE: tl.constexpr, NAN=-_INFINITE
+    plane_ptr,
+    offsets,
+    weights,
+    INTERPOLATES: tl.constexpr,
+    DTYPE: tl.constexpr,
+    NAN: tl.constexpr = -_INFINITE,
 ):
     """Upsample a plane at the pixels whose `bilinear_taps` are given; NaN counts as `NAN`."""
     values = _load_finite(plane_ptr + offsets[0], DTYPE, NAN)
@@ -135,7 +140,7 @@ def sample(
 
 
 @triton.jit
-def _load_finite(pointers, DTYPE: tl.constexpr, NAN):
+def _load_finite(pointers, DTYPE: tl.constexpr, NAN: tl.constexpr):
     """Load values as `make_finite` has them; comparisons with NaN are false."""
     values = tl.load(pointers).to(DTYPE)
     if NAN == -_INFINITE:

@@ -30,7 +30,7 @@ def pps_channels(
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(*B, 3, H, W)` int32: scene class, instance, part. Instances count up from 1 within a class.
+        `(*B, 3, H, W)` int32: scene class, instance (from 1 on within a class), part.
     """
     if uses_triton(backend, segment):
         from pps_torch.ops.painting.triton import pps_channels as twin

@@ -15,6 +15,7 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
+    and_absent,
     as_channel_ids,
     check_logits,
     ids_of_best_channels,
@@ -65,6 +66,7 @@ class MaskRCNNPostProcessor(TensorHolder):
     """
 
     label_ids: Tensor
+    label_ids_and_absent: Tensor
     semantic_ids: Tensor
     part_ids: Tensor
 
@@ -94,6 +96,7 @@ class MaskRCNNPostProcessor(TensorHolder):
             self._hold_tables(
                 **{name: as_channel_ids(name, default if ids is None else ids, known)}
             )
+        self._hold_tables(label_ids_and_absent=and_absent(self.tables["label_ids"]))
         settings: dict[str, Any] = {
             "score_threshold": score_threshold,
             "overlap_threshold": overlap_threshold,
@@ -148,7 +151,7 @@ class MaskRCNNPostProcessor(TensorHolder):
         check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
         sem_seg = ids_of_best_channels(sem_seg_logits, self.semantic_ids, size, backend=backend)
         part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
-        classes = ids_of_indices("labels", labels, self.label_ids, validate=validate)
+        classes = ids_of_indices("labels", labels, self.label_ids_and_absent, validate=validate)
         # The merge refuses negative classes, but never takes an instance of score -inf.
         scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
         if tuple(masks.shape[-2:]) == size:

@@ -17,6 +17,7 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
+from pps_torch.reserved import ABSENT
 
 
 def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:
@@ -29,6 +30,11 @@ def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Ten
     if unknown:
         raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
     return torch.tensor(ids, dtype=torch.int32, device="cpu")
+
+
+def and_absent(ids: Tensor) -> Tensor:
+    """Append -1 to ids by class index: what `ids_of_indices` looks up for all other indices."""
+    return torch.cat([ids, ids.new_full((1,), ABSENT)])
 
 
 def check_logits(
@@ -69,7 +75,7 @@ def ids_of_indices(name: str, indices: Tensor, ids: Tensor, *, validate: bool | 
     Args:
         name: what errors call the indices.
         indices: int, any shape.
-        ids: `(K + 1,)` int, the id of each class index, and -1.
+        ids: `(K + 1,)` int, the id of each class index, see `and_absent`.
         validate: refuse indices that mean nothing. Default: on the CPU only.
 
     Returns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from pps_torch.checks import check_floating, check_integer, check_shape, check_size
@@ -12,6 +11,7 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
 from pps_torch.merging.channel_ids import (
+    and_absent,
     as_channel_ids,
     check_logits,
     ids_of_best_channels,
@@ -41,7 +41,7 @@ class PPSPostProcessor(TensorHolder):
         mask_threshold, score_threshold, overlap_threshold, stuff_area_limit: as in
             [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes].
         validate: refuse NaN, and class indices that mean nothing. Default: on the CPU only;
-            unchecked, such a detection is dropped, and a NaN logit never wins.
+            unchecked, such a detection is dropped, and NaN in logits counts as -inf.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Raises:
@@ -87,8 +87,7 @@ class PPSPostProcessor(TensorHolder):
             self._hold_tables(
                 **{name: as_channel_ids(name, default if ids is None else ids, known)}
             )
-        absent = torch.tensor([ABSENT], dtype=torch.int32, device="cpu")
-        self._hold_tables(class_ids_and_absent=torch.cat([self.tables["class_ids"], absent]))
+        self._hold_tables(class_ids_and_absent=and_absent(self.tables["class_ids"]))
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,
             mask_threshold=mask_threshold,

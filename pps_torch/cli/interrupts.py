@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
 
+from pps_torch.io.terminal import print_message
+
 #: The exit code after Ctrl-C, as shells have it.
 EXIT_CODE = 130
 
@@ -44,8 +46,10 @@ class Interrupts:
         receiver, sender = socket.socketpair()
         sender.setblocking(False)
         signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         threading.Thread(target=self._end_soon, args=(receiver,), daemon=True).start()
         signal.signal(signal.SIGINT, _interrupt)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         self._is_installed = True
 
     def ignore(self) -> None:
@@ -69,9 +73,9 @@ class Interrupts:
 
     def _print_message(self, beginning: str = "") -> None:
         if self._printing.acquire(blocking=False):
-            with suppress(OSError):  # nobody may be left to read it
+            with suppress(AttributeError, OSError, ValueError):  # nobody may be left to read it
                 sys.stdout.flush()
-                print(beginning + self._message(), file=sys.stderr, flush=True)
+            print_message(beginning + self._message())
 
     def _end_soon(self, receiver: socket.socket) -> NoReturn:
         """End the process a little after Ctrl-C; runs in a thread of its own."""

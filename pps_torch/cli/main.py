@@ -12,6 +12,7 @@ from pps_torch.cli.command_line import CommandLine, read_command_line
 from pps_torch.cli.interrupts import Interrupts
 from pps_torch.io.errors import InputError, printable
 from pps_torch.io.progress import Progress
+from pps_torch.io.terminal import print_any_text, print_message
 
 if TYPE_CHECKING:
     from pps_torch.pipelines import RunOptions
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     Returns:
         The exit code: 0, or 2 for wrong arguments or input, 130 after Ctrl-C.
     """
+    print_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     line = read_command_line([command, *words] if command else words)
     progress = Progress()
@@ -70,7 +72,7 @@ def _run(line: CommandLine, progress: Progress) -> int:
                 warnings.showwarning = lambda message, *_: options.warn(str(message))
                 _call(line, options)
         except (InputError, SpecError) as error:
-            print(f"error: {printable(_error_message(line, error))}", file=sys.stderr)
+            print_message(f"error: {printable(_error_message(line, error))}")
             return 2
     return 0
 
@@ -83,9 +85,17 @@ def _call(line: CommandLine, options: RunOptions) -> None:
         options.show(environment_table())
         return
     import pps_torch.pipelines
+    from pps_torch.pipelines.running.results import UnsavedResult
 
     function = getattr(pps_torch.pipelines, line.command.name)
-    result = function(**line.arguments, options=options)
+    try:
+        result = function(**line.arguments, options=options)
+    except UnsavedResult as error:
+        options.show(error.result.table())
+        raise
+    except OSError as error:
+        name = "" if error.filename is None else f"{error.filename}: "
+        raise InputError(f"{name}{error.strerror or error}") from error
     if line.command.shows_table:
         options.show(result.table())
 

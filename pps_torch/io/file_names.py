@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from pps_torch.io.errors import InputError
@@ -61,3 +62,11 @@ def check_folder(folder: Path, expected: str) -> None:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
     raise InputError(f"{folder}: expected {expected}, found {found}")
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise InputError if a file that will be written is one that will be read."""
+    read = {os.path.realpath(path): path for path in inputs}
+    for path in outputs:
+        if os.path.realpath(path) in read:
+            raise InputError(f"{path}: expected a file for the output, found an input")

@@ -36,8 +36,19 @@ def load_json(path: Path, expected: type = object) -> Any:
             object, or holds another type.
     """
     try:
+        text = read_text(path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected JSON, found {_encoding(error.object)}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return parse_json(path, text, expected)
+
+
+def parse_json(path: Path, text: str | bytes, expected: type = object) -> Any:
+    """Read the text of a JSON file; arguments and errors are those of `load_json`."""
+    try:
         with paused_collector():
-            value = json.loads(read_text(path), object_pairs_hook=_as_object)
+            value = json.loads(text, object_pairs_hook=_as_object)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except json.JSONDecodeError as error:
@@ -51,8 +62,6 @@ def load_json(path: Path, expected: type = object) -> Any:
         raise InputError(f"{path}: expected JSON, found too deep a nesting") from error
     except ValueError as error:  # Python reads no integer of more than 4300 digits
         raise InputError(f"{path}: expected JSON, found a number that is too long") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     if not isinstance(value, expected):
         raise InputError(f"{path}: expected {_TYPE_NAMES[expected]}, found {describe(value)}")
     return value
@@ -98,19 +107,21 @@ def _encoding(content: bytes) -> str:
 def save_json(path: Path, value: Any, indent: int | None = None) -> None:
     """Write a JSON file in one step; NaN, which JSON does not have, is a ValueError."""
     try:
-        text = json.dumps(value, indent=indent, allow_nan=False) if indent else _encode(value)
+        text = encode_json(value, indent)
     except RecursionError as error:
         raise InputError(f"{path}: expected content for it, found too deep a nesting") from error
     write_file(Path(path), text.encode() + b"\n")
 
 
-def _encode(value: Any) -> str:
+def encode_json(value: Any, indent: int | None = None) -> str:
     """Encode like json.dumps; Ctrl-C takes effect at each entry, not only at the end."""
+    if indent:
+        return json.dumps(value, indent=indent, allow_nan=False)
     encode = json.JSONEncoder(allow_nan=False).encode
     if isinstance(value, list):
         return f"[{', '.join(map(encode, value))}]"
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        pairs = (f"{encode(key)}: {_encode(entry)}" for key, entry in value.items())
+        pairs = (f"{encode(key)}: {encode_json(entry)}" for key, entry in value.items())
         return f"{{{', '.join(pairs)}}}"
     return encode(value)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
-from pps_torch.io.file_names import is_inside
+from pps_torch.io.file_names import is_inside, refuse_overwriting
+from pps_torch.io.folder_lock import locked_folder
+from pps_torch.io.seals import seal, unseal
+from pps_torch.reading import read_regular
 from pps_torch.version import __version__
 
 #: (modification time in ns, bytes) of each output file of an image, by which it is known again.
@@ -27,60 +33,81 @@ class OutputFolder:
     A hidden journal holds the package's version and the arguments in its first line, and a line
     for each finished image. The same command with the same arguments goes on where it stopped.
     Another version, other arguments or files that the command did not write are an error, unless
-    the run may overwrite. An image is done again if its inputs changed after it was finished, or
-    if its files are not those that the journal notes.
+    the run may overwrite. An image is done again if its inputs are not those that it was made
+    from, or if its files are not those that the journal notes. A line of the journal that is
+    damaged counts for nothing.
 
-    Several processes may write one folder, on one machine or many: each has a journal of its own
-    and reads those of all. The run that was interrupted may have had another number of processes.
+    Several processes of a job may write one folder, on one machine or many: each has a journal of
+    its own and reads those of all. The run that was interrupted may have had another number of
+    processes. Another job is kept out.
 
-    Usage: `open`, then for each image `record_of` and `finish` (from any thread).
+    Usage: `with opened`, then for each image `record_of` and `finish` (from any thread).
 
     Args:
-        path: the folder; `open` creates it.
+        path: the folder; `opened` creates it.
         command: the name of the command.
         arguments: what the results depend on; paths are made absolute.
+        made_from: a digest of what all images depend on beside their files, e.g. of the specs.
     """
 
-    def __init__(self, path: Path | str, command: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path | str, command: str, arguments: Mapping[str, Any], made_from: str = ""
+    ) -> None:
         self.path = Path(path)
         self._command = command
+        self._made_from = made_from
         self._journal = self._journal_of(0)
         arguments = {"version": __version__, "records": RECORDS, **_as_json(arguments)}
         self._header: dict[str, Any] = {"command": command, "arguments": arguments}
-        self._records: dict[tuple[str, _Stamps], dict[str, Any]] = {}
-        self._outputs: dict[str, Collection[Path]] = {}
+        self._records: dict[tuple[str, str, _Stamps], dict[str, Any]] = {}
+        self._begun: dict[str, tuple[str, Collection[Path]]] = {}
         self._lock = threading.Lock()
 
     def refuse_inputs(self, *folders: Path | str) -> None:
         """Raise InputError if the output would lie among the input files."""
         for folder in folders:
-            if self.path.resolve() == Path(folder).resolve():
+            if os.path.realpath(self.path) == os.path.realpath(folder):
                 raise InputError(
                     f"{self.path}: expected a folder for the output, found the input's"
                 )
 
-    def open(
+    @contextmanager
+    def opened(
         self,
         outputs: Collection[str],
         overwrite: bool,
+        inputs: Iterable[Path] = (),
         rank: int = 0,
         wait_for_all: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Begin or resume a run.
+    ) -> Iterator[None]:
+        """Begin or resume a run; within this context no other job may write the folder.
 
         Args:
             outputs: names of all files that the run will write.
             overwrite: whether to forget what an earlier run wrote.
-            rank: the number of this process, from 0.
+            inputs: the files that the run will read.
+            rank: the number of this process, from 0; the first one holds the folder's lock.
             wait_for_all: waits until all processes have called it. What an earlier run left is
                 read and tidied up before that; output is written only after it.
 
         Raises:
             InputError: an earlier run had another version or other arguments, files of another
-                source are in the way, or a file would lie outside the folder.
+                source are in the way, a file would lie outside the folder, have too long a name
+                or be one of the inputs, or another job writes the folder.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: expected a folder for the output, found a file")
+        self._check_names(outputs)
+        refuse_overwriting([self.path / name for name in outputs], inputs)
+        lock = locked_folder(self.path, self._command, must_write=False)
+        with lock if rank == 0 else nullcontext():
+            wait_for_all()
+            self._begin(outputs, overwrite, rank)
+            wait_for_all()
+            if not self._journal.exists():
+                self._write_header()
+            yield
+
+    def _begin(self, outputs: Collection[str], overwrite: bool, rank: int) -> None:
+        """Read and tidy up what an earlier run left."""
         journals = sorted(self.path.glob(f".pps_torch_{self._command}*.jsonl"))
         if not overwrite:
             for journal in journals:
@@ -94,9 +121,6 @@ class OutputFolder:
         self._journal = self._journal_of(rank)
         if overwrite:
             self._replace_journals(journals, rank)
-        wait_for_all()
-        if not self._journal.exists():
-            self._write_header()
 
     def record_of(
         self, image_id: str, outputs: Collection[Path], inputs: Iterable[Path]
@@ -108,23 +132,35 @@ class OutputFolder:
             outputs: the files that are written for it.
             inputs: the files that these depend on.
         """
-        stamps = _stamps(outputs)
-        if stamps is not None:
-            written = min(time for time, _ in stamps)
-            if not any(stamp[0][0] > written for path in inputs if (stamp := _stamps([path]))):
-                record = self._records.get((image_id, stamps))
-                if record is not None:
-                    return record
-        self._outputs[image_id] = outputs
-        return None
+        made_from, stamps = self._digest(inputs), _stamps(outputs)
+        record = None if stamps is None else self._records.get((image_id, made_from, stamps))
+        if record is None:
+            self._begun[image_id] = made_from, outputs
+        return record
+
+    def _digest(self, inputs: Iterable[Path]) -> str:
+        """What an image is made from, told by what changes whenever a file is replaced.
+
+        A time of modification can be set to any value, as `cp -p`, `rsync -t` and `tar` do; the
+        time of the last change of the file's entry and the number of the file cannot.
+        """
+        stamps = []
+        for path in inputs:
+            try:
+                status = os.stat(path)
+            except (OSError, ValueError):  # it will be an error when it is read
+                return ""
+            stamps.append((status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino))
+        return hashlib.sha256(json.dumps([self._made_from, stamps]).encode()).hexdigest()
 
     def finish(self, image_id: str, record: Mapping[str, Any]) -> None:
         """Note that the outputs of an image, those given to `record_of`, are complete."""
-        stamps = _stamps(self._outputs.pop(image_id))
-        line = json.dumps({"image": image_id, "files": stamps, "record": dict(record)})
+        made_from, outputs = self._begun.pop(image_id)
+        line = {"image": image_id, "from": made_from, "files": _stamps(outputs)}
+        content = seal({**line, "record": dict(record)})
         try:
-            with self._lock, open(self._journal, "a", encoding="utf-8") as journal:
-                journal.write(f"\n{line}")  # what was cut off before cannot spoil this line
+            with self._lock, open(self._journal, "ab") as journal:
+                journal.write(b"\n" + content)  # what was cut off before cannot spoil this line
         except OSError as error:
             raise InputError(
                 f"{self._journal}: cannot be written: {error.strerror or error}"
@@ -135,7 +171,7 @@ class OutputFolder:
         return self.path / f".pps_torch_{self._command}{number}.jsonl"
 
     def _write_header(self) -> None:
-        write_file(self._journal, json.dumps(self._header).encode())
+        write_file(self._journal, seal(self._header))
 
     def _replace_journals(self, journals: Iterable[Path], rank: int) -> None:
         """Begin the first process's journal anew and delete those of the others.
@@ -148,14 +184,14 @@ class OutputFolder:
             if journal != self._journal_of(0):
                 journal.unlink(missing_ok=True)
 
-    def _read(self, journal: Path) -> dict[tuple[str, _Stamps], dict[str, Any]]:
-        """Read the records of an earlier run, by image and the stamps of its files."""
+    def _read(self, journal: Path) -> dict[tuple[str, str, _Stamps], dict[str, Any]]:
+        """Read the records of an earlier run, by image, inputs and the stamps of its files."""
         try:
-            lines = journal.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_regular(journal).split(b"\n")
         except OSError as error:
             raise InputError(f"{journal}: cannot be read: {error.strerror or error}") from error
-        parsed = [line for line in map(_parse, lines) if line is not None]
-        if not parsed or not _is_header(parsed[0]):
+        parsed = [line for line in map(unseal, lines) if line is not None]
+        if not parsed or parsed[0].keys() != {"command", "arguments"}:
             raise InputError(
                 f"{journal}: expected the record of an earlier run, found something else",
                 remedy=("overwrite", "start afresh"),
@@ -172,9 +208,9 @@ class OutputFolder:
                 remedy=("overwrite", "replace it"),
             )
         return {
-            (line["image"], tuple(map(tuple, line["files"]))): line["record"]
+            (line["image"], line["from"], tuple(map(tuple, line["files"]))): line["record"]
             for line in parsed[1:]
-            if line.keys() == {"image", "files", "record"}
+            if line.keys() == {"image", "from", "files", "record"} and line["files"] is not None
         }
 
     def _refuse_foreign_files(self, outputs: Collection[str]) -> None:
@@ -186,6 +222,17 @@ class OutputFolder:
                 f"{present[0]}, from another source",
                 remedy=("overwrite", "replace them"),
             )
+
+    def _check_names(self, outputs: Collection[str]) -> None:
+        """Raise InputError for a name that the file system cannot take, before any work."""
+        for name in outputs:
+            try:
+                os.lstat(self.path / name)
+            except OSError as error:
+                if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+                    raise InputError(
+                        f"{self.path / name}: cannot be written: {error.strerror}"
+                    ) from error
 
     def _refuse_outside(self, folder: Path) -> None:
         """Raise InputError for a folder outside of this one.
@@ -208,21 +255,8 @@ def _stamps(paths: Iterable[Path]) -> _Stamps | None:
     return tuple((status.st_mtime_ns, status.st_size) for status in found)
 
 
-def _is_header(line: dict[str, Any]) -> bool:
-    return line.keys() == {"command", "arguments"} and isinstance(line["arguments"], dict)
-
-
 def _as_json(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        key: str(value.resolve()) if isinstance(value, Path) else value
+        key: os.path.realpath(value) if isinstance(value, Path) else value
         for key, value in arguments.items()
     }
-
-
-def _parse(line: str) -> dict[str, Any] | None:
-    """Parse a line of the journal; None for one that was cut off."""
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return value if isinstance(value, dict) else None

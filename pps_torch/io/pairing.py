@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.file_names import check_folder
+from pps_torch.io.file_names import check_folder, is_inside
 
 #: Formats that keep ids as they are; a JPEG does not.
 ID_MAP_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -27,7 +27,11 @@ _MOST_LISTED = 20
 
 
 def find_files(
-    folder: Path | str, image_ids: Iterable[str], suffixes: Sequence[str], what: str
+    folder: Path | str,
+    image_ids: Iterable[str],
+    suffixes: Sequence[str],
+    what: str,
+    output: Path | str | None = None,
 ) -> dict[str, Path]:
     """Find the one file of each image in a folder and the folders below.
 
@@ -41,6 +45,7 @@ def find_files(
         image_ids: normalised ids ([`normalise_id`][pps_torch.io.image_list.normalise_id]).
         suffixes: endings of the files to consider, in lower case.
         what: what a file holds, for messages, e.g. "part prediction".
+        output: a folder in which nothing is looked for, that of the results.
 
     Raises:
         InputError: one error that lists each image with no file, several files, or another
@@ -58,7 +63,7 @@ def find_files(
             )
     files: dict[str, list[Path]] = {image_id: [] for image_id in image_of_name.values()}
     images: dict[Path, list[str]] = defaultdict(list)
-    for name, path in _named(folder, suffixes, image_of_name.keys()):
+    for name, path in _named(folder, suffixes, image_of_name.keys(), output):
         files[image_of_name[name]].append(path)
         images[path].append(image_of_name[name])
 
@@ -80,7 +85,9 @@ def find_files(
     return {image_id: paths[0] for image_id, paths in files.items()}
 
 
-def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
+def find_photos(
+    folder: Path | str, maps: Sequence[Path], output: Path | str | None = None
+) -> dict[Path, Path]:
     """Find the photo of each map; what follows the last number of a name does not count.
 
     `aachen_000012_000019_gtFinePanopticParts.tif` has the photo
@@ -92,7 +99,7 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
     folder = Path(folder)
     check_folder(folder, "the folder with the files of photos")
     photos: dict[str, set[Path]] = defaultdict(set)
-    for path in list_files(folder, PHOTO_SUFFIXES):
+    for path in list_files(folder, PHOTO_SUFFIXES, output):
         pieces, last_number = _pieces(path.stem)
         photos["".join(pieces)].add(path)
         photos["".join(pieces[:last_number] or pieces)].add(path)
@@ -114,13 +121,18 @@ def find_photos(folder: Path | str, maps: Sequence[Path]) -> dict[Path, Path]:
     return {path: paths[0] for path, paths in found.items()}
 
 
-def list_files(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+def list_files(
+    folder: Path, suffixes: Sequence[str], output: Path | str | None = None
+) -> list[Path]:
     """List the files below a folder with these endings, in a fixed order, without hidden ones.
+
+    Those in the folder `output` are left out, unless it is the same or above.
 
     Raises:
         InputError: a folder below it cannot be read, or has such an ending itself.
     """
-    return [path for path in _visible_files(folder, suffixes) if path.suffix.lower() in suffixes]
+    paths = _visible_files(folder, suffixes, output)
+    return [path for path in paths if path.suffix.lower() in suffixes]
 
 
 def ground_truth_suffixes(folder: Path | str) -> tuple[str, ...]:
@@ -170,19 +182,23 @@ def _has_cityscapes_name(tiff: Path) -> bool:
 
 
 def _named(
-    folder: Path, suffixes: Sequence[str], names: Collection[str]
+    folder: Path, suffixes: Sequence[str], names: Collection[str], output: Path | str | None
 ) -> Iterator[tuple[str, Path]]:
     """Yield each file with each of the image names that its own name contains."""
     most_parts = max((len(_split(name)[::2]) for name in names), default=0)
-    for path in list_files(folder, suffixes):
+    for path in list_files(folder, suffixes, output):
         for name in sorted(_name_parts(path.stem, most_parts)):
             if name in names:
                 yield name, path
 
 
-def _visible_files(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+def _visible_files(
+    folder: Path, suffixes: Sequence[str], output: Path | str | None
+) -> Iterator[Path]:
     """Yield the files below a folder that are not hidden; linked folders are walked once."""
     walked = set()
+    if output is not None and not is_inside(folder, output):
+        walked.add(os.path.realpath(output))
     for root, subfolders, names in os.walk(folder, onerror=_refuse_unreadable, followlinks=True):
         real = os.path.realpath(root)
         if real in walked:

@@ -13,6 +13,7 @@ import torch
 from tqdm import tqdm
 
 from pps_torch.io.progress import Progress
+from pps_torch.io.terminal import Messages
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,7 +64,7 @@ def map_images(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
     waiting: deque[Future[Result]] = deque()
     remaining = iter(items)
-    bar = tqdm(total=len(items), desc=description, unit="image", disable=quiet)
+    bar = tqdm(total=len(items), desc=description, unit="image", disable=quiet, file=Messages())
     wait = True
 
     def next_result() -> Result:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pps_torch.io.atomic import make_folder, remove_temporary_files
+from pps_torch.io.atomic import HOUR, make_folder, remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
@@ -46,12 +47,12 @@ def prepare_data(
         {**name, "width": width, "height": height} for name, (height, width) in zip(names, sizes)
     ]
     content = {"images": images}
-    if path.exists() and not options.overwrite and load_json(path) != content:
+    if os.path.lexists(path) and not options.overwrite and load_json(path) != content:
         raise InputError(
             f"{path}: already exists with other content", remedy=("overwrite", "replace it")
         )
     make_folder(path.parent)
-    remove_temporary_files(path.parent, path.name)
+    remove_temporary_files(path.parent, path.name, older_than=HOUR)
     save_json(path, content)
     options.note(f"{len(images)} images in {path}")
     return path

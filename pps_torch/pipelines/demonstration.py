@@ -10,6 +10,7 @@ from typing import Any
 
 from pps_torch.io.json_files import load_json
 from pps_torch.io.output_folder import OutputFolder
+from pps_torch.io.terminal import print_result
 from pps_torch.pipelines.data_preparation import prepare_data
 from pps_torch.pipelines.html_report.report import report
 from pps_torch.pipelines.map_drawing import visualize
@@ -17,7 +18,7 @@ from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
 from pps_torch.pipelines.partpq_evaluation import eval_partpq
 from pps_torch.pipelines.pps_merging import merge_to_pps
 from pps_torch.pipelines.pq_evaluation import eval_pq
-from pps_torch.pipelines.running.options import RunOptions, print_line
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
@@ -58,17 +59,17 @@ def demo(output_dir: Path | str, *, options: RunOptions = RunOptions()) -> None:
     """
     folders = DemoFolders(Path(output_dir))
     root = folders.root
-    OutputFolder(root, "demo", {}).open(folders.names(), options.overwrite)
-    print_line(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions of them: {root}\n")
-    write_streets(folders, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
+    with OutputFolder(root, "demo", {}).opened(folders.names(), options.overwrite):
+        print_result(f"{NUM_STREETS} streets of {SIZE[0]} x {SIZE[1]}, and predictions: {root}\n")
+        write_streets(folders, EvalSpec.load(SPEC_NAME), SIZE, NUM_STREETS)
     steps = _Steps(folders, replace(options, overwrite=True, quiet=True))
     steps.merge()
     steps.evaluate()
     steps.draw()
-    print_line(f"\nreport, for any browser: {folders.report}")
-    print_line(f"pictures of the predictions: {folders.pictures}")
-    print_line(f"pictures of the ground truth: {folders.gt_pictures}")
-    print_line(f"numbers: {folders.results}")
+    print_result(f"\nreport, for any browser: {folders.report}")
+    print_result(f"pictures of the predictions: {folders.pictures}")
+    print_result(f"pictures of the ground truth: {folders.gt_pictures}")
+    print_result(f"numbers: {folders.results}")
 
 
 class _Steps:
@@ -107,14 +108,14 @@ class _Steps:
             save_dir=folders.results,
             tables=True,
         )
-        print_line(f"\n{part_result.table()}\n")
+        print_result(f"\n{part_result.table()}\n")
         result = self._run(
             eval_pq,
             gt_json_file=folders.gt_panoptic_json,
             pred_json_file=folders.panoptic / "panoptic.json",
             save_dir=folders.results,
         )
-        print_line(f"\n{result.table()}\n")
+        print_result(f"\n{result.table()}\n")
 
     def draw(self) -> None:
         """Draw the predictions and the ground truth, and write the report."""
@@ -132,7 +133,7 @@ class _Steps:
         words = ["pps-torch", function.__name__, *map(str, arguments)]
         for name, value in named_arguments.items():
             words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-        print_line(shlex.join(words))
+        print_result(shlex.join(words))
         return function(*arguments, **named_arguments, options=self.options)
 
 
@@ -143,4 +144,4 @@ def _check_equal(one: Path, other: Path) -> None:
     pngs = [[(path / "panoptic" / name).read_bytes() for name in names] for path in (one, other)]
     if annotations[0] != annotations[1] or pngs[0] != pngs[1]:
         raise RuntimeError(f"{one} and {other} differ, but come from the same instances")
-    print_line("both instance formats give the same panoptic maps")
+    print_result("both instance formats give the same panoptic maps")

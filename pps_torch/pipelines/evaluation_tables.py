@@ -6,16 +6,18 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
-from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.errors import InputError
-from pps_torch.io.json_files import describe, load_json, save_json
+from pps_torch.io.json_files import describe, parse_json
+from pps_torch.io.published import check_published
+from pps_torch.io.seals import seal, unseal
 from pps_torch.metrics import (
     ImageRecord,
     PanopticQualityResult,
@@ -24,18 +26,19 @@ from pps_torch.metrics import (
     counts_by_class,
 )
 from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
-from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.results import ResultFile
+from pps_torch.pipelines.running.processes import Processes
+from pps_torch.pipelines.running.results import IMAGES, RESULTS, SEGMENTS, TABLES
+from pps_torch.reading import read_regular
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.legend import part_name
 
-_VERSION = 2
-_SUFFIX = "_tables.json"
+_VERSION = 3
 
 _SEGMENT_COLUMNS = (
     *("image_id", "map", "index", "class_id", "class", "instance", "area", "verdict", "match"),
     *("iou", "part_iou", "taken_for", "taken_share", "part_ious"),
 )
+_CHANGED = "expected what an evaluation with tables wrote, found it changed"
 _IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
 
 
@@ -139,13 +142,19 @@ class Tables:
             path: the file, or a folder with one such file.
 
         Raises:
-            InputError: there is none, there are several, or it is not what `TableFiles` writes.
+            InputError: there is none, there are several, or it is not what the evaluation wrote.
         """
         path = _find_tables(Path(path))
-        content = load_json(path, dict)
-        if content.get("tables_version") != _VERSION:
-            found = describe(content.get("tables_version"))
-            raise InputError(f"{path}: tables_version: expected {_VERSION}, found {found}")
+        try:
+            text = read_regular(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        content = unseal(text)
+        if content is None:
+            _refuse_unsealed(path, text)
+        if content["tables_version"] != _VERSION:
+            raise _wrong_version(path, content["tables_version"])
+        check_published(path, path.name.removesuffix(TABLES), text)
         try:
             return cls(
                 metric=content["metric"],
@@ -164,10 +173,30 @@ class Tables:
                 },
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                f"{path}: expected what an evaluation with tables wrote, found it changed: "
-                f"{type(error).__name__} {error}"
-            ) from error
+            raise InputError(f"{path}: {_CHANGED}: {type(error).__name__} {error}") from error
+
+    def files(self) -> dict[str, bytes]:
+        """The contents of the files, by the endings of their names."""
+        return {
+            SEGMENTS: self.segments_csv().encode(),
+            IMAGES: self.images_csv().encode(),
+            TABLES: seal(self.as_json()) + b"\n",
+        }
+
+    def files_of_evaluation(self, evaluation: Path | str) -> Iterator[Path]:
+        """The files of the evaluation, and those that it read.
+
+        Args:
+            evaluation: the file of the tables, or its folder.
+        """
+        path = Path(evaluation)
+        yield path
+        folder = path if os.path.isdir(path) else path.parent
+        for ending in (SEGMENTS, IMAGES, TABLES, RESULTS):
+            yield folder / (self.name + ending)
+        for value in self.inputs.values():
+            if value is not None and os.path.isfile(value):
+                yield Path(value)
 
     def as_json(self) -> dict[str, Any]:
         """The content of the JSON file, which `load` reads."""
@@ -228,75 +257,47 @@ class TableRecords:
             self.confused_pixels += record.confused_pixels.numpy()
 
 
-@dataclass(frozen=True)
-class TableFiles:
-    """The files of an evaluation's tables; in all processes but the first there are none."""
+def encoded_tables(
+    name: str,
+    metric: str,
+    inputs: Mapping[str, Path | str | None],
+    classes: list[ClassInfo],
+    result: PanopticQualityResult | PartPanopticQualityResult,
+    image_ids: Sequence[str],
+    records: TableRecords,
+    whole: PartPanopticQualityResult | None = None,
+    processes: Processes = Processes(),  # noqa: B008
+) -> dict[str, bytes] | None:
+    """The files of an evaluation's tables, by the endings of their names, on the first process.
 
-    name: str
-    segments: ResultFile
-    images: ResultFile
-    json: ResultFile
-    options: RunOptions
+    Every process has to call it.
 
-    @classmethod
-    def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> TableFiles:
-        """Check, before any work, that the tables can be written.
-
-        They are `<name>_segments.csv`, `<name>_images.csv` and `<name>_tables.json`.
-
-        Raises:
-            InputError: there is no folder, or a file exists and may not be replaced.
-        """
-        if folder is None:
-            raise InputError(
-                "expected the folder that the tables go to, found none", argument="save_dir"
-            )
-        suffixes = ("_segments.csv", "_images.csv", _SUFFIX)
-        segments, images, tables = (
-            ResultFile.in_folder(folder, name + suffix, options) for suffix in suffixes
-        )
-        return cls(name, segments, images, tables, options)
-
-    def save(
-        self,
-        metric: str,
-        inputs: Mapping[str, Path | str | None],
-        classes: list[ClassInfo],
-        result: PanopticQualityResult | PartPanopticQualityResult,
-        image_ids: Sequence[str],
-        records: TableRecords,
-        whole: PartPanopticQualityResult | None = None,
-    ) -> None:
-        """Write the tables; every process has to call it.
-
-        Args:
-            metric: `"PartPQ"` or `"PQ"`.
-            inputs: the arguments of the evaluation: paths, and names of bundled specs.
-            classes: in class order.
-            result: of all processes.
-            image_ids: all images, in order.
-            records: this process's images, in their order.
-            whole: for PartPQ, the result by `EvalSpec.without_parts`, of all processes.
-        """
-        segments = self.options.processes.collect(records.segments)
-        confused_pixels = self.options.processes.gather(records.confused_pixels)
-        if not (self.segments.path and self.images.path and self.json.path):
-            return
-        tables = Tables(
-            metric,
-            self.name,
-            {key: _absolute(value) for key, value in inputs.items()},
-            classes,
-            result.as_dict(),
-            sum(confused_pixels[1:], confused_pixels[0]),
-            dict(zip(image_ids, segments, strict=True)),
-            {} if whole is None else _counts_of_present_classes(whole),
-        )
-        make_folder(self.json.path.parent)
-        write_file(self.segments.path, tables.segments_csv().encode())
-        write_file(self.images.path, tables.images_csv().encode())
-        save_json(self.json.path, tables.as_json())
-        self.options.note(f"tables saved in {self.json.path.parent}")
+    Args:
+        name: the name of the spec, or `pq`.
+        metric: `"PartPQ"` or `"PQ"`.
+        inputs: the arguments of the evaluation: paths, and names of bundled specs.
+        classes: in class order.
+        result: of all processes.
+        image_ids: all images, in order.
+        records: this process's images, in their order.
+        whole: for PartPQ, the result by `EvalSpec.without_parts`, of all processes.
+        processes: the processes that share the images.
+    """
+    segments = processes.collect(records.segments)
+    confused_pixels = processes.gather(records.confused_pixels)
+    if not processes.is_first:
+        return None
+    tables = Tables(
+        metric,
+        name,
+        {key: _absolute(value) for key, value in inputs.items()},
+        classes,
+        result.as_dict(),
+        sum(confused_pixels[1:], confused_pixels[0]),
+        dict(zip(image_ids, segments, strict=True)),
+        {} if whole is None else _counts_of_present_classes(whole),
+    )
+    return tables.files()
 
 
 def _counts_of_present_classes(result: PartPanopticQualityResult) -> dict[int, ClassCounts]:
@@ -331,14 +332,26 @@ def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def _find_tables(path: Path) -> Path:
     """The file of tables in a folder; a file stands for itself."""
-    if not path.is_dir():
+    if not os.path.isdir(path):
         return path
-    found = sorted(path.glob(f"*{_SUFFIX}"))
+    found = sorted(path.glob(f"*{TABLES}"))
     if len(found) != 1:
         names = ", ".join(file.name for file in found) or "none"
         hint = "name one of them" if found else "an evaluation with tables writes one"
-        raise InputError(f"{path}: expected one file *{_SUFFIX}, found {names}; {hint}")
+        raise InputError(f"{path}: expected one file *{TABLES}, found {names}; {hint}")
     return found[0]
+
+
+def _refuse_unsealed(path: Path, text: bytes) -> NoReturn:
+    """Raise InputError for a file that is not as an evaluation of this version wrote it."""
+    content = parse_json(path, text, dict)
+    if content.get("tables_version") != _VERSION:
+        raise _wrong_version(path, content.get("tables_version"))
+    raise InputError(f"{path}: {_CHANGED}")
+
+
+def _wrong_version(path: Path, found: Any) -> InputError:
+    return InputError(f"{path}: tables_version: expected {_VERSION}, found {describe(found)}")
 
 
 def _class_of_json(entry: Mapping[str, Any]) -> ClassInfo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from pps_torch.io.images import (
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
 from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.spec_files import spec_files, spec_source
+from pps_torch.pipelines.running.spec_files import spec_digest, spec_files, spec_source
 from pps_torch.pipelines.running.unknown_ids import UnknownIds, known_sids, without_unknown
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import (
@@ -86,15 +88,17 @@ def visualize(
     if palette not in PALETTES:
         raise InputError(f"expected one of {PALETTES}, found {palette!r}", argument="palette")
     maps, output_dir = Path(maps), Path(output_dir)
-    folder = maps if maps.is_dir() else maps.parent
-    unknown_ids = None
+    folder = maps if os.path.isdir(maps) else maps.parent
+    unknown_ids, made_from = None, ""
     if panoptic_json is None:
         spec = EvalSpec.load(eval_spec)
+        made_from = spec_digest(spec)
         unknown_ids = UnknownIds("the scene classes", known_sids(spec), "are drawn void", spec.name)
         paths, draw = _list_maps(maps, output_dir), _pps_artist(spec, unknown_ids, palette)
     else:
         panoptic_file = PanopticFile.load(panoptic_json, folder, is_prediction=True)
         categories = _load_categories(eval_spec)
+        made_from = hashlib.sha256(repr(categories).encode(errors="surrogatepass")).hexdigest()
         annotations = _annotations_by_png(panoptic_file, maps)
         known = {category["id"] for category in categories}
         for annotation in annotations.values():
@@ -110,17 +114,19 @@ def visualize(
     job = _Job(
         draw=draw,
         names={path: str(path.relative_to(folder).with_suffix("")) for path in paths},
-        photos={} if photos is None else find_photos(photos, paths),
-        common_files=(*spec_files(eval_spec), *([Path(panoptic_json)] if panoptic_json else [])),
-        output=OutputFolder(output_dir, "visualize", arguments),
+        photos={} if photos is None else find_photos(photos, paths, output_dir),
+        common_files=(Path(panoptic_json),) if panoptic_json else (),
+        output=OutputFolder(output_dir, "visualize", arguments, made_from),
         device=options.torch_device(),
     )
     job.output.refuse_inputs(folder, *([photos] if photos else []))
+    _check_names(job.names)
     outputs = [str(p.relative_to(output_dir)) for path in paths for p in job.pictures(path)]
-    job.output.open(outputs, options.overwrite)
-    for record in options.map_images(job.run, paths, "drawing"):
-        if unknown_ids is not None:
-            unknown_ids.add(record["unknown_ids"])
+    inputs = [*paths, *job.photos.values(), *job.common_files, *spec_files(eval_spec)]
+    with job.output.opened(outputs, options.overwrite, inputs):
+        for record in options.map_images(job.run, paths, "drawing"):
+            if unknown_ids is not None:
+                unknown_ids.add(record["unknown_ids"])
     if unknown_ids is not None and (warning := unknown_ids.warning()):
         options.warn(warning)
     options.note(f"{len(outputs)} pictures in {output_dir}")
@@ -168,16 +174,23 @@ class _Job:
         return record
 
 
+def _check_names(names: Mapping[Path, str]) -> None:
+    """Raise InputError for two maps whose pictures would have one name."""
+    owners: dict[str, Path] = {}
+    for path, name in names.items():
+        other = owners.setdefault(name, path)
+        if other != path:
+            raise InputError(
+                f"{path}: expected a picture of its own for each map, found that {other} would "
+                f"have the same one, {name}_colored.png"
+            )
+
+
 def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
     """Find the maps of a folder, earlier pictures left out; a file stands for itself."""
-    if not maps.is_dir():
+    if not os.path.isdir(maps):
         return [maps]
-    inside = output_dir.resolve()
-    paths = [
-        path
-        for path in list_files(maps, _MAP_SUFFIXES)
-        if not path.resolve().is_relative_to(inside)
-    ]
+    paths = list_files(maps, _MAP_SUFFIXES, output_dir)
     if not paths:
         raise InputError(f"{maps}: expected maps ({' '.join(_MAP_SUFFIXES)}), found none")
     return paths
@@ -216,7 +229,7 @@ def _annotations_by_png(panoptic_file: PanopticFile, maps: Path) -> dict[Path, P
     annotations = {
         annotation.png: annotation
         for annotation in panoptic_file.annotations.values()
-        if maps.is_dir() or annotation.png == maps
+        if os.path.isdir(maps) or annotation.png == maps
     }
     if not annotations:
         raise InputError(f"{maps}: expected a PNG that {panoptic_file.path} names, found none")

@@ -23,7 +23,7 @@ from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PanopticMerger
 from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.spec_files import spec_files, spec_source
+from pps_torch.pipelines.running.spec_files import spec_digest, spec_files, spec_source
 from pps_torch.pipelines.running.unknown_ids import UnknownClasses, share
 from pps_torch.specs import EvalSpec
 
@@ -78,10 +78,11 @@ def merge_to_panoptic(
         **thresholds,
     }
     job = _Job(
-        semantic_files=find_files(sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction"),
+        semantic_files=find_files(
+            sem_pred_dir, images.ids, ID_MAP_SUFFIXES, "semantic prediction", output_dir
+        ),
         instances=open_instances(inst_pred, instseg_format, images, rules),
-        spec_files=spec_files(eval_spec),
-        output=OutputFolder(output_dir, "merge_to_panoptic", arguments),
+        output=OutputFolder(output_dir, "merge_to_panoptic", arguments, spec_digest(spec)),
         merger=PanopticMerger(spec.stuff, **thresholds).to(device),
         segment_ids=SegmentIdGenerator(spec.categories),
         unknown_ids=UnknownClasses("the semantic maps", spec),
@@ -89,13 +90,16 @@ def merge_to_panoptic(
     )
     path, processes = job.panoptic_json, options.processes
     names = [path.name, *map(_png_name, images)]
-    job.output.open(names, options.overwrite, processes.rank, processes.wait_for_all)
-
-    records = list(options.map_images(job.merge, images.images, "merging"))
-    records = processes.collect(records)
-    if not processes.is_first:
-        return path
-    save_json(path, _panoptic_content(images, records, spec))
+    inputs = [*spec_files(eval_spec), images.path, Path(inst_pred), *job.semantic_files.values()]
+    job.output.refuse_inputs(sem_pred_dir, inst_pred)
+    with job.output.opened(
+        names, options.overwrite, inputs, processes.rank, processes.wait_for_all
+    ):
+        records = list(options.map_images(job.merge, images.images, "merging"))
+        records = processes.collect(records)
+        if not processes.is_first:
+            return path
+        save_json(path, _panoptic_content(images, records, spec))
     for warning in _warnings(records, job.unknown_ids, score_threshold):
         options.warn(warning)
     options.note(f"{len(images)} images merged to {path}")
@@ -108,7 +112,6 @@ class _Job:
 
     semantic_files: dict[str, Path]
     instances: InstanceSource
-    spec_files: tuple[Path, ...]
     output: OutputFolder
     merger: PanopticMerger
     segment_ids: SegmentIdGenerator
@@ -127,7 +130,7 @@ class _Job:
             The record of the image: its segments, and what the warnings are about.
         """
         png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
-        inputs = itertools.chain(self.spec_files, [semantic_file], self.instances.files(image))
+        inputs = itertools.chain([semantic_file], self.instances.files(image))
         record = self.output.record_of(image.id, [png], inputs)
         if record is not None:
             return record

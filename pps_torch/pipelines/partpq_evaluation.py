@@ -20,9 +20,10 @@ from pps_torch.metrics import (
     PartPanopticQuality,
     PartPanopticQualityResult,
 )
-from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
+from pps_torch.pipelines.running.spec_files import spec_files
 from pps_torch.pipelines.running.unknown_ids import UnknownClasses, UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
 
@@ -60,8 +61,6 @@ def eval_partpq(
     device, processes = options.torch_device(), options.processes
     gt_files = find_files(gt_dir, images.ids, ground_truth_suffixes(gt_dir), "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
-    result_file = ResultFile.in_folder(save_dir, f"{spec.name}_results.json", options)
-    table_files = TableFiles.in_folder(save_dir, spec.name, options) if tables else None
     job = _Job(
         gt_files=gt_files,
         pred_files=pred_files,
@@ -72,27 +71,33 @@ def eval_partpq(
         unknown_parts=UnknownParts(spec),
         device=device,
     )
-    records = TableRecords(len(spec.eval_sids))
-    has_ids = False
-    for evaluated in options.map_images(job.evaluate, images.images, "evaluating"):
-        has_ids = has_ids or evaluated.has_ids
-        job.add_unknown(evaluated)
-        records.add(evaluated.records)
-    result = processes.add_up(job.metrics.merged()).compute()
-    result_file.save(as_panoptic_parts(result))
-    if table_files is not None:
-        inputs = {
-            "eval_spec": eval_spec,
-            "gt_dir": gt_dir,
-            "pred_dir": pred_dir,
-            "images_json": images_json,
-        }
-        classes, whole = ClassInfo.from_spec(spec), processes.add_up(job.whole.merged()).compute()
-        table_files.save("PartPQ", inputs, classes, result, images.ids, records, whole)
-    _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
-    has_ids = any(processes.gather(has_ids))
-    if job.unknown_sids.unknown_share > 0.5 or not has_ids:
-        _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
+    inputs = {
+        "eval_spec": eval_spec,
+        "gt_dir": gt_dir,
+        "pred_dir": pred_dir,
+        "images_json": images_json,
+    }
+    read = [*spec_files(eval_spec), images.path, *gt_files.values(), *pred_files.values()]
+    with ResultFiles.opened(save_dir, spec.name, options, read, tables=tables) as files:
+        records = TableRecords(len(spec.eval_sids))
+        has_ids = False
+        for evaluated in options.map_images(job.evaluate, images.images, "evaluating"):
+            has_ids = has_ids or evaluated.has_ids
+            job.add_unknown(evaluated)
+            records.add(evaluated.records)
+        result = processes.add_up(job.metrics.merged()).compute()
+        _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
+        has_ids = any(processes.gather(has_ids))
+        if job.unknown_sids.unknown_share > 0.5 or not has_ids:
+            _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
+        made = None
+        if tables:
+            whole = processes.add_up(job.whole.merged()).compute()
+            classes, name = ClassInfo.from_spec(spec), spec.name
+            made = encoded_tables(
+                *(name, "PartPQ", inputs, classes, result, images.ids, records, whole, processes)
+            )
+        files.save(as_panoptic_parts(result), made, result)
     return result
 
 

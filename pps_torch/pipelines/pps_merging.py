@@ -21,7 +21,7 @@ from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
 from pps_torch.merging import PPSMerger
 from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.spec_files import spec_files, spec_source
+from pps_torch.pipelines.running.spec_files import spec_digest, spec_files, spec_source
 from pps_torch.pipelines.running.unknown_ids import UnknownIds
 from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec
@@ -70,9 +70,11 @@ def merge_to_pps(
     }
     job = _Job(
         annotations=annotations,
-        part_files=find_files(part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction"),
-        common_files=(*spec_files(eval_spec), panoptic_file.path),
-        output=OutputFolder(output_dir, "merge_to_pps", arguments),
+        part_files=find_files(
+            part_pred_dir, images.ids, ID_MAP_SUFFIXES, "part prediction", output_dir
+        ),
+        panoptic_json=panoptic_file.path,
+        output=OutputFolder(output_dir, "merge_to_pps", arguments, spec_digest(spec)),
         merger=PPSMerger(spec).to(device),
         unknown_ids=UnknownIds(
             "the part maps",
@@ -84,10 +86,14 @@ def merge_to_pps(
     )
     job.output.refuse_inputs(panoptic_dir, part_pred_dir)
     names, processes = [image.png_name for image in images], options.processes
-    job.output.open(names, options.overwrite, processes.rank, processes.wait_for_all)
-    for record in options.map_images(job.merge, images.images, "merging"):
-        job.unknown_ids.add(record["part_ids"])
-    job.unknown_ids.collect(processes)
+    inputs = [*spec_files(eval_spec), images.path, panoptic_file.path, *job.part_files.values()]
+    inputs += [annotation.png for annotation in annotations.values()]
+    with job.output.opened(
+        names, options.overwrite, inputs, processes.rank, processes.wait_for_all
+    ):
+        for record in options.map_images(job.merge, images.images, "merging"):
+            job.unknown_ids.add(record["part_ids"])
+        job.unknown_ids.collect(processes)
     if warning := job.unknown_ids.warning():
         options.warn(warning)
     if warning := contradiction_warning(
@@ -104,7 +110,7 @@ class _Job:
 
     annotations: dict[str, PanopticAnnotation]
     part_files: dict[str, Path]
-    common_files: tuple[Path, ...]
+    panoptic_json: Path
     output: OutputFolder
     merger: PPSMerger
     unknown_ids: UnknownIds
@@ -114,7 +120,7 @@ class _Job:
         """Write the PNG of an image and return what the warning is about, its part ids."""
         annotation, part_file = self.annotations[image.id], self.part_files[image.id]
         png, inputs = self.output.path / image.png_name, (annotation.png, part_file)
-        record = self.output.record_of(image.id, [png], (*self.common_files, *inputs))
+        record = self.output.record_of(image.id, [png], (self.panoptic_json, *inputs))
         if record is not None:
             return record
         ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size)).to(self.device)

@@ -21,9 +21,9 @@ from pps_torch.metrics import (
     PanopticQuality,
     PanopticQualityResult,
 )
-from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles, TableRecords
+from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.running.results import ResultFile, WorkerMetrics
+from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 
 
 def eval_pq(
@@ -61,8 +61,6 @@ def eval_pq(
     known = {category["id"] for category in gt.categories}
     for annotation in (*gt.annotations.values(), *predictions.values()):
         annotation.check_categories(known, str(gt.path))
-    result_file = ResultFile.in_folder(save_dir, "pq_results.json", options)
-    table_files = TableFiles.in_folder(save_dir, "pq", options) if tables else None
     job = _Job(
         gt=gt,
         predictions=predictions,
@@ -71,22 +69,26 @@ def eval_pq(
         device=device,
     )
     image_ids, records = list(gt.annotations), TableRecords(len(gt.categories))
-    for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
-        records.add(image_records)
-    result = options.processes.add_up(job.metrics.merged()).compute()
-    result_file.save(as_panopticapi(result))
-    names = {category["id"]: category["name"] for category in gt.categories}
-    if warning := contradiction_warning(pred, predictions.values(), names, str(gt.path)):
-        options.warn(warning)
-    if table_files is not None:
-        inputs = {
-            "gt_json_file": gt_json_file,
-            "pred_json_file": pred_json_file,
-            "gt_folder": gt_folder or gt.path.with_suffix(""),
-            "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
-        }
-        classes = ClassInfo.from_categories(gt.categories)
-        table_files.save("PQ", inputs, classes, result, image_ids, records)
+    inputs = {
+        "gt_json_file": gt_json_file,
+        "pred_json_file": pred_json_file,
+        "gt_folder": gt_folder or gt.path.with_suffix(""),
+        "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
+    }
+    classes, processes = ClassInfo.from_categories(gt.categories), options.processes
+    with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
+        for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
+            records.add(image_records)
+        result = processes.add_up(job.metrics.merged()).compute()
+        names = {category["id"]: category["name"] for category in gt.categories}
+        if warning := contradiction_warning(pred, predictions.values(), names, str(gt.path)):
+            options.warn(warning)
+        made = None
+        if tables:
+            made = encoded_tables(
+                *("pq", "PQ", inputs, classes, result, image_ids, records), processes=processes
+            )
+        files.save(as_panopticapi(result), made, result)
     return result
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from pps_torch.cli.main import main
+from pps_torch.io.seals import seal
 
 HEIGHT, WIDTH = 24, 40
 IDS = ("street_000000_000019", "street_000001_000019", "street_000002_000019")
@@ -185,3 +186,11 @@ def edit_json(path: Path, edit) -> None:
     value = json.loads(path.read_text())
     edit(value)
     write_json(path, value)
+
+
+def edit_sealed(path: Path, edit, target: Path | None = None) -> None:
+    """Changes JSON with a checksum of itself, and mends the checksum."""
+    value = json.loads(path.read_text())
+    del value["sha256"]
+    edit(value)
+    (target or path).write_bytes(seal(value))

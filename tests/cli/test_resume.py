@@ -12,7 +12,7 @@ from PIL import Image
 
 from pps_torch.io import output_folder
 from pps_torch.version import __version__
-from tests.cli.small_dataset import IDS, SmallDataset, edit_json
+from tests.cli.small_dataset import IDS, SmallDataset, edit_json, edit_sealed
 from tests.cli.warm_processes import WarmProcess, wait_until
 
 RESUMABLE = ("merge_to_panoptic", "merge_to_panoptic Cityscapes", "merge_to_pps", "visualize")
@@ -117,9 +117,9 @@ def test_journals_of_more_processes_than_now(dataset):
     assert dataset.run("merge_to_pps") == 0
     assert times == {path: path.stat().st_mtime_ns for path in dataset.output.rglob("*.png")}
 
-    journal.with_name(journal.name.replace(".jsonl", ".5.jsonl")).write_text(
-        header.replace("cpp_default", "ppp_default")
-    )
+    fifth = journal.with_name(journal.name.replace(".jsonl", ".5.jsonl"))
+    fifth.write_text(header)
+    edit_sealed(fifth, lambda header: header["arguments"].update(eval_spec="ppp_default"))
     assert dataset.run("merge_to_pps") == 2
     assert dataset.run("merge_to_pps", "--overwrite") == 0
     assert [path.name for path in dataset.output.glob(".*jsonl")] == [journal.name]

@@ -143,7 +143,7 @@ def test_the_names_are_not_gone_through_for_each_file(tmp_path):
     names = Names.fromkeys(f"street_{number}" for number in range(20))
     make(tmp_path, *(f"{name}_semantic.png" for name in names))
     names.walks = 0
-    assert len(list(_named(tmp_path, (".png",), names))) == 20
+    assert len(list(_named(tmp_path, (".png",), names, None))) == 20
     assert names.walks == 1
 
 

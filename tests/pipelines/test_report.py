@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from dataclasses import replace
@@ -21,6 +20,7 @@ from pps_torch.pipelines.html_report.page import TEMPLATES
 from pps_torch.pipelines.html_report.pictures import draw_pictures
 from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
+from tests.cli.small_dataset import edit_sealed
 from tests.pipelines.report_scene import CAR, OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
@@ -65,15 +65,15 @@ def test_page_stands_alone(scene, tmp_path):
 
 
 def test_names_are_text(scene, tmp_path):
-    tables = json.loads((scene.save_dir / "cpp_default_tables.json").read_text())
-    evil = "<script>alert(1)</script>"
-    tables["name"] = "</title><script>alert(2)</script>"
-    for info in tables["classes"]:
-        if info["id"] == CAR:
-            info["name"] = evil
-            info["parts"] = {pid: f'"><img src=x onerror=alert({pid})>' for pid in info["parts"]}
-    changed = tmp_path / "evil_tables.json"
-    changed.write_text(json.dumps(tables))
+    evil, changed = "<script>alert(1)</script>", tmp_path / "evil_tables.json"
+
+    def edit(tables):
+        tables["name"] = "</title><script>alert(2)</script>"
+        (car,) = (info for info in tables["classes"] if info["id"] == CAR)
+        car["name"] = evil
+        car["parts"] = {pid: f'"><img src=x onerror=alert({pid})>' for pid in car["parts"]}
+
+    edit_sealed(scene.save_dir / "cpp_default_tables.json", edit, changed)
     html = report(changed, tmp_path / "evil.html", options=OPTIONS).read_text()
     page = Elements(html)
     assert len(page.named("script")) == 2 and evil in page.text

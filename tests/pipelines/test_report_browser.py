@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from pps_torch.pipelines import report
+from tests.cli.small_dataset import edit_sealed
 from tests.pipelines.browser import Page, find_chromium
 from tests.pipelines.report_scene import OPTIONS, ReportScene
 
@@ -23,10 +22,12 @@ SHOWN = "[...document.querySelectorAll('{}')].filter((e) => e.offsetParent).leng
 def html(tmp_path_factory):
     scene = ReportScene(tmp_path_factory.mktemp("report"))
     scene.evaluate()
-    path = scene.save_dir / "cpp_default_tables.json"
-    tables = json.loads(path.read_text())
-    next(info for info in tables["classes"] if info["name"] == "sky")["name"] = EVIL
-    path.write_text(json.dumps(tables))
+    path = scene.folder / "cpp_default_tables.json"
+
+    def edit(tables):
+        next(info for info in tables["classes"] if info["name"] == "sky")["name"] = EVIL
+
+    edit_sealed(scene.save_dir / path.name, edit, path)
     return report(path, scene.folder / "report.html", photos=scene.photos, options=OPTIONS)
 
 

@@ -19,6 +19,7 @@ from pps_torch.pipelines import Tables, eval_pq
 from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
+from tests.cli.small_dataset import edit_sealed
 from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
 
 
@@ -174,6 +175,9 @@ def test_refusals(scene, tmp_path, capsys):
     for key, value in (("tables_version", 99), ("classes", [{}]), ("images", 3)):
         changed = tmp_path / f"{key}_tables.json"
         changed.write_text(json.dumps({**content, key: value}))
+        with pytest.raises(InputError, match=str(changed)):
+            Tables.load(changed)
+        edit_sealed(path, lambda tables: tables.update({key: value}), changed)  # noqa: B023
         with pytest.raises(InputError, match=str(changed)):
             Tables.load(changed)
     (scene.save_dir / "other_tables.json").write_text(path.read_text())

@@ -192,7 +192,7 @@ def test_output_inside_the_folder_of_maps_is_not_drawn_again(tmp_path):
     for _ in range(2):
         visualize("cpp_default", tmp_path, tmp_path / "out", options=QUIET)
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"a_colored.png", ".pps_torch_visualize.jsonl"}
+    assert names == {"a_colored.png", ".pps_torch_visualize.jsonl", ".pps_torch_lock"}
 
 
 def test_no_maps(tmp_path):

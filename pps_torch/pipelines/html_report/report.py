@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from pps_torch.io.atomic import make_folder, remove_temporary_files, write_file
+from pps_torch.io.atomic import HOUR, make_folder, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.pairing import find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report.choice import choose_images
@@ -61,6 +63,7 @@ def report(
     output = Path(output)
     _check_output(output, options)
     tables = Tables.load(evaluation)
+    refuse_overwriting([output], tables.files_of_evaluation(evaluation))
     image_ids = choose_images(tables, num_images)
     if image_ids and gt is None and not has_ground_truth(tables):
         options.warn(
@@ -130,9 +133,9 @@ def _check_arguments(num_images: int | None, side: int, max_size: float, palette
 
 
 def _check_output(output: Path, options: RunOptions) -> None:
-    if output.is_dir():
+    if os.path.isdir(output):
         raise InputError(f"{output}: expected the name of a file, found a folder")
-    if output.exists() and not options.overwrite:
+    if os.path.lexists(output) and not options.overwrite:
         raise InputError(f"{output}: already exists", remedy=("overwrite", "replace it"))
-    if output.parent.is_dir():
-        remove_temporary_files(output.parent, output.name)
+    if os.path.isdir(output.parent):
+        remove_temporary_files(output.parent, output.name, older_than=HOUR)

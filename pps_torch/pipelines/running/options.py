@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,6 +10,7 @@ import torch
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.progress import Progress
+from pps_torch.io.terminal import print_message, print_note, print_result
 from pps_torch.io.workers import default_workers, map_images
 from pps_torch.pipelines.running.processes import Processes
 
@@ -114,27 +113,15 @@ class RunOptions:
     def note(self, text: str) -> None:
         """Print what was done, unless `quiet`."""
         if not self.quiet:
-            self.show(text)
+            if self.processes.is_first:
+                print_note(text)
 
     def warn(self, text: str) -> None:
         """Print to the standard error what looks wrong but is no error."""
         if self.processes.is_first:
-            print(f"warning: {text}", file=sys.stderr)
+            print_message(f"warning: {text}")
 
     def show(self, result: str) -> None:
         """Print what the job was run for."""
         if self.processes.is_first:
-            print_line(result)
-
-
-def print_line(text: str) -> None:
-    """Print a line at once; once nobody reads the output, as after `| head`, print nothing.
-
-    Characters that the output cannot show are written as `\\u8eca`.
-    """
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            print_result(result)

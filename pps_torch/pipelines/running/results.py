@@ -1,16 +1,20 @@
-"""The results of evaluations: a metric for each worker thread, and the file of their sum."""
+"""The results of evaluations: a metric for each worker thread, and the files of their sum."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pps_torch.io.atomic import make_folder, remove_temporary_files
+from pps_torch.io.atomic import remove_temporary_files
 from pps_torch.io.errors import InputError
-from pps_torch.io.json_files import save_json
+from pps_torch.io.file_names import refuse_overwriting
+from pps_torch.io.folder_lock import locked_folder
+from pps_torch.io.json_files import encode_json
+from pps_torch.io.published import publish, refuse_published
 from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.pipelines.running.options import RunOptions
 
@@ -46,36 +50,99 @@ class WorkerMetrics(Generic[Metric]):
         return total
 
 
-@dataclass(frozen=True)
-class ResultFile:
-    """The file that a result goes to, or none."""
+RESULTS = "_results.json"
+SEGMENTS, IMAGES, TABLES = "_segments.csv", "_images.csv", "_tables.json"
 
-    path: Path | None
+
+class UnsavedResult(InputError):  # noqa: N818
+    """An evaluation is done, but its files could not be written.
+
+    Attributes:
+        result: what was evaluated.
+    """
+
+    def __init__(self, error: InputError, result: Any) -> None:
+        super().__init__(error.message, argument=error.argument, remedy=error.remedy)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class ResultFiles:
+    """The files of one evaluation in a folder, which appear together; or none.
+
+    They are `<name>_results.json` and, with tables, `<name>_segments.csv`, `<name>_images.csv` and
+    `<name>_tables.json`. In all processes but the first there are none.
+    """
+
+    folder: Path | None
+    name: str
     options: RunOptions
 
     @classmethod
-    def in_folder(cls, folder: Path | str | None, name: str, options: RunOptions) -> ResultFile:
-        """Check, before any work, that the result can be written.
+    @contextmanager
+    def opened(
+        cls,
+        folder: Path | str | None,
+        name: str,
+        options: RunOptions,
+        inputs: Iterable[Path | str] = (),
+        *,
+        tables: bool = True,
+    ) -> Iterator[ResultFiles]:
+        """Check, before any work, that the files can be written; keep other jobs out meanwhile.
 
-        In all processes but the first there is no file.
+        Args:
+            folder: where they go; None for nowhere.
+            name: the beginning of their names.
+            options: of the job.
+            inputs: the files that the evaluation reads.
+            tables: whether there will be tables, which need a folder.
 
         Raises:
-            InputError: the file exists and may not be replaced, or its folder is a file.
+            InputError: there is no folder for the tables; one of the files exists and may not be
+                replaced, or is an input; the folder cannot be written, or another job writes it.
         """
+        if folder is None and tables:
+            raise InputError(
+                "expected the folder that the tables go to, found none", argument="save_dir"
+            )
         if folder is None or not options.processes.is_first:
-            return cls(None, options)
-        path = Path(folder) / name
-        if path.exists() and not options.overwrite:
-            raise InputError(f"{path}: already exists", remedy=("overwrite", "replace it"))
-        if path.parent.exists() and not path.parent.is_dir():
-            raise InputError(f"{path.parent}: expected a folder for the result, found a file")
-        if path.parent.exists():
-            remove_temporary_files(path.parent, path.name)
-        return cls(path, options)
+            yield cls(None, name, options)
+            return
+        folder = Path(folder)
+        files = cls(folder, name, options)
+        refuse_overwriting([folder / file for file in files.names], map(Path, inputs))
+        with locked_folder(folder, "an evaluation"):
+            for file in files.names:
+                remove_temporary_files(folder, file)
+            if not options.overwrite:
+                refuse_published(folder, name, files.names)
+            yield files
 
-    def save(self, content: Any) -> None:
-        """Write the result, if it has a file."""
-        if self.path is not None:
-            make_folder(self.path.parent)
-            save_json(self.path, content, indent=1)
-            self.options.note(f"results saved in {self.path}")
+    @property
+    def names(self) -> list[str]:
+        """The names of all files that there may be."""
+        return [self.name + suffix for suffix in (SEGMENTS, IMAGES, TABLES, RESULTS)]
+
+    def save(self, content: Any, tables: Mapping[str, bytes] | None, result: Any) -> None:
+        """Write all files at once; those of an earlier evaluation that are not among them go.
+
+        Args:
+            content: of `<name>_results.json`.
+            tables: the contents of the tables by the endings of their names.
+            result: for the error.
+
+        Raises:
+            UnsavedResult: they cannot be written; what was there is unchanged.
+        """
+        if self.folder is None:
+            return
+        contents = {self.name + suffix: table for suffix, table in (tables or {}).items()}
+        contents[self.name + RESULTS] = encode_json(content, indent=1).encode() + b"\n"
+        try:
+            publish(self.folder, self.name, contents, self.names)
+        except InputError as error:
+            raise UnsavedResult(error, result) from error
+        self.options.note(f"results saved in {self.folder / (self.name + RESULTS)}")
+        if tables:
+            self.options.note(f"tables saved in {self.folder}")

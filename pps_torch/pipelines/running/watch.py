@@ -18,10 +18,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from pps_torch.io.errors import printable
+from pps_torch.io.terminal import Messages, print_message
 
 #: Seconds after which a machine that does not answer counts as lost.
 LOST_AFTER = 30
@@ -31,14 +33,14 @@ _HELLO_SECONDS = 10
 
 
 def _print_error(text: str) -> None:
-    below_the_progress_bar = "\n" if sys.stderr.isatty() else ""
-    print(f"{below_the_progress_bar}error: {printable(text)}", file=sys.stderr, flush=True)
+    below_the_progress_bar = "\n" if Messages().isatty() else ""
+    print_message(f"{below_the_progress_bar}error: {printable(text)}")
 
 
 def _end(code: int) -> NoReturn:
     """End this process, from any thread and whatever the other threads do."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(AttributeError, OSError, ValueError):  # it is closed, or cannot be written
+        sys.stdout.flush()
     os._exit(code)
 
 

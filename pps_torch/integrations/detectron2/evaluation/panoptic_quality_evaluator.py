@@ -31,9 +31,9 @@ from pps_torch.io.image_list import coco_id
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics import PanopticQuality
-from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
+from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
 from pps_torch.pipelines.pq_evaluation import as_panopticapi
-from pps_torch.pipelines.running.results import ResultFile
+from pps_torch.pipelines.running.results import ResultFiles
 
 
 class PanopticQualityEvaluator(ImageByImageEvaluator):
@@ -135,10 +135,10 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         }
         folder, result = self._maps.parent, self._metric.compute()
         classes = ClassInfo.from_categories(categories)
-        result_file = ResultFile.in_folder(folder, "pq_results.json", FILE_OPTIONS)
-        result_file.save(as_panopticapi(result))
-        files = TableFiles.in_folder(folder, "pq", FILE_OPTIONS)
-        files.save("PQ", inputs, classes, result, self._ids(share), share.table_records())
+        ids, records = self._ids(share), share.table_records()
+        tables = encoded_tables("pq", "PQ", inputs, classes, result, ids, records)
+        with ResultFiles.opened(folder, "pq", FILE_OPTIONS) as files:
+            files.save(as_panopticapi(result), tables, result)
 
 
 def _check_has_panoptic_files(dataset_name: str, metadata: Metadata) -> None:

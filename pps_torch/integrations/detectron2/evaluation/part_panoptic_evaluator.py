@@ -26,9 +26,9 @@ from pps_torch.integrations.detectron2.evaluation.scores import part_scores
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
 from pps_torch.metrics import PartPanopticQuality
-from pps_torch.pipelines.evaluation_tables import ClassInfo, TableFiles
+from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
 from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
-from pps_torch.pipelines.running.results import ResultFile
+from pps_torch.pipelines.running.results import ResultFiles
 from pps_torch.specs import EvalSpec
 
 
@@ -128,12 +128,10 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         inputs = {"eval_spec": self._eval_spec, "gt_dir": self._gt_folder(), "pred_dir": self._maps}
         folder, spec, whole = self._maps.parent, self._spec, self._whole_metric.compute()
         result, classes = self._part_metric.compute(), ClassInfo.from_spec(spec)
-        result_file = ResultFile.in_folder(folder, f"{spec.name}_results.json", FILE_OPTIONS)
-        result_file.save(as_panoptic_parts(result))
-        files = TableFiles.in_folder(folder, spec.name, FILE_OPTIONS)
-        files.save(
-            "PartPQ", inputs, classes, result, self._ids(share), share.table_records(), whole
-        )
+        ids, records = self._ids(share), share.table_records()
+        tables = encoded_tables(spec.name, "PartPQ", inputs, classes, result, ids, records, whole)
+        with ResultFiles.opened(folder, spec.name, FILE_OPTIONS) as files:
+            files.save(as_panoptic_parts(result), tables, result)
 
 
 def _check_can_name_files(dataset_name: str, image_ids: Sequence[Any]) -> None:

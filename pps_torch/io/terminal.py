@@ -77,7 +77,8 @@ def print_any_text() -> None:
     """Let both streams escape characters that their encoding does not have."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="backslashreplace")
 
 
 def _write_nowhere(stream: TextIO) -> None:

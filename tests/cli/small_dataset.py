@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,7 +150,10 @@ class Scene:
 
 @contextmanager
 def never_read(paths: Sequence[Path]) -> Iterator[Callable[[], bool]]:
-    """Let the reading of these files not end within this context, in a `WarmProcess`.
+    """Let the reading of these files not end within this context.
+
+    It stands for a disk or a decoder that does not answer, in a `WarmProcess` or wherever
+    `never_read_marked_files` was called.
 
     Yields:
         whether all of them are being read.
@@ -171,6 +176,20 @@ def never_read_mark(path: Path) -> Path:
 def being_read_mark(path: Path) -> Path:
     """A hidden file that says that a file is being read without an end."""
     return path.with_name(f".{path.name}.being_read")
+
+
+def never_read_marked_files() -> None:
+    """Let this process wait without an end for files that are marked so."""
+    system_open = os.open
+
+    def open_file(path, *more, **names):
+        mark = never_read_mark(Path(path))
+        if mark.exists():
+            being_read_mark(Path(path)).touch()
+            time.sleep(60)
+        return system_open(path, *more, **names)
+
+    os.open = open_file
 
 
 def save(path: Path, array: np.ndarray) -> None:

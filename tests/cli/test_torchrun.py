@@ -229,7 +229,7 @@ def test_torchrun(tmp_path, alone, kill):
     dataset = imperfect_dataset(tmp_path)
     command, *words = dataset.arguments("merge_to_panoptic")
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    script = [str(ROOT / "tools" / f"{command}.py"), *words]
+    script = [str(ROOT / "tests/cli/marked_files.py"), command, *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pps_torch import reading
 from pps_torch.cli.main import main
-from tests.cli.small_dataset import being_read_mark, never_read_mark
+from tests.cli.small_dataset import never_read_marked_files
 from tests.processes import CONTEXT
 
 TIMEOUT = 60
@@ -111,19 +110,6 @@ def _free_port() -> int:
             return port
 
 
-def _open_some_files_without_an_end() -> None:
-    """See `never_read`: it stands for a disk or a decoder that does not answer."""
-    system_open = os.open
-
-    def open_file(path, *more, **names):
-        if never_read_mark(Path(path)).exists():
-            being_read_mark(Path(path)).touch()
-            time.sleep(TIMEOUT)
-        return system_open(path, *more, **names)
-
-    reading.os.open = open_file
-
-
 def _run(
     words: list[str],
     environment: dict[str, str],
@@ -137,7 +123,7 @@ def _run(
     os.dup2(file, 2)
     sys.argv = ["pps-torch", *words]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    _open_some_files_without_an_end()
+    never_read_marked_files()
     if prepare:
         prepare()
     code = program()

@@ -12,7 +12,7 @@ from pps_torch.cli.command_line import CommandLine, read_command_line
 from pps_torch.cli.interrupts import Interrupts
 from pps_torch.io.errors import InputError, printable
 from pps_torch.io.progress import Progress
-from pps_torch.io.terminal import print_any_text, print_message
+from pps_torch.io.terminal import print_message
 
 if TYPE_CHECKING:
     from pps_torch.pipelines import RunOptions
@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
     Returns:
         The exit code: 0, or 2 for wrong arguments or input, 130 after Ctrl-C.
     """
-    print_any_text()
     words = list(sys.argv[1:] if arguments is None else arguments)
     line = read_command_line([command, *words] if command else words)
     progress = Progress()

@@ -17,7 +17,8 @@ _FAILURES: WeakKeyDictionary[TextIO, str] = WeakKeyDictionary()
 def print_result(text: str) -> None:
     """Print a line to the standard output at once.
 
-    Once nobody reads it, as after `| head`, nothing is printed.
+    Characters that it cannot show are written as `\\u8eca`. Once nobody reads it, as after
+    `| head`, nothing is printed.
 
     Raises:
         InputError: it cannot be written, e.g. as the disk is full.
@@ -25,8 +26,10 @@ def print_result(text: str) -> None:
     stream = sys.stdout
     if stream is None:  # it was closed before Python began
         raise InputError("the standard output: cannot be written: it is closed")
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = text.encode(encoding, "backslashreplace").decode(encoding)
     try:
-        print(text, file=stream, flush=True)
+        print(shown, file=stream, flush=True)
     except BrokenPipeError:
         _write_nowhere(stream)
     except OSError as error:
@@ -71,14 +74,6 @@ class Messages:
         if sys.stderr is None:
             raise OSError("there is no standard error")
         return sys.stderr.fileno()
-
-
-def print_any_text() -> None:
-    """Let both streams escape characters that their encoding does not have."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            with suppress(OSError, ValueError):
-                stream.reconfigure(errors="backslashreplace")
 
 
 def _write_nowhere(stream: TextIO) -> None:

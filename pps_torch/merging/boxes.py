@@ -22,9 +22,7 @@ from pps_torch.merging.instances import check_instances, check_settings, flatten
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
-from pps_torch.ops.painting.add_stuff import add_stuff
-from pps_torch.ops.painting.greedy_boxes import greedy_boxes
-from pps_torch.ops.painting.rank_instances import rank_instances
+from pps_torch.ops.painting.merge_boxes import merge_boxes
 
 
 @torch.no_grad()
@@ -81,29 +79,16 @@ def merge_panoptic_boxes(
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
-    mask_probs = mask_probs.reshape(scores.shape + mask_probs.shape[-2:])
-    boxes = boxes.reshape(scores.shape + (4,))
-    order, eligible = rank_instances(
-        scores, pred_classes, score_threshold=score_threshold, backend=backend
-    )
-    owner, keep = greedy_boxes(
-        mask_probs,
-        boxes,
-        order,
-        eligible,
-        (height, width),
-        mask_threshold=mask_threshold,
-        overlap_threshold=overlap_threshold,
-        backend=backend,
-    )
-    merged = add_stuff(
-        owner,
-        keep,
-        order,
+    merged = merge_boxes(
+        mask_probs.reshape(scores.shape + mask_probs.shape[-2:]),
+        boxes.reshape(scores.shape + (4,)),
         scores,
         pred_classes,
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
+        mask_threshold=mask_threshold,
+        score_threshold=score_threshold,
+        overlap_threshold=overlap_threshold,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )

@@ -15,9 +15,7 @@ from pps_torch.merging.instances import check_instances, check_settings, flatten
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
-from pps_torch.ops.painting.add_stuff import add_stuff
-from pps_torch.ops.painting.greedy_masks import greedy_masks
-from pps_torch.ops.painting.rank_instances import rank_instances
+from pps_torch.ops.painting.merge_masks import merge_masks
 
 
 @torch.no_grad()
@@ -84,21 +82,14 @@ def merge_panoptic(
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(len(scores), height, width)
-    masks = pred_masks.reshape(scores.shape + (height * width,))
-    order, eligible = rank_instances(
-        scores, pred_classes, score_threshold=score_threshold, backend=backend
-    )
-    owner, keep = greedy_masks(
-        masks, order, eligible, overlap_threshold=overlap_threshold, backend=backend
-    )
-    merged = add_stuff(
-        owner.view(sem_seg.shape),
-        keep,
-        order,
+    merged = merge_masks(
+        pred_masks.reshape(scores.shape + (height * width,)),
         scores,
         pred_classes,
         sem_seg,
         as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
+        score_threshold=score_threshold,
+        overlap_threshold=overlap_threshold,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )

@@ -68,15 +68,17 @@ def launchers_without_kernels(monkeypatch):
     from pps_torch.ops.painting.triton import (
         add_stuff,
         greedy_boxes,
-        greedy_rounds,
+        greedy_words,
+        merge_boxes,
         paint_ids,
         pps_channels,
         rank_instances,
         upsampled_ids,
     )
 
-    operations = (rank_instances, greedy_boxes, add_stuff, pps_channels, upsampled_ids)
-    for module in (*operations, greedy_rounds, paint_ids):
+    operations = (merge_boxes, pps_channels, upsampled_ids)
+    steps = (rank_instances, greedy_boxes, greedy_words, add_stuff, paint_ids)
+    for module in (*operations, *steps):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, NoKernel())
     for module in operations:

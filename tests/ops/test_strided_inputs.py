@@ -17,6 +17,8 @@ from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.center_instances import center_instances
 from pps_torch.ops.painting.greedy_boxes import greedy_boxes
 from pps_torch.ops.painting.greedy_masks import greedy_masks
+from pps_torch.ops.painting.merge_boxes import merge_boxes
+from pps_torch.ops.painting.merge_masks import merge_masks
 from pps_torch.ops.painting.pps_channels import pps_channels
 from pps_torch.ops.painting.query_segments import query_segments
 from pps_torch.ops.painting.rank_instances import rank_instances
@@ -107,6 +109,8 @@ def part_passes(uids, pps, gt_index, pred_index, *columns_and_tables, backend):
     return *pixels.mark(), *segments.count_overlaps(), segments.count_parts(*columns)
 
 
+MERGE = {"score_threshold": 0.3, "overlap_threshold": 0.6, "stuff_area_limit": 2}
+
 #: Each operation with a Triton version -> how it is called, and small inputs.
 CASES = {
     "add_stuff": (
@@ -145,6 +149,16 @@ CASES = {
         match_segments,
         (integers(0, 2, 2, 5, 5) + 90 * torch.eye(5).long(), integers(0, 2, 2, 5))
         + (integers(0, 2, 2, 5), flags(2, 5)),
+    ),
+    "merge_boxes": (
+        partial(merge_boxes, mask_threshold=0.5, **MERGE),
+        (fractions(2, 4, 5, 5).float(), torch.tensor([[1.0, 2, 9, 8]]).repeat(2, 4, 1))
+        + (fractions(2, 4), integers(0, 9, 2, 4), integers(6, 9, 2, 10, 12), torch.tensor([8, 6])),
+    ),
+    "merge_masks": (
+        partial(merge_masks, **MERGE),
+        (flags(2, 4, 30), fractions(2, 4), integers(0, 9, 2, 4), integers(6, 9, 2, 5, 6))
+        + (torch.tensor([8, 6]),),
     ),
     "mean_part_iou": (
         mean_of_matches,

@@ -25,14 +25,6 @@ def scene(rng, num_images, num_masks, size, side=7):
     return [torch.from_numpy(array) for array in arrays]
 
 
-@pytest.fixture
-def after_rounds(monkeypatch):
-    """Rounds over the whole grid are cut to a number; what they leave is decided mask by mask."""
-    from pps_torch.ops.painting.triton import greedy_boxes as greedy_boxes_triton
-
-    return lambda number: monkeypatch.setattr(greedy_boxes_triton, "ROUNDS", number)
-
-
 def expect_twins(inputs, size, device, mask_threshold=0.5, overlap_threshold=0.4):
     inputs = [value.to(device) for value in inputs]
     settings = {"mask_threshold": mask_threshold, "overlap_threshold": overlap_threshold}
@@ -96,17 +88,13 @@ def chain(num_masks):
     return [torch.ones(1, num_masks, 5, 5), boxes, ranks, eligible]
 
 
-@slow
-@pytest.mark.parametrize("rounds, num_masks", [(8, 14), (1, 33), (0, 70)])
-def test_a_chain_in_which_each_mask_decides_the_next(rounds, num_masks, after_rounds, device):
-    after_rounds(rounds)
+@pytest.mark.parametrize("num_masks", [14, 33, pytest.param(70, marks=slow)])
+def test_a_chain_in_which_each_mask_decides_the_next(num_masks, device):
     _, keep = expect_twins(chain(num_masks), (3, 2 * num_masks + 5), device)
     assert keep[0].tolist() == [rank % 2 == 0 for rank in range(num_masks)]
 
 
-@slow
-def test_one_image_of_a_batch_is_not_settled(after_rounds, device):
-    after_rounds(3)
+def test_images_of_a_batch_are_chosen_apart(device):
     pairs, apart = chain(12), chain(12)
     pairs[3][0, 2::3] = False
     apart[1][..., ::2] += 2.0 * torch.arange(12)[:, None]
@@ -119,12 +107,16 @@ def test_one_image_of_a_batch_is_not_settled(after_rounds, device):
 @pytest.mark.parametrize(
     "mask_threshold, threshold", [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3), (0.5, 1.0)]
 )
-def test_the_number_of_rounds_changes_nothing(mask_threshold, threshold, after_rounds, device):
+def test_patterns_without_a_place_in_the_table_change_nothing(
+    mask_threshold, threshold, monkeypatch, device
+):
     # Boxes that cross rows and columns of tiles; at a mask threshold of 0 all they reach is mask.
-    inputs = [value.to(device) for value in scene(np.random.default_rng(5), 1, 8, (35, 130))]
+    from pps_torch.ops.painting.triton import greedy_words
+
+    inputs = [value.to(device) for value in scene(np.random.default_rng(5), 1, 40, (35, 130))]
     settings = {"mask_threshold": mask_threshold, "overlap_threshold": threshold}
     found = []
-    for rounds in (0, 9):
-        after_rounds(rounds)
+    for num_patterns in (2, 96):
+        monkeypatch.setattr(greedy_words, "_TILE_PATTERNS", num_patterns)
         found.append(greedy_boxes(*inputs, (35, 130), **settings, backend="triton"))
     assert all(torch.equal(*pair) for pair in zip(*found, strict=True))

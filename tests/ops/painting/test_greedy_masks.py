@@ -116,14 +116,25 @@ def test_late_masks_depend_on_early_ones_beyond_a_word_without_any(device):
 
 
 @slow
-@pytest.mark.parametrize("rounds", [0, 1, 2])
-def test_what_few_rounds_leave_is_decided_word_by_word(rounds, monkeypatch, device):
-    from pps_torch.ops.painting.triton import greedy_masks as greedy_masks_triton
+@pytest.mark.parametrize("num_patterns", [1, 4])
+def test_patterns_without_a_place_in_the_table_are_read_from_the_pixels(
+    num_patterns, monkeypatch, device
+):
+    # A tile adds few patterns; the others of several tiles are left in the pixels.
+    from pps_torch.ops.painting.triton import greedy_words
 
-    monkeypatch.setattr(greedy_masks_triton, "ROUNDS", rounds)
-    rng = np.random.default_rng(rounds)
+    monkeypatch.setattr(greedy_words, "_TILE_PATTERNS", num_patterns)
+    rng = np.random.default_rng(num_patterns)
     for threshold in (0.1, 0.5):
-        expect_twins(*scene(rng, 1, 33, 4203), threshold, device)
+        expect_twins(*scene(rng, 2, 33, 4203), threshold, device)
+
+
+def test_noise_has_more_patterns_than_the_table(device):
+    rng = np.random.default_rng(1)
+    masks = torch.from_numpy(rng.random((1, 33, 2100)) < 0.2)
+    ranks, eligible = torch.arange(33)[None], torch.ones(1, 33, dtype=torch.bool)
+    for threshold in (0.3, 0.8):
+        expect_twins(masks, ranks, eligible, threshold, device)
 
 
 def test_fractions_are_those_of_float64(device):

@@ -18,8 +18,8 @@ _PIXELS = 1024
 # Slots that the one program of an image numbers at a time: most images need one step.
 _SLOTS = 256
 
-# The fields of a `PanopticSegmentation`, in their order.
-_Fields = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+#: The fields of a `PanopticSegmentation`, in their order.
+Segments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 _ABSENT = tl.constexpr(ABSENT)
 
@@ -37,51 +37,11 @@ def add_stuff(
     least_area: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`add_stuff`][pps_torch.ops.painting.add_stuff.add_stuff]."""
-    segments = _outputs(
-        owner, keep, order, scores, pred_classes, sem_seg, stuff_ids, sources, least_area
-    )
-    panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = segments
-    num_images, num_instances = keep.shape
-    num_pixels = owner.shape[1:].numel()
-    if num_images == 0:
-        return segments
-    counts = owner.new_zeros(areas.shape)
-    segment_ids = torch.empty_like(counts)
+    inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids, sources, least_area)
+    segments = _outputs(owner, *inputs)
+    counts = keep.new_zeros(segments[1].shape, dtype=torch.int32)
     with torch.cuda.device_of(owner):
-        if num_pixels:
-            _count_slots_kernel[(num_images * triton.cdiv(num_pixels, _PIXELS),)](
-                owner_ptr=owner.contiguous(),
-                label_ptr=sem_seg.contiguous(),
-                stuff_ptr=stuff_ids.contiguous(),
-                slot_ptr=panoptic_seg,  # until it is painted
-                counts_ptr=counts,
-                num_pixels=num_pixels,
-                num_instances=num_instances,
-                num_stuff=stuff_ids.numel(),
-                BLOCK=_PIXELS,
-            )
-        _fill_table_kernel[(num_images,)](
-            keep_ptr=keep.contiguous(),
-            order_ptr=order.contiguous(),
-            scores_ptr=scores.contiguous(),
-            classes_ptr=pred_classes.contiguous(),
-            stuff_ptr=stuff_ids.contiguous(),
-            sources_ptr=order if sources is None else sources.contiguous(),
-            counts_ptr=counts,
-            segment_ids_ptr=segment_ids,
-            category_ids_ptr=category_ids,
-            is_thing_ptr=is_thing,
-            segment_scores_ptr=segment_scores,
-            areas_ptr=areas,
-            source_ptr=source,
-            num_segments_ptr=num_segments,
-            num_instances=num_instances,
-            num_slots=areas.shape[1],
-            least_area=least_area,
-            HAS_SOURCES=sources is not None,
-            BLOCK=_SLOTS,
-        )
-    paint(owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
+        write_segments(segments, counts, owner, *inputs)
     return segments
 
 
@@ -96,18 +56,84 @@ def _outputs(
     stuff_ids: Tensor,
     sources: Tensor | None,
     least_area: int,
-) -> _Fields:
+) -> Segments:
     """Allocate the results; all that is known of them while a graph is captured."""
-    table = (keep.shape[0], keep.shape[1] + stuff_ids.numel())
+    return new_segments(scores, sem_seg, stuff_ids)
+
+
+def new_segments(scores: Tensor, sem_seg: Tensor, stuff_ids: Tensor) -> Segments:
+    """Allocate the fields of a `PanopticSegmentation`."""
+    num_images, num_instances = scores.shape
+    table = (num_images, num_instances + stuff_ids.numel())
     return (
-        owner.new_empty(owner.shape),
-        keep.new_empty(table, dtype=torch.int64),
-        keep.new_empty(table),
+        scores.new_empty(sem_seg.shape, dtype=torch.int32),
+        scores.new_empty(table, dtype=torch.int64),
+        scores.new_empty(table, dtype=torch.bool),
         scores.new_empty(table),
-        keep.new_empty(table, dtype=torch.int64),
-        keep.new_empty(table, dtype=torch.int64),
-        keep.new_empty(table[:1], dtype=torch.int64),
+        scores.new_empty(table, dtype=torch.int64),
+        scores.new_empty(table, dtype=torch.int64),
+        scores.new_empty(num_images, dtype=torch.int64),
     )
+
+
+def write_segments(
+    segments: Segments,
+    counts: Tensor,
+    owner: Tensor,
+    keep: Tensor,
+    order: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    sem_seg: Tensor,
+    stuff_ids: Tensor,
+    sources: Tensor | None,
+    least_area: int,
+) -> None:
+    """Launch what fills `segments`; the map among them may be `owner` itself.
+
+    `counts` are zeros, `(B, N + K)` int32.
+    """
+    panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = segments
+    num_images, num_instances = keep.shape
+    num_pixels = owner.shape[1:].numel()
+    if num_images == 0:
+        return
+    stuff_ids = stuff_ids.contiguous()
+    if num_pixels:
+        _count_slots_kernel[(num_images * triton.cdiv(num_pixels, _PIXELS),)](
+            owner_ptr=owner.contiguous(),
+            label_ptr=sem_seg.contiguous(),
+            stuff_ptr=stuff_ids,
+            slot_ptr=panoptic_seg,  # until it is painted
+            counts_ptr=counts,
+            num_pixels=num_pixels,
+            num_instances=num_instances,
+            num_stuff=stuff_ids.numel(),
+            BLOCK=_PIXELS,
+        )
+    segment_ids = torch.empty_like(counts)
+    _fill_table_kernel[(num_images,)](
+        keep_ptr=keep.contiguous(),
+        order_ptr=order.contiguous(),
+        scores_ptr=scores.contiguous(),
+        classes_ptr=pred_classes.contiguous(),
+        stuff_ptr=stuff_ids,
+        sources_ptr=order if sources is None else sources.contiguous(),
+        counts_ptr=counts,
+        segment_ids_ptr=segment_ids,
+        category_ids_ptr=category_ids,
+        is_thing_ptr=is_thing,
+        segment_scores_ptr=segment_scores,
+        areas_ptr=areas,
+        source_ptr=source,
+        num_segments_ptr=num_segments,
+        num_instances=num_instances,
+        num_slots=counts.shape[1],
+        least_area=least_area,
+        HAS_SOURCES=sources is not None,
+        BLOCK=_SLOTS,
+    )
+    paint(owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
 
 
 @triton.jit(do_not_specialize=["num_instances", "num_stuff"])

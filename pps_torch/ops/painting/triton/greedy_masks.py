@@ -1,7 +1,4 @@
-"""The Triton twin of `greedy_masks`: masks are packed to bits once, then chosen and painted.
-
-Each eligible mask is read once. The bits, N / 8 bytes a pixel, are what the rounds read.
-"""
+"""The Triton twin of `greedy_masks`: each eligible mask is read once, packed to bits."""
 
 from __future__ import annotations
 
@@ -10,29 +7,22 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.painting.triton.greedy_rounds import (
-    ROUNDS,
+from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
-    allow_overlap,
-    choice_of_word,
-    clear,
-    copy_counts,
-    count_bits,
-    index_of_bit,
-    is_settled,
-    lowest_bit,
-    store_choice,
+    Buffers,
+    choose,
+    lay_word,
+    num_zeros,
+    owners_before,
+    paint_owners,
 )
 
-# Pixels of a program that packs: a tile of them has 32 masks, 128 bytes a thread.
-_PACK_PIXELS = 512
+# What a program loads of a mask at once, four integers a thread of its one warp, 16 bytes where an
+# integer has four pixels. It reads eight masks at once, and all that it counts stays in the warp.
+_LOADS, _WARPS = 128, 1
 
-# Pixels of a program in a round: eight a thread, enough loads under way at once to hide latency.
-_PIXELS = 1024
-
-# The one program of an image that decides what the rounds leave has the image to itself: as many
-# warps as help it to stream the pixels, with eight pixels a thread as above.
-_FINISH_PIXELS, _FINISH_WARPS = 4096, 16
+# The same where an integer has one pixel: each has an address of its own, which takes registers.
+_BYTE_LOADS = 64
 
 
 @torch.library.custom_op("pps_torch::greedy_masks", mutates_args=())
@@ -41,63 +31,9 @@ def greedy_masks(
 ) -> tuple[Tensor, Tensor]:
     """See [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks]."""
     owner, keep = _outputs(masks, order, eligible, overlap_threshold)
-    if masks.numel() == 0:
-        return owner.zero_(), keep.zero_()
-    num_images, num_masks, num_pixels = masks.shape
-    image_stride, mask_stride, pixel_stride = masks.stride()
-    num_words = triton.cdiv(num_masks, WORD_BITS.value)
-    words = owner.new_empty(num_images, num_words, num_pixels)
-    areas = owner.new_zeros(num_images, num_masks)
-    allowed = torch.empty_like(areas)
-    counts = areas.new_zeros(ROUNDS + 2, num_images, num_masks)
-    eligible = eligible.contiguous()
-    sizes = {"num_pixels": num_pixels, "num_masks": num_masks}
-    tiles = (triton.cdiv(num_pixels, _PIXELS), num_images)
+    zeros = owner.new_zeros(num_zeros(*keep.shape))
     with torch.cuda.device_of(masks):
-        _pack_kernel[(triton.cdiv(num_pixels, _PACK_PIXELS), num_images)](
-            masks_ptr=masks.view(torch.uint8),
-            order_ptr=order.contiguous(),
-            eligible_ptr=eligible,
-            words_ptr=words,
-            areas_ptr=areas,
-            counts_ptr=counts[1],
-            image_stride=image_stride,
-            mask_stride=mask_stride,
-            pixel_stride=pixel_stride,
-            **sizes,
-            BLOCK=_PACK_PIXELS,
-        )
-        allow_overlap(areas, eligible, allowed, overlap_threshold=overlap_threshold)
-        for last in range(1, ROUNDS + 1):
-            _count_round_kernel[tiles](
-                words_ptr=words,
-                allowed_ptr=allowed,
-                counts_ptr=counts,
-                last=last,
-                **sizes,
-                num_images=num_images,
-                BLOCK=_PIXELS,
-            )
-        _finish_kernel[(num_images,)](
-            words_ptr=words,
-            allowed_ptr=allowed,
-            counts_ptr=counts,
-            owner_ptr=owner,
-            keep_ptr=keep,
-            last=ROUNDS,
-            **sizes,
-            num_images=num_images,
-            BLOCK=_FINISH_PIXELS,
-            num_warps=_FINISH_WARPS,
-        )
-        _paint_kernel[tiles](
-            words_ptr=words,
-            allowed_ptr=allowed,
-            counts_ptr=counts[-1],
-            owner_ptr=owner,
-            **sizes,
-            BLOCK=_PIXELS,
-        )
+        choose_masks(masks, order, eligible, overlap_threshold, owner, keep, zeros)
     return owner, keep
 
 
@@ -111,184 +47,163 @@ def _outputs(
     return owner, torch.empty_like(eligible, memory_format=torch.contiguous_format)
 
 
-@triton.jit(do_not_specialize=["num_masks"])
-def _pack_kernel(
+def choose_masks(
+    masks: Tensor,
+    order: Tensor,
+    eligible: Tensor,
+    overlap_threshold: float,
+    owner: Tensor,
+    keep: Tensor,
+    zeros: Tensor,
+) -> None:
+    """Launch what writes `owner` and `keep`; `zeros` are `num_zeros` int32."""
+    if masks.numel() == 0:
+        owner.zero_()
+        keep.zero_()
+        return
+    num_images, num_masks, num_pixels = masks.shape
+    stored = _as_read(masks)
+    tile = 4 * _LOADS if stored.element_size() == 4 else _BYTE_LOADS
+    num_tiles = triton.cdiv(num_pixels, tile)
+    buffers = Buffers.new(owner, num_masks, num_tiles, tile, zeros)
+    order, eligible = order.contiguous(), eligible.contiguous()
+    image_stride, mask_stride, pixel_stride = stored.stride()
+    for first in range(0, num_masks, WORD_BITS.value):
+        _lay_masks_kernel[(num_images * num_tiles,)](
+            masks_ptr=stored,
+            order_ptr=order,
+            eligible_ptr=eligible,
+            **buffers.arguments(),
+            image_stride=image_stride,
+            mask_stride=mask_stride,
+            pixel_stride=pixel_stride,
+            first=first,
+            num_masks=num_masks,
+            num_tiles=num_tiles,
+            num_pixels=num_pixels,
+            num_loads=stored.shape[2],
+            TILE=tile,
+            BYTES=stored.element_size(),
+            num_warps=_WARPS,
+        )
+        choose(
+            buffers,
+            eligible,
+            keep,
+            first,
+            overlap_threshold=overlap_threshold,
+            tile=tile,
+        )
+    paint_owners(buffers, (1, num_pixels), (1, tile))
+
+
+def _as_read(masks: Tensor) -> Tensor:
+    """View masks as integers of four pixels where each can be loaded as one, else of one pixel."""
+    *strides, pixel_stride = masks.stride()
+    starts = (masks.data_ptr(), masks.storage_offset(), masks.shape[2], *strides)
+    is_aligned = pixel_stride == 1 and not any(start % 4 for start in starts)
+    return masks.view(torch.int32 if is_aligned else torch.uint8)
+
+
+@triton.jit
+def _load_planes(
+    integers_ptr, order_ptr, eligible_ptr, areas_ptr, mask_stride, is_inside, rank, end
+):
+    """Load eight masks from `rank` on, none from `end` on, at some integers; count their areas.
+
+    Returns integers with a byte for each pixel, whose bits are the masks.
+    """
+    lane = tl.arange(0, 8)
+    eligible = tl.load(eligible_ptr + rank + lane, mask=rank + lane < end, other=0) != 0
+    index = tl.load(order_ptr + rank + lane, mask=eligible, other=0)
+    stored = tl.load(
+        integers_ptr[None, :] + (index * mask_stride)[:, None],
+        mask=eligible[:, None] & is_inside[None, :],
+        other=0,
+    ).to(tl.uint32)
+    # Bytes that are not 0 become 1; four integers of them are added before their bytes are.
+    bits = ((((stored & 0x7F7F7F7F) + 0x7F7F7F7F) | stored) & 0x80808080) >> 7
+    sums = tl.sum(tl.reshape(bits, (8, bits.shape[1] // 4, 4)), 2)
+    areas = tl.sum((sums * 0x01010101) >> 24, 1).to(tl.int32)
+    tl.atomic_add(areas_ptr + rank + lane, areas, mask=areas > 0, sem="relaxed")
+    return tl.sum(bits << lane.to(tl.uint32)[:, None], 0)
+
+
+@triton.jit(do_not_specialize=["first", "num_masks", "num_tiles"])
+def _lay_masks_kernel(
     masks_ptr,
     order_ptr,
     eligible_ptr,
+    owner_ptr,
     words_ptr,
+    kept_ptr,
+    full_tiles_ptr,
     areas_ptr,
-    counts_ptr,
+    hidden_ptr,
+    patterns_ptr,
+    numbers_ptr,
+    num_full_ptr,
     image_stride,
     mask_stride,
     pixel_stride,
-    num_pixels,
+    first,
     num_masks,
-    BLOCK: tl.constexpr,
-):
-    """Pack the masks of a block of pixels to words of bits by rank; count areas, and round 1.
-
-    Round 1 keeps all eligible masks, so a pixel of a mask is hidden where any mask before it lies.
-    """
-    image = tl.program_id(1).to(tl.int64)
-    masks_ptr += image * image_stride
-    order_ptr += image * num_masks
-    eligible_ptr += image * num_masks
-    areas_ptr += image * num_masks
-    counts_ptr += image * num_masks
-    num_words = tl.cdiv(num_masks, WORD_BITS)
-    words_ptr += image * num_words * num_pixels
-    lane = tl.arange(0, 32)
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    in_image = pixel < num_pixels
-    is_taken = pixel < 0
-    for first in range(0, num_masks, WORD_BITS):
-        # The eligible masks of a word are read, wherever they lie.
-        rank = first + lane
-        in_word = (lane < WORD_BITS) & (rank < num_masks)
-        eligible = tl.load(eligible_ptr + rank, mask=in_word, other=0) != 0
-        if tl.max(eligible.to(tl.int32), 0) != 0:
-            index = tl.load(order_ptr + rank, mask=eligible, other=0)
-            stored = tl.load(
-                masks_ptr
-                + (index * mask_stride)[:, None]
-                + (pixel.to(tl.int64) * pixel_stride)[None, :],
-                mask=eligible[:, None] & in_image[None, :],
-                other=0,
-            )
-            # Their areas, and the word itself.
-            bits = (stored != 0).to(tl.int32)  # a byte seen as a bool may be neither 0 nor 1
-            area = tl.sum(bits, 1)
-            tl.atomic_add(areas_ptr + rank, area, mask=area > 0, sem="relaxed")
-            words = tl.sum(bits << (lane % WORD_BITS)[:, None], 0)
-            tl.store(words_ptr + pixel, words, mask=in_image)
-            # All but the first mask of a pixel are hidden there.
-            hidden = tl.where(is_taken, words, words & -(lowest_bit(words) << 1))
-            count_bits(hidden, counts_ptr + first)
-            is_taken = is_taken | (words != 0)
-        words_ptr += num_pixels
-
-
-@triton.jit
-def _count_word(words, is_taken, kept, counts_ptr):
-    """Add, for each mask of a word, its pixels that are taken; return what is taken after it."""
-    front = lowest_bit(words & kept)
-    count_bits(tl.where(is_taken, words, words & -(front << 1)), counts_ptr)
-    return is_taken | (front != 0)
-
-
-@triton.jit
-def _count_tile(words_ptr, allowed_ptr, before_ptr, counts_ptr, pixel, num_pixels, num_masks):
-    """Add, for each mask, its pixels of a tile that kept masks before it hide."""
-    in_image = pixel < num_pixels
-    is_taken = pixel < 0
-    for first in range(0, num_masks, WORD_BITS):
-        candidates, kept = choice_of_word(allowed_ptr, before_ptr, first, num_masks)
-        if candidates != 0:
-            words = tl.load(words_ptr + pixel, mask=in_image, other=0)
-            is_taken = _count_word(words, is_taken, kept, counts_ptr + first)
-        words_ptr += num_pixels
-
-
-@triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
-def _count_round_kernel(
-    words_ptr,
-    allowed_ptr,
-    counts_ptr,
-    last,
+    num_tiles,
     num_pixels,
-    num_masks,
-    num_images,
-    BLOCK: tl.constexpr,
+    num_loads,
+    TILE: tl.constexpr,
+    BYTES: tl.constexpr,
 ):
-    """Count the hidden pixels of the round after `last`, given the choice of `last`."""
-    image = tl.program_id(1)
-    allowed_ptr += image * num_masks
-    now_ptr = counts_ptr + (last * num_images + image) * num_masks
-    before_ptr = now_ptr - num_images * num_masks
-    next_ptr = now_ptr + num_images * num_masks
-    if is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
-        if tl.program_id(0) == 0:
-            copy_counts(now_ptr, next_ptr, num_masks)
+    """Lay the word of masks that begins at rank `first` on a tile of pixels."""
+    image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
+    # What the words before have taken.
+    pixel = tile * TILE + tl.arange(0, TILE)
+    words_ptr += tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
+    owner = owners_before(
+        first=first,
+        owner_ptr=owner_ptr + image * num_pixels + pixel,
+        words_ptr=words_ptr,
+        kept_ptr=kept_ptr + image * tl.cdiv(num_masks, WORD_BITS),
+        in_image=pixel < num_pixels,
+    )
+    # The word itself: sixteen masks give half a word to each pixel of an integer, 0 to 3.
+    load = tile * (TILE // BYTES) + tl.arange(0, TILE // BYTES)
+    inputs = (
+        masks_ptr + image * image_stride + load.to(tl.int64) * pixel_stride,
+        order_ptr + image * num_masks,
+        eligible_ptr + image * num_masks,
+        areas_ptr + image * num_masks,
+        mask_stride,
+        load < num_loads,
+    )
+    end = tl.minimum(first + WORD_BITS, num_masks)
+    words_0 = tl.zeros((TILE // BYTES,), tl.uint32)
+    words_1, words_2, words_3 = words_0, words_0, words_0
+    for half in range(0, end - first, 16):
+        low = _load_planes(*inputs, first + half, end)
+        high = _load_planes(*inputs, first + half + 8, end)
+        even = (low & 0x00FF00FF) | ((high << 8) & 0xFF00FF00)
+        odd = ((low >> 8) & 0x00FF00FF) | (high & 0xFF00FF00)
+        words_0 |= (even & 0xFFFF) << half
+        words_1 |= (odd & 0xFFFF) << half
+        words_2 |= (even >> 16) << half
+        words_3 |= (odd >> 16) << half
+    if BYTES == 4:
+        words = tl.join(tl.join(words_0, words_2), tl.join(words_1, words_3))
+        words = tl.reshape(words, (TILE,)).to(tl.int32)
     else:
-        words_ptr += image.to(tl.int64) * tl.cdiv(num_masks, WORD_BITS) * num_pixels
-        pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-        _count_tile(words_ptr, allowed_ptr, now_ptr, next_ptr, pixel, num_pixels, num_masks)
-
-
-@triton.jit(do_not_specialize=["last", "num_masks", "num_images"])
-def _finish_kernel(
-    words_ptr,
-    allowed_ptr,
-    counts_ptr,
-    owner_ptr,
-    keep_ptr,
-    last,
-    num_pixels,
-    num_masks,
-    num_images,
-    BLOCK: tl.constexpr,
-):
-    """Decide an image that is not settled, word after word; the last counts take the result.
-
-    A word's masks are counted given the words before it until their choice stays as it is, at
-    most once for each and once more. `owner`, painted later, holds the pixels that are taken.
-    """
-    image = tl.program_id(0)
-    allowed_ptr += image * num_masks
-    words_ptr += image.to(tl.int64) * tl.cdiv(num_masks, WORD_BITS) * num_pixels
-    before_ptr = counts_ptr + (last * num_images + image) * num_masks
-    now_ptr = before_ptr + num_images * num_masks
-    if not is_settled(allowed_ptr, before_ptr, now_ptr, num_masks):
-        owner_ptr += image.to(tl.int64) * num_pixels
-        clear(owner_ptr, num_pixels, BLOCK)
-        for first in range(0, num_masks, WORD_BITS):
-            candidates, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
-            if candidates != 0:
-                # Count the word until its choice stays as it is.
-                before = ~kept
-                while before != kept:
-                    tl.debug_barrier()  # all have read the counts; what is taken is written
-                    clear(now_ptr + first, tl.minimum(num_masks - first, WORD_BITS), 32)
-                    tl.debug_barrier()
-                    for start in range(0, num_pixels, BLOCK):
-                        pixel = start + tl.arange(0, BLOCK)
-                        in_image = pixel < num_pixels
-                        words = tl.load(words_ptr + pixel, mask=in_image, other=0)
-                        is_taken = tl.load(owner_ptr + pixel, mask=in_image, other=0) != 0
-                        _count_word(words, is_taken, kept, now_ptr + first)
-                    tl.debug_barrier()
-                    before = kept
-                    _, kept = choice_of_word(allowed_ptr, now_ptr, first, num_masks)
-                # Its kept masks take their pixels from the words after it.
-                for start in range(0, num_pixels, BLOCK):
-                    pixel = start + tl.arange(0, BLOCK)
-                    words = tl.load(words_ptr + pixel, mask=pixel < num_pixels, other=0)
-                    tl.store(owner_ptr + pixel, 1, mask=(words & kept) != 0)
-            words_ptr += num_pixels
-        tl.debug_barrier()
-    # Settled by the rounds, or decided here: the last counts say which masks are kept.
-    store_choice(allowed_ptr, now_ptr, keep_ptr + image * num_masks, num_masks)
-
-
-@triton.jit(do_not_specialize=["num_masks"])
-def _paint_kernel(
-    words_ptr, allowed_ptr, counts_ptr, owner_ptr, num_pixels, num_masks, BLOCK: tl.constexpr
-):
-    """Paint each pixel with the rank + 1 of the first kept mask on it."""
-    image = tl.program_id(1)
-    allowed_ptr += image * num_masks
-    counts_ptr += image * num_masks
-    words_ptr += image.to(tl.int64) * tl.cdiv(num_masks, WORD_BITS) * num_pixels
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    owner = tl.zeros((BLOCK,), tl.int32)
-    for first in range(0, num_masks, WORD_BITS):
-        _, kept = choice_of_word(allowed_ptr, counts_ptr, first, num_masks)
-        if kept != 0:
-            words = tl.load(words_ptr + pixel, mask=pixel < num_pixels, other=0)
-            front = lowest_bit(words & kept)
-            rank = first + index_of_bit(front)
-            owner = tl.where((owner == 0) & (front != 0), rank + 1, owner)
-        words_ptr += num_pixels
-    owner_ptr += image.to(tl.int64) * num_pixels
-    tl.store(owner_ptr + pixel, owner, mask=pixel < num_pixels)
+        words = words_0.to(tl.int32)
+    # Who meets whom.
+    lay_word(
+        words=words,
+        is_taken=owner > 0,
+        words_ptr=words_ptr,
+        hidden_ptr=hidden_ptr,
+        patterns_ptr=patterns_ptr,
+        numbers_ptr=numbers_ptr,
+        full_tiles_ptr=full_tiles_ptr,
+        num_full_ptr=num_full_ptr,
+        first=first,
+        num_masks=num_masks,
+        num_tiles=num_tiles,
+    )

@@ -14,9 +14,7 @@ _PIXELS = 1024
 def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
     """Paint `painted` as `paint_ids` says; it may be `owner` itself. All three are contiguous."""
     num_pixels = owner.shape[1:].numel()
-    if painted.numel() == 0:
-        return
-    with torch.cuda.device_of(owner):
+    if painted.numel():
         _paint_kernel[(len(owner) * triton.cdiv(num_pixels, _PIXELS),)](
             owner_ptr=owner,
             ids_ptr=ids,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 
-# Instances that a program ranks, and those that it compares them with at a time: 32 pairs a thread.
-_INSTANCES, _OTHERS = 32, 128
+# Instances that a program ranks, and those that it compares them with at a time: 16 pairs a thread.
+_INSTANCES, _OTHERS = 32, 64
 
 
 @torch.library.custom_op("pps_torch::rank_instances", mutates_args=())
@@ -18,11 +18,24 @@ def rank_instances(
     scores: Tensor, pred_classes: Tensor, score_threshold: float
 ) -> tuple[Tensor, Tensor]:
     """See [`rank_instances`][pps_torch.ops.painting.rank_instances.rank_instances]."""
+    with torch.cuda.device_of(scores):
+        return rank(scores, pred_classes, score_threshold)
+
+
+@rank_instances.register_fake
+def _outputs(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
+    """Allocate the results; all that is known of them while a graph is captured."""
+    order, eligible = (
+        scores.new_empty(scores.shape, dtype=dtype) for dtype in (torch.int64, torch.bool)
+    )
+    return order, eligible
+
+
+def rank(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
+    """Allocate the results, and launch what fills them."""
     order, eligible = _outputs(scores, pred_classes, score_threshold)
     num_images, num_instances = scores.shape
-    if scores.numel() == 0:
-        return order, eligible
-    with torch.cuda.device_of(scores):
+    if scores.numel():
         _rank_kernel[(num_images * triton.cdiv(num_instances, _INSTANCES),)](
             scores_ptr=scores.contiguous(),
             classes_ptr=pred_classes.contiguous(),
@@ -33,15 +46,6 @@ def rank_instances(
             INSTANCES=_INSTANCES,
             OTHERS=_OTHERS,
         )
-    return order, eligible
-
-
-@rank_instances.register_fake
-def _outputs(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
-    """Allocate the results; all that is known of them while a graph is captured."""
-    order, eligible = (
-        scores.new_empty(scores.shape, dtype=dtype) for dtype in (torch.int64, torch.bool)
-    )
     return order, eligible
 
 

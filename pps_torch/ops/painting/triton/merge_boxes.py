@@ -1,0 +1,65 @@
+"""The Triton twin of `merge_boxes`: one operator that launches all steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
+from pps_torch.ops.painting.triton.greedy_boxes import choose_boxes
+from pps_torch.ops.painting.triton.greedy_words import num_zeros
+from pps_torch.ops.painting.triton.rank_instances import rank
+
+
+@torch.library.custom_op("pps_torch::merge_boxes", mutates_args=())
+def merge_boxes(
+    mask_probs: Tensor,
+    boxes: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    sem_seg: Tensor,
+    stuff_ids: Tensor,
+    mask_threshold: float,
+    score_threshold: float,
+    overlap_threshold: float,
+    least_area: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """See [`merge_boxes`][pps_torch.ops.painting.merge_boxes.merge_boxes]."""
+    segments = new_segments(scores, sem_seg, stuff_ids)
+    owner, counts_shape = segments[0], segments[1].shape
+    lengths = [num_zeros(*scores.shape), counts_shape.numel()]
+    zeros, counts = owner.new_zeros(sum(lengths)).split(lengths)
+    with torch.cuda.device_of(mask_probs):
+        order, eligible = rank(scores, pred_classes, score_threshold)
+        keep = torch.empty_like(eligible)
+        choose_boxes(
+            mask_probs,
+            boxes,
+            order,
+            eligible,
+            mask_threshold,
+            overlap_threshold,
+            owner,
+            keep,
+            zeros,
+        )
+        inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
+        write_segments(segments, counts.view(counts_shape), owner, *inputs, None, least_area)
+    return segments
+
+
+@merge_boxes.register_fake
+def _outputs(
+    mask_probs: Tensor,
+    boxes: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    sem_seg: Tensor,
+    stuff_ids: Tensor,
+    mask_threshold: float,
+    score_threshold: float,
+    overlap_threshold: float,
+    least_area: int,
+) -> Segments:
+    """Allocate the results; all that is known of them while a graph is captured."""
+    return new_segments(scores, sem_seg, stuff_ids)

@@ -1,0 +1,51 @@
+"""The Triton twin of `merge_masks`: one operator that launches all steps."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
+from pps_torch.ops.painting.triton.greedy_masks import choose_masks
+from pps_torch.ops.painting.triton.greedy_words import num_zeros
+from pps_torch.ops.painting.triton.rank_instances import rank
+
+
+@torch.library.custom_op("pps_torch::merge_masks", mutates_args=())
+def merge_masks(
+    masks: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    sem_seg: Tensor,
+    stuff_ids: Tensor,
+    score_threshold: float,
+    overlap_threshold: float,
+    least_area: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """See [`merge_masks`][pps_torch.ops.painting.merge_masks.merge_masks]."""
+    segments = new_segments(scores, sem_seg, stuff_ids)
+    owner, counts_shape = segments[0], segments[1].shape
+    lengths = [num_zeros(*scores.shape), counts_shape.numel()]
+    zeros, counts = owner.new_zeros(sum(lengths)).split(lengths)
+    with torch.cuda.device_of(masks):
+        order, eligible = rank(scores, pred_classes, score_threshold)
+        keep = torch.empty_like(eligible)
+        choose_masks(masks, order, eligible, overlap_threshold, owner.flatten(1), keep, zeros)
+        inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
+        write_segments(segments, counts.view(counts_shape), owner, *inputs, None, least_area)
+    return segments
+
+
+@merge_masks.register_fake
+def _outputs(
+    masks: Tensor,
+    scores: Tensor,
+    pred_classes: Tensor,
+    sem_seg: Tensor,
+    stuff_ids: Tensor,
+    score_threshold: float,
+    overlap_threshold: float,
+    least_area: int,
+) -> Segments:
+    """Allocate the results; all that is known of them while a graph is captured."""
+    return new_segments(scores, sem_seg, stuff_ids)

@@ -9,16 +9,18 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
-    Buffers,
+    Greedy,
     choose,
     index_of_bit,
     lay_word,
     lowest_bit,
-    num_zeros,
     owners_before,
     paint_owners,
+    parts_of_state,
+    state_size,
     tile_pixels,
 )
+from pps_torch.ops.painting.triton.launches import Launch
 from pps_torch.ops.painting.triton.pasting import reaches, sample_mask
 
 # The tile of a program: small enough that few boxes reach it, and eight pixels a thread, so that
@@ -40,9 +42,8 @@ def greedy_boxes(
     """See [`greedy_boxes`][pps_torch.ops.painting.greedy_boxes.greedy_boxes]."""
     inputs = (mask_probs, boxes, order, eligible)
     owner, keep = _outputs(*inputs, height, width, mask_threshold, overlap_threshold)
-    zeros = owner.new_zeros(num_zeros(*keep.shape))
     with torch.cuda.device_of(mask_probs):
-        choose_boxes(*inputs, mask_threshold, overlap_threshold, owner, keep, zeros)
+        choose_boxes(*inputs, mask_threshold, overlap_threshold, owner, keep)
     return owner, keep
 
 
@@ -71,43 +72,40 @@ def choose_boxes(
     overlap_threshold: float,
     owner: Tensor,
     keep: Tensor,
-    zeros: Tensor,
-) -> None:
-    """Launch what writes `owner` and `keep`; `zeros` are `num_zeros` int32."""
+    num_zeros: int = 0,
+) -> Tensor:
+    """Launch what writes `owner` and `keep`; return `num_zeros` int32 zeros, for what follows."""
     num_images, num_masks, side, _ = mask_probs.shape
     if owner.numel() == 0 or num_masks == 0:
         owner.zero_()
         keep.zero_()
-        return
+        return owner.new_zeros(num_zeros)
     height, width = owner.shape[1:]
     tile = _ROWS * _COLUMNS
     num_tiles = triton.cdiv(height, _ROWS) * triton.cdiv(width, _COLUMNS)
-    buffers = Buffers.new(owner, num_masks, num_tiles, tile, zeros)
-    eligible = eligible.contiguous()
-    inputs = {
+    length = num_images * state_size(num_masks, num_tiles)
+    state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
+    words = owner.new_empty(num_images * num_tiles * tile)
+    greedy = Greedy(owner, words, state, eligible.contiguous(), keep, num_tiles, tile)
+    arguments = {
         "probs_ptr": mask_probs.contiguous(),
         "boxes_ptr": boxes.contiguous(),
         "order_ptr": order.contiguous(),
-        "eligible_ptr": eligible,
+        "eligible_ptr": greedy.eligible,
+        **greedy.arguments(),
+        "side": side,
+        "height": height,
+        "width": width,
+        "threshold": mask_threshold,
+        "ROWS": _ROWS,
+        "COLUMNS": _COLUMNS,
     }
-    for first in range(0, num_masks, WORD_BITS.value):
-        _lay_boxes_kernel[(num_images * num_tiles,)](
-            **inputs,
-            **buffers.arguments(),
-            first=first,
-            num_masks=num_masks,
-            num_tiles=num_tiles,
-            side=side,
-            height=height,
-            width=width,
-            threshold=mask_threshold,
-            ROWS=_ROWS,
-            COLUMNS=_COLUMNS,
-            # A fused multiplication and addition rounds otherwise than the plain torch version.
-            enable_fp_fusion=False,
-        )
-        choose(buffers, eligible, keep, first, overlap_threshold=overlap_threshold, tile=tile)
-    paint_owners(buffers, (height, width), (_ROWS, _COLUMNS))
+    # A fused multiplication and addition rounds otherwise than the plain torch version.
+    num_programs = num_images * num_tiles
+    lay = Launch(_lay_boxes_kernel, num_programs, arguments, enable_fp_fusion=False)
+    choose(greedy, lay, overlap_threshold)
+    paint_owners(greedy, (height, width), _ROWS, _COLUMNS)
+    return zeros
 
 
 @triton.jit
@@ -134,13 +132,7 @@ def _lay_boxes_kernel(
     eligible_ptr,
     owner_ptr,
     words_ptr,
-    kept_ptr,
-    full_tiles_ptr,
-    areas_ptr,
-    hidden_ptr,
-    patterns_ptr,
-    numbers_ptr,
-    num_full_ptr,
+    state_ptr,
     first,
     num_masks,
     num_tiles,
@@ -155,13 +147,15 @@ def _lay_boxes_kernel(
     # What the words before have taken.
     image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
     masks = image * num_masks
+    state = parts_of_state(state_ptr, num_masks, num_tiles, image)
+    kept_ptr, areas_ptr = state[0], state[1]
     pixel, in_image = tile_pixels(tile, height, width, ROWS, COLUMNS)
     words_ptr += tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS) + tl.arange(0, ROWS * COLUMNS)
     owner = owners_before(
         first=first,
         owner_ptr=owner_ptr + image * height * width + pixel,
         words_ptr=words_ptr,
-        kept_ptr=kept_ptr + image * tl.cdiv(num_masks, WORD_BITS),
+        kept_ptr=kept_ptr,
         in_image=in_image,
     )
     # The word itself: the masks that reach the tile, one by one.
@@ -182,8 +176,8 @@ def _lay_boxes_kernel(
     )
     while left_to_do != 0:
         bit = lowest_bit(left_to_do)
-        mask = masks + first + index_of_bit(bit)
-        index = masks + tl.load(order_ptr + mask)
+        rank = first + index_of_bit(bit)
+        index = masks + tl.load(order_ptr + masks + rank)
         is_mask = inside & sample_mask(
             probs_ptr=probs_ptr + index * side * side,
             box_ptr=boxes_ptr + index * 4,
@@ -193,7 +187,7 @@ def _lay_boxes_kernel(
             threshold=threshold,
         )
         area = tl.sum(tl.sum(is_mask.to(tl.int32), 1), 0)
-        tl.atomic_add(areas_ptr + mask, area, sem="relaxed")
+        tl.atomic_add(areas_ptr + rank, area, sem="relaxed")
         words |= tl.where(is_mask, bit, 0)
         left_to_do ^= bit
     # Who meets whom.
@@ -201,11 +195,7 @@ def _lay_boxes_kernel(
         words=tl.reshape(words, (ROWS * COLUMNS,)),
         is_taken=owner > 0,
         words_ptr=words_ptr,
-        hidden_ptr=hidden_ptr,
-        patterns_ptr=patterns_ptr,
-        numbers_ptr=numbers_ptr,
-        full_tiles_ptr=full_tiles_ptr,
-        num_full_ptr=num_full_ptr,
+        state_ptr=state_ptr,
         first=first,
         num_masks=num_masks,
         num_tiles=num_tiles,

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
-    Buffers,
+    Greedy,
     choose,
     lay_word,
-    num_zeros,
     owners_before,
     paint_owners,
+    parts_of_state,
+    state_size,
 )
+from pps_torch.ops.painting.triton.launches import Launch
 
 # What a program loads of a mask at once, four integers a thread of its one warp, 16 bytes where an
 # integer has four pixels. It reads eight masks at once, and all that it counts stays in the warp.
@@ -31,9 +33,8 @@ def greedy_masks(
 ) -> tuple[Tensor, Tensor]:
     """See [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks]."""
     owner, keep = _outputs(masks, order, eligible, overlap_threshold)
-    zeros = owner.new_zeros(num_zeros(*keep.shape))
     with torch.cuda.device_of(masks):
-        choose_masks(masks, order, eligible, overlap_threshold, owner, keep, zeros)
+        choose_masks(masks, order, eligible, overlap_threshold, owner, keep)
     return owner, keep
 
 
@@ -54,47 +55,39 @@ def choose_masks(
     overlap_threshold: float,
     owner: Tensor,
     keep: Tensor,
-    zeros: Tensor,
-) -> None:
-    """Launch what writes `owner` and `keep`; `zeros` are `num_zeros` int32."""
+    num_zeros: int = 0,
+) -> Tensor:
+    """Launch what writes `owner` and `keep`; return `num_zeros` int32 zeros, for what follows."""
+    num_images, num_masks, num_pixels = masks.shape
     if masks.numel() == 0:
         owner.zero_()
         keep.zero_()
-        return
-    num_images, num_masks, num_pixels = masks.shape
+        return owner.new_zeros(num_zeros)
     stored = _as_read(masks)
     tile = 4 * _LOADS if stored.element_size() == 4 else _BYTE_LOADS
     num_tiles = triton.cdiv(num_pixels, tile)
-    buffers = Buffers.new(owner, num_masks, num_tiles, tile, zeros)
-    order, eligible = order.contiguous(), eligible.contiguous()
+    length = num_images * state_size(num_masks, num_tiles)
+    state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
+    words = owner.new_empty(num_images * num_tiles * tile)
+    greedy = Greedy(owner, words, state, eligible.contiguous(), keep, num_tiles, tile)
     image_stride, mask_stride, pixel_stride = stored.stride()
-    for first in range(0, num_masks, WORD_BITS.value):
-        _lay_masks_kernel[(num_images * num_tiles,)](
-            masks_ptr=stored,
-            order_ptr=order,
-            eligible_ptr=eligible,
-            **buffers.arguments(),
-            image_stride=image_stride,
-            mask_stride=mask_stride,
-            pixel_stride=pixel_stride,
-            first=first,
-            num_masks=num_masks,
-            num_tiles=num_tiles,
-            num_pixels=num_pixels,
-            num_loads=stored.shape[2],
-            TILE=tile,
-            BYTES=stored.element_size(),
-            num_warps=_WARPS,
-        )
-        choose(
-            buffers,
-            eligible,
-            keep,
-            first,
-            overlap_threshold=overlap_threshold,
-            tile=tile,
-        )
-    paint_owners(buffers, (1, num_pixels), (1, tile))
+    arguments = {
+        "masks_ptr": stored,
+        "order_ptr": order.contiguous(),
+        "eligible_ptr": greedy.eligible,
+        **greedy.arguments(),
+        "image_stride": image_stride,
+        "mask_stride": mask_stride,
+        "pixel_stride": pixel_stride,
+        "num_pixels": num_pixels,
+        "num_loads": stored.shape[2],
+        "TILE": tile,
+        "BYTES": stored.element_size(),
+    }
+    lay = Launch(_lay_masks_kernel, num_images * num_tiles, arguments, num_warps=_WARPS)
+    choose(greedy, lay, overlap_threshold)
+    paint_owners(greedy, (1, num_pixels), 1, tile)
+    return zeros
 
 
 def _as_read(masks: Tensor) -> Tensor:
@@ -136,13 +129,7 @@ def _lay_masks_kernel(
     eligible_ptr,
     owner_ptr,
     words_ptr,
-    kept_ptr,
-    full_tiles_ptr,
-    areas_ptr,
-    hidden_ptr,
-    patterns_ptr,
-    numbers_ptr,
-    num_full_ptr,
+    state_ptr,
     image_stride,
     mask_stride,
     pixel_stride,
@@ -155,15 +142,17 @@ def _lay_masks_kernel(
     BYTES: tl.constexpr,
 ):
     """Lay the word of masks that begins at rank `first` on a tile of pixels."""
-    image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
     # What the words before have taken.
+    image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
+    state = parts_of_state(state_ptr, num_masks, num_tiles, image)
+    kept_ptr, areas_ptr = state[0], state[1]
     pixel = tile * TILE + tl.arange(0, TILE)
     words_ptr += tl.program_id(0).to(tl.int64) * TILE + tl.arange(0, TILE)
     owner = owners_before(
         first=first,
         owner_ptr=owner_ptr + image * num_pixels + pixel,
         words_ptr=words_ptr,
-        kept_ptr=kept_ptr + image * tl.cdiv(num_masks, WORD_BITS),
+        kept_ptr=kept_ptr,
         in_image=pixel < num_pixels,
     )
     # The word itself: sixteen masks give half a word to each pixel of an integer, 0 to 3.
@@ -172,7 +161,7 @@ def _lay_masks_kernel(
         masks_ptr + image * image_stride + load.to(tl.int64) * pixel_stride,
         order_ptr + image * num_masks,
         eligible_ptr + image * num_masks,
-        areas_ptr + image * num_masks,
+        areas_ptr,
         mask_stride,
         load < num_loads,
     )
@@ -198,11 +187,7 @@ def _lay_masks_kernel(
         words=words,
         is_taken=owner > 0,
         words_ptr=words_ptr,
-        hidden_ptr=hidden_ptr,
-        patterns_ptr=patterns_ptr,
-        numbers_ptr=numbers_ptr,
-        full_tiles_ptr=full_tiles_ptr,
-        num_full_ptr=num_full_ptr,
+        state_ptr=state_ptr,
         first=first,
         num_masks=num_masks,
         num_tiles=num_tiles,

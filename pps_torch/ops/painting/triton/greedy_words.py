@@ -22,6 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
+from pps_torch.ops.painting.triton.launches import Launch
 
 #: Masks in an int32 word. Its sign bit marks pixels whose pattern is not in the table.
 WORD_BITS = tl.constexpr(31)
@@ -40,86 +41,52 @@ _TILE_PATTERNS = tl.constexpr(96)
 _CHOOSE_PIXELS = 2048
 
 
-class Buffers(NamedTuple):
-    """What the launches hand on; `zeros` are cut into those that must start at zero."""
+class Greedy(NamedTuple):
+    """A greedy choice under way: what its launches hand on, and its sizes."""
 
     owner: Tensor  # (B, P) int32, rank + 1 of the kept mask on a pixel, up to the word before last
-    words: Tensor  # (B, T * BLOCK) int32, tile by tile: the last word, where no word before it took
-    kept: Tensor  # (B, W) int32, the kept masks of each word
-    full_tiles: Tensor  # (B, T) int32, tiles with pixels whose pattern is not in the table
-    areas: Tensor  # (B, N) int32, the pixels of each mask
-    hidden: Tensor  # (B, N) int32, those of them that the words before took
-    patterns: Tensor  # (B, _PATTERNS) int32, sets of masks that meet; 0 for none
-    numbers: Tensor  # (B, _PATTERNS) int32, the pixels where they do
-    num_full: Tensor  # (B, 1) int32
+    words: Tensor  # (B, T * tile) int32, tile by tile: the last word where no word before it took
+    state: Tensor  # (B, state_size) int32, see `parts_of_state`; zeros at the start
+    eligible: Tensor  # (B, N) bool, by rank
+    keep: Tensor  # (B, N) bool, by rank
+    num_tiles: int  # an image
+    tile: int  # pixels
 
-    @staticmethod
-    def new(owner: Tensor, num_masks: int, num_tiles: int, tile: int, zeros: Tensor) -> Buffers:
-        """Allocate what need not be zero, and cut `zeros`, of `num_zeros` elements."""
-        num_images = len(owner)
-        num_words = triton.cdiv(num_masks, WORD_BITS.value)
-        lengths = [num_images * width for width in _zero_widths(num_masks)]
-        return Buffers(
-            owner,
-            owner.new_empty(num_images, num_tiles * tile),
-            owner.new_empty(num_images, num_words),
-            owner.new_empty(num_images, num_tiles),
-            *zeros.split(lengths),
-        )
-
-    def arguments(self) -> dict[str, Tensor]:
-        """The buffers as arguments of kernels."""
-        return {f"{name}_ptr": value for name, value in self._asdict().items()}
+    def arguments(self) -> dict[str, Tensor | int]:
+        """What all kernels take."""
+        return {
+            "owner_ptr": self.owner,
+            "words_ptr": self.words,
+            "state_ptr": self.state,
+            "num_masks": self.keep.shape[1],
+            "num_tiles": self.num_tiles,
+        }
 
 
-def num_zeros(num_images: int, num_masks: int) -> int:
-    """How many int32 zeros a choice starts with."""
-    return num_images * sum(_zero_widths(num_masks))
+def state_size(num_masks: int, num_tiles: int) -> int:
+    """Elements of an image's state."""
+    num_words = triton.cdiv(num_masks, WORD_BITS.value)
+    return num_words + 2 * num_masks + 1 + num_tiles + 2 * _PATTERNS.value
 
 
-def _zero_widths(num_masks: int) -> list[int]:
-    """Elements an image of the buffers that start at zero."""
-    return [num_masks, num_masks, _PATTERNS.value, _PATTERNS.value, 1]
-
-
-def choose(
-    buffers: Buffers,
-    eligible: Tensor,
-    keep: Tensor,
-    first: int,
-    *,
-    overlap_threshold: float,
-    tile: int,
-) -> None:
-    """Choose among the masks of the word that begins at rank `first`, which has been laid."""
-    arguments = buffers.arguments()
+def choose(greedy: Greedy, lay: Launch, overlap_threshold: float) -> None:
+    """Decide one word after the other; `lay` lays the word that begins at a rank."""
+    num_images, num_masks = greedy.keep.shape
+    arguments = greedy.arguments()
     del arguments["owner_ptr"]
-    _choose_kernel[(len(keep),)](
-        **arguments,
-        eligible_ptr=eligible,
-        keep_ptr=keep,
-        first=first,
-        num_masks=keep.shape[1],
-        num_tiles=buffers.full_tiles.shape[1],
-        threshold_bits=bits_of_double(overlap_threshold),
-        TILE=tile,
-        TILES=max(_CHOOSE_PIXELS // tile, 1),
-        num_warps=_CHOOSE_WARPS,
-    )
+    arguments |= {"eligible_ptr": greedy.eligible, "keep_ptr": greedy.keep}
+    arguments |= {"threshold_bits": bits_of_double(overlap_threshold)}
+    arguments |= {"TILE": greedy.tile, "TILES": max(_CHOOSE_PIXELS // greedy.tile, 1)}
+    choose_word = Launch(_choose_kernel, num_images, arguments, num_warps=_CHOOSE_WARPS)
+    for first in range(0, num_masks, WORD_BITS.value):
+        lay(first=first)
+        choose_word(first=first)
 
 
-def paint_owners(buffers: Buffers, size: tuple[int, int], tile: tuple[int, int]) -> None:
-    """Bring the owners up to the last word."""
-    _paint_owners_kernel[(buffers.full_tiles.numel(),)](
-        owner_ptr=buffers.owner,
-        words_ptr=buffers.words,
-        kept_ptr=buffers.kept,
-        first=buffers.kept.shape[1] * WORD_BITS.value,
-        num_tiles=buffers.full_tiles.shape[1],
-        height=size[0],
-        width=size[1],
-        ROWS=tile[0],
-        COLUMNS=tile[1],
+def paint_owners(greedy: Greedy, size: tuple[int, int], rows: int, columns: int) -> None:
+    """Bring the owners up to the last word, in tiles of `rows` times `columns`."""
+    _paint_owners_kernel[(len(greedy.owner) * greedy.num_tiles,)](
+        **greedy.arguments(), height=size[0], width=size[1], ROWS=rows, COLUMNS=columns
     )
 
 
@@ -144,6 +111,24 @@ def count_bits(words, counts_ptr):
         tl.atomic_add(counts_ptr + index_of_bit(bit), number, sem="relaxed")
         words &= ~bit
         bit = tl.max(lowest_bit(words), 0)
+
+
+@triton.jit
+def parts_of_state(state_ptr, num_masks, num_tiles, image):
+    """Where the parts of an image's state begin, one behind the other.
+
+    The kept masks of each word; the pixels of each mask; those of them that the words before took;
+    tiles with patterns that are not in the table, their number first; the table: patterns, and the
+    pixels of each.
+    """
+    num_words = tl.cdiv(num_masks, WORD_BITS)
+    size = num_words + 2 * num_masks + 1 + num_tiles + 2 * _PATTERNS
+    kept_ptr = state_ptr + image.to(tl.int64) * size
+    areas_ptr = kept_ptr + num_words
+    hidden_ptr = areas_ptr + num_masks
+    num_full_ptr = hidden_ptr + num_masks
+    patterns_ptr = num_full_ptr + 1 + num_tiles
+    return kept_ptr, areas_ptr, hidden_ptr, num_full_ptr, patterns_ptr, patterns_ptr + _PATTERNS
 
 
 @triton.jit
@@ -173,29 +158,18 @@ def owners_before(first, owner_ptr, words_ptr, kept_ptr, in_image):
 
 
 @triton.jit
-def lay_word(
-    words,
-    is_taken,
-    words_ptr,
-    hidden_ptr,
-    patterns_ptr,
-    numbers_ptr,
-    full_tiles_ptr,
-    num_full_ptr,
-    first,
-    num_masks,
-    num_tiles,
-):
+def lay_word(words, is_taken, words_ptr, state_ptr, first, num_masks, num_tiles):
     """Lay a word on the tile of a program: count what is hidden, and where masks meet.
 
     `words_ptr` is that of the tile's pixels.
     """
-    image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
-    patterns_ptr += image * _PATTERNS
-    numbers_ptr += image * _PATTERNS
+    image, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
+    _, _, hidden_ptr, num_full_ptr, patterns_ptr, numbers_ptr = parts_of_state(
+        state_ptr, num_masks, num_tiles, image
+    )
     if tl.max(words, 0) != 0:
         # Pixels that are taken are hidden, whatever is kept of the word.
-        count_bits(tl.where(is_taken, words, 0), hidden_ptr + image * num_masks + first)
+        count_bits(tl.where(is_taken, words, 0), hidden_ptr + first)
         words = tl.where(is_taken, 0, words)
         # Of the others count the patterns, one after the other.
         left = tl.where((words & (words - 1)) != 0, words, 0)
@@ -217,8 +191,8 @@ def lay_word(
         unlisted |= left
         if tl.max(unlisted, 0) != 0:
             words = tl.where(unlisted != 0, words | _SIGN, words)
-            position = tl.atomic_add(num_full_ptr + image, 1, sem="relaxed")
-            tl.store(full_tiles_ptr + image * num_tiles + position, tile)
+            position = tl.atomic_add(num_full_ptr, 1, sem="relaxed")
+            tl.store(num_full_ptr + 1 + position, tile)
     tl.store(words_ptr, words)
 
 
@@ -238,13 +212,7 @@ def _slot_of_pattern(pattern, patterns_ptr):
 @triton.jit(do_not_specialize=["first", "num_masks", "num_tiles", "threshold_bits"])
 def _choose_kernel(
     words_ptr,
-    kept_ptr,
-    full_tiles_ptr,
-    areas_ptr,
-    hidden_ptr,
-    patterns_ptr,
-    numbers_ptr,
-    num_full_ptr,
+    state_ptr,
     eligible_ptr,
     keep_ptr,
     first,
@@ -257,34 +225,37 @@ def _choose_kernel(
     """Choose among the masks of a word of an image, in order; leave the table empty."""
     # The table, emptied for the word after this.
     image = tl.program_id(0).to(tl.int64)
-    slot = image * _PATTERNS + tl.arange(0, _PATTERNS)
+    kept_ptr, areas_ptr, hidden_ptr, num_full_ptr, patterns_ptr, numbers_ptr = parts_of_state(
+        state_ptr, num_masks, num_tiles, image
+    )
+    slot = tl.arange(0, _PATTERNS)
     patterns, numbers = tl.load(patterns_ptr + slot), tl.load(numbers_ptr + slot)
-    num_full = tl.load(num_full_ptr + image)
+    num_full = tl.load(num_full_ptr)
     tl.debug_barrier()  # all have read the number
     tl.store(patterns_ptr + slot, 0)
     tl.store(numbers_ptr + slot, 0)
-    tl.store(num_full_ptr + image, 0)
+    tl.store(num_full_ptr, 0)
     words_ptr += image * num_tiles * TILE
-    full_tiles_ptr += image * num_tiles
+    eligible_ptr += image * num_masks
+    keep_ptr += image * num_masks
     threshold = double_of_bits(threshold_bits)
     kept = 0
     for bit in range(0, tl.minimum(num_masks - first, WORD_BITS)):
-        mask = image * num_masks + first + bit
+        mask = first + bit
         area, hidden = tl.load(areas_ptr + mask), tl.load(hidden_ptr + mask)
         # The pixels that kept masks of the word hide: in the table, and in full tiles.
         is_hidden = ((patterns >> bit) & 1 != 0) & (patterns & kept != 0)
         hidden += tl.sum(tl.where(is_hidden, numbers, 0), 0)
         if (num_full != 0) & (kept != 0):
             hidden += _count_unlisted(
-                words_ptr, full_tiles_ptr, num_full, bit, kept, TILE=TILE, TILES=TILES
+                words_ptr, num_full_ptr + 1, num_full, bit, kept, TILE=TILE, TILES=TILES
             )
         # The rule, in float64 as the plain torch version has it.
         fraction = hidden.to(tl.float64) / tl.maximum(area, 1).to(tl.float64)
         fits = (hidden < area) & (fraction <= threshold) & (tl.load(eligible_ptr + mask) != 0)
         tl.store(keep_ptr + mask, fits)
         kept |= fits.to(tl.int32) << bit
-    num_words = tl.cdiv(num_masks, WORD_BITS)
-    tl.store(kept_ptr + image * num_words + first // WORD_BITS, kept)
+    tl.store(kept_ptr + first // WORD_BITS, kept)
 
 
 @triton.jit
@@ -303,26 +274,26 @@ def _count_unlisted(
     return tl.sum(tl.sum(num_hidden, 1), 0)
 
 
-@triton.jit(do_not_specialize=["first", "num_tiles", "height"])
+@triton.jit(do_not_specialize=["num_masks", "num_tiles", "height"])
 def _paint_owners_kernel(
     owner_ptr,
     words_ptr,
-    kept_ptr,
-    first,
+    state_ptr,
+    num_masks,
     num_tiles,
     height,
     width,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ):
-    """Bring the owners of a tile up to the last word, the one before rank `first`."""
-    image, tile = (tl.program_id(0) // num_tiles).to(tl.int64), tl.program_id(0) % num_tiles
+    """Bring the owners of a tile up to the last word."""
+    image, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
     pixel, in_image = tile_pixels(tile, height, width, ROWS, COLUMNS)
     words_ptr += tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS)
     owners_before(
-        first=first,
-        owner_ptr=owner_ptr + image * height * width + pixel,
+        first=tl.cdiv(num_masks, WORD_BITS) * WORD_BITS,
+        owner_ptr=owner_ptr + image.to(tl.int64) * height * width + pixel,
         words_ptr=words_ptr + tl.arange(0, ROWS * COLUMNS),
-        kept_ptr=kept_ptr + image * (first // WORD_BITS),
+        kept_ptr=parts_of_state(state_ptr, num_masks, num_tiles, image)[0],
         in_image=in_image,
     )

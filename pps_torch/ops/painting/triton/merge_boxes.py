@@ -7,7 +7,6 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_boxes import choose_boxes
-from pps_torch.ops.painting.triton.greedy_words import num_zeros
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
@@ -26,25 +25,14 @@ def merge_boxes(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`merge_boxes`][pps_torch.ops.painting.merge_boxes.merge_boxes]."""
     segments = new_segments(scores, sem_seg, stuff_ids)
-    owner, counts_shape = segments[0], segments[1].shape
-    lengths = [num_zeros(*scores.shape), counts_shape.numel()]
-    zeros, counts = owner.new_zeros(sum(lengths)).split(lengths)
+    owner, table = segments[0], segments[1].shape  # the map holds owners until it is painted
     with torch.cuda.device_of(mask_probs):
         order, eligible = rank(scores, pred_classes, score_threshold)
         keep = torch.empty_like(eligible)
-        choose_boxes(
-            mask_probs,
-            boxes,
-            order,
-            eligible,
-            mask_threshold,
-            overlap_threshold,
-            owner,
-            keep,
-            zeros,
-        )
+        inputs = (mask_probs, boxes, order, eligible)
+        zeros = choose_boxes(*inputs, mask_threshold, overlap_threshold, owner, keep, table.numel())
         inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
-        write_segments(segments, counts.view(counts_shape), owner, *inputs, None, least_area)
+        write_segments(segments, zeros.view(table), owner, *inputs, None, least_area)
     return segments
 
 

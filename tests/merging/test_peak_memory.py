@@ -69,6 +69,7 @@ def launchers_without_kernels(monkeypatch):
         add_stuff,
         greedy_boxes,
         greedy_words,
+        launches,
         merge_boxes,
         paint_ids,
         pps_channels,
@@ -84,6 +85,7 @@ def launchers_without_kernels(monkeypatch):
     for module in operations:
         operation = module.__name__.rpartition(".")[2]
         monkeypatch.setattr(module, operation, getattr(module, operation)._init_fn)
+    monkeypatch.setattr(launches, "_kind", lambda tensor: None)  # fake tensors lie nowhere
     monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: contextlib.nullcontext())
 
 

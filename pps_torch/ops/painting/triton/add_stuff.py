@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.reserved import ABSENT
 
@@ -41,7 +42,8 @@ def add_stuff(
     segments = _outputs(owner, *inputs)
     counts = keep.new_zeros(segments[1].shape, dtype=torch.int32)
     with torch.cuda.device_of(owner):
-        write_segments(segments, counts, owner, *inputs)
+        launch = Launcher("add_stuff", owner, *inputs)
+        write_segments(launch, segments, counts, owner, *inputs)
     return segments
 
 
@@ -77,6 +79,7 @@ def new_segments(scores: Tensor, sem_seg: Tensor, stuff_ids: Tensor) -> Segments
 
 
 def write_segments(
+    launch: Launcher,
     segments: Segments,
     counts: Tensor,
     owner: Tensor,
@@ -100,7 +103,9 @@ def write_segments(
         return
     stuff_ids = stuff_ids.contiguous()
     if num_pixels:
-        _count_slots_kernel[(num_images * triton.cdiv(num_pixels, _PIXELS),)](
+        launch(
+            _count_slots_kernel,
+            num_images * triton.cdiv(num_pixels, _PIXELS),
             owner_ptr=owner.contiguous(),
             label_ptr=sem_seg.contiguous(),
             stuff_ptr=stuff_ids,
@@ -112,7 +117,9 @@ def write_segments(
             BLOCK=_PIXELS,
         )
     segment_ids = torch.empty_like(counts)
-    _fill_table_kernel[(num_images,)](
+    launch(
+        _fill_table_kernel,
+        num_images,
         keep_ptr=keep.contiguous(),
         order_ptr=order.contiguous(),
         scores_ptr=scores.contiguous(),
@@ -133,7 +140,7 @@ def write_segments(
         HAS_SOURCES=sources is not None,
         BLOCK=_SLOTS,
     )
-    paint(owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
+    paint(launch, owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
 
 
 @triton.jit(do_not_specialize=["num_instances", "num_stuff"])

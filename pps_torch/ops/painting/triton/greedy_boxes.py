@@ -10,7 +10,7 @@ from torch import Tensor
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
-    choose,
+    choose_word,
     index_of_bit,
     lay_word,
     lowest_bit,
@@ -20,7 +20,7 @@ from pps_torch.ops.painting.triton.greedy_words import (
     state_size,
     tile_pixels,
 )
-from pps_torch.ops.painting.triton.launches import Launch
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.pasting import reaches, sample_mask
 
 # The tile of a program: small enough that few boxes reach it, and eight pixels a thread, so that
@@ -42,8 +42,10 @@ def greedy_boxes(
     """See [`greedy_boxes`][pps_torch.ops.painting.greedy_boxes.greedy_boxes]."""
     inputs = (mask_probs, boxes, order, eligible)
     owner, keep = _outputs(*inputs, height, width, mask_threshold, overlap_threshold)
+    thresholds = (mask_threshold, overlap_threshold)
+    launch = Launcher("greedy_boxes", *inputs, height, width, *thresholds)
     with torch.cuda.device_of(mask_probs):
-        choose_boxes(*inputs, mask_threshold, overlap_threshold, owner, keep)
+        choose_boxes(launch, *inputs, *thresholds, owner, keep)
     return owner, keep
 
 
@@ -64,6 +66,7 @@ def _outputs(
 
 
 def choose_boxes(
+    launch: Launcher,
     mask_probs: Tensor,
     boxes: Tensor,
     order: Tensor,
@@ -86,12 +89,13 @@ def choose_boxes(
     length = num_images * state_size(num_masks, num_tiles)
     state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
     words = owner.new_empty(num_images * num_tiles * tile)
-    greedy = Greedy(owner, words, state, eligible.contiguous(), keep, num_tiles, tile)
+    greedy = Greedy(words, state, eligible.contiguous(), keep, num_tiles, tile)
     arguments = {
         "probs_ptr": mask_probs.contiguous(),
         "boxes_ptr": boxes.contiguous(),
         "order_ptr": order.contiguous(),
         "eligible_ptr": greedy.eligible,
+        "owner_ptr": owner,
         **greedy.arguments(),
         "side": side,
         "height": height,
@@ -99,12 +103,13 @@ def choose_boxes(
         "threshold": mask_threshold,
         "ROWS": _ROWS,
         "COLUMNS": _COLUMNS,
+        # A fused multiplication and addition rounds otherwise than the plain torch version.
+        "enable_fp_fusion": False,
     }
-    # A fused multiplication and addition rounds otherwise than the plain torch version.
-    num_programs = num_images * num_tiles
-    lay = Launch(_lay_boxes_kernel, num_programs, arguments, enable_fp_fusion=False)
-    choose(greedy, lay, overlap_threshold)
-    paint_owners(greedy, (height, width), _ROWS, _COLUMNS)
+    for first in range(0, num_masks, WORD_BITS.value):
+        launch(_lay_boxes_kernel, num_images * num_tiles, **arguments, first=first)
+        choose_word(launch, greedy, first, overlap_threshold)
+    paint_owners(launch, greedy, owner, (height, width), (_ROWS, _COLUMNS))
     return zeros
 
 

@@ -10,14 +10,14 @@ from torch import Tensor
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
-    choose,
+    choose_word,
     lay_word,
     owners_before,
     paint_owners,
     parts_of_state,
     state_size,
 )
-from pps_torch.ops.painting.triton.launches import Launch
+from pps_torch.ops.painting.triton.launches import Launcher
 
 # What a program loads of a mask at once, four integers a thread of its one warp, 16 bytes where an
 # integer has four pixels. It reads eight masks at once, and all that it counts stays in the warp.
@@ -33,8 +33,9 @@ def greedy_masks(
 ) -> tuple[Tensor, Tensor]:
     """See [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks]."""
     owner, keep = _outputs(masks, order, eligible, overlap_threshold)
+    inputs = (masks, order, eligible, overlap_threshold)
     with torch.cuda.device_of(masks):
-        choose_masks(masks, order, eligible, overlap_threshold, owner, keep)
+        choose_masks(Launcher("greedy_masks", *inputs), *inputs, owner, keep)
     return owner, keep
 
 
@@ -49,6 +50,7 @@ def _outputs(
 
 
 def choose_masks(
+    launch: Launcher,
     masks: Tensor,
     order: Tensor,
     eligible: Tensor,
@@ -69,12 +71,13 @@ def choose_masks(
     length = num_images * state_size(num_masks, num_tiles)
     state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
     words = owner.new_empty(num_images * num_tiles * tile)
-    greedy = Greedy(owner, words, state, eligible.contiguous(), keep, num_tiles, tile)
+    greedy = Greedy(words, state, eligible.contiguous(), keep, num_tiles, tile)
     image_stride, mask_stride, pixel_stride = stored.stride()
     arguments = {
         "masks_ptr": stored,
         "order_ptr": order.contiguous(),
         "eligible_ptr": greedy.eligible,
+        "owner_ptr": owner,
         **greedy.arguments(),
         "image_stride": image_stride,
         "mask_stride": mask_stride,
@@ -83,10 +86,12 @@ def choose_masks(
         "num_loads": stored.shape[2],
         "TILE": tile,
         "BYTES": stored.element_size(),
+        "num_warps": _WARPS,
     }
-    lay = Launch(_lay_masks_kernel, num_images * num_tiles, arguments, num_warps=_WARPS)
-    choose(greedy, lay, overlap_threshold)
-    paint_owners(greedy, (1, num_pixels), 1, tile)
+    for first in range(0, num_masks, WORD_BITS.value):
+        launch(_lay_masks_kernel, num_images * num_tiles, **arguments, first=first)
+        choose_word(launch, greedy, first, overlap_threshold)
+    paint_owners(launch, greedy, owner, (1, num_pixels), (1, tile))
     return zeros
 
 

@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launch
+from pps_torch.ops.painting.triton.launches import Launcher
 
 #: Masks in an int32 word. Its sign bit marks pixels whose pattern is not in the table.
 WORD_BITS = tl.constexpr(31)
@@ -44,7 +44,6 @@ _CHOOSE_PIXELS = 2048
 class Greedy(NamedTuple):
     """A greedy choice under way: what its launches hand on, and its sizes."""
 
-    owner: Tensor  # (B, P) int32, rank + 1 of the kept mask on a pixel, up to the word before last
     words: Tensor  # (B, T * tile) int32, tile by tile: the last word where no word before it took
     state: Tensor  # (B, state_size) int32, see `parts_of_state`; zeros at the start
     eligible: Tensor  # (B, N) bool, by rank
@@ -55,7 +54,6 @@ class Greedy(NamedTuple):
     def arguments(self) -> dict[str, Tensor | int]:
         """What all kernels take."""
         return {
-            "owner_ptr": self.owner,
             "words_ptr": self.words,
             "state_ptr": self.state,
             "num_masks": self.keep.shape[1],
@@ -69,24 +67,35 @@ def state_size(num_masks: int, num_tiles: int) -> int:
     return num_words + 2 * num_masks + 1 + num_tiles + 2 * _PATTERNS.value
 
 
-def choose(greedy: Greedy, lay: Launch, overlap_threshold: float) -> None:
-    """Decide one word after the other; `lay` lays the word that begins at a rank."""
-    num_images, num_masks = greedy.keep.shape
-    arguments = greedy.arguments()
-    del arguments["owner_ptr"]
-    arguments |= {"eligible_ptr": greedy.eligible, "keep_ptr": greedy.keep}
-    arguments |= {"threshold_bits": bits_of_double(overlap_threshold)}
-    arguments |= {"TILE": greedy.tile, "TILES": max(_CHOOSE_PIXELS // greedy.tile, 1)}
-    choose_word = Launch(_choose_kernel, num_images, arguments, num_warps=_CHOOSE_WARPS)
-    for first in range(0, num_masks, WORD_BITS.value):
-        lay(first=first)
-        choose_word(first=first)
+def choose_word(launch: Launcher, greedy: Greedy, first: int, overlap_threshold: float) -> None:
+    """Choose among the masks of the word that begins at rank `first`, and has been laid."""
+    launch(
+        _choose_kernel,
+        len(greedy.keep),
+        **greedy.arguments(),
+        eligible_ptr=greedy.eligible,
+        keep_ptr=greedy.keep,
+        first=first,
+        threshold_bits=bits_of_double(overlap_threshold),
+        TILE=greedy.tile,
+        TILES=max(_CHOOSE_PIXELS // greedy.tile, 1),
+        num_warps=_CHOOSE_WARPS,
+    )
 
 
-def paint_owners(greedy: Greedy, size: tuple[int, int], rows: int, columns: int) -> None:
-    """Bring the owners up to the last word, in tiles of `rows` times `columns`."""
-    _paint_owners_kernel[(len(greedy.owner) * greedy.num_tiles,)](
-        **greedy.arguments(), height=size[0], width=size[1], ROWS=rows, COLUMNS=columns
+def paint_owners(
+    launch: Launcher, greedy: Greedy, owner: Tensor, size: tuple[int, int], tile: tuple[int, int]
+) -> None:
+    """Bring the owners of an image of some size up to the last word, in tiles of some size."""
+    launch(
+        _paint_owners_kernel,
+        len(owner) * greedy.num_tiles,
+        **greedy.arguments(),
+        owner_ptr=owner,
+        height=size[0],
+        width=size[1],
+        ROWS=tile[0],
+        COLUMNS=tile[1],
     )
 
 

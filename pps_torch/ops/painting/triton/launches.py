@@ -1,28 +1,47 @@
-"""Launches that are repeated, of which only the first one costs the host what a launch costs."""
+"""Launches of kernels that the host has launched before with arguments of the same kinds."""
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
+from torch import Tensor
 
-class Launch:
-    """A kernel with all but a few of its arguments, none of which a variant is compiled for.
 
-    Triton looks at each argument of a launch to find the compiled variant; a launch after the first
-    goes to that variant straight away.
+class Launcher:
+    """Launches the kernels of an operator; of each, Triton looks up the compiled variant once.
+
+    The variant depends on dtypes, alignments, and what sizes can be divided by. The lookup takes
+    several times as long as the launch; here it is done once for all calls of an operator with
+    equal facts.
+
+    Args:
+        facts: all that tells calls of an operator apart: its name, its numbers, and its tensors, of
+            which the values do not matter. A kernel is launched with arguments of the same kinds
+            whenever the facts are equal, also if it is launched several times.
     """
 
-    def __init__(
-        self, kernel: Any, num_programs: int, arguments: dict[str, Any], **options: Any
-    ) -> None:
-        self._kernel, self._grid = kernel, (num_programs, 1, 1)
-        self._arguments, self._options = arguments, options
-        self._compiled: Any = None  # stays so in the interpreter
+    def __init__(self, *facts: Any) -> None:
+        known = [_kind(fact) if isinstance(fact, Tensor) else fact for fact in facts]
+        self._variants = _variants_of(*known)
 
-    def __call__(self, **rest: int) -> None:
-        """Launch the kernel with the rest of its arguments, which it must not specialize."""
-        arguments = {**self._arguments, **rest}
-        if self._compiled is None:
-            self._compiled = self._kernel[self._grid](**arguments, **self._options)
+    def __call__(self, kernel: Any, num_programs: int, **arguments: Any) -> None:
+        """Launch a kernel with its arguments, and options of its compiler, by their names."""
+        grid = (num_programs, 1, 1)
+        variant = self._variants.get(id(kernel))
+        if variant is None:  # always so in the interpreter
+            self._variants[id(kernel)] = kernel[grid](**arguments)
         else:
-            self._compiled[self._grid](*(arguments[name] for name in self._kernel.arg_names))
+            variant[grid](*[arguments[name] for name in kernel.arg_names])
+
+
+def _kind(tensor: Tensor) -> tuple[Any, ...]:
+    """What a variant may depend on; 16 bytes are the most that a load is aligned to."""
+    alignment = tensor.data_ptr() % 16
+    return tensor.dtype, tensor.device, tensor.shape, tensor.stride(), alignment
+
+
+@functools.lru_cache(maxsize=256)
+def _variants_of(*known: Any) -> dict[int, Any]:
+    """The variants of kernels, by their ids, that were launched where these facts held."""
+    return {}

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_boxes import choose_boxes
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
@@ -25,14 +26,20 @@ def merge_boxes(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`merge_boxes`][pps_torch.ops.painting.merge_boxes.merge_boxes]."""
     segments = new_segments(scores, sem_seg, stuff_ids)
+    facts = (mask_probs, boxes, scores, pred_classes, sem_seg, stuff_ids)
+    launch = Launcher(
+        "merge_boxes", *facts, mask_threshold, score_threshold, overlap_threshold, least_area
+    )
     owner, table = segments[0], segments[1].shape  # the map holds owners until it is painted
     with torch.cuda.device_of(mask_probs):
-        order, eligible = rank(scores, pred_classes, score_threshold)
+        order, eligible = rank(launch, scores, pred_classes, score_threshold)
         keep = torch.empty_like(eligible)
         inputs = (mask_probs, boxes, order, eligible)
-        zeros = choose_boxes(*inputs, mask_threshold, overlap_threshold, owner, keep, table.numel())
+        zeros = choose_boxes(
+            launch, *inputs, mask_threshold, overlap_threshold, owner, keep, table.numel()
+        )
         inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
-        write_segments(segments, zeros.view(table), owner, *inputs, None, least_area)
+        write_segments(launch, segments, zeros.view(table), owner, *inputs, None, least_area)
     return segments
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_masks import choose_masks
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
@@ -23,14 +24,18 @@ def merge_masks(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`merge_masks`][pps_torch.ops.painting.merge_masks.merge_masks]."""
     segments = new_segments(scores, sem_seg, stuff_ids)
+    facts = (masks, scores, pred_classes, sem_seg, stuff_ids)
+    launch = Launcher("merge_masks", *facts, score_threshold, overlap_threshold, least_area)
     owner, table = segments[0], segments[1].shape  # the map holds owners until it is painted
     with torch.cuda.device_of(masks):
-        order, eligible = rank(scores, pred_classes, score_threshold)
+        order, eligible = rank(launch, scores, pred_classes, score_threshold)
         keep = torch.empty_like(eligible)
         inputs = (masks, order, eligible)
-        zeros = choose_masks(*inputs, overlap_threshold, owner.flatten(1), keep, table.numel())
+        zeros = choose_masks(
+            launch, *inputs, overlap_threshold, owner.flatten(1), keep, table.numel()
+        )
         inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
-        write_segments(segments, zeros.view(table), owner, *inputs, None, least_area)
+        write_segments(launch, segments, zeros.view(table), owner, *inputs, None, least_area)
     return segments
 
 

@@ -7,15 +7,19 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.painting.triton.launches import Launcher
+
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
 
 
-def paint(owner: Tensor, ids: Tensor, painted: Tensor) -> None:
+def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None:
     """Paint `painted` as `paint_ids` says; it may be `owner` itself. All three are contiguous."""
     num_pixels = owner.shape[1:].numel()
     if painted.numel():
-        _paint_kernel[(len(owner) * triton.cdiv(num_pixels, _PIXELS),)](
+        launch(
+            _paint_kernel,
+            len(owner) * triton.cdiv(num_pixels, _PIXELS),
             owner_ptr=owner,
             ids_ptr=ids,
             painted_ptr=painted,

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
+from pps_torch.ops.painting.triton.launches import Launcher
 
 # Instances that a program ranks, and those that it compares them with at a time: 16 pairs a thread.
 _INSTANCES, _OTHERS = 32, 64
@@ -18,8 +19,9 @@ def rank_instances(
     scores: Tensor, pred_classes: Tensor, score_threshold: float
 ) -> tuple[Tensor, Tensor]:
     """See [`rank_instances`][pps_torch.ops.painting.rank_instances.rank_instances]."""
+    inputs = (scores, pred_classes, score_threshold)
     with torch.cuda.device_of(scores):
-        return rank(scores, pred_classes, score_threshold)
+        return rank(Launcher("rank_instances", *inputs), *inputs)
 
 
 @rank_instances.register_fake
@@ -31,12 +33,16 @@ def _outputs(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tu
     return order, eligible
 
 
-def rank(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
+def rank(
+    launch: Launcher, scores: Tensor, pred_classes: Tensor, score_threshold: float
+) -> tuple[Tensor, Tensor]:
     """Allocate the results, and launch what fills them."""
     order, eligible = _outputs(scores, pred_classes, score_threshold)
     num_images, num_instances = scores.shape
     if scores.numel():
-        _rank_kernel[(num_images * triton.cdiv(num_instances, _INSTANCES),)](
+        launch(
+            _rank_kernel,
+            num_images * triton.cdiv(num_instances, _INSTANCES),
             scores_ptr=scores.contiguous(),
             classes_ptr=pred_classes.contiguous(),
             order_ptr=order,

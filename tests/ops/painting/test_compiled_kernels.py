@@ -13,47 +13,49 @@ from tests.triton_support import needs_triton
 
 FLOATS = ("*fp16", "*bf16", "*fp32", "*fp64")
 INTEGERS = ("*u8", "*i8", "*i16", "*i32", "*i64")
-SIZES = {"num_pixels": "i32", "num_masks": "i32", "num_images": "i32"}
+SIZES = {"first": "i32", "num_masks": "i32", "num_tiles": "i32"}
+GREEDY = {"words_ptr": "*i32", "state_ptr": "*i32"}
+
+
+def greedy_words():
+    from pps_torch.ops.painting.triton import greedy_words as words
+
+    for tile, tiles in ((512, 4), (64, 32), (1024, 2)):
+        yield words._choose_kernel, {
+            **GREEDY, "eligible_ptr": "*i1", "keep_ptr": "*i1", **SIZES, "threshold_bits": "i64",
+            "TILE": tile, "TILES": tiles,
+        }  # fmt: skip
+    for rows, columns in ((1, 512), (16, 64)):
+        yield words._paint_owners_kernel, {
+            "owner_ptr": "*i32", **GREEDY, "num_masks": "i32", "num_tiles": "i32",
+            "height": "i32", "width": "i32", "ROWS": rows, "COLUMNS": columns,
+        }  # fmt: skip
 
 
 def greedy_masks():
     from pps_torch.ops.painting.triton import greedy_masks as masks
-    from pps_torch.ops.painting.triton import greedy_rounds as rounds
 
-    state = {"allowed_ptr": "*i32", "counts_ptr": "*i32"}
-    sizes = {"num_pixels": "i32", "num_masks": "i32"}
-    yield rounds._allow_overlap_kernel, {
-        "areas_ptr": "*i32", "eligible_ptr": "*i1", "allowed_ptr": "*i32",
-        "num_masks": "i32", "THRESHOLD": 0.3, "BLOCK": 128,
-    }  # fmt: skip
-    yield masks._pack_kernel, {
-        "masks_ptr": "*u8", "order_ptr": "*i64", "eligible_ptr": "*i1", "words_ptr": "*i32",
-        "areas_ptr": "*i32", "counts_ptr": "*i32", "image_stride": "i64", "mask_stride": "i32",
-        "pixel_stride": 1, **sizes, "BLOCK": 512,
-    }  # fmt: skip
-    words = {"words_ptr": "*i32", **state}
-    yield masks._count_round_kernel, {**words, "last": "i32", **SIZES, "BLOCK": 1024}
-    finish = {**words, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32", **SIZES}
-    yield masks._finish_kernel, {**finish, "BLOCK": 4096}
-    yield masks._paint_kernel, {**words, "owner_ptr": "*i32", **sizes, "BLOCK": 1024}
+    for integer, tile, size, stride in (
+        ("*i32", 512, 4, 1),
+        ("*u8", 64, 1, 1),
+        ("*u8", 64, 1, "i32"),
+    ):
+        yield masks._lay_masks_kernel, {
+            "masks_ptr": integer, "order_ptr": "*i64", "eligible_ptr": "*i1", "owner_ptr": "*i32",
+            **GREEDY, "image_stride": "i64", "mask_stride": "i32", "pixel_stride": stride, **SIZES,
+            "num_pixels": "i32", "num_loads": "i32", "TILE": tile, "BYTES": size,
+        }  # fmt: skip
 
 
 def greedy_boxes():
     from pps_torch.ops.painting.triton import greedy_boxes as boxes
 
-    tile = {"ROWS": 16, "COLUMNS": 64}
     for dtype in ("*fp16", "*fp32"):
-        masks = {"probs_ptr": dtype, "boxes_ptr": dtype, "order_ptr": "*i64"}
-        state = {"allowed_ptr": "*i32", "areas_ptr": "*i32", "counts_ptr": "*i32"}
-        sizes = {"num_images": "i32", "num_masks": "i32", "side": "i32", "height": "i32"}
-        sizes |= {"width": "i32", "threshold": "fp32"}
-        for is_first in (False, True):
-            rest = {"last": "i32", **sizes, "IS_FIRST": is_first, **tile}
-            yield boxes._count_round_kernel, {**masks, **state, **rest}
-        del state["areas_ptr"]
-        finish = {**masks, **state, "owner_ptr": "*i32", "keep_ptr": "*i1", "last": "i32"}
-        yield boxes._finish_kernel, {**finish, **sizes, **tile}
-        yield boxes._paint_kernel, {**masks, **state, "owner_ptr": "*i32", **sizes, **tile}
+        yield boxes._lay_boxes_kernel, {
+            "probs_ptr": dtype, "boxes_ptr": dtype, "order_ptr": "*i64", "eligible_ptr": "*i1",
+            "owner_ptr": "*i32", **GREEDY, **SIZES, "side": "i32", "height": "i32", "width": "i32",
+            "threshold": "fp32", "ROWS": 16, "COLUMNS": 64,
+        }  # fmt: skip
 
 
 def rank_instances():
@@ -64,7 +66,7 @@ def rank_instances():
             yield rank._rank_kernel, {
                 "scores_ptr": scores, "classes_ptr": classes, "order_ptr": "*i64",
                 "eligible_ptr": "*i1", "num_instances": "i32", "threshold_bits": "i64",
-                "INSTANCES": 32, "OTHERS": 128,
+                "INSTANCES": 32, "OTHERS": 64,
             }  # fmt: skip
 
 
@@ -204,6 +206,7 @@ def center_instances():
 
 
 OPERATIONS = [
+    greedy_words,
     greedy_masks,
     greedy_boxes,
     rank_instances,
@@ -234,7 +237,7 @@ def compile_all(operation) -> int:
 
     count = 0
     for kernel, arguments in operation():
-        ones = {k: 1 if v == "i32" and k != "last" else v for k, v in arguments.items()}
+        ones = {k: 1 if v == "i32" and k != "first" else v for k, v in arguments.items()}
         for variant in (arguments, ones):
             compile_for_hopper(kernel, **variant)
             count += 1

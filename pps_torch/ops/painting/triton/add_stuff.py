@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.reserved import ABSENT
 
@@ -105,7 +105,7 @@ def write_segments(
     if num_pixels:
         launch(
             _count_slots_kernel,
-            num_images * triton.cdiv(num_pixels, _PIXELS),
+            num_images * num_blocks(num_pixels, _PIXELS),
             owner_ptr=owner.contiguous(),
             label_ptr=sem_seg.contiguous(),
             stuff_ptr=stuff_ids,

@@ -20,7 +20,7 @@ from pps_torch.ops.painting.triton.greedy_words import (
     state_size,
     tile_pixels,
 )
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.pasting import reaches, sample_mask
 
 # The tile of a program: small enough that few boxes reach it, and eight pixels a thread, so that
@@ -85,7 +85,7 @@ def choose_boxes(
         return owner.new_zeros(num_zeros)
     height, width = owner.shape[1:]
     tile = _ROWS * _COLUMNS
-    num_tiles = triton.cdiv(height, _ROWS) * triton.cdiv(width, _COLUMNS)
+    num_tiles = num_blocks(height, _ROWS) * num_blocks(width, _COLUMNS)
     length = num_images * state_size(num_masks, num_tiles)
     state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
     words = owner.new_empty(num_images * num_tiles * tile)

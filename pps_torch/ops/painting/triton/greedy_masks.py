@@ -17,7 +17,7 @@ from pps_torch.ops.painting.triton.greedy_words import (
     parts_of_state,
     state_size,
 )
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 # What a program loads of a mask at once, four integers a thread of its one warp, 16 bytes where an
 # integer has four pixels. It reads eight masks at once, and all that it counts stays in the warp.
@@ -67,7 +67,7 @@ def choose_masks(
         return owner.new_zeros(num_zeros)
     stored = _as_read(masks)
     tile = 4 * _LOADS if stored.element_size() == 4 else _BYTE_LOADS
-    num_tiles = triton.cdiv(num_pixels, tile)
+    num_tiles = num_blocks(num_pixels, tile)
     length = num_images * state_size(num_masks, num_tiles)
     state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
     words = owner.new_empty(num_images * num_tiles * tile)

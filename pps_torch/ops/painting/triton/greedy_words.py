@@ -22,7 +22,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 #: Masks in an int32 word. Its sign bit marks pixels whose pattern is not in the table.
 WORD_BITS = tl.constexpr(31)
@@ -63,7 +63,7 @@ class Greedy(NamedTuple):
 
 def state_size(num_masks: int, num_tiles: int) -> int:
     """Elements of an image's state."""
-    num_words = triton.cdiv(num_masks, WORD_BITS.value)
+    num_words = num_blocks(num_masks, WORD_BITS.value)
     return num_words + 2 * num_masks + 1 + num_tiles + 2 * _PATTERNS.value
 
 

@@ -35,6 +35,11 @@ class Launcher:
             variant[grid](*[arguments[name] for name in kernel.arg_names])
 
 
+def num_blocks(length: int, block: int) -> int:
+    """How many blocks cover a length."""
+    return -(-length // block)
+
+
 def _kind(tensor: Tensor) -> tuple[Any, ...]:
     """What a variant may depend on; 16 bytes are the most that a load is aligned to."""
     alignment = tensor.data_ptr() % 16

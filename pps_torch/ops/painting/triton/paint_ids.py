@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
@@ -19,7 +19,7 @@ def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None
     if painted.numel():
         launch(
             _paint_kernel,
-            len(owner) * triton.cdiv(num_pixels, _PIXELS),
+            len(owner) * num_blocks(num_pixels, _PIXELS),
             owner_ptr=owner,
             ids_ptr=ids,
             painted_ptr=painted,

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 # Instances that a program ranks, and those that it compares them with at a time: 16 pairs a thread.
 _INSTANCES, _OTHERS = 32, 64
@@ -42,7 +42,7 @@ def rank(
     if scores.numel():
         launch(
             _rank_kernel,
-            num_images * triton.cdiv(num_instances, _INSTANCES),
+            num_images * num_blocks(num_instances, _INSTANCES),
             scores_ptr=scores.contiguous(),
             classes_ptr=pred_classes.contiguous(),
             order_ptr=order,

@@ -41,9 +41,9 @@ def num_blocks(length: int, block: int) -> int:
 
 
 def _kind(tensor: Tensor) -> tuple[Any, ...]:
-    """What a variant may depend on; 16 bytes are the most that a load is aligned to."""
-    alignment = tensor.data_ptr() % 16
-    return tensor.dtype, tensor.device, tensor.shape, tensor.stride(), alignment
+    """What launches may depend on; 16 bytes are the most that a load is aligned to."""
+    start = (tensor.data_ptr() % 16, tensor.storage_offset() % 16)
+    return tensor.dtype, tensor.device, tensor.shape, tensor.stride(), start
 
 
 @functools.lru_cache(maxsize=256)

@@ -10,7 +10,8 @@ A word holds the next 31 masks by rank, as bits. Two launches decide it for good
    pixels of a mask those kept before it in the word hide.
 
 So the time does not depend on the choice itself: a queue, in which each mask decides the next one,
-costs what as many masks cost that do not meet.
+costs what masks cost that meet as often. Only noise is slow, where a tile of pixels has hundreds of
+patterns.
 """
 
 from __future__ import annotations
@@ -252,19 +253,26 @@ def _choose_kernel(
     for bit in range(0, tl.minimum(num_masks - first, WORD_BITS)):
         mask = first + bit
         area, hidden = tl.load(areas_ptr + mask), tl.load(hidden_ptr + mask)
-        # The pixels that kept masks of the word hide: in the table, and in full tiles.
+        is_eligible = tl.load(eligible_ptr + mask) != 0
+        # The pixels that kept masks of the word hide: in the table, and if need be in full tiles.
         is_hidden = ((patterns >> bit) & 1 != 0) & (patterns & kept != 0)
         hidden += tl.sum(tl.where(is_hidden, numbers, 0), 0)
-        if (num_full != 0) & (kept != 0):
+        fits = is_eligible & _is_kept(hidden, area, threshold)
+        if fits & (num_full != 0) & (kept != 0):
             hidden += _count_unlisted(
                 words_ptr, num_full_ptr + 1, num_full, bit, kept, TILE=TILE, TILES=TILES
             )
-        # The rule, in float64 as the plain torch version has it.
-        fraction = hidden.to(tl.float64) / tl.maximum(area, 1).to(tl.float64)
-        fits = (hidden < area) & (fraction <= threshold) & (tl.load(eligible_ptr + mask) != 0)
+            fits = _is_kept(hidden, area, threshold)
         tl.store(keep_ptr + mask, fits)
         kept |= fits.to(tl.int32) << bit
     tl.store(kept_ptr + first // WORD_BITS, kept)
+
+
+@triton.jit
+def _is_kept(hidden, area, threshold):
+    """The rule: some of the area is left, and enough; in float64, as the torch version has it."""
+    fraction = hidden.to(tl.float64) / tl.maximum(area, 1).to(tl.float64)
+    return (hidden < area) & (fraction <= threshold)
 
 
 @triton.jit

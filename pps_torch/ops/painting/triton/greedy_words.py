@@ -183,24 +183,23 @@ def lay_word(words, is_taken, words_ptr, state_ptr, first, num_masks, num_tiles)
         words = tl.where(is_taken, 0, words)
         # Of the others count the patterns, one after the other.
         left = tl.where((words & (words - 1)) != 0, words, 0)
-        unlisted = tl.zeros(words.shape, tl.int32)
         num_patterns = 0
+        is_full = False
         pattern = tl.max(left, 0)
         while (pattern != 0) & (num_patterns < _TILE_PATTERNS):
-            is_pattern = left == pattern
+            number = tl.sum((left == pattern).to(tl.int32), 0)
+            left = tl.where(left == pattern, 0, left)
             slot = _slot_of_pattern(pattern, patterns_ptr)
             if slot >= 0:
-                number = tl.sum(is_pattern.to(tl.int32), 0)
                 tl.atomic_add(numbers_ptr + slot, number, sem="relaxed")
             else:
-                unlisted = tl.where(is_pattern, pattern, unlisted)
-            left = tl.where(is_pattern, 0, left)
+                words = tl.where(words == pattern, words | _SIGN, words)
+                is_full = True
             pattern = tl.max(left, 0)
             num_patterns += 1
-        # Those that the table has no place for stay in the pixels.
-        unlisted |= left
-        if tl.max(unlisted, 0) != 0:
-            words = tl.where(unlisted != 0, words | _SIGN, words)
+        # Those that the table has no place for are marked in the pixels.
+        if is_full | (pattern != 0):
+            words = tl.where(left != 0, words | _SIGN, words)
             position = tl.atomic_add(num_full_ptr, 1, sem="relaxed")
             tl.store(num_full_ptr + 1 + position, tile)
     tl.store(words_ptr, words)

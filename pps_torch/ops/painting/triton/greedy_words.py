@@ -202,6 +202,7 @@ def lay_word(words, is_taken, words_ptr, state_ptr, first, num_masks, num_tiles)
             words = tl.where(left != 0, words | _SIGN, words)
             position = tl.atomic_add(num_full_ptr, 1, sem="relaxed")
             tl.store(num_full_ptr + 1 + position, tile)
+    tl.debug_barrier()  # all have read the word before, which this one takes the place of
     tl.store(words_ptr, words)
 
 

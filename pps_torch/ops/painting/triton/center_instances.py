@@ -16,6 +16,7 @@ from pps_torch.ops.painting.triton.center_sums import (
     sums_of_image,
 )
 from pps_torch.ops.painting.triton.doubles import bits_of_double
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
     num_programs,
@@ -49,7 +50,8 @@ def center_instances(
     top_k: int,
 ) -> _Outputs:
     """See [`center_instances`][pps_torch.ops.painting.center_instances.center_instances]."""
-    outputs = _outputs(logits, heatmap, offsets, thing_ids, center_threshold, nms_kernel, top_k)
+    inputs = (logits, heatmap, offsets, thing_ids, center_threshold, nms_kernel, top_k)
+    outputs = _outputs(*inputs)
     owner, keep, order, scores, pred_classes, sem_seg, stuff_ids, centers = outputs
     num_classes = logits.shape[1]
     num_images, height, width = heatmap.shape
@@ -65,9 +67,12 @@ def center_instances(
     # pixels for each class, and the sums of their rows, columns and probabilities.
     sums = order.new_zeros((num_images, 2 + top_k * (num_classes + 3)))
     of_sums = {"sums_ptr": sums, "num_centers": top_k, "num_classes": num_classes}
-    tiles = (num_programs(num_images, height, width, *_TILE.values()),)
+    tiles = num_programs(num_images, height, width, *_TILE.values())
+    launch = Launcher("center_instances", *inputs)
     with torch.cuda.device_of(logits):
-        _split_classes_kernel[(1,)](
+        launch(
+            _split_classes_kernel,
+            1,
             thing_ids_ptr=thing_ids,
             is_thing_ptr=is_thing,
             stuff_ids_ptr=stuff_ids,
@@ -78,7 +83,9 @@ def center_instances(
         )
         if num_images == 0:
             return outputs
-        list_peaks_kernel[(num_images * triton.cdiv(height * width, _BLOCK),)](
+        launch(
+            list_peaks_kernel,
+            num_images * triton.cdiv(height * width, _BLOCK),
             heat_ptr=heatmap,
             highest_ptr=highest,
             peaks_ptr=owner,  # until pixels have owners
@@ -87,7 +94,9 @@ def center_instances(
             threshold_bits=bits_of_double(max(center_threshold, 0.0)),
             BLOCK=_BLOCK,
         )
-        select_centers_kernel[(num_images,)](
+        launch(
+            select_centers_kernel,
+            num_images,
             heat_ptr=heatmap,
             peaks_ptr=owner,
             **of_sums,
@@ -100,7 +109,9 @@ def center_instances(
             BITS=tl.int64 if heatmap.dtype == torch.float64 else tl.int32,
             BLOCK=_BLOCK,
         )
-        _choose_class_kernel[tiles](
+        launch(
+            _choose_class_kernel,
+            tiles,
             logits_ptr=logits,
             sem_seg_ptr=sem_seg,
             totals_ptr=totals,
@@ -108,7 +119,9 @@ def center_instances(
             **of_logits,
             **_TILE,
         )
-        _group_pixels_kernel[tiles](
+        launch(
+            _group_pixels_kernel,
+            tiles,
             offsets_ptr=offsets,
             sem_seg_ptr=sem_seg,
             is_thing_ptr=is_thing,
@@ -119,7 +132,9 @@ def center_instances(
             **_TILE,
             enable_fp_fusion=False,  # a fused square rounds otherwise, and breaks ties
         )
-        count_votes_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
+        launch(
+            count_votes_kernel,
+            num_images * triton.cdiv(top_k, _CENTERS),
             heat_ptr=heatmap,
             **of_sums,
             pred_classes_ptr=pred_classes,
@@ -130,7 +145,9 @@ def center_instances(
             width=width,
             BLOCK=_CENTERS,
         )
-        _sum_probabilities_kernel[tiles](
+        launch(
+            _sum_probabilities_kernel,
+            tiles,
             logits_ptr=logits,
             sem_seg_ptr=sem_seg,
             totals_ptr=totals,
@@ -140,8 +157,14 @@ def center_instances(
             **of_logits,
             **_TILE,
         )
-        score_kernel[(num_images * triton.cdiv(top_k, _CENTERS),)](
-            **of_sums, areas_ptr=areas, heats_ptr=heats, scores_ptr=scores, BLOCK=_CENTERS
+        launch(
+            score_kernel,
+            num_images * triton.cdiv(top_k, _CENTERS),
+            **of_sums,
+            areas_ptr=areas,
+            heats_ptr=heats,
+            scores_ptr=scores,
+            BLOCK=_CENTERS,
         )
     return outputs
 

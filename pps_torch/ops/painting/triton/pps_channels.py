@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.painting.triton.launches import Launcher
+
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
 
@@ -26,15 +28,20 @@ def pps_channels(
     num_slots = category_ids.shape[-1] + 1
     num_rows, num_columns = pid_of_sid_flat.shape
     sids_iids = category_ids.new_empty((num_images, 2, num_slots), dtype=torch.int64)
+    launch = Launcher("pps_channels", segment, part, category_ids, pid_of_sid_flat, ignore_label)
     with torch.cuda.device_of(segment):
-        _number_instances_kernel[(num_images * triton.cdiv(num_slots, _SEGMENTS),)](
+        launch(
+            _number_instances_kernel,
+            num_images * triton.cdiv(num_slots, _SEGMENTS),
             category_ids_ptr=category_ids.contiguous(),
             sids_iids_ptr=sids_iids,
             num_slots=num_slots,
             ignore_label=ignore_label,
             BLOCK=_SEGMENTS,
         )
-        _look_up_kernel[(num_images * triton.cdiv(num_pixels, _PIXELS),)](
+        launch(
+            _look_up_kernel,
+            num_images * triton.cdiv(num_pixels, _PIXELS),
             segment_ptr=segment.contiguous(),
             part_ptr=part.contiguous(),
             sids_iids_ptr=sids_iids,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
@@ -41,10 +42,9 @@ def query_segments(
     min_kept_fraction: float,
 ) -> _Outputs:
     """See [`query_segments`][pps_torch.ops.painting.query_segments.query_segments]."""
-    outputs = _outputs(
-        mask_logits, scores, classes, is_sure, thing_ids, out_height, out_width, num_classes,
-        min_kept_fraction,
-    )  # fmt: skip
+    inputs = (mask_logits, scores, classes, is_sure, thing_ids)
+    numbers = (out_height, out_width, num_classes, min_kept_fraction)
+    outputs = _outputs(*inputs, *numbers)
     panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = outputs
     num_images, num_queries = classes.shape
     if num_images == 0:
@@ -55,10 +55,13 @@ def query_segments(
         arguments["DTYPE"] = tl.float64
     counts = classes.new_zeros((num_images, 3, num_queries))  # of pixels: won, owned, masks
     first_of_query, segment_of_query = classes.new_empty((2, num_images, num_queries))
-    grid = (num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS),)
-    blocks = (num_images * triton.cdiv(max(num_queries, 1), _QUERIES),)
+    tiles = num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS)
+    blocks = num_images * triton.cdiv(max(num_queries, 1), _QUERIES)
+    launch = Launcher("query_segments", *inputs, *numbers)
     with torch.cuda.device_of(mask_logits):
-        _compete_kernel[grid](
+        launch(
+            _compete_kernel,
+            tiles,
             mask_logits_ptr=mask_logits,
             scores_ptr=scores,
             classes_ptr=classes,
@@ -72,7 +75,9 @@ def query_segments(
             COLUMNS=_COLUMNS,
             num_warps=1,
         )
-        _find_first_kernel[blocks](
+        launch(
+            _find_first_kernel,
+            blocks,
             classes_ptr=classes,
             thing_ids_ptr=thing_ids,
             counts_ptr=counts,
@@ -82,7 +87,9 @@ def query_segments(
             fraction_bits=bits_of_double(min_kept_fraction),
             BLOCK=_QUERIES,
         )
-        _fill_table_kernel[blocks](
+        launch(
+            _fill_table_kernel,
+            blocks,
             classes_ptr=classes,
             scores_ptr=scores,
             thing_ids_ptr=thing_ids,
@@ -99,7 +106,7 @@ def query_segments(
             num_things=thing_ids.numel(),
             BLOCK=_QUERIES,
         )
-    paint(owner=panoptic_seg, ids=segment_of_query, painted=panoptic_seg)
+        paint(launch, owner=panoptic_seg, ids=segment_of_query, painted=panoptic_seg)
     return outputs
 
 

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
     num_programs,
@@ -25,11 +26,14 @@ def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) 
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
     arguments = upsampling_arguments(logits, out_height, out_width)
-    grid = (num_programs(len(logits), out_height, out_width, _ROWS, _COLUMNS),)
+    tiles = num_programs(len(logits), out_height, out_width, _ROWS, _COLUMNS)
     if best.numel() == 0:
         return best
+    launch = Launcher("upsampled_ids", logits, ids, out_height, out_width)
     with torch.cuda.device_of(logits):
-        _choose_id_kernel[grid](
+        launch(
+            _choose_id_kernel,
+            tiles,
             logits_ptr=logits,
             ids_ptr=ids.contiguous(),
             best_ptr=best,

@@ -12,7 +12,14 @@ from torch import Tensor
 from torch.utils import _pytree
 
 from pps_torch.checks import check_int, check_integer
+from pps_torch.formats.label_maps import (
+    decode_label_map,
+    number_labels,
+    prediction_classes,
+    target_classes,
+)
 from pps_torch.reserved import ABSENT, VOID_ID
+from pps_torch.specs import EvalSpec
 
 _INT64 = torch.iinfo(torch.int64)
 
@@ -87,6 +94,43 @@ class PanopticSegmentation(NamedTuple):
             num_segments=torch.tensor(count, device=ids.device),
         )
 
+    @classmethod
+    def from_labels(
+        cls,
+        labels: Tensor | tuple[Tensor, Tensor],
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        encoding: str = "pair",
+        divisor: int | None = None,
+        capacity: int | None = None,
+    ) -> PanopticSegmentation:
+        """Make one from maps of categories and instances, or from one map that packs both.
+
+        All pixels of a stuff class are one segment, and all of one instance of a thing; pixels of
+        a thing without instance are one segment more. Everything stays on the device.
+
+        Args:
+            labels, encoding, divisor, capacity: as in `PanopticTarget`'s
+                [`from_labels`][pps_torch.formats.PanopticTarget.from_labels].
+            categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec`, whose evaluation
+                ids the map holds. Ids of no category are void.
+
+        Raises:
+            TypeError, ValueError: as in `PanopticTarget`'s `from_labels`.
+        """
+        maps = decode_label_map(labels, encoding, divisor)
+        found = number_labels(*maps, prediction_classes(categories, maps[0].device), capacity)
+        rows = torch.arange(found.category_ids.shape[-1], device=maps[0].device)
+        return cls(
+            panoptic_seg=found.panoptic_seg,
+            category_ids=found.category_ids,
+            is_thing=found.is_thing,
+            scores=torch.zeros_like(found.areas, dtype=torch.float64),
+            areas=found.areas,
+            source=torch.where(found.is_thing, rows, ABSENT),
+            num_segments=found.num_segments,
+        )
+
     def segments_info(self) -> list[Any]:
         """List the segments as the usual dicts; this step leaves the device.
 
@@ -154,6 +198,67 @@ class PanopticTarget(NamedTuple):
             category_ids=_column([i["category_id"] for i in segments_info], ABSENT, *rest),
             is_crowd=_column(crowds, False, *rest),
             num_segments=torch.tensor(count, device=ids.device),
+        )
+
+    @classmethod
+    def from_labels(
+        cls,
+        labels: Tensor | tuple[Tensor, Tensor],
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        encoding: str = "pair",
+        divisor: int | None = None,
+        capacity: int | None = None,
+    ) -> PanopticTarget:
+        """Make one from maps of categories and instances, or from one map that packs both.
+
+        All pixels of a stuff class are one segment, and all of one instance of a thing. Pixels of
+        a thing without instance are a crowd. Everything stays on the device.
+
+        Args:
+            labels: by `encoding`, maps of any integer dtype:
+
+                - `"pair"`: `(categories, instances)`, `(*B, H, W)` each; a negative instance is
+                  absent.
+                - `"cityscapes"`: `(*B, H, W)` instanceIds, `category * 1000 + instance`, or the
+                  category alone.
+                - `"uids"`: `(*B, H, W)`, the uids of panoptic_parts; parts do not count.
+                - `"kitti_step"`: `(*B, 3, H, W)`, red is the category, green and blue are the
+                  instance, 0 for none.
+                - `"mapillary"`: `(*B, H, W)` of 16 bits, `category * 256 + instance`; there are
+                  no crowds.
+                - `"category_major"`, `"instance_major"`: `(*B, H, W)` labels as of
+                  [`decode_labels`][pps_torch.decode_labels], which need `divisor`; there are no
+                  crowds.
+            categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec`, whose dataset's
+                ids the map holds. Ids of no category are void.
+            encoding: see `labels`.
+            divisor: of the last two encodings; None for the others.
+            capacity: rows of the table; images of one batch share it. None for as many as the
+                fullest image needs; on CUDA that waits for the device.
+
+        Raises:
+            TypeError, ValueError: for a wrong argument, naming it; on the CPU also for more
+                segments than `capacity`. On CUDA those beyond it are void, and `num_segments`
+                counts them.
+
+        Example:
+            >>> import torch
+            >>> categories = [{"id": 7, "isthing": 0}, {"id": 26, "isthing": 1}]
+            >>> instance_ids = torch.tensor([[7, 7, 26, 26_001, 26_002, 0]])
+            >>> target = PanopticTarget.from_labels(instance_ids, categories, encoding="cityscapes")
+            >>> target.panoptic_seg, target.category_ids
+            (tensor([[1, 1, 2, 3, 4, 0]], dtype=torch.int32), tensor([ 7, 26, 26, 26]))
+            >>> target.is_crowd
+            tensor([False,  True, False, False])
+        """
+        maps = decode_label_map(labels, encoding, divisor)
+        found = number_labels(*maps, target_classes(categories, maps[0].device), capacity)
+        return cls(
+            panoptic_seg=found.panoptic_seg,
+            category_ids=found.category_ids,
+            is_crowd=found.is_thing & ~found.has_instance,
+            num_segments=found.num_segments,
         )
 
 

@@ -1,0 +1,186 @@
+"""Segments from label maps: each encoding by hand, and random maps against a loop."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from pps_torch import (
+    EvalSpec,
+    PanopticSegmentation,
+    PanopticTarget,
+    encode_labels,
+    encode_uids,
+)
+from tests.factories import INTEGER_DTYPES
+
+ROAD, CAR = 7, 26
+CATEGORIES = [{"id": CAR, "isthing": 1}, {"id": ROAD, "isthing": 0}]
+# Road, a crowd of cars, car 1 twice, car 2, no category, void.
+PAIR = torch.tensor([[7, 26, 26, 26, 26, 7, 5, -1]]), torch.tensor([[3, -1, 1, 1, 2, -1, 1, 4]])
+MAP, CLASSES = [[1, 2, 3, 3, 4, 1, 0, 0]], [ROAD, CAR, CAR, CAR]
+CROWD = [False, True, False, False]
+
+
+def kitti_step(categories, instances):
+    instances = instances.clamp(min=0)
+    return torch.stack([categories.clamp(min=0), instances // 256, instances % 256], -3)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "labels", "divisor"),
+    [
+        ("pair", PAIR, None),
+        ("cityscapes", torch.tensor([[7, 26, 26001, 26001, 26002, 7, 5001, 0]]), None),
+        ("uids", torch.tensor([[7, 26, 26001, 2600105, 26002, 7, 5001, 0]]), None),
+        ("kitti_step", kitti_step(*PAIR), None),
+    ],
+)
+def test_targets_of_encodings_with_crowds(encoding, labels, divisor, device):
+    labels = tuple(m.to(device) for m in labels) if encoding == "pair" else labels.to(device)
+    target = PanopticTarget.from_labels(
+        labels, CATEGORIES, encoding=encoding, divisor=divisor, capacity=6
+    )
+    assert target.panoptic_seg.tolist() == MAP and target.panoptic_seg.dtype == torch.int32
+    assert target.category_ids.tolist() == [*CLASSES, -1, -1]
+    assert target.is_crowd.tolist() == [*CROWD, False, False]
+    assert target.num_segments.tolist() == 4 and target.num_segments.dtype == torch.int64
+
+
+@pytest.mark.parametrize(
+    ("encoding", "divisor", "base"),
+    [("mapillary", None, 256), ("category_major", 4096, 4096), ("instance_major", 100, None)],
+)
+def test_encodings_without_crowds(encoding, divisor, base):
+    """Instance 0 is an instance."""
+    categories, instances = torch.tensor([[7, 26, 26, 26, 5]]), torch.tensor([[0, 0, 3, 0, 1]])
+    labels = instances * 100 + categories if base is None else categories * base + instances
+    target = PanopticTarget.from_labels(labels, CATEGORIES, encoding=encoding, divisor=divisor)
+    assert target.panoptic_seg.tolist() == [[1, 2, 3, 2, 0]]
+    assert target.category_ids.tolist() == [7, 26, 26] and not target.is_crowd.any()
+
+
+def test_predictions():
+    pred = PanopticSegmentation.from_labels(PAIR, CATEGORIES)
+    assert pred.panoptic_seg.tolist() == MAP and pred.category_ids.tolist() == CLASSES
+    assert pred.is_thing.tolist() == [False, True, True, True]
+    assert pred.areas.tolist() == [2, 1, 2, 1] and pred.source.tolist() == [-1, 1, 2, 3]
+    assert [s["category_id"] for s in pred.segments_info()] == CLASSES
+
+
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES)
+def test_every_integer_dtype_and_a_batch(dtype):
+    categories = torch.tensor([[[[7, 26]], [[26, 26]]]], dtype=dtype)
+    instances = torch.tensor([[[[0, 1]], [[1, 2]]]], dtype=dtype)
+    target = PanopticTarget.from_labels((categories, instances), CATEGORIES)
+    assert target.panoptic_seg.tolist() == [[[[1, 2]], [[1, 2]]]]
+    assert target.category_ids.tolist() == [[[7, 26], [26, 26]]]
+    assert target.num_segments.tolist() == [[2, 2]]
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 2, 2), (1, 1)])
+def test_empty_maps(shape):
+    maps = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    target = PanopticTarget.from_labels(maps, CATEGORIES, capacity=2)
+    assert target.panoptic_seg.shape == shape and (target.category_ids == -1).all()
+    assert PanopticTarget.from_labels(maps, []).category_ids.shape[-1] == 0
+
+
+def test_a_spec_reads_dataset_ids_of_targets_and_evaluation_ids_of_predictions():
+    """Cars and trucks of the data set are one class; instances of both with one id are two."""
+    cpp = EvalSpec.load("cpp_default")
+    labels = {27: "truck", 7: "road"}
+    spec = replace(
+        cpp,
+        scene_labels=labels,
+        things=(27,),
+        stuff=(7,),
+        dataset_sid_to_eval_sid={26: 27, 27: 27, 8: 7},
+    )
+    maps = torch.tensor([[26, 27, 27, 8, 7]]), torch.tensor([[1, 1, 1, -1, -1]])
+    target = PanopticTarget.from_labels(maps, spec)
+    assert target.panoptic_seg.tolist() == [[2, 3, 3, 1, 0]]
+    assert target.category_ids.tolist() == [7, 27, 27]
+    pred = PanopticSegmentation.from_labels(maps, spec)
+    assert pred.panoptic_seg.tolist() == [[0, 2, 2, 0, 1]]
+    assert pred.category_ids.tolist() == [7, 27]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_maps_are_numbered_as_by_a_loop(seed):
+    rng = np.random.default_rng(seed)
+    categories = rng.choice([-1, 5, 7, 26], (3, 9, 13))
+    instances = rng.integers(-1, 4, (3, 9, 13))
+    target = PanopticTarget.from_labels(
+        (torch.from_numpy(categories), torch.from_numpy(instances)), CATEGORIES
+    )
+    for image in range(3):
+        keys = [
+            (c != ROAD, c, max(i, -1) if c == CAR else -1) if c in (ROAD, CAR) else None
+            for c, i in zip(categories[image].flat, instances[image].flat)
+        ]
+        segments = sorted({key for key in keys if key})
+        expected = [segments.index(key) + 1 if key else 0 for key in keys]
+        assert target.panoptic_seg[image].flatten().tolist() == expected
+        rows = target.category_ids[image].tolist()
+        assert rows == [c for _, c, _ in segments] + [-1] * (len(rows) - len(segments))
+        crowd = [c == CAR and i < 0 for _, c, i in segments]
+        assert target.is_crowd[image, : len(segments)].tolist() == crowd
+
+
+def test_it_is_the_inverse_of_the_encoders():
+    categories, instances = torch.tensor([[26, 7, 26]]), torch.tensor([[1, -1, 12]])
+    expected = PanopticTarget.from_labels((categories, instances), CATEGORIES)
+    labels = encode_labels(categories, instances, 1000, "cityscapes")
+    uids = encode_uids(categories, instances, torch.full_like(instances, -1))
+    for encoding, maps in (("cityscapes", labels), ("uids", uids)):
+        found = PanopticTarget.from_labels(maps, CATEGORIES, encoding=encoding)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected))
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "error", "message"),
+    [
+        (PAIR[0], {}, TypeError, "labels: expected two maps, categories and instances, got Tensor"),
+        (PAIR, {"encoding": "uids"}, TypeError, "labels: expected a torch.Tensor, got tuple"),
+        (PAIR[0], {"encoding": "coco"}, ValueError, "encoding: expected one of"),
+        (PAIR[0], {"encoding": "uids", "divisor": 9}, ValueError, "divisor: expected None"),
+        (PAIR[0], {"encoding": "category_major"}, ValueError, "divisor: expected an int"),
+        (PAIR[0], {"encoding": "kitti_step"}, ValueError, r"labels: expected shape \(\*B, 3, H"),
+        ((PAIR[0], PAIR[1][:, :2]), {}, ValueError, r"labels\[1\]: expected shape \(1, 8\)"),
+        ((PAIR[0].float(), PAIR[1]), {}, TypeError, r"labels\[0\]: expected uint8 or a signed"),
+        (PAIR, {"capacity": 3}, ValueError, "capacity: expected at least 4 segments, got 3"),
+        (PAIR, {"capacity": -1}, ValueError, "capacity: expected an int of 0 or more"),
+        ((PAIR[0], PAIR[1] + 2**31), {}, ValueError, "labels: expected instances up to"),
+    ],
+)
+def test_bad_arguments_are_named(labels, options, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        PanopticTarget.from_labels(labels, CATEGORIES, **options)
+
+
+@pytest.mark.parametrize(
+    ("categories", "error"),
+    [("cpp_default", TypeError), ([7], TypeError), ([{"id": 7}], TypeError)]
+    + [(CATEGORIES * 2, ValueError), ([{"id": 1 << 30, "isthing": 0}], ValueError)],
+)
+def test_bad_categories_are_named(categories, error):
+    with pytest.raises(error, match="^categories: expected"):
+        PanopticTarget.from_labels(PAIR, categories)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_nothing_waits_for_the_device_and_overflow_is_counted():
+    maps = tuple(m.cuda() for m in PAIR)
+    PanopticTarget.from_labels(maps, CATEGORIES, capacity=3)  # makes the tables
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        target = PanopticTarget.from_labels(maps, CATEGORIES, capacity=3)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert target.panoptic_seg.tolist() == [[1, 2, 3, 3, 0, 1, 0, 0]]
+    assert int(target.num_segments) == 4

@@ -40,6 +40,21 @@ def _prepare_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", choices=("Cityscapes", "Pascal"))
 
 
+def _new_spec_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "classes",
+        metavar="CLASSES",
+        help="a COCO JSON with categories, or a text file with a name in each line",
+    )
+    parser.add_argument("output", metavar="OUTPUT_YAML", help="the evalspec: NAME_evalspec.yaml")
+    parser.add_argument(
+        "--things",
+        nargs="+",
+        metavar="NAME",
+        help="classes with instances; default: as isthing says, else all",
+    )
+
+
 def _merge_to_panoptic_arguments(parser: argparse.ArgumentParser) -> None:
     _add_eval_spec(parser)
     parser.add_argument(
@@ -175,6 +190,7 @@ def _add_palette(parser: argparse.ArgumentParser) -> None:
 
 COMMANDS = (
     Command("prepare_data", "list the images of a split in images.json", _prepare_data_arguments),
+    Command("new_spec", "write the spec files of a data set of your own", _new_spec_arguments),
     Command(
         "merge_to_panoptic",
         "merge semantic and instance predictions to panoptic ones",

@@ -10,6 +10,7 @@ from pps_torch.pipelines.partpq_evaluation import eval_partpq
 from pps_torch.pipelines.pps_merging import merge_to_pps
 from pps_torch.pipelines.pq_evaluation import eval_pq
 from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.spec_making import new_spec
 
 __all__ = [
     "RunOptions",
@@ -19,6 +20,7 @@ __all__ = [
     "eval_pq",
     "merge_to_panoptic",
     "merge_to_pps",
+    "new_spec",
     "prepare_data",
     "report",
     "visualize",

@@ -19,11 +19,12 @@ class DatasetSpec(ComparedInOrder):
     """The classes of a dataset as its annotations number them.
 
     Source: the datasetspec files of panoptic_parts v2, in which ids are positions: the first scene
-    class is sid 1, the first part of a class its pid 1, and 0 is `UNLABELED` for both.
+    class is sid 1, the first part of a class its pid 1, and 0 is `UNLABELED` for both. A key of
+    our own, `scene_class2sid`, gives the classes other sids.
 
     Attributes:
         name: the dataset's name.
-        scene_classes: names by sid; 0 is `UNLABELED`.
+        scene_classes: names by sid; 0 is `UNLABELED`, and so is any sid that no class has.
         part_classes: sid -> names by pid, for every sid; 0 is `UNLABELED`, the only entry of a
             class without parts.
         things: sids of the classes with instances, in the file's order.
@@ -41,7 +42,12 @@ class DatasetSpec(ComparedInOrder):
 
     def __repr__(self) -> str:
         """Show the name and the size only; the fields fill pages."""
-        return f"DatasetSpec({self.name!r}, {len(self.scene_classes) - 1} scene classes)"
+        return f"DatasetSpec({self.name!r}, {len(self.sids)} scene classes)"
+
+    @property
+    def sids(self) -> tuple[int, ...]:
+        """The sids that are a class, ascending."""
+        return tuple(sid for sid, name in enumerate(self.scene_classes) if name != UNLABELED)
 
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> DatasetSpec:
@@ -61,7 +67,8 @@ class DatasetSpec(ComparedInOrder):
 
         Args:
             mapping: `name`, `scene_class2part_classes`, `scene_classes_with_instances`,
-                `scene_class2color` and, if there are any, `countable_pids_groupings`.
+                `scene_class2color` and, if there are any, `countable_pids_groupings` and
+                `scene_class2sid`.
             source: what errors call the mapping.
 
         Raises:
@@ -69,14 +76,18 @@ class DatasetSpec(ComparedInOrder):
         """
         fields = Fields(mapping, source)
         part_names = _read_part_names(fields)
-        sids = {name: sid for sid, name in enumerate(part_names)}
-        part_classes = {sids[name]: parts for name, parts in part_names.items()}
+        sids = _read_sids(fields, part_names)
+        name_of_sid = {sid: name for name, sid in sids.items()}
+        all_sids = range(max(name_of_sid) + 1)
+        scene_classes = tuple(name_of_sid.get(sid, UNLABELED) for sid in all_sids)
+        part_classes = {sid: part_names[name] for sid, name in enumerate(scene_classes)}
+        colors = _read_colors(fields, sids)
         return cls(
             name=fields.name("name", fields.require("name")),
-            scene_classes=tuple(part_names),
+            scene_classes=scene_classes,
             part_classes=part_classes,
             things=_read_things(fields, sids),
-            colors=_read_colors(fields, sids),
+            colors={sid: colors[name] for sid, name in enumerate(scene_classes)},
             countable_pids=_read_countable_pids(fields, sids, part_classes),
         )
 
@@ -98,6 +109,25 @@ def _read_part_names(fields: Fields) -> dict[str, tuple[str, ...]]:
     return {name: classes.get(name, (UNLABELED,)) for name in names}
 
 
+def _read_sids(fields: Fields, names: Iterable[str]) -> dict[str, int]:
+    """Read the sid of each class: its position, or what `scene_class2sid` says."""
+    key, names = "scene_class2sid", tuple(names)
+    if not fields.values.get(key):
+        return {name: sid for sid, name in enumerate(names)}
+    sids = {UNLABELED: 0, **fields.table(key, fields.name, fields.sid)}
+    if sids.keys() != set(names):
+        differing = ", ".join(sorted(sids.keys() ^ set(names)))
+        raise fields.error(
+            key, "the names of scene_class2part_classes", f"a difference: {differing}"
+        )
+    owners: dict[int, str] = {}
+    for name, sid in sids.items():
+        other = owners.setdefault(sid, name)
+        if other != name:
+            raise fields.error(f"{key}[{name}]", "each sid once", f"{sid}, as {other} has")
+    return sids
+
+
 def _unlabeled_first(fields: Fields, where: str, names: Iterable[str]) -> tuple[str, ...]:
     """Put `UNLABELED` before `names`, where a file may already have it; refuse doubled names."""
     names = tuple(names)
@@ -115,19 +145,19 @@ def _read_things(fields: Fields, sids: Mapping[str, int]) -> tuple[int, ...]:
     return tuple(_sid_of(fields, key, fields.name(key, name), sids) for name in names)
 
 
-def _read_colors(fields: Fields, sids: Mapping[str, int]) -> dict[int, tuple[int, int, int]]:
+def _read_colors(fields: Fields, sids: Mapping[str, int]) -> dict[str, tuple[int, int, int]]:
     key = "scene_class2color"
     table = fields.table(key, fields.name, fields.sequence)
     table.setdefault(UNLABELED, [0, 0, 0])
     colors = {}
-    for name, sid in sids.items():
+    for name in sids:
         if name not in table:
             raise fields.error(key, f"a colour for each scene class, {name!r} too", "none for it")
         where = f"{key}[{name}]"
         color = tuple(fields.number(where, value, low=0, high=255) for value in table[name])
         if len(color) != 3:
             raise fields.error(where, "three numbers [r, g, b]", str(table[name]))
-        colors[sid] = color
+        colors[name] = color
     return colors
 
 

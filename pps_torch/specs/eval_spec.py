@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from pps_torch.reserved import ABSENT
+from pps_torch.specs.agreement import (
+    check_ignore_label,
+    check_known,
+    check_parts,
+    check_things,
+    listed_text,
+    mapped_pids,
+    part_text,
+    warn_of_unused_parts,
+)
 from pps_torch.specs.bundled import find_dataset_spec, find_spec, spec_name
 from pps_torch.specs.comparison import ComparedInOrder
 from pps_torch.specs.dataset_spec import DatasetSpec
@@ -159,11 +169,69 @@ class EvalSpec(ComparedInOrder):
             scene_labels=_read_scene_labels(fields, evaluated),
             part_labels=fields.table("eval_pid_flat2scene_part_label", fields.flat_id, fields.name),
         )
-        _check_ignore_label(fields, spec)
-        _check_things(fields, spec)
-        _check_parts(fields, spec)
-        _warn_of_unused_parts(fields, spec)
+        check_ignore_label(fields, spec)
+        check_things(fields, spec)
+        check_parts(fields, spec)
+        warn_of_unused_parts(fields, spec)
         return spec
+
+    @classmethod
+    def from_classes(
+        cls,
+        classes: Sequence[Mapping[str, Any]],
+        *,
+        name: str = "own",
+        ignore_label: int = 255,
+    ) -> EvalSpec:
+        """Make the specs of a data set of one's own, all of whose classes are evaluated.
+
+        Args:
+            classes: in the order of the results, dicts with `name` and `isthing`, and optionally
+                `id`, from 1 on (default: the place in the list, from 1; give all or none),
+                `parts`, the names of at least two parts, which get the pids 1, 2, ..., and
+                `color`, (r, g, b) of 0..255.
+            name: what results call the spec and the data set.
+            ignore_label: the value of pixels that are not evaluated.
+
+        Returns:
+            A spec whose evaluation ids are the data set's; `dataset` is its `DatasetSpec`.
+
+        Raises:
+            SpecError: names the class, the key, what was expected and what was found.
+
+        Example:
+            >>> from pps_torch.specs import EvalSpec
+            >>> spec = EvalSpec.from_classes([
+            ...     {"name": "soil", "isthing": 0, "id": 11},
+            ...     {"name": "plant", "isthing": 1, "id": 15, "parts": ["leaf", "stem"]},
+            ... ])
+            >>> spec.eval_sids, spec.part_labels
+            ((11, 15), {1: 'plant-leaf', 2: 'plant-stem'})
+        """
+        from pps_torch.specs.own_classes import spec_fields
+
+        dataset_fields, eval_fields = spec_fields(classes, name, ignore_label)
+        dataset = DatasetSpec.from_dict(dataset_fields, source="classes")
+        return cls.from_dict(eval_fields, dataset, name=name, source="classes")
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> tuple[Path, Path]:
+        """Write the evalspec and its datasetspec, which `load` reads again.
+
+        Args:
+            path: the evalspec, a YAML file such as `own_evalspec.yaml`; the datasetspec goes
+                beside it as `own_datasetspec.yaml`. The name of the file is the name of the spec.
+            overwrite: whether to replace files that are there.
+
+        Returns:
+            The paths of both.
+
+        Raises:
+            SpecError: another ending than .yaml or .yml, a file that is there, or one that cannot
+                be written.
+        """
+        from pps_torch.specs.spec_writer import save_spec
+
+        return save_spec(self, Path(path), overwrite)
 
     def without_parts(self) -> EvalSpec:
         """Make the same spec with every class declared without parts.
@@ -185,7 +253,7 @@ class EvalSpec(ComparedInOrder):
     @property
     def part_pids(self) -> dict[int, tuple[int, ...]]:
         """Evaluation sid -> its pids, ascending, for each class with parts."""
-        pids = _mapped_pids(self)
+        pids = mapped_pids(self)
         return {sid: pids[sid] for sid in self.parts}
 
     @property
@@ -234,7 +302,7 @@ def _read_sids(fields: Fields, dataset: DatasetSpec) -> dict[int, int]:
     targets = fields.targets(key, fields.any_sid, fields.sid)
     sids = {sid: eval_sid for sid, eval_sid in targets.items() if eval_sid is not None}
     for sid in sids:
-        _check_known(fields, f"{key}[{sid}]", sid, dataset)
+        check_known(fields, f"{key}[{sid}]", sid, dataset)
     if not sids:
         raise fields.error(key, "at least one evaluated class", "all of them IGNORED")
     return sids
@@ -258,8 +326,8 @@ def _read_parts(
     for (sid, pid), target in targets.items():
         if target is None:
             continue
-        where = f"{key}[{_text(sid, pid)}]"
-        _check_known(fields, where, sid, dataset)
+        where = f"{key}[{part_text(sid, pid)}]"
+        check_known(fields, where, sid, dataset)
         if sid not in sids:
             continue
         names = dataset.part_classes[sid][1:]
@@ -269,7 +337,7 @@ def _read_parts(
             raise fields.error(where, expected, f"part {pid}")
         if target[0] != sids[sid]:
             expected = f"a part of {sids[sid]}, to which dataset_sid2eval_sid maps {sid}"
-            raise fields.error(where, expected, _text(*target))
+            raise fields.error(where, expected, part_text(*target))
         parts[sid, pid] = target
         if pid == ABSENT and (sid, 0) not in targets:
             parts[sid, 0] = target
@@ -283,9 +351,11 @@ def _read_flat_ids(fields: Fields) -> dict[SidPid, int]:
     owners: dict[tuple[int, int], int] = {}
     for (sid, pid), flat_id in flat_ids.items():
         if (sid, flat_id) in owners:
-            other = _text(sid, owners[sid, flat_id])
+            other = part_text(sid, owners[sid, flat_id])
             expected = "flat ids that differ within a class"
-            raise fields.error(f"{key}[{_text(sid, pid)}]", expected, f"{flat_id}, as {other} has")
+            raise fields.error(
+                f"{key}[{part_text(sid, pid)}]", expected, f"{flat_id}, as {other} has"
+            )
         owners[sid, flat_id] = pid
     return flat_ids
 
@@ -305,7 +375,7 @@ def _read_halves(
         halves.append(half)
     if set(seen) != evaluated:
         expected = "together the evaluation sids of dataset_sid2eval_sid"
-        missing, extra = _listed(evaluated - set(seen)), _listed(set(seen) - evaluated)
+        missing, extra = listed_text(evaluated - set(seen)), listed_text(set(seen) - evaluated)
         found = f"missing: {missing}; not evaluated: {extra}"
         raise fields.error(f"{first}, {second}", expected, found)
     return halves[0], halves[1]
@@ -316,7 +386,7 @@ def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
     key = "eval_sid2scene_label"
     labels = fields.table(key, fields.any_sid, fields.name)
     if missing := evaluated - set(labels):
-        raise fields.error(key, "a name for each evaluated sid", f"none for {_listed(missing)}")
+        raise fields.error(key, "a name for each evaluated sid", f"none for {listed_text(missing)}")
     owners: dict[str, int] = {}
     for sid in (sid for sid in labels if sid in evaluated):
         other = owners.setdefault(labels[sid], sid)
@@ -324,78 +394,3 @@ def _read_scene_labels(fields: Fields, evaluated: set[int]) -> dict[int, str]:
             found = f"{labels[sid]!r}, as {other} has"
             raise fields.error(f"{key}[{sid}]", "evaluated classes with names that differ", found)
     return {sid: label for label, sid in owners.items()}
-
-
-def _check_known(fields: Fields, where: str, sid: int, dataset: DatasetSpec) -> None:
-    highest = len(dataset.scene_classes) - 1
-    if not 1 <= sid <= highest:
-        raise fields.error(where, f"a sid from 1 to {highest} of {dataset.name}", str(sid))
-
-
-def _check_ignore_label(fields: Fields, spec: EvalSpec) -> None:
-    """Refuse an `ignore_label` that is also an evaluated sid or a pid."""
-    for sid in spec.eval_sids:
-        if sid == spec.ignore_label:
-            raise fields.error("ignore_label", "a value that is no evaluated sid", str(sid))
-    for sid, pid in (*spec.dataset_sid_pid_to_eval_sid_pid.values(), *spec.eval_sid_pid_to_flat):
-        if pid == spec.ignore_label:
-            found = f"{pid} of {_text(sid, pid)}"
-            raise fields.error("ignore_label", "a value that is no pid", found)
-
-
-def _check_things(fields: Fields, spec: EvalSpec) -> None:
-    """Refuse a thing whose dataset class has no instances; warn of stuff whose class has them."""
-    dataset = spec.dataset
-    for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
-        name = f"{sid} ({dataset.scene_classes[sid]})"
-        if eval_sid in spec.things and sid not in dataset.things:
-            expected = f"classes that have instances in {dataset.name}"
-            found = f"{eval_sid}, to which {name} is mapped, no scene_classes_with_instances there"
-            raise fields.error("eval_sid_things", expected, found)
-        if eval_sid in spec.stuff and sid in dataset.things:
-            warnings.warn(
-                f"{fields.source}: eval_sid_stuff: {name} is evaluated as stuff, one segment for "
-                f"all its instances, although {dataset.name} tells them apart",
-                stacklevel=3,
-            )
-
-
-def _check_parts(fields: Fields, spec: EvalSpec) -> None:
-    """Refuse a class with fewer than two parts, and a part without a flat id."""
-    for sid, pids in spec.part_pids.items():
-        if len(pids) < 2:
-            expected = f"at least two parts of {sid} ({spec.scene_labels[sid]}) to be mapped"
-            found = f"{_listed(_text(sid, pid) for pid in pids)}: declare it without parts"
-            raise fields.error("eval_sid_parts", expected, found)
-        for pid in pids:
-            if (sid, pid) not in spec.eval_sid_pid_to_flat:
-                expected, found = "a flat id for each evaluated part", f"none for {_text(sid, pid)}"
-                raise fields.error("eval_sid_pid2eval_pid_flat", expected, found)
-
-
-def _warn_of_unused_parts(fields: Fields, spec: EvalSpec) -> None:
-    mapped_pids = _mapped_pids(spec)
-    for sid in spec.no_parts:
-        if (num_parts := len(mapped_pids[sid])) > 1:
-            warnings.warn(
-                f"{fields.source}: eval_sid_no_parts: {sid} ({spec.scene_labels[sid]}) is "
-                f"evaluated without parts, although {num_parts} of its parts are mapped",
-                stacklevel=3,
-            )
-
-
-def _mapped_pids(spec: EvalSpec) -> dict[int, tuple[int, ...]]:
-    """The pids of each evaluation sid to which dataset parts are mapped, ascending."""
-    pids: dict[int, tuple[int, ...]] = {sid: () for sid in spec.eval_sids}
-    for sid, pid in sorted(set(spec.dataset_sid_pid_to_eval_sid_pid.values())):
-        pids[sid] += (pid,)
-    return pids
-
-
-def _text(sid: int, pid: int) -> str:
-    """Write a part as the files do."""
-    return str(sid) if pid == ABSENT else f"{sid}_{pid:02d}"
-
-
-def _listed(items: Iterable[Any]) -> str:
-    return ", ".join(map(str, sorted(items))) or "none"

@@ -92,6 +92,12 @@ def merge_to_panoptic(
     names = [path.name, *map(_png_name, images)]
     inputs = [*spec_files(eval_spec), images.path, Path(inst_pred), *job.semantic_files.values()]
     job.output.refuse_inputs(sem_pred_dir, inst_pred)
+    processes.check_agreement(
+        command="merge_to_panoptic",
+        spec=spec_digest(spec),
+        images=images.images,
+        options=(thresholds, instseg_format, options.overwrite),
+    )
     with job.output.opened(
         names, options.overwrite, inputs, processes.rank, processes.wait_for_all
     ):

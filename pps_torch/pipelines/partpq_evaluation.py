@@ -23,7 +23,7 @@ from pps_torch.metrics import (
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
-from pps_torch.pipelines.running.spec_files import spec_files
+from pps_torch.pipelines.running.spec_files import spec_digest, spec_files
 from pps_torch.pipelines.running.unknown_ids import UnknownClasses, UnknownIds, UnknownParts
 from pps_torch.specs import EvalSpec
 
@@ -78,6 +78,9 @@ def eval_partpq(
         "images_json": images_json,
     }
     read = [*spec_files(eval_spec), images.path, *gt_files.values(), *pred_files.values()]
+    processes.check_agreement(
+        command="eval_partpq", spec=spec_digest(spec), images=images.images, options=tables
+    )
     with ResultFiles.opened(save_dir, spec.name, options, read, tables=tables) as files:
         records = TableRecords(len(spec.eval_sids))
         has_ids = False

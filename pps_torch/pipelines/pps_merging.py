@@ -88,6 +88,13 @@ def merge_to_pps(
     names, processes = [image.png_name for image in images], options.processes
     inputs = [*spec_files(eval_spec), images.path, panoptic_file.path, *job.part_files.values()]
     inputs += [annotation.png for annotation in annotations.values()]
+    processes.check_agreement(
+        command="merge_to_pps",
+        spec=spec_digest(spec),
+        images=images.images,
+        segments=[annotation.segments_info for annotation in annotations.values()],
+        options=options.overwrite,
+    )
     with job.output.opened(
         names, options.overwrite, inputs, processes.rank, processes.wait_for_all
     ):

@@ -76,6 +76,9 @@ def eval_pq(
         "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
     }
     classes, processes = ClassInfo.from_categories(gt.categories), options.processes
+    processes.check_agreement(
+        command="eval_pq", images=image_ids, categories=gt.categories, options=tables
+    )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
         for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
             records.add(image_records)

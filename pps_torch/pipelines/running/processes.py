@@ -6,12 +6,13 @@ under the same paths, and no folder for temporary files. If they share the outpu
 be resumed by any number of processes; if not, each machine holds the PNGs of its images, which
 belong together, and the file of the result is on the first one.
 
-A process that dies ends the others at once, a machine that falls silent after 30 seconds, one that
-never starts after `JOIN_TIMEOUT`.
+A process that dies ends the others at once, a machine that falls silent after 30 seconds, a process
+that is stopped after a minute, one that never starts after `JOIN_TIMEOUT`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -86,6 +87,30 @@ class Processes:
         with _until_stopped():
             dist.gather_object(value, values)
         return values or []
+
+    def check_agreement(self, **values: Any) -> None:
+        """Check that all processes have the same, before any work; each has to call it.
+
+        Args:
+            values: what must be the same, by what it is called in the message.
+
+        Raises:
+            InputError: names the process and what it has otherwise.
+        """
+        if self.world_size == 1:
+            return
+        digests = {
+            what: hashlib.sha256(repr(value).encode(errors="surrogatepass")).hexdigest()
+            for what, value in values.items()
+        }
+        first, *others = self.gather((self.name, digests)) or [(self.name, digests)]
+        for name, found in others:
+            for what in digests:
+                if found.get(what) != first[1][what]:
+                    raise InputError(
+                        f"{name}: expected the {what} of the first process, found another"
+                    )
+        self.wait_for_all()
 
     def collect(self, results: list[Item]) -> list[Item]:
         """The results for all items from those for each share, on the first process."""

@@ -1,8 +1,9 @@
 """The watch over the processes of a job: one that fails or dies ends all, and is named.
 
 Each process holds a connection to the first one (rank 0). When a process dies, its kernel closes
-the connection, so the others know at once, whatever they are busy with, and no heartbeat is needed.
-A machine that falls silent is noticed by keep-alive probes after 30 seconds. The first process
+the connection, so the others know at once, whatever they are busy with.
+A machine that falls silent is noticed by keep-alive probes after 30 seconds; a process that is
+stopped, or stuck, sends no heartbeat, and is given up after a minute. The first process
 prints the message and tells the others to stop; if it is the first process that died, rank 1 and
 the first process on each machine print the message. Processes stop abruptly, which leaves no file
 half written.
@@ -27,6 +28,10 @@ from pps_torch.io.terminal import Messages, print_message
 
 #: Seconds after which a machine that does not answer counts as lost.
 LOST_AFTER = 30
+
+#: Seconds between two heartbeats, and how many may be missing.
+BEAT = 10
+MOST_MISSED = 6
 
 _DIED = "ended before its work was done (killed, out of memory, or its machine was lost)"
 _HELLO_SECONDS = 10
@@ -93,6 +98,7 @@ class FirstProcess:
         self._done = threading.Semaphore(0)
         for connection in others.values():
             threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+        _start_heartbeat([*others.values()], lambda silent: self.fail(silent.silence(), 1))
 
     def fail(self, text: str, code: int) -> NoReturn:
         """End all processes with a message; of several failures the first one is told."""
@@ -116,6 +122,7 @@ class FirstProcess:
         if "error" in message:
             self.fail(message["error"], message["code"])
         self._done.release()
+        connection.receive()  # its heartbeat goes on until it leaves
 
 
 class OtherProcess:
@@ -134,9 +141,11 @@ class OtherProcess:
             socket.create_connection((address.host, address.port), timeout=_HELLO_SECONDS)
         )
         self._connection.send(password=address.password, rank=rank, name=name)
+        self._connection.peer = first
         self._first, self._prints = first, prints
         self._left = threading.Event()
         threading.Thread(target=self._listen, daemon=True).start()
+        _start_heartbeat([self._connection], self._give_up)
 
     def fail(self, text: str, code: int) -> NoReturn:
         """Hand the message to the first process, which ends all."""
@@ -160,12 +169,40 @@ class OtherProcess:
             _end(message["stop"])
         self._left.set()
 
+    def _give_up(self, first: _Connection) -> None:
+        """End this process, as the first one is silent; when all have left, it may be."""
+        if not self._left.is_set():
+            if self._prints:
+                _print_error(first.silence())
+            _end(1)
+
+
+def _start_heartbeat(
+    connections: list[_Connection], give_up: Callable[[_Connection], object]
+) -> None:
+    """Tell the other sides that this process runs, and find the one that does not say so.
+
+    What is counted are beats of this process: while it is stopped itself, none is missed.
+    """
+
+    def beat() -> None:
+        while True:
+            time.sleep(BEAT)
+            for connection in connections:
+                connection.send(beat=True)
+                connection.missed += 1
+                if connection.missed > MOST_MISSED and not connection.is_closed:
+                    give_up(connection)
+
+    threading.Thread(target=beat, daemon=True).start()
+
 
 class _Connection:
     """Lines of JSON over TCP; a lost machine ends it after `LOST_AFTER` seconds."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.peer = ""
+        self.missed, self.is_closed = 0, False
         connection.settimeout(None)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         third = LOST_AFTER // 3
@@ -189,12 +226,22 @@ class _Connection:
             pass
 
     def receive(self) -> dict[str, Any] | None:
-        """The next message, or None when the other side is gone."""
+        """The next message but heartbeats, or None when the other side is gone."""
         try:
-            line = self._lines.readline()
-            return json.loads(line) if line else None
+            while line := self._lines.readline():
+                self.missed = 0
+                message: dict[str, Any] = json.loads(line)
+                if not isinstance(message, dict) or "beat" not in message:
+                    return message
         except (OSError, ValueError):
-            return None
+            pass
+        self.is_closed = True
+        return None
+
+    def silence(self) -> str:
+        """What to say of the other side when it sends no heartbeat."""
+        seconds = MOST_MISSED * BEAT
+        return f"{self.peer}: has not answered for {seconds:g} seconds (stopped, or stuck)"
 
     def hello(self) -> dict[str, Any]:
         """The first message; an empty one if a stranger sends none, or anything else."""

@@ -11,6 +11,7 @@ PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
     "reading",
+    "printing",
     "checks",
     "held_tensors",
     "specs",

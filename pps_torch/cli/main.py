@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from pps_torch.cli.command_line import CommandLine, read_command_line
 from pps_torch.cli.interrupts import Interrupts
-from pps_torch.io.errors import InputError, printable
+from pps_torch.io.errors import InputError
 from pps_torch.io.progress import Progress
 from pps_torch.io.terminal import print_message
+from pps_torch.printing import printable
 
 if TYPE_CHECKING:
     from pps_torch.pipelines import RunOptions

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pps_torch.io.errors import InputError
@@ -78,6 +81,25 @@ def make_folder(folder: Path) -> None:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be created: {error.strerror or error}") from error
+
+
+def check_can_write(path: Path) -> None:
+    """Check, before any work, that a file can be written; its folder is created.
+
+    Raises:
+        InputError: it cannot, e.g. as the folder may not be written or the name is too long.
+    """
+    make_folder(path.parent)
+    temporary = _temporary(path)
+    try:
+        _write(temporary, b"")
+        with suppress(FileNotFoundError):
+            if stat.S_ISDIR(os.lstat(path).st_mode):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        _remove(temporary)
 
 
 def remove_temporary_files(

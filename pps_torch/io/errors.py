@@ -58,10 +58,3 @@ def input_errors_at(where: str) -> Iterator[None]:
         raise
     except ValueError as error:
         raise InputError(f"{where}: {error}") from error
-
-
-def printable(text: object) -> str:
-    """A message in one line, whatever characters the names in it have."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text)
-    )

@@ -95,7 +95,6 @@ class OutputFolder:
                 source are in the way, a file would lie outside the folder, have too long a name
                 or be one of the inputs, or another job writes the folder.
         """
-        self._check_names(outputs)
         refuse_overwriting([self.path / name for name in outputs], inputs)
         lock = locked_folder(self.path, self._command, must_write=False)
         with lock if rank == 0 else nullcontext():
@@ -118,6 +117,7 @@ class OutputFolder:
             self._refuse_outside(folder)
             make_folder(folder)
             remove_temporary_files(folder)
+        self._check_names(outputs)
         self._journal = self._journal_of(rank)
         if overwrite:
             self._replace_journals(journals, rank)

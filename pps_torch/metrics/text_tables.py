@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from pps_torch.printing import printable
+
 
 def percent(fraction: float) -> str:
     """A fraction as a percentage with one decimal; `n/a` for nan."""
@@ -12,8 +14,8 @@ def percent(fraction: float) -> str:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Aligned columns: the first to the left, the others to the right."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    """Aligned columns: the first to the left, the others to the right; no name breaks a line."""
+    cells = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
     lines = []
     for row in cells:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pps_torch.io.atomic import HOUR, make_folder, remove_temporary_files
+from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
@@ -42,6 +42,7 @@ def prepare_data(
     tiffs = ground_truth_files(dataset_dir)
     entry_of = _cityscapes_entry if dataset == "Cityscapes" else _pascal_entry
     names = [entry_of(tiff) for tiff in tiffs]
+    check_can_write(path)
     sizes = options.map_images(read_size, tiffs, "reading sizes")
     images = [
         {**name, "width": width, "height": height} for name, (height, width) in zip(names, sizes)
@@ -51,7 +52,6 @@ def prepare_data(
         raise InputError(
             f"{path}: already exists with other content", remedy=("overwrite", "replace it")
         )
-    make_folder(path.parent)
     remove_temporary_files(path.parent, path.name, older_than=HOUR)
     save_json(path, content)
     options.note(f"{len(images)} images in {path}")

@@ -38,6 +38,7 @@ _SEGMENT_COLUMNS = (
     *("image_id", "map", "index", "class_id", "class", "instance", "area", "verdict", "match"),
     *("iou", "part_iou", "taken_for", "taken_share", "part_ious"),
 )
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 _CHANGED = "expected what an evaluation with tables wrote, found it changed"
 _IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
 
@@ -326,8 +327,25 @@ def _color(color: Sequence[int] | None) -> tuple[int, int, int] | None:
 def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """The text of a CSV file; reading its floats gives the same bits, None is an empty field."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    cells = ([_cell(value) for value in row] for row in rows)
+    csv.writer(text, lineterminator="\n").writerows([header, *cells])
     return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+
+
+def text_of_cell(cell: str) -> str:
+    """The text that a cell of the CSV files was written for.
+
+    Example:
+        >>> from pps_torch.pipelines.evaluation_tables import text_of_cell
+        >>> text_of_cell("'=HYPERLINK(1)"), text_of_cell("car")
+        ('=HYPERLINK(1)', 'car')
+    """
+    return cell.removeprefix("'")
 
 
 def _find_tables(path: Path) -> Path:

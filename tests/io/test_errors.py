@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import pps_torch
-from pps_torch.io.errors import InputError, input_errors_at, printable
+from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.printing import printable
 
 PACKAGE = Path(pps_torch.__file__).parent
 ERRORS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pps_torch.io.atomic import HOUR, make_folder, remove_temporary_files, write_file
+from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.pairing import find_photos
@@ -64,6 +64,7 @@ def report(
     _check_output(output, options)
     tables = Tables.load(evaluation)
     refuse_overwriting([output], tables.files_of_evaluation(evaluation))
+    check_can_write(output)
     image_ids = choose_images(tables, num_images)
     if image_ids and gt is None and not has_ground_truth(tables):
         options.warn(
@@ -78,7 +79,6 @@ def report(
     page, num_shown = _largest_page(tables, images, palette, max_size)
     if num_shown < len(images):
         options.note(f"{num_shown} of {len(images)} images fit in {max_size} MB")
-    make_folder(output.parent)
     write_file(output, page)
     options.note(f"report saved in {output}, {output.stat().st_size / 1e6:.1f} MB")
     return output

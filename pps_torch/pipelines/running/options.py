@@ -13,6 +13,7 @@ from pps_torch.io.progress import Progress
 from pps_torch.io.terminal import print_message, print_note, print_result
 from pps_torch.io.workers import default_workers, map_images
 from pps_torch.pipelines.running.processes import Processes
+from pps_torch.printing import printable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -114,12 +115,12 @@ class RunOptions:
         """Print what was done, unless `quiet`."""
         if not self.quiet:
             if self.processes.is_first:
-                print_note(text)
+                print_note(printable(text))
 
     def warn(self, text: str) -> None:
         """Print to the standard error what looks wrong but is no error."""
         if self.processes.is_first:
-            print_message(f"warning: {text}")
+            print_message(f"warning: {printable(text)}")
 
     def show(self, result: str) -> None:
         """Print what the job was run for."""

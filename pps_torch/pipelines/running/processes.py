@@ -6,8 +6,8 @@ under the same paths, and no folder for temporary files. If they share the outpu
 be resumed by any number of processes; if not, each machine holds the PNGs of its images, which
 belong together, and the file of the result is on the first one.
 
-A process that dies ends the others at once, a machine that falls silent after 30 seconds, a process
-that is stopped after a minute, one that never starts after `JOIN_TIMEOUT`.
+A process that dies ends the others at once, a machine that falls silent or a process that is
+stopped after 30 seconds, one that never starts after `JOIN_TIMEOUT`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Each process holds a connection to the first one (rank 0). When a process dies, its kernel closes
 the connection, so the others know at once, whatever they are busy with.
 A machine that falls silent is noticed by keep-alive probes after 30 seconds; a process that is
-stopped, or stuck, sends no heartbeat, and is given up after a minute. The first process
+stopped, or stuck, sends no heartbeat, and is given up after as long. The first process
 prints the message and tells the others to stop; if it is the first process that died, rank 1 and
 the first process on each machine print the message. Processes stop abruptly, which leaves no file
 half written.
@@ -23,14 +23,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from pps_torch.io.errors import printable
 from pps_torch.io.terminal import Messages, print_message
+from pps_torch.printing import printable
 
 #: Seconds after which a machine that does not answer counts as lost.
 LOST_AFTER = 30
 
 #: Seconds between two heartbeats, and how many may be missing.
-BEAT = 10
+BEAT = 5
 MOST_MISSED = 6
 
 _DIED = "ended before its work was done (killed, out of memory, or its machine was lost)"

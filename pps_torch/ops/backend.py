@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 BACKENDS = ("auto", "torch", "triton")
 
@@ -74,29 +70,3 @@ def _obstacle(reference: Tensor) -> str | None:
             "(TRITON_INTERPRET=1 turns it on)"
         )
     return None
-
-
-def direct_custom_op(
-    name: str, *, mutates_args: Sequence[str]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as an operator of torch, and call it directly where nothing traces.
-
-    As `torch.library.custom_op`, for functions that return nothing and have no gradients. Compilers
-    and modes such as FakeTensorMode see the operator. Where there is none, the function itself is
-    called, which saves as much host time as three launches take.
-    """
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
-        operator.register_fake(lambda *_: None)
-
-        @functools.wraps(function)
-        def call(*args: Any) -> None:
-            if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
-                operator(*args)
-            else:
-                function(*args)
-
-        return call
-
-    return decorate

@@ -13,11 +13,12 @@ from pps_torch.ops.counting.triton.run_ends import (
     run_ends,
     run_share,
 )
+from pps_torch.ops.direct_operator import direct_operator
 
 BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
 
 
-@torch.library.custom_op("pps_torch::joint_counts", mutates_args=())
+@direct_operator("pps_torch::joint_counts")
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
     counts = rows.new_zeros(len(rows), num_rows + 1, num_columns + 1, dtype=torch.int32)

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.reserved import ABSENT
@@ -25,7 +26,7 @@ Segments = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 _ABSENT = tl.constexpr(ABSENT)
 
 
-@torch.library.custom_op("pps_torch::add_stuff", mutates_args=())
+@direct_operator("pps_torch::add_stuff")
 def add_stuff(
     owner: Tensor,
     keep: Tensor,

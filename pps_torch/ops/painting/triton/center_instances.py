@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.contract import PROBABILITY_UNIT
 from pps_torch.ops.painting.triton.center_peaks import list_peaks_kernel, select_centers_kernel
 from pps_torch.ops.painting.triton.center_sums import (
@@ -39,7 +40,7 @@ _UNIT = tl.constexpr(PROBABILITY_UNIT)
 _Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@torch.library.custom_op("pps_torch::center_instances", mutates_args=())
+@direct_operator("pps_torch::center_instances")
 def center_instances(
     logits: Tensor,
     heatmap: Tensor,

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
@@ -28,7 +29,7 @@ from pps_torch.ops.painting.triton.pasting import reaches, sample_mask
 _ROWS, _COLUMNS = 16, 64
 
 
-@torch.library.custom_op("pps_torch::greedy_boxes", mutates_args=())
+@direct_operator("pps_torch::greedy_boxes")
 def greedy_boxes(
     mask_probs: Tensor,
     boxes: Tensor,

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
@@ -27,7 +28,7 @@ _LOADS, _WARPS = 128, 1
 _BYTE_LOADS = 64
 
 
-@torch.library.custom_op("pps_torch::greedy_masks", mutates_args=())
+@direct_operator("pps_torch::greedy_masks")
 def greedy_masks(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_masks import choose_masks
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
-@torch.library.custom_op("pps_torch::merge_masks", mutates_args=())
+@direct_operator("pps_torch::merge_masks")
 def merge_masks(
     masks: Tensor,
     scores: Tensor,

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.launches import Launcher
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
@@ -16,7 +17,7 @@ _PIXELS = 1024
 _SEGMENTS = 32
 
 
-@torch.library.custom_op("pps_torch::pps_channels", mutates_args=())
+@direct_operator("pps_torch::pps_channels")
 def pps_channels(
     segment: Tensor, part: Tensor, category_ids: Tensor, pid_of_sid_flat: Tensor, ignore_label: int
 ) -> Tensor:

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.key_counts import count_keys
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.paint_ids import paint
@@ -29,7 +30,7 @@ _QUERIES = 32
 _Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-@torch.library.custom_op("pps_torch::query_segments", mutates_args=())
+@direct_operator("pps_torch::query_segments")
 def query_segments(
     mask_logits: Tensor,
     scores: Tensor,

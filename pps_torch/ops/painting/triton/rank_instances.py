@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
@@ -14,7 +15,7 @@ from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 _INSTANCES, _OTHERS = 32, 64
 
 
-@torch.library.custom_op("pps_torch::rank_instances", mutates_args=())
+@direct_operator("pps_torch::rank_instances")
 def rank_instances(
     scores: Tensor, pred_classes: Tensor, score_threshold: float
 ) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     bilinear_taps,
@@ -21,7 +22,7 @@ from pps_torch.ops.painting.triton.upsampling import (
 _ROWS, _COLUMNS = 8, 64
 
 
-@torch.library.custom_op("pps_torch::upsampled_ids", mutates_args=())
+@direct_operator("pps_torch::upsampled_ids")
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)

@@ -7,12 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import LIMB_BITS
 
 BLOCK = 256  # two segments a thread of Triton's four warps: a batch is some dozens of programs
 
 
-@torch.library.custom_op("pps_torch::add_to_class_sums", mutates_args=("class_sums",))
+@direct_operator("pps_torch::add_to_class_sums", mutates_args=("class_sums",))
 def add_to_class_sums(
     class_sums: Tensor,
     pred_of_gt: Tensor,

@@ -7,13 +7,14 @@ counted in and read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.backend import direct_custom_op
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     PIXEL_FAULTS,
@@ -37,7 +38,7 @@ CLEARED = 2048
 NUM_SCORERS = 128
 
 
-@direct_custom_op(
+@direct_operator(
     "pps_torch::count_part_segments",
     mutates_args=("class_sums", "faults", "unknown_gt_pixels", "unknown_pixels"),
 )
@@ -155,6 +156,11 @@ def count_part_segments(
             gt_area_ptr=gt_area,
             size=size,
         )
+
+
+@count_part_segments.register_fake
+def _(*_: Any) -> None:
+    """Nothing is allocated."""
 
 
 @triton.jit

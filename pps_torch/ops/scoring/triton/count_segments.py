@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.backend import direct_custom_op
 from pps_torch.ops.counting.triton.joint_counts import launch_count_pairs
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.triton.class_sums import add_segments
 from pps_torch.ops.scoring.triton.match_segments import launch_match_segments
@@ -17,7 +19,7 @@ from pps_torch.ops.scoring.triton.segment_classes import add_unclassed, class_of
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
-@direct_custom_op("pps_torch::count_segments", mutates_args=("class_sums", "faults"))
+@direct_operator("pps_torch::count_segments", mutates_args=("class_sums", "faults"))
 def count_segments(
     class_sums: Tensor,
     faults: Tensor,
@@ -65,6 +67,11 @@ def count_segments(
             matches, joint, gt_class, pred_class, crowds, last_crowd_only=last_crowd_only
         )
         _launch_add_matches(class_sums, faults, matches, gt_class, pred_class)
+
+
+@count_segments.register_fake
+def _(*_: Any) -> None:
+    """Nothing is allocated."""
 
 
 def _launch_add_matches(

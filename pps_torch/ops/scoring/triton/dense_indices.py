@@ -7,12 +7,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
+
 # Marks a step, two loads of eight for each of 512 threads: some 20,000 keys (classes x capacity) in
 # three steps.
 BLOCK, NUM_WARPS = 8192, 16
 
 
-@torch.library.custom_op("pps_torch::dense_indices", mutates_args=())
+@direct_operator("pps_torch::dense_indices")
 def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Tensor]:
     """See [`dense_indices`][pps_torch.ops.scoring.dense_indices.dense_indices]."""
     num_images, num_keys = is_present.shape

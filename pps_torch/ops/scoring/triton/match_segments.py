@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import SegmentMatches
 
 # Segments of either map: 32 x 32 counters are eight a thread of Triton's four warps, and a row of
@@ -14,7 +15,7 @@ from pps_torch.ops.scoring.contract import SegmentMatches
 TILE = 32
 
 
-@torch.library.custom_op("pps_torch::match_segments", mutates_args=())
+@direct_operator("pps_torch::match_segments")
 def match_segments(
     joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_crowd: Tensor, last_crowd_only: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

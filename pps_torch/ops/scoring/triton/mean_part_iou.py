@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import (
     FRACTION_BITS,
     NUM_PART_LABELS,
@@ -20,7 +21,7 @@ from pps_torch.reserved import PPS_VOID
 TILE = 256
 
 
-@torch.library.custom_op("pps_torch::mean_part_iou", mutates_args=())
+@direct_operator("pps_torch::mean_part_iou")
 def mean_part_iou(
     gt_parts: Tensor,
     pred_parts: Tensor,

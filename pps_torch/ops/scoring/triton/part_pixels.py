@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.counting.triton.run_ends import MAX_PROGRAMS
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     OTHER_PART,
@@ -79,7 +80,7 @@ class IndexedRuns:
         return count_parts(*self.lists, gt_of_pred, gt_class, is_crowd)
 
 
-@torch.library.custom_op("pps_torch::list_runs", mutates_args=())
+@direct_operator("pps_torch::list_runs")
 def list_runs(
     uids: Tensor, pps: Tensor, tables: Sequence[Tensor], capacity: int, ignore_label: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -133,7 +134,7 @@ def _empty_list(
     )
 
 
-@torch.library.custom_op("pps_torch::count_overlaps", mutates_args=())
+@direct_operator("pps_torch::count_overlaps")
 def count_overlaps(
     runs: Tensor, number: Tensor, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
 ) -> tuple[Tensor, Tensor]:
@@ -153,7 +154,7 @@ def _(
     return joint, runs.new_empty(len(runs), num_gt, NUM_PART_LABELS)
 
 
-@torch.library.custom_op("pps_torch::count_parts", mutates_args=())
+@direct_operator("pps_torch::count_parts")
 def count_parts(
     runs: Tensor,
     number: Tensor,

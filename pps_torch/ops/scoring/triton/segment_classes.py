@@ -7,12 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
 
 
-@torch.library.custom_op("pps_torch::segment_classes", mutates_args=())
+@direct_operator("pps_torch::segment_classes")
 def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     """See [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes]."""
     num_images, num_rows = category_ids.shape
@@ -35,7 +36,7 @@ def _(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     return class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
 
 
-@torch.library.custom_op("pps_torch::count_unclassed", mutates_args=())
+@direct_operator("pps_torch::count_unclassed")
 def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
     """See [`count_unclassed`][pps_torch.ops.scoring.segment_classes.count_unclassed]."""
     counts = classes.new_zeros(2)

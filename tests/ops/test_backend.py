@@ -2,7 +2,10 @@
 
 import importlib.util
 import re
-from types import ModuleType
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
@@ -50,10 +53,92 @@ def where_the_variable_is(value: str, monkeypatch) -> ModuleType:
     """The module as it is in a process in which the environment variable is set."""
     monkeypatch.setenv("PPS_TORCH_BACKEND", value)
     monkeypatch.setenv("TRITON_INTERPRET", "0")
+    return imported_anew()
+
+
+def imported_anew() -> ModuleType:
+    """The module as it is in a new process of this environment."""
     spec = importlib.util.find_spec(backends.__name__)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def slim_image(monkeypatch, tmp_path) -> Path:
+    """An environment without a C compiler; the folder is its whole PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    return tmp_path
+
+
+class OnCuda:
+    """Stands for a tensor on CUDA."""
+
+    is_cuda, device = True, torch.device("cuda")
+
+
+def make_program(path: Path) -> None:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
+NO_COMPILER = "finds neither gcc nor clang in PATH; install one of them .*apt-get install gcc"
+
+
+def test_without_a_compiler_auto_warns_once_and_triton_raises(slim_image, monkeypatch):
+    module = imported_anew()
+    monkeypatch.setattr(module, "_HAS_TRITON", True)
+    with pytest.warns(UserWarning, match=f"plain torch on CUDA.*{NO_COMPILER}") as warned:
+        assert not module.uses_triton("auto", OnCuda)
+        assert not module.uses_triton("auto", OnCuda)
+    assert len(warned) == 1 and "PPS_TORCH_BACKEND=torch" in str(warned[0].message)
+    with pytest.raises(RuntimeError, match=f'"triton" cannot run: .*{NO_COMPILER}'):
+        module.uses_triton("triton", OnCuda)
+    assert not module.uses_triton("torch", OnCuda) and not module.uses_triton("auto", ON_CPU)
+
+
+def test_the_interpreter_needs_no_compiler(slim_image, monkeypatch):
+    module = imported_anew()
+    monkeypatch.setattr(module, "_HAS_TRITON", True)
+    monkeypatch.setattr(module, "_IS_INTERPRETED", True)
+    assert module.uses_triton("triton", ON_CPU)
+
+
+def test_a_captured_graph_falls_back_without_a_break(slim_image, monkeypatch):
+    module = imported_anew()
+    monkeypatch.setattr(backends, "_NOT_COMPILED", module._NOT_COMPILED)
+    captured = torch.compile(lambda x: x + backends._can_compile(), fullgraph=True, backend="eager")
+    assert captured(ON_CPU) == 0
+
+
+@pytest.mark.parametrize("name", ["gcc", "clang"])
+def test_a_compiler_in_the_path_is_found(slim_image, name):
+    make_program(slim_image / name)
+    assert imported_anew()._NOT_COMPILED is None
+
+
+def test_a_compiler_that_cc_names_must_be_there(slim_image, monkeypatch):
+    make_program(slim_image / "gcc")
+    monkeypatch.setenv("CC", str(slim_image / "cc"))
+    assert "no program CC=" in imported_anew()._NOT_COMPILED
+    make_program(slim_image / "cc")
+    assert imported_anew()._NOT_COMPILED is None
+
+
+def test_a_compiler_of_the_users_own_is_enough(slim_image, monkeypatch):
+    own = SimpleNamespace(build=SimpleNamespace(impl=print))
+    monkeypatch.setitem(sys.modules, "triton.knobs", own)
+    assert imported_anew()._NOT_COMPILED is None
+
+
+def test_the_header_of_python_must_be_there(slim_image, monkeypatch):
+    make_program(slim_image / "gcc")
+    monkeypatch.setattr(sysconfig, "get_paths", lambda scheme: {"include": str(slim_image / "x")})
+    assert "no Python.h in" in imported_anew()._NOT_COMPILED
+    (slim_image / "Python.h").touch()
+    monkeypatch.setenv("CPATH", str(slim_image))
+    assert imported_anew()._NOT_COMPILED is None
 
 
 def test_the_environment_variable_stands_for_auto(monkeypatch):

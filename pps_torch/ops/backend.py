@@ -20,7 +20,7 @@ ENVIRONMENT_VARIABLE = "PPS_TORCH_BACKEND"
 
 _DEFAULT = os.environ.get(ENVIRONMENT_VARIABLE, "auto")
 # With older releases the kernels have not been tested.
-_HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.__version__ >= "2.11.0a0"
+_HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.__version__ >= "2.8.0a0"
 
 
 def _missing_for_compiling() -> str | None:

@@ -84,10 +84,11 @@ def pasted_windows(
         masks = mask_probs[images, order[:, rank]]
         box = boxes[images, order[:, rank]]
         rows, columns = slice(0, height), slice(0, width)
+        window = slice(None), slice(None)  # without the sizes, which a graph would hold fixed
         if crops:
-            rows, columns = box_window(box[0], size, side=mask_probs.shape[-1])
+            window = rows, columns = box_window(box[0], size, side=mask_probs.shape[-1])
         mask = paste_masks(masks, box, rows, columns, mask_threshold=mask_threshold)
-        yield MaskWindow(rows, columns, mask)
+        yield MaskWindow(*window, mask)
 
 
 def _reach(start: float, stop: float, size: int, *, side: int) -> slice:

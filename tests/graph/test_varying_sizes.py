@@ -1,13 +1,13 @@
 """Images, batches of detections and segments differ in size: one graph, few kernels for all."""
 
 import ast
-from pathlib import Path
 
 import pytest
 import torch
 
 import pps_torch
 from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
+from tests.ops.launched import launched_kernels
 from tests.triton_support import BACKENDS
 
 SPEC = EvalSpec.load("cpp_default")
@@ -161,20 +161,6 @@ VARYING = {
     *("num_gt", "num_pred", "num_owners", "num_segments", "num_queries", "out_height"),
 }
 OF_A_METRIC = {"part_pixels", "mean_part_iou"}  # from its capacity, not the image
-
-
-def launched_kernels():
-    """(module, definition) of each Triton kernel that is started: `kernel[grid](...)`."""
-    for path in sorted(Path(pps_torch.ops.__file__).parent.glob("*/triton/*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        started = {
-            node.func.value.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript)
-        }
-        for node in tree.body:
-            if isinstance(node, ast.FunctionDef) and node.name in started:
-                yield path.stem, node
 
 
 def not_specialized(kernel):

@@ -1,0 +1,20 @@
+"""A plugin of pytest that watches every test, and fails those whose kernels clash."""
+
+import pytest
+
+from tests.races.watcher import watched
+
+KERNELS = set()
+
+
+@pytest.fixture(autouse=True)
+def _watched():
+    with watched() as watch:
+        yield
+    KERNELS.update(watch.launches)
+    assert not (found := watch.harmful()), found
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tells which kernels were watched."""
+    terminalreporter.write_line(f"kernels watched: {', '.join(sorted(KERNELS))}")

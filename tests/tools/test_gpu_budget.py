@@ -1,0 +1,77 @@
+"""The budget of a GPU's work: launches of each public call, spills, and variants over many sizes.
+
+Counted without a GPU by tools/budget, in processes in which Triton's interpreter is off.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests import ROOT
+from tests.triton_support import needs_triton
+
+pytestmark = [
+    needs_triton,
+    pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU on the CPU's tensors"),
+]
+
+#: Launches of one call at most: kernels of Triton, and operations of torch that launch one.
+MOST_LAUNCHES = {
+    "merge_panoptic": 33,
+    "merge_panoptic_boxes": 32,
+    "merge_panoptic_queries": 78,
+    "merge_panoptic_centers": 319,
+    "merge_pps": 13,
+    "PPSPostProcessor": 56,
+    "PanopticQuality.update": 14,
+    "PartPanopticQuality.update": 51,
+}
+
+
+def run_stubbed(*arguments: str) -> str:
+    """What a program prints in a process in which kernels are compiled, not interpreted."""
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
+    run = subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout
+
+
+def rows_of(table: str) -> list[list[str]]:
+    """The cells of a Markdown table below its head."""
+    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+
+
+def test_no_call_launches_more_than_its_budget():
+    table = run_stubbed(str(ROOT / "tools/gpu_budget.py"), "--no_kernels", "--scale", "0.0625")
+    launches = {row[0]: int(row[1].split(" ")[0]) for row in rows_of(table)}
+    assert launches.keys() == MOST_LAUNCHES.keys()
+    above = {name: n for name, n in launches.items() if n > MOST_LAUNCHES[name]}
+    assert not above, f"more launches than {MOST_LAUNCHES}"
+
+
+@pytest.mark.slow
+def test_no_kernel_spills_on_hopper():
+    printed = run_stubbed(str(ROOT / "tools/gpu_budget.py"), "--scale", "0.0625")
+    calls, kernels = (rows_of(table) for table in printed.split("\n\n"))
+    assert len(calls) == len(MOST_LAUNCHES) and len(kernels) > 15
+    assert not [row for row in kernels if row[3] != "none"]
+
+
+def test_sizes_that_vary_are_not_compiled_again():
+    """Images of many sizes, odd, divisible by 16 and 1, with any number of instances."""
+    printed = run_stubbed(str(ROOT / "tests/tools/varying_sizes.py"))
+    numbers = dict(line.split() for line in printed.splitlines())
+    assert len(numbers) > 15
+    assert {name: n for name, n in numbers.items() if int(n) > 1} == {}
+
+
+if __name__ == "__main__":
+    print(run_stubbed(*sys.argv[1:]))

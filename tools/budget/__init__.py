@@ -1,0 +1,1 @@
+"""What a GPU would have to do, counted without one."""

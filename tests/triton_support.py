@@ -4,6 +4,6 @@ import pytest
 
 from pps_torch.ops import backend as backends
 
-REASON = "needs Triton and torch 2.11, the oldest on which the kernels are tested"
+REASON = "needs Triton and torch 2.8, the oldest on which the kernels are tested"
 needs_triton = pytest.mark.skipif(not backends._HAS_TRITON, reason=REASON)
 BACKENDS = ["torch", pytest.param("triton", marks=needs_triton)]

@@ -4,7 +4,7 @@
 
 For every call at 1024 x 2048: launches, bytes moved over bytes that must move, and the host's time
 with the launches stubbed out. For every kernel: registers, spills, instructions. From these follows
-an estimate of the time of a replayed and of a called graph beside the floor. It is an estimate:
+an estimate of the time of a replayed graph and of a call, beside the floor. It is an estimate:
 loops are counted once, launches do not overlap, contention of atomics is left out; what a GPU
 measures is in the report of tools/verify_gpu.py.
 """
@@ -71,7 +71,7 @@ def main() -> int:
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     log, card, codes = stub_driver.install(parsed.target), CARDS[parsed.target], {}
-    estimate = f"estimate on a {card.name}: replayed / called"
+    estimate = f"estimate on a {card.name}, at least: replayed / called"
     columns = ["call", "launches (Triton + torch)", "moved / must move", "host", "floor"]
     _print_row([*columns, *([] if parsed.no_kernels else [estimate])])
     _print_row(["---"] * (len(columns) + (not parsed.no_kernels)))

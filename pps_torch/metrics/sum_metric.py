@@ -22,6 +22,9 @@ SelfMetric = TypeVar("SelfMetric", bound="SumMetric")
 #: In the state dict of a metric that holds all processes; other state dicts lack it.
 _IS_SYNCED = "is_synced"
 
+#: Of a metric that is not synced. By name: torch 2.8 cannot capture a call of frozenset.
+_NO_RANKS: frozenset[int] = frozenset()
+
 
 class SumMetric(TensorHolder):
     """Base of the metrics: its state is a few int64 tensors of sums.
@@ -118,7 +121,7 @@ class SumMetric(TensorHolder):
         """Forget everything."""
         for state in self._states():
             state.zero_()
-        self._is_synced, self._synced_ranks = False, frozenset()
+        self._is_synced, self._synced_ranks = False, _NO_RANKS
         return self
 
     def persistent(self: SelfMetric, mode: bool = True) -> SelfMetric:

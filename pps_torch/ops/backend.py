@@ -62,7 +62,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
     Args:
         backend: `"torch"`; `"triton"`, which raises where it cannot run; or `"auto"`: what the
             environment variable `PPS_TORCH_BACKEND` says. Where it says nothing, that is Triton
-            on CUDA if Triton is installed and torch is 2.11 or newer, and torch otherwise; and
+            on CUDA if Triton is installed and torch is 2.8 or newer, and torch otherwise; and
             torch in `torch.export`, so that an exported program needs no kernels of this package.
             Where only a C compiler is missing, which Triton needs, a warning says so once.
         reference: a tensor of the operation; its device decides. On the CPU, Triton runs in its
@@ -98,7 +98,7 @@ def check_backend(backend: str) -> None:
 def _obstacle(reference: Tensor) -> str | None:
     """The reason why Triton cannot run where `reference` is, None if it can."""
     if not _HAS_TRITON:
-        return "triton is not installed, or torch is older than 2.11"
+        return "triton is not installed, or torch is older than 2.8"
     if not reference.is_cuda and not _IS_INTERPRETED:
         return (
             f"the tensors are on {reference.device}, and Triton's interpreter is off "

@@ -3,6 +3,7 @@
 #: Scripts that take long -> where they are run small.
 RUN_ELSEWHERE = {
     "benchmark.py": "tests/tools/test_benchmark.py",
+    "gpu_budget.py": "tests/tools/test_gpu_budget.py",
     "verify_gpu.py": "tests/tools/test_verify_gpu.py",
     "train_net.py": "tests/integrations/detectron2/test_tools.py",
     "demo_detectron2.py": "tests/integrations/detectron2/test_tools.py",

@@ -22,14 +22,25 @@ pytestmark = [
 
 #: Launches of one call at most: kernels of Triton, and operations of torch that launch one.
 MOST_LAUNCHES = {
-    "merge_panoptic": 33,
-    "merge_panoptic_boxes": 32,
-    "merge_panoptic_queries": 78,
-    "merge_panoptic_centers": 319,
+    "merge_panoptic": 19,
+    "merge_panoptic_boxes": 20,
+    "merge_panoptic_queries": 76,
+    "merge_panoptic_centers": 309,
     "merge_pps": 13,
-    "PPSPostProcessor": 56,
+    "PPSPostProcessor": 43,
     "PanopticQuality.update": 14,
     "PartPanopticQuality.update": 51,
+}
+
+#: Variants of a kernel for the same types and constants: pixels divisible by 16, and others.
+MOST_VARIANTS = 2
+#: Kernels whose strides or slices of tables are specialised on as well.
+MORE_VARIANTS = {
+    "greedy_masks._pack_kernel": 3,
+    "greedy_masks._paint_kernel": 3,
+    "greedy_boxes._paint_kernel": 3,
+    "query_competition._compete_kernel": 5,
+    "upsampled_ids._choose_channel_kernel": 7,
 }
 
 
@@ -53,8 +64,7 @@ def test_no_call_launches_more_than_its_budget():
     table = run_stubbed(str(ROOT / "tools/gpu_budget.py"), "--no_kernels", "--scale", "0.0625")
     launches = {row[0]: int(row[1].split(" ")[0]) for row in rows_of(table)}
     assert launches.keys() == MOST_LAUNCHES.keys()
-    above = {name: n for name, n in launches.items() if n > MOST_LAUNCHES[name]}
-    assert not above, f"more launches than {MOST_LAUNCHES}"
+    assert not {name: n for name, n in launches.items() if n > MOST_LAUNCHES[name]}
 
 
 @pytest.mark.slow
@@ -68,10 +78,7 @@ def test_no_kernel_spills_on_hopper():
 def test_sizes_that_vary_are_not_compiled_again():
     """Images of many sizes, odd, divisible by 16 and 1, with any number of instances."""
     printed = run_stubbed(str(ROOT / "tests/tools/varying_sizes.py"))
-    numbers = dict(line.split() for line in printed.splitlines())
+    numbers = {name: int(n) for name, n in map(str.split, printed.splitlines())}
     assert len(numbers) > 15
-    assert {name: n for name, n in numbers.items() if int(n) > 1} == {}
-
-
-if __name__ == "__main__":
-    print(run_stubbed(*sys.argv[1:]))
+    above = {k: n for k, n in numbers.items() if n > MORE_VARIANTS.get(k, MOST_VARIANTS)}
+    assert not above

@@ -23,6 +23,7 @@ sys.path[:0] = [str(TOOLS), str(TOOLS.parent)]
 
 from benchmarks.operations import CALLS  # noqa: E402
 from benchmarks.scenes import Sizes  # noqa: E402
+from benchmarks.table import show_seconds  # noqa: E402
 from budget import counting, stub_driver  # noqa: E402
 from budget.machine_code import MachineCode, machine_code  # noqa: E402
 
@@ -67,34 +68,40 @@ def main() -> int:
     parser.add_argument("--target", type=int, choices=CARDS, default=90, help="sm_ (90)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the sides of the images (1)")
     parser.add_argument("--calls", nargs="+", choices=CALLS, default=list(CALLS))
-    parser.add_argument("--no_kernels", action="store_true", help="only launches, bytes and host")
+    parser.add_argument(
+        "--without",
+        nargs="+",
+        choices=("host", "kernels"),
+        default=[],
+        help="leave out what takes long",
+    )
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     log, card, codes = stub_driver.install(parsed.target), CARDS[parsed.target], {}
     estimate = f"estimate on a {card.name}, at least: replayed / called"
-    columns = ["call", "launches (Triton + torch)", "moved / must move", "host", "floor"]
-    _print_row([*columns, *([] if parsed.no_kernels else [estimate])])
-    _print_row(["---"] * (len(columns) + (not parsed.no_kernels)))
+    columns = ["call", "launches (Triton + torch)", "moved / must move", "floor", "host", estimate]
+    _print_row(columns)
+    _print_row(["---"] * len(columns))
     for name in parsed.calls:
         make, sizes = CALLS[name]
         call = make(sizes.scaled(parsed.scale), torch.device("cpu"), backend="triton")
         count = counting.count(call.run, log)
         must_move = call.moved_bytes()
-        host = counting.host_seconds(make(TINY, torch.device("cpu"), backend="triton").run)
-        row = [
-            name,
-            f"{count.total} ({len(count.launches)} + {count.aten_launches})",
-            f"{count.moved / 1e6:.1f} / {must_move / 1e6:.1f} MB",
-            f"{1e6 * host:.0f} us",
-            f"{1e6 * must_move / card.bandwidth:.1f} us",
-        ]
-        if not parsed.no_kernels:
+        host = replayed = None
+        if "host" not in parsed.without:
+            host = counting.host_seconds(make(TINY, torch.device("cpu"), backend="triton").run)
+        if "kernels" not in parsed.without:
             for launch in count.launches:
                 if launch.variant not in codes:
                     codes[launch.variant] = machine_code(launch.variant, parsed.target)
             replayed = estimated_seconds(count, codes, card)
-            row.append(f"{1e6 * replayed:.0f} us / {1e6 * max(replayed, host):.0f} us")
-        _print_row(row)
+        called = None if host is None or replayed is None else max(replayed, host)
+        launches = f"{count.total} ({len(count.launches)} + {count.aten_launches})"
+        moved = f"{count.moved / 1e6:.1f} / {must_move / 1e6:.1f} MB"
+        estimated = f"{_show(replayed)} / {_show(called)}"
+        _print_row(
+            [name, launches, moved, _show(must_move / card.bandwidth), _show(host), estimated]
+        )
     if codes:
         print()
         _print_kernels(codes)
@@ -124,6 +131,10 @@ def _print_kernels(codes: dict[stub_driver.Variant, MachineCode]) -> None:
         warps, spills = variant.options.num_warps, f"{code.spills} B" if code.spills else "none"
         cells = (f"`{variant.name}`", warps, code.registers, spills, code.instructions, a_pixel)
         _print_row(map(str, cells))
+
+
+def _show(seconds: float | None) -> str:
+    return "not counted" if seconds is None else show_seconds(seconds)
 
 
 def _print_row(cells) -> None:

@@ -20,6 +20,8 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="pretends a GPU on the CPU's tensors"),
 ]
 
+BUDGET = str(ROOT / "tools" / "gpu_budget.py")
+
 #: Launches of one call at most: kernels of Triton, and operations of torch that launch one.
 MOST_LAUNCHES = {
     "merge_panoptic": 19,
@@ -61,7 +63,7 @@ def rows_of(table: str) -> list[list[str]]:
 
 
 def test_no_call_launches_more_than_its_budget():
-    table = run_stubbed(str(ROOT / "tools/gpu_budget.py"), "--no_kernels", "--scale", "0.0625")
+    table = run_stubbed(BUDGET, "--scale", "0.0625", "--without", "host", "kernels")
     launches = {row[0]: int(row[1].split(" ")[0]) for row in rows_of(table)}
     assert launches.keys() == MOST_LAUNCHES.keys()
     assert not {name: n for name, n in launches.items() if n > MOST_LAUNCHES[name]}
@@ -69,7 +71,7 @@ def test_no_call_launches_more_than_its_budget():
 
 @pytest.mark.slow
 def test_no_kernel_spills_on_hopper():
-    printed = run_stubbed(str(ROOT / "tools/gpu_budget.py"), "--scale", "0.0625")
+    printed = run_stubbed(BUDGET, "--scale", "0.0625", "--without", "host")
     calls, kernels = (rows_of(table) for table in printed.split("\n\n"))
     assert len(calls) == len(MOST_LAUNCHES) and len(kernels) > 15
     assert not [row for row in kernels if row[3] != "none"]

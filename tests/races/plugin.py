@@ -1,8 +1,12 @@
 """A plugin of pytest that watches every test, and fails those whose kernels clash."""
 
+import os
+
 import pytest
 
-from tests.races.watcher import watched
+os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, before the conftest
+
+from tests.races.watcher import watched  # noqa: E402
 
 KERNELS = set()
 

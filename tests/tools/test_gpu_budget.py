@@ -26,12 +26,12 @@ BUDGET = str(ROOT / "tools" / "gpu_budget.py")
 MOST_LAUNCHES = {
     "merge_panoptic": 19,
     "merge_panoptic_boxes": 20,
-    "merge_panoptic_queries": 76,
-    "merge_panoptic_centers": 309,
-    "merge_pps": 13,
-    "PPSPostProcessor": 43,
-    "PanopticQuality.update": 14,
-    "PartPanopticQuality.update": 51,
+    "merge_panoptic_queries": 9,
+    "merge_panoptic_centers": 16,
+    "merge_pps": 2,
+    "PPSPostProcessor": 26,
+    "PanopticQuality.update": 6,
+    "PartPanopticQuality.update": 8,
 }
 
 #: Variants of a kernel for the same types and constants: pixels divisible by 16, and others.
@@ -41,8 +41,12 @@ MORE_VARIANTS = {
     "greedy_masks._pack_kernel": 3,
     "greedy_masks._paint_kernel": 3,
     "greedy_boxes._paint_kernel": 3,
-    "query_competition._compete_kernel": 5,
-    "upsampled_ids._choose_channel_kernel": 7,
+    "paint_ids._paint_kernel": 3,
+    "query_segments._compete_kernel": 5,
+    "center_instances._choose_class_kernel": 5,
+    "center_instances._group_pixels_kernel": 5,
+    "center_instances._sum_probabilities_kernel": 5,
+    "upsampled_ids._choose_id_kernel": 7,
 }
 
 

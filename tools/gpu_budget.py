@@ -128,7 +128,7 @@ def _print_kernels(codes: dict[stub_driver.Variant, MachineCode]) -> None:
     _print_row(["---"] * 6)
     for variant, code in codes.items():
         a_pixel = "" if code.a_pixel is None else f"{code.a_pixel:.1f}"
-        warps, spills = variant.options.num_warps, f"{code.spills} B" if code.spills else "none"
+        warps, spills = variant.options.num_warps, code.spills or "none"
         cells = (f"`{variant.name}`", warps, code.registers, spills, code.instructions, a_pixel)
         _print_row(map(str, cells))
 

@@ -1,13 +1,10 @@
 """Images, batches of detections and segments differ in size: one graph, few kernels for all."""
 
-import ast
-
 import pytest
 import torch
 
 import pps_torch
 from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
-from tests.ops.launched import launched_kernels
 from tests.triton_support import BACKENDS
 
 SPEC = EvalSpec.load("cpp_default")
@@ -152,29 +149,3 @@ def test_sizes_that_are_marked_stay_free(backend):
             torch._dynamo.mark_dynamic(tensor, tensor.ndim - 1)
         captured(photo, sem_seg_logits, *rest, part_logits)
     assert len(graphs) == 1
-
-
-#: What differs from image to image. Triton compiles anew where a number becomes 1 or divisible by
-#: 16, unless told not to; that only pays for what kernels read along: pixels and strides.
-VARYING = {
-    *("num_masks", "num_images", "side", "height", "num_instances", "num_slots", "num_rows"),
-    *("num_gt", "num_pred", "num_owners", "num_segments", "num_queries", "out_height"),
-}
-OF_A_METRIC = {"part_pixels", "mean_part_iou"}  # from its capacity, not the image
-
-
-def not_specialized(kernel):
-    """The names that its decorator says Triton shall not specialise on."""
-    for decorator in kernel.decorator_list:
-        for keyword in getattr(decorator, "keywords", ()):
-            if keyword.arg == "do_not_specialize":
-                return set(ast.literal_eval(keyword.value))
-    return set()
-
-
-def test_kernels_are_not_compiled_again_for_each_size():
-    kernels = [(module, k) for module, k in launched_kernels() if module not in OF_A_METRIC]
-    arguments = [{argument.arg for argument in kernel.args.args} for _, kernel in kernels]
-    assert VARYING <= set().union(*arguments)
-    for (module, kernel), names in zip(kernels, arguments):
-        assert VARYING & names <= not_specialized(kernel), f"{module}.{kernel.name}"

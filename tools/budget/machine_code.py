@@ -19,6 +19,9 @@ INSTRUCTION = re.compile(
     r"^\s+(/\*[0-9a-f]+\*/\s+)?(@!?U?P\w+\s+)?[A-Z][A-Z0-9_.]+\b.*;", re.MULTILINE
 )
 
+#: Instructions that read or write a thread's local memory.
+LOCAL = re.compile(r"\b(LDL|STL)[.\s]")
+
 
 @dataclass(frozen=True)
 class MachineCode:
@@ -26,7 +29,7 @@ class MachineCode:
 
     Attributes:
         registers: of a thread.
-        spills: bytes of a thread's stack frame.
+        spills: loads and stores of a thread's local memory.
         instructions: of the whole kernel.
         a_pixel: instructions that a program's threads issue for each element of its block; None
             where its constants do not tell the block's size.
@@ -59,12 +62,12 @@ def machine_code(variant: Variant, capability: int) -> MachineCode:
         sass = _run(triton, "nvdisasm", "-c", file.name)
     finally:
         os.unlink(file.name)
-    registers, stack = (int(re.search(rf"{what}:(\d+)", usage)[1]) for what in ("REG", "STACK"))
+    registers = int(re.search(r"REG:(\d+)", usage)[1])
     instructions = len(INSTRUCTION.findall(sass))
     elements = _elements(variant)
     threads = 32 * variant.options.num_warps
     a_pixel = instructions * threads / elements if elements else None
-    return MachineCode(registers, stack, instructions, a_pixel)
+    return MachineCode(registers, len(LOCAL.findall(sass)), instructions, a_pixel)
 
 
 def _elements(variant: Variant) -> int | None:

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,6 +117,10 @@ class _Kernel:
 
     def launch_metadata(self, *_: object) -> None:
         """Nobody asks for it."""
+
+    def __getitem__(self, grid: tuple[int, int, int]) -> Callable[..., None]:
+        """As a compiled kernel is launched that is at hand."""
+        return lambda *arguments: self.run(*grid, *arguments)
 
     def run(self, x: int, y: int, z: int, *rest: object) -> None:
         """What the launcher would do."""

@@ -144,7 +144,9 @@ def write_segments(
     paint(launch, owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
 
 
-@triton.jit(do_not_specialize=["num_instances", "num_stuff"])
+@triton.jit(
+    do_not_specialize=["num_instances", "num_stuff"], do_not_specialize_on_alignment=["counts_ptr"]
+)
 def _count_slots_kernel(
     owner_ptr,
     label_ptr,
@@ -174,7 +176,10 @@ def _count_slots_kernel(
     count_keys(slot - 1, counts_ptr + image * (num_instances + num_stuff))
 
 
-@triton.jit(do_not_specialize=["num_instances", "num_slots", "least_area"])
+@triton.jit(
+    do_not_specialize=["num_instances", "num_slots", "least_area"],
+    do_not_specialize_on_alignment=["counts_ptr"],
+)
 def _fill_table_kernel(
     keep_ptr,
     order_ptr,

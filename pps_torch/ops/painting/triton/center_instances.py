@@ -19,6 +19,7 @@ from pps_torch.ops.painting.triton.center_sums import (
 from pps_torch.ops.painting.triton.doubles import bits_of_double
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
+    VARYING,
     bilinear_taps,
     num_programs,
     sample,
@@ -109,6 +110,7 @@ def center_instances(
             width=width,
             BITS=tl.int64 if heatmap.dtype == torch.float64 else tl.int32,
             BLOCK=_BLOCK,
+            num_warps=8,  # the one program of an image; with four it spills
         )
         launch(
             _choose_class_kernel,
@@ -223,7 +225,7 @@ def _split_classes_kernel(
         num_before += tl.sum(is_stuff.to(tl.int32), 0)
 
 
-@triton.jit(do_not_specialize=["height", "width", "out_height"])
+@triton.jit(do_not_specialize=VARYING)
 def _choose_class_kernel(
     logits_ptr,
     sem_seg_ptr,
@@ -276,7 +278,7 @@ def _choose_class_kernel(
     tl.store(totals_ptr + pixel, total, mask=in_image)
 
 
-@triton.jit(do_not_specialize=["num_centers", "num_classes", "height", "width", "out_height"])
+@triton.jit(do_not_specialize=["num_centers", "num_classes", *VARYING])
 def _group_pixels_kernel(
     offsets_ptr,
     sem_seg_ptr,
@@ -358,7 +360,7 @@ def _group_pixels_kernel(
     tl.store(owner_ptr + pixel, owner, mask=in_image)
 
 
-@triton.jit(do_not_specialize=["num_centers", "num_classes", "height", "width", "out_height"])
+@triton.jit(do_not_specialize=["num_centers", "num_classes", *VARYING])
 def _sum_probabilities_kernel(
     logits_ptr,
     sem_seg_ptr,

@@ -28,7 +28,7 @@ def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None
         )
 
 
-@triton.jit(do_not_specialize=["num_owners"])
+@triton.jit(do_not_specialize=["num_owners"], do_not_specialize_on_alignment=["ids_ptr"])
 def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
     """Paint a block of pixels; blocks are counted along x, where a grid may exceed 65,535."""
     num_blocks = tl.cdiv(num_pixels, BLOCK)

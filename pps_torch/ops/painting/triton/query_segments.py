@@ -13,6 +13,7 @@ from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.paint_ids import paint
 from pps_torch.ops.painting.triton.upsampling import (
+    VARYING,
     bilinear_taps,
     num_programs,
     sample,
@@ -136,7 +137,7 @@ def _outputs(
     )
 
 
-@triton.jit(do_not_specialize=["num_queries", "num_classes", "height", "width", "out_height"])
+@triton.jit(do_not_specialize=["num_queries", "num_classes", *VARYING])
 def _compete_kernel(
     mask_logits_ptr,
     scores_ptr,

@@ -10,6 +10,7 @@ from torch import Tensor
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
+    VARYING,
     bilinear_taps,
     num_programs,
     sample,
@@ -42,6 +43,7 @@ def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) 
             **arguments,
             ROWS=_ROWS,
             COLUMNS=_COLUMNS,
+            maxnreg=96,  # fewer, which is what the compiler takes by itself, spill
         )
     return best
 
@@ -52,7 +54,7 @@ def _output(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Ten
     return ids.new_empty((logits.shape[0], out_height, out_width))
 
 
-@triton.jit(do_not_specialize=["height", "width", "out_height"])
+@triton.jit(do_not_specialize=VARYING)
 def _choose_id_kernel(
     logits_ptr,
     ids_ptr,

@@ -14,6 +14,10 @@ from pps_torch.ops.painting.contract import INFINITE
 _INFINITE = tl.constexpr(INFINITE)
 _LARGEST_INT32 = (1 << 31) - 1
 
+#: The arguments of `upsampling_arguments` that differ from image to image: Triton is not to compile
+#: anew where one becomes divisible by 16, as rows are read at places of their own anyway.
+VARYING = ["image_stride", "channel_stride", "row_stride", "height", "width", "out_height"]
+
 
 def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dict[str, Any]:
     """The arguments by which kernels sample logits `(B, C, h, w)` at the pixels of an output.

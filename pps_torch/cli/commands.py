@@ -34,10 +34,15 @@ class Command(NamedTuple):
 
 def _prepare_data_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "dataset_dir", metavar="DATASET_DIR", help="ground-truth TIFFs of the split"
+        "dataset_dir",
+        metavar="DATASET_DIR",
+        help="ground-truth maps of the split; Other: any maps or photos, or a COCO JSON",
     )
     parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where images.json goes")
-    parser.add_argument("dataset", metavar="DATASET", choices=("Cityscapes", "Pascal"))
+    parser.add_argument("dataset", metavar="DATASET", choices=("Cityscapes", "Pascal", "Other"))
+    parser.add_argument(
+        "--ending", default="", help="Other: what follows the id in each name, such as _gt"
+    )
 
 
 def _new_spec_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,6 +103,7 @@ def _eval_partpq_arguments(parser: argparse.ArgumentParser) -> None:
     _add_images_json(parser)
     parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
     _add_tables(parser)
+    _add_metrics(parser, "mIoU", "PartIoU")
 
 
 def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,6 +113,13 @@ def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pred_folder", metavar="D", help="their PNGs; default: F without .json")
     parser.add_argument("--save_dir", metavar="DIR", help="gets pq_results.json")
     _add_tables(parser)
+    parser.add_argument(
+        "--rules",
+        choices=("coco", "cityscapes", "panoptic_parts", "torchmetrics", "deeplab2"),
+        default="coco",
+        help="whose PQ it is (coco)",
+    )
+    _add_metrics(parser, "mIoU", "PQ-dagger", "BoundaryPQ")
 
 
 def _visualize_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,6 +189,12 @@ def _add_tables(parser: argparse.ArgumentParser) -> None:
         "--tables",
         action="store_true",
         help="it also gets tables of all segments and images (CSV, JSON), which report reads",
+    )
+
+
+def _add_metrics(parser: argparse.ArgumentParser, *names: str) -> None:
+    parser.add_argument(
+        "--metrics", nargs="+", choices=names, default=(), help="count these in the same run, too"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,10 +17,14 @@ from pps_torch.io.images import read_id_map, read_pps
 from pps_torch.io.pairing import find_files, ground_truth_suffixes
 from pps_torch.metrics import (
     ImageRecord,
+    MeanIoU,
+    PartIoU,
     PartPanopticQuality,
     PartPanopticQualityResult,
 )
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
+from pps_torch.pipelines.further_metrics import FurtherMetrics, encoded_further, show_further
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 from pps_torch.pipelines.running.spec_files import spec_digest, spec_files
@@ -38,6 +42,7 @@ def eval_partpq(
     *,
     save_dir: Path | str | None = None,
     tables: bool = False,
+    metrics: Sequence[str] = (),
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PartPanopticQualityResult:
     """Evaluate predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
@@ -53,6 +58,8 @@ def eval_partpq(
             [`report`][pps_torch.pipelines.report] reads: what became of each segment, see
             [`SegmentRecord`][pps_torch.metrics.SegmentRecord], and the counts of PQ of the same
             maps.
+        metrics: what else is counted, of `mIoU` and `PartIoU`; their tables are printed, and
+            `save_dir` also gets `<spec name>_metrics.json`, each result's `as_dict` by name.
 
     Raises:
         InputError, SpecError: names the file and image, what was expected and what was found.
@@ -66,6 +73,7 @@ def eval_partpq(
         pred_files=pred_files,
         metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
         whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
+        further=_further_metrics(metrics, spec, device),
         tables=tables,
         unknown_sids=UnknownClasses("the predicted scene classes", spec),
         unknown_parts=UnknownParts(spec),
@@ -100,7 +108,10 @@ def eval_partpq(
             made = encoded_tables(
                 *(name, "PartPQ", inputs, classes, result, images.ids, records, whole, processes)
             )
-        files.save(as_panoptic_parts(result), made, result)
+        further = job.further.results(options)
+        show_further(further, options)
+        encoded = encoded_further(further) if further else None
+        files.save(as_panoptic_parts(result), made, result, encoded)
     return result
 
 
@@ -124,6 +135,7 @@ class _Job:
     pred_files: dict[str, Path]
     metrics: WorkerMetrics[PartPanopticQuality]
     whole: WorkerMetrics[PartPanopticQuality]
+    further: FurtherMetrics
     tables: bool
     unknown_sids: UnknownClasses
     unknown_parts: UnknownParts
@@ -150,12 +162,26 @@ class _Job:
         self.unknown_parts.add(evaluated.unknown_parts)
 
     def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
+        self.further.update(
+            {
+                "mIoU": lambda mean_iou: mean_iou.add(metric.compare(pps, uids)),
+                "PartIoU": lambda part_iou: part_iou.update(pps, uids),
+            }
+        )
         if not self.tables:
             metric.update(pps, uids)
             return []
         records = metric.record_segments(pps, uids)
         self.whole.of_this_thread().update(pps, uids)
         return records
+
+
+def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device) -> FurtherMetrics:
+    create: dict[str, Callable[[], SumMetric]] = {
+        "mIoU": lambda: MeanIoU(spec, validate=True).to(device),
+        "PartIoU": lambda: PartIoU(spec, validate=True).to(device),
+    }
+    return FurtherMetrics(wanted, create)
 
 
 def _to(ids: np.ndarray, device: torch.device) -> Tensor:

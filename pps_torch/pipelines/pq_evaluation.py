@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,17 @@ from pps_torch.io.coco_panoptic import (
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.metrics import (
+    BoundaryPanopticQuality,
     ImageRecord,
+    MeanIoU,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticQualityResult,
 )
+from pps_torch.metrics.panoptic_rules import RULES
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
+from pps_torch.pipelines.further_metrics import FurtherMetrics, encoded_further, show_further
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 
@@ -34,6 +41,8 @@ def eval_pq(
     pred_folder: Path | str | None = None,
     save_dir: Path | str | None = None,
     tables: bool = False,
+    rules: str = "coco",
+    metrics: Sequence[str] = (),
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PanopticQualityResult:
     """Evaluate predictions by the rules of [`PanopticQuality`][pps_torch.PanopticQuality].
@@ -46,11 +55,17 @@ def eval_pq(
             `pq_tables.json`, which [`report`][pps_torch.pipelines.report] reads: what became of
             each segment, see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]; `index` is the
             place of the segment in its `segments_info`, from 1 on.
+        rules: whose PQ it is, see [`PanopticQuality`][pps_torch.PanopticQuality].
+        metrics: what else is counted, of `mIoU`, `PQ-dagger` and `BoundaryPQ`; their tables are
+            printed, and `save_dir` also gets `pq_metrics.json`, each result's `as_dict` by name.
 
     Raises:
         InputError: names the file and image, what was expected and what was found.
     """
     device = options.torch_device()
+    if rules not in RULES:
+        expected = ", ".join(RULES)
+        raise InputError(f"expected one of {expected}, found {rules!r}", argument="rules")
     gt = PanopticFile.load(gt_json_file, gt_folder)
     if not gt.categories:
         raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
@@ -64,7 +79,10 @@ def eval_pq(
     job = _Job(
         gt=gt,
         predictions=predictions,
-        metrics=WorkerMetrics(lambda: PanopticQuality(gt.categories, validate=True).to(device)),
+        metrics=WorkerMetrics(
+            lambda: PanopticQuality(gt.categories, rules=rules, validate=True).to(device)
+        ),
+        further=_further_metrics(metrics, gt.categories, rules, device),
         tables=tables,
         device=device,
     )
@@ -74,6 +92,7 @@ def eval_pq(
         "pred_json_file": pred_json_file,
         "gt_folder": gt_folder or gt.path.with_suffix(""),
         "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
+        "rules": rules,
     }
     classes, processes = ClassInfo.from_categories(gt.categories), options.processes
     processes.check_agreement(
@@ -91,7 +110,10 @@ def eval_pq(
             made = encoded_tables(
                 *("pq", "PQ", inputs, classes, result, image_ids, records), processes=processes
             )
-        files.save(as_panopticapi(result), made, result)
+        further = job.further.results(options)
+        show_further(further, options)
+        encoded = encoded_further(further) if further else None
+        files.save(as_panopticapi(result), made, result, encoded)
     return result
 
 
@@ -102,6 +124,7 @@ class _Job:
     gt: PanopticFile
     predictions: dict[str, PanopticAnnotation]
     metrics: WorkerMetrics[PanopticQuality]
+    further: FurtherMetrics
     tables: bool
     device: torch.device
 
@@ -116,13 +139,34 @@ class _Job:
         with input_errors_at(f"{pred_info.where}: {pred_info.png}"):
             pred = pred_info.prediction(pred_ids)
         with input_errors_at(f"image {image_id}"):
+            metric = self.metrics.of_this_thread()
+            self.further.update(
+                {
+                    "mIoU": lambda mean_iou: mean_iou.add(metric.compare(pred, target)),
+                    "PQ-dagger": lambda modified: modified.update(pred, target),
+                    "BoundaryPQ": lambda boundary: boundary.update(pred, target),
+                }
+            )
             if self.tables:
-                return self.metrics.of_this_thread().record_segments(pred, target)
-            self.metrics.of_this_thread().update(pred, target)
+                return metric.record_segments(pred, target)
+            metric.update(pred, target)
             return []
 
     def _read(self, annotation: PanopticAnnotation, size: tuple[int, int] | None) -> Tensor:
         return torch.from_numpy(read_rgb_ids(annotation.png, size)).to(self.device)
+
+
+def _further_metrics(
+    wanted: Sequence[str], categories: list[dict[str, Any]], rules: str, device: torch.device
+) -> FurtherMetrics:
+    create: dict[str, Callable[[], SumMetric]] = {
+        "mIoU": lambda: MeanIoU(categories, validate=True).to(device),
+        "PQ-dagger": lambda: ModifiedPanopticQuality(categories, rules=rules, validate=True).to(
+            device
+        ),
+        "BoundaryPQ": lambda: BoundaryPanopticQuality(categories, validate=True).to(device),
+    }
+    return FurtherMetrics(wanted, create)
 
 
 def as_panopticapi(result: PanopticQualityResult) -> dict[str, Any]:

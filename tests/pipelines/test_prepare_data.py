@@ -88,3 +88,41 @@ def test_bad_input(tmp_path, names, dataset, message):
 def test_no_folder(tmp_path):
     with pytest.raises(InputError, match="nothing: expected the folder"):
         prepare_data(tmp_path / "nothing", tmp_path, "Pascal", options=QUIET)
+
+
+def test_any_data_set_from_its_maps(tmp_path):
+    gt = make(tmp_path / "gt", "a/0012_gt.tif", "b/house_gt.tif", "b/house_other.tif")
+    path = prepare_data(gt, tmp_path / "out", "Other", ending="_gt", options=QUIET)
+    assert json.loads(path.read_text())["images"] == [
+        {"file_name": "a/0012_gt.tif", "id": "0012", "width": 5, "height": 3},
+        {"file_name": "b/house_gt.tif", "id": "house", "width": 5, "height": 3},
+    ]
+    assert ImageList.load(path).ids == ["12", "house"]
+
+
+def test_any_data_set_from_a_coco_json(tmp_path):
+    image = {"id": 139.0, "file_name": "x\\139.jpg", "height": 4, "width": 6.0, "license": 2}
+    (tmp_path / "gt.json").write_text(json.dumps({"images": [image], "annotations": []}))
+    path = prepare_data(tmp_path / "gt.json", tmp_path / "out", "Other", options=QUIET)
+    expected = {"id": 139, "file_name": "x/139.jpg", "height": 4, "width": 6}
+    assert json.loads(path.read_text())["images"] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("names", "ending", "message"),
+    [
+        (["a.tif"], "_gt", r"expected images .* whose names end in '_gt', found none among 1"),
+        (["x/a.tif", "y/a.tif"], "", "one file for each image, found x/a.tif and y/a.tif for a"),
+        (["01.tif", "1.tif"], "", "found 01.tif and 1.tif for 1"),
+    ],
+)
+def test_files_that_are_no_images_of_their_own(tmp_path, names, ending, message):
+    gt = make(tmp_path / "gt", *names)
+    with pytest.raises(InputError, match=message):
+        prepare_data(gt, tmp_path, "Other", ending=ending, options=QUIET)
+
+
+def test_an_ending_is_for_other_data_sets(tmp_path):
+    gt = make(tmp_path / "gt", "2008_000008.tif")
+    with pytest.raises(InputError, match="^ending: expected none for Pascal, found '_gt'"):
+        prepare_data(gt, tmp_path, "Pascal", ending="_gt", options=QUIET)

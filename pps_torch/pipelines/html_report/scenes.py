@@ -122,7 +122,8 @@ class PanopticScenes:
         self.gt = gt_file.find_annotations(image_ids, Path(tables.name))
         self.pred = pred_file.find_annotations(image_ids, gt_file.path)
         self.categories = gt_file.categories
-        self.metric = PanopticQuality(self.categories, validate=True)
+        rules = inputs.get("rules", "coco")
+        self.metric = PanopticQuality(self.categories, rules=rules, validate=True)
         self.gt_files = {image_id: annotation.png for image_id, annotation in self.gt.items()}
 
     def read(self, image_id: str) -> Scene:

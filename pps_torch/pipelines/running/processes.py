@@ -29,7 +29,7 @@ import torch.distributed as dist
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.workers import available_cores
-from pps_torch.metrics.segment_metric import SegmentMetric
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.running.watch import (
     LOST_AFTER,
     Address,
@@ -40,7 +40,7 @@ from pps_torch.pipelines.running.watch import (
 from pps_torch.specs import SpecError
 
 Item = TypeVar("Item")
-Metric = TypeVar("Metric", bound=SegmentMetric)
+Metric = TypeVar("Metric", bound=SumMetric)
 
 #: Seconds that the processes may take to start.
 JOIN_TIMEOUT = 300

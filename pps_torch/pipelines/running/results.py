@@ -15,10 +15,10 @@ from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.folder_lock import locked_folder
 from pps_torch.io.json_files import encode_json
 from pps_torch.io.published import publish, refuse_published
-from pps_torch.metrics.segment_metric import SegmentMetric
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.running.options import RunOptions
 
-Metric = TypeVar("Metric", bound=SegmentMetric)
+Metric = TypeVar("Metric", bound=SumMetric)
 
 
 class WorkerMetrics(Generic[Metric]):
@@ -52,6 +52,7 @@ class WorkerMetrics(Generic[Metric]):
 
 RESULTS = "_results.json"
 SEGMENTS, IMAGES, TABLES = "_segments.csv", "_images.csv", "_tables.json"
+METRICS = "_metrics.json"
 
 
 class UnsavedResult(InputError):  # noqa: N818
@@ -70,8 +71,9 @@ class UnsavedResult(InputError):  # noqa: N818
 class ResultFiles:
     """The files of one evaluation in a folder, which appear together; or none.
 
-    They are `<name>_results.json` and, with tables, `<name>_segments.csv`, `<name>_images.csv` and
-    `<name>_tables.json`. In all processes but the first there are none.
+    They are `<name>_results.json`, with tables `<name>_segments.csv`, `<name>_images.csv` and
+    `<name>_tables.json`, and with further metrics
+    `<name>_metrics.json`. In all processes but the first there are none.
     """
 
     folder: Path | None
@@ -122,15 +124,22 @@ class ResultFiles:
     @property
     def names(self) -> list[str]:
         """The names of all files that there may be."""
-        return [self.name + suffix for suffix in (SEGMENTS, IMAGES, TABLES, RESULTS)]
+        return [self.name + suffix for suffix in (SEGMENTS, IMAGES, TABLES, METRICS, RESULTS)]
 
-    def save(self, content: Any, tables: Mapping[str, bytes] | None, result: Any) -> None:
+    def save(
+        self,
+        content: Any,
+        tables: Mapping[str, bytes] | None,
+        result: Any,
+        metrics: bytes | None = None,
+    ) -> None:
         """Write all files at once; those of an earlier evaluation that are not among them go.
 
         Args:
             content: of `<name>_results.json`.
             tables: the contents of the tables by the endings of their names.
             result: for the error.
+            metrics: the content of `<name>_metrics.json`.
 
         Raises:
             UnsavedResult: they cannot be written; what was there is unchanged.
@@ -138,6 +147,8 @@ class ResultFiles:
         if self.folder is None:
             return
         contents = {self.name + suffix: table for suffix, table in (tables or {}).items()}
+        if metrics is not None:
+            contents[self.name + METRICS] = metrics
         contents[self.name + RESULTS] = encode_json(content, indent=1).encode() + b"\n"
         try:
             publish(self.folder, self.name, contents, self.names)

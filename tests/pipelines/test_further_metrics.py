@@ -1,0 +1,122 @@
+"""Rules and further metrics of files: the numbers of the metrics in memory."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pps_torch import (
+    BoundaryPanopticQuality,
+    EvalSpec,
+    MeanIoU,
+    ModifiedPanopticQuality,
+    PanopticQuality,
+    PartIoU,
+)
+from pps_torch.cli.main import main
+from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_rgb_ids
+from pps_torch.pipelines import RunOptions, eval_partpq, eval_pq, report
+from tests.cli.small_dataset import SmallDataset
+
+OPTIONS = RunOptions(device="cpu", workers=2, quiet=True)
+
+
+@pytest.fixture
+def dataset(tmp_path) -> SmallDataset:
+    """Predictions in which the left half of each map is void."""
+    d = SmallDataset(tmp_path)
+    (tmp_path / "pred").mkdir()
+    content = json.loads(d.panoptic_json.read_text())
+    for annotation in content["annotations"]:
+        rgb = np.array(Image.open(d.panoptic_dir / annotation["file_name"]))
+        rgb[:, :17] = 0
+        Image.fromarray(rgb).save(tmp_path / "pred" / annotation["file_name"])
+        annotation["segments_info"] = [
+            s for s in annotation["segments_info"] if (rgb[..., 0] == s["id"]).any()
+        ]
+    (tmp_path / "pred.json").write_text(json.dumps(content))
+    return d
+
+
+def files(d):
+    folders = {"gt_folder": d.panoptic_dir, "pred_folder": d.folder / "pred"}
+    return (d.panoptic_json, d.folder / "pred.json"), folders
+
+
+def in_memory(d, *metrics):
+    """The results of metrics that are given the same maps."""
+    gt = PanopticFile.load(d.panoptic_json)
+    pred = PanopticFile.load(d.folder / "pred.json")
+    for image_id, annotation in gt.annotations.items():
+        other = pred.annotations[image_id]
+        maps = (torch.from_numpy(read_rgb_ids(a.png)) for a in (other, annotation))
+        pair = other.prediction(next(maps)), annotation.target(next(maps))
+        for metric in metrics:
+            if isinstance(metric, MeanIoU):
+                metric.add(PanopticQuality(gt.categories).compare(*pair))
+            else:
+                metric.update(*pair)
+    return [json.loads(json.dumps(m.compute().as_dict(), default=str)) for m in metrics]
+
+
+@pytest.mark.parametrize("rules", ["coco", "torchmetrics", "deeplab2"])
+def test_rules_and_metrics_beside_pq(dataset, tmp_path, rules, capsys):
+    (paths, folders), save_dir = files(dataset), tmp_path / "out"
+    wanted = ("mIoU", "PQ-dagger", "BoundaryPQ")
+    result = eval_pq(
+        *paths, **folders, save_dir=save_dir, rules=rules, metrics=wanted, options=OPTIONS
+    )
+    categories = PanopticFile.load(dataset.panoptic_json).categories
+    pq, *expected = in_memory(
+        dataset,
+        PanopticQuality(categories, rules=rules),
+        MeanIoU(categories),
+        ModifiedPanopticQuality(categories, rules=rules),
+        BoundaryPanopticQuality(categories),
+    )
+    assert json.loads(json.dumps(result.as_dict(), default=str)) == pq
+    saved = json.loads((save_dir / "pq_metrics.json").read_text())
+    assert list(saved) == list(wanted)
+    assert [saved[name]["summary"] for name in wanted] == [e["summary"] for e in expected]
+    assert "mIoU\n\n" in capsys.readouterr().out
+
+
+def test_the_report_takes_the_rules_of_the_tables(dataset, tmp_path):
+    pytest.importorskip("jinja2")
+    (paths, folders), save_dir = files(dataset), tmp_path / "out"
+    options = {"rules": "torchmetrics", "tables": True, "save_dir": save_dir}
+    eval_pq(*paths, **folders, **options, options=OPTIONS)
+    assert report(save_dir, tmp_path / "a.html", options=OPTIONS).is_file()
+
+
+def test_metrics_beside_part_pq(dataset, tmp_path):
+    arguments = ("cpp_default", dataset.gt, dataset.pps, dataset.images_json)
+    eval_partpq(*arguments, save_dir=tmp_path / "out", metrics=["PartIoU", "mIoU"], options=OPTIONS)
+    saved = json.loads((tmp_path / "out" / "cpp_default_metrics.json").read_text())
+    metric = PartIoU(EvalSpec.load("cpp_default"))
+    for path in sorted(dataset.pps.glob("*.png")):
+        (gt,) = dataset.gt.glob(f"{path.name.removesuffix('_photo.png')}*")
+        pps = torch.from_numpy(np.array(Image.open(path)).transpose(2, 0, 1).copy())
+        metric.update(pps, torch.from_numpy(np.array(Image.open(gt))))
+    expected = metric.compute()
+    assert saved["PartIoU"]["summary"]["mIoU"] == expected.summary["mIoU"] == 1
+    assert saved["PartIoU"]["summary"] == {**expected.summary}
+    assert saved["mIoU"]["summary"]["mIoU"] == expected.summary["mIoU"]
+
+
+def test_other_names_are_refused(dataset, capsys):
+    paths, folders = files(dataset)
+    with pytest.raises(InputError, match="^metrics: expected some of mIoU, .* found 'AP'"):
+        eval_pq(*paths, **folders, metrics=["AP"], options=OPTIONS)
+    with pytest.raises(InputError, match="^rules: expected one of coco, .* found 'lvis'"):
+        eval_pq(*paths, **folders, rules="lvis", options=OPTIONS)
+    with pytest.raises(SystemExit):
+        main([*dataset.arguments("eval_partpq"), "--metrics", "BoundaryPQ"])
+    assert main([*dataset.arguments("eval_pq"), "--metrics", "mIoU", "--rules", "deeplab2"]) == 0
+    assert (dataset.output / "pq_metrics.json").is_file()

@@ -1,0 +1,182 @@
+"""Writers of predictions from tensors: COCO panoptic PNGs with their JSON, and PPS PNGs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+
+from pps_torch.checks import check_integer
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.panoptic import check_container
+from pps_torch.io.atomic import make_folder
+from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
+from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import is_inside
+from pps_torch.io.image_list import coco_id, normalise_id
+from pps_torch.io.images import write_rgb, write_rgb_ids
+from pps_torch.io.json_files import save_json
+from pps_torch.specs import EvalSpec
+
+_LARGEST_BYTE = 255
+
+
+class PanopticWriter:
+    """Writes panoptic predictions in COCO's format: a PNG for each image, and one JSON at the end.
+
+    The JSON appears when the `with` block ends without an error; each file is written whole or not
+    at all. In processes of `torch.distributed` each writes the images that it is given; the end
+    of the block waits for all of them, the first one writes the JSON, and an image that several
+    have written, as a `DistributedSampler` pads its last batch, is listed once.
+
+    Args:
+        json_file: the JSON; the PNGs go into the folder of that name without .json.
+        categories: COCO category dicts, or an `EvalSpec`. Where all have a `color`, segments get
+            ids near it; otherwise they are 1, 2, ...
+        overwrite: whether an earlier JSON may be replaced.
+
+    Raises:
+        InputError: the JSON is there already.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from pps_torch import EvalSpec, PanopticSegmentation
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> spec = EvalSpec.load("cpp_default")
+        >>> pred = PanopticSegmentation.from_labels(
+        ...     (torch.tensor([[7, 26]]), torch.tensor([[-1, 1]])), spec)
+        >>> with PanopticWriter(folder / "predictions.json", spec) as writer:
+        ...     writer.write("aachen_000000", pred)
+        >>> [path.name for path in (folder / "predictions").iterdir()]
+        ['aachen_000000.png']
+    """
+
+    def __init__(
+        self,
+        json_file: Path | str,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(json_file)
+        if self.path.exists() and not overwrite:
+            raise InputError(f"{self.path}: already exists", remedy=("overwrite", "replace it"))
+        if isinstance(categories, EvalSpec):
+            categories = categories.categories
+        self._categories = [dict(category) for category in categories]
+        has_colors = all(category.get("color") for category in self._categories)
+        self._generator = SegmentIdGenerator(self._categories) if has_colors else None
+        self._images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        make_folder(self.folder)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the PNGs."""
+        return self.path.with_suffix("")
+
+    def __enter__(self) -> PanopticWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._write_json()
+
+    def write(
+        self, image_id: int | str, panoptic: PanopticSegmentation, *, file_name: str | None = None
+    ) -> None:
+        """Write the PNG of an image; this leaves the device.
+
+        Args:
+            image_id: its id, as the ground truth has it.
+            panoptic: one image, `(H, W)`; segments without a pixel are left out.
+            file_name: of the PNG, inside the folder; default: `<image_id>.png`.
+
+        Raises:
+            TypeError, ValueError: something else than one panoptic prediction.
+            InputError: a name that leads out of the folder, or a file that cannot be written.
+        """
+        check_container("panoptic", panoptic, PanopticSegmentation)
+        if panoptic.panoptic_seg.ndim != 2:
+            shape = tuple(panoptic.panoptic_seg.shape)
+            raise ValueError(f"panoptic: expected one image (H, W), got {shape}")
+        name = f"{image_id}.png" if file_name is None else file_name
+        png = self.folder / name
+        if not is_inside(png, self.folder):
+            raise InputError(f"file_name: expected a name inside {self.folder}, found {name!r}")
+        make_folder(png.parent)
+        infos = panoptic.segments_info()
+        numbers = [info["id"] for info in infos]
+        ids = numbers if self._generator is None else self._generator.ids(infos)
+        seg = panoptic.panoptic_seg.cpu().numpy()
+        write_rgb_ids(png, renumber(seg, ids))
+        segments = [
+            {**{k: v for k, v in info.items() if k in ("category_id", "area", "score")}, "id": new}
+            for info, new in zip(infos, ids)
+            if info["area"]
+        ]
+        normalised = normalise_id(image_id)
+        height, width = seg.shape
+        image = {"id": coco_id(normalised), "file_name": str(PurePosixPath(name))}
+        self._images[normalised] = (
+            {**image, "height": height, "width": width},
+            {
+                "image_id": image["id"],
+                "file_name": image["file_name"],
+                "segments_info": segments,
+            },
+        )
+
+    def _write_json(self) -> None:
+        images = self._images
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            gathered: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(gathered, images)
+            if dist.get_rank() != 0:
+                return
+            images = {}
+            for of_rank in gathered:
+                images = {**of_rank, **images}
+        content = {
+            "images": [image for image, _ in images.values()],
+            "annotations": [annotation for _, annotation in images.values()],
+            "categories": self._categories,
+        }
+        save_json(self.path, content)
+
+
+def write_pps(path: Path | str, pps: Tensor) -> None:
+    """Write a PPS map as the 3-channel PNG that `eval_partpq` reads; this leaves the device.
+
+    Args:
+        path: the PNG; its folder is made.
+        pps: `(3, H, W)` integers 0..255: scene class, instance, part.
+
+    Raises:
+        TypeError, ValueError: another shape or dtype, or values that 8 bits do not hold.
+        InputError: the file cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> write_pps(folder / "aachen_000000.png", torch.tensor([[[7, 26]], [[0, 1]], [[1, 5]]]))
+    """
+    check_integer("pps", pps)
+    if pps.ndim != 3 or pps.shape[0] != 3:
+        raise ValueError(f"pps: expected shape (3, H, W), got {tuple(pps.shape)}")
+    channels = pps.cpu()
+    for channel, what in zip(channels, ("scene classes", "instances", "parts")):
+        if channel.numel() and not (0 <= channel.min() and channel.max() <= _LARGEST_BYTE):
+            found = f"{int(channel.min())} to {int(channel.max())}"
+            raise ValueError(f"pps: expected {what} from 0 to {_LARGEST_BYTE}, found {found}")
+    path = Path(path)
+    make_folder(path.parent)
+    write_rgb(path, channels.byte().numpy())

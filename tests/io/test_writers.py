@@ -1,0 +1,139 @@
+"""Predictions written from tensors: what is read again is what was there."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pps_torch import EvalSpec, PanopticQuality, PanopticSegmentation, PanopticTarget
+from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.errors import InputError
+from pps_torch.io.images import read_pps, read_rgb_ids
+from pps_torch.io.writers import PanopticWriter, write_pps
+from pps_torch.pipelines import RunOptions, eval_pq
+from tests.processes import in_processes
+
+SPEC = EvalSpec.load("cpp_default")
+CATEGORIES = [{"id": 7, "name": "road", "isthing": 0}, {"id": 26, "name": "car", "isthing": 1}]
+
+
+def prediction(seed=0, categories=CATEGORIES):
+    rng = np.random.default_rng(seed)
+    maps = rng.choice([7, 26, 26, -1], (5, 8)), rng.integers(1, 3, (5, 8))
+    return PanopticSegmentation.from_labels(tuple(map(torch.from_numpy, maps)), categories)
+
+
+@pytest.mark.parametrize("categories", [CATEGORIES, SPEC], ids=["plain ids", "ids near colours"])
+def test_what_is_read_is_what_was_written(tmp_path, categories):
+    preds = {image_id: prediction(seed, categories) for seed, image_id in enumerate([139, "a_01"])}
+    with PanopticWriter(tmp_path / "new" / "pred.json", categories) as writer:
+        for image_id, pred in preds.items():
+            writer.write(image_id, pred)
+    file = PanopticFile.load(tmp_path / "new" / "pred.json", is_prediction=True)
+    assert list(file.annotations) == ["139", "a_01"] and file.sizes["139"] == (5, 8)
+    for image_id, pred in preds.items():
+        annotation = file.annotations[str(image_id)]
+        found = annotation.prediction(torch.from_numpy(read_rgb_ids(annotation.png)))
+        assert torch.equal(found.panoptic_seg, pred.panoptic_seg)
+        assert torch.equal(found.category_ids, pred.category_ids)
+        ids = [segment["id"] for segment in annotation.segments_info]
+        assert (ids == [1, 2, 3]) == (categories is CATEGORIES)
+
+
+def test_eval_pq_of_what_was_written_is_pq_in_memory(tmp_path):
+    metric = PanopticQuality(CATEGORIES)
+    for name, offset in (("gt", 0), ("pred", 5)):
+        with PanopticWriter(tmp_path / f"{name}.json", CATEGORIES) as writer:
+            for seed in range(4):
+                writer.write(seed, prediction(seed + (offset if seed % 2 else 0)))
+    for seed in range(4):
+        gt = prediction(seed)
+        no_crowd = torch.zeros_like(gt.is_thing)
+        target = PanopticTarget(gt.panoptic_seg, gt.category_ids, no_crowd, gt.num_segments)
+        metric.update(prediction(seed + (5 if seed % 2 else 0)), target)
+    options = RunOptions(device="cpu", quiet=True)
+    result = eval_pq(tmp_path / "gt.json", tmp_path / "pred.json", options=options)
+    assert result.as_dict() == metric.compute().as_dict() and 0 < result.value < 1
+
+
+def test_segments_without_pixels_are_left_out(tmp_path):
+    pred = prediction()._replace(panoptic_seg=torch.ones(2, 2).int(), areas=torch.tensor([4, 0, 0]))
+    with PanopticWriter(tmp_path / "pred.json", CATEGORIES) as writer:
+        writer.write(1, pred)
+    (annotation,) = json.loads((tmp_path / "pred.json").read_text())["annotations"]
+    assert [segment["id"] for segment in annotation["segments_info"]] == [1]
+
+
+def test_there_is_no_json_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError), PanopticWriter(tmp_path / "pred.json", CATEGORIES) as writer:
+        writer.write(1, prediction())
+        raise RuntimeError
+    assert not (tmp_path / "pred.json").exists()
+
+
+def test_an_earlier_json_is_not_replaced_by_chance(tmp_path):
+    for _ in range(2):
+        with PanopticWriter(tmp_path / "pred.json", CATEGORIES, overwrite=True) as writer:
+            writer.write(1, prediction())
+    with pytest.raises(InputError, match="pred.json: already exists; use overwrite to replace it"):
+        PanopticWriter(tmp_path / "pred.json", CATEGORIES)
+
+
+@pytest.mark.parametrize(
+    ("panoptic", "name", "message"),
+    [
+        ("x", None, "^panoptic: expected a PanopticSegmentation"),
+        ("batch", None, r"^panoptic: expected one image \(H, W\), got \(1, 5, 8\)"),
+        ("one", "../a.png", "^file_name: expected a name inside"),
+    ],
+)
+def test_bad_predictions_are_named(tmp_path, panoptic, name, message):
+    one = prediction()
+    batch = PanopticSegmentation(*(field[None] for field in one))
+    writer = PanopticWriter(tmp_path / "pred.json", CATEGORIES)
+    with pytest.raises((TypeError, ValueError), match=message):
+        writer.write(1, {"batch": batch, "one": one}.get(panoptic, panoptic), file_name=name)
+
+
+def write_share(rank, folder):
+    with PanopticWriter(folder / "pred.json", CATEGORIES) as writer:
+        for image_id in (rank, rank + 2, 4):  # both have image 4
+            writer.write(image_id, prediction(image_id))
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_json(tmp_path):
+    in_processes(2, write_share, tmp_path)
+    file = PanopticFile.load(tmp_path / "pred.json")
+    assert sorted(file.annotations) == ["0", "1", "2", "3", "4"]
+    assert all(annotation.png.is_file() for annotation in file.annotations.values())
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_pps_maps(tmp_path, dtype):
+    pps = torch.randint(0, 256, (3, 4, 6)).to(dtype)
+    write_pps(tmp_path / "new" / "a.png", pps)
+    assert np.array_equal(read_pps(tmp_path / "new" / "a.png"), pps.numpy())
+    assert Image.open(tmp_path / "new" / "a.png").mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("pps", "message"),
+    [
+        (torch.zeros(2, 2).long(), r"^pps: expected shape \(3, H, W\), got \(2, 2\)"),
+        (torch.zeros(3, 2, 2), "^pps: expected uint8 or a signed integer"),
+        (
+            torch.tensor([[[7]], [[256]], [[1]]]),
+            "^pps: expected instances .* found 256",
+        ),
+        (torch.tensor([[[7]], [[1]], [[-1]]]), "^pps: expected parts from 0 to 255, found -1"),
+    ],
+)
+def test_bad_pps_maps(tmp_path, pps, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        write_pps(tmp_path / "a.png", pps)
+    assert not (tmp_path / "a.png").exists()

@@ -21,6 +21,9 @@ from pps_torch.formats.label_maps import (
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 
+#: Pixels that are numbered at once; repeat_interleave takes eight bytes for each.
+_BLOCK = 1 << 21
+
 _INT64 = torch.iinfo(torch.int64)
 
 
@@ -355,17 +358,23 @@ def _number_segments(
         )
     keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
     sorted_keys, numbers = keys.sort()
-    values, lengths = torch.unique_consecutive(ids.reshape(-1), return_counts=True)
-    position = torch.searchsorted(sorted_keys, values.long()).clamp(max=len(listed))
-    unlisted = values[sorted_keys[position] != values].unique().tolist()
+    areas = torch.zeros_like(keys)
+    unlisted: set[int] = set()
+    panoptic_seg = torch.empty(ids.shape, dtype=torch.int32, device=ids.device)
+    rows = max(1, _BLOCK // max(1, ids.shape[1]))
+    for block, numbered in zip(ids.split(rows), panoptic_seg.split(rows)):
+        values, lengths = torch.unique_consecutive(block.reshape(-1), return_counts=True)
+        position = torch.searchsorted(sorted_keys, values.long()).clamp(max=len(listed))
+        unlisted.update(values[sorted_keys[position] != values].unique().tolist())
+        areas.scatter_add_(0, numbers[position], lengths)
+        runs = torch.repeat_interleave(numbers[position].to(torch.int32), lengths)
+        numbered.copy_(runs.view(numbered.shape))
     if unlisted:
         raise ValueError(
             "segments_info: the map has segments that are not listed: "
-            f"{unlisted[:10]}{', ...' * (len(unlisted) > 10)}"
+            f"{sorted(unlisted)[:10]}{', ...' * (len(unlisted) > 10)}"
         )
-    areas = torch.zeros_like(keys).scatter_add_(0, numbers[position], lengths)
     missing = keys[1:][areas[1:] == 0].tolist()
     if missing:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    panoptic_seg = torch.repeat_interleave(numbers[position].to(torch.int32), lengths)
-    return panoptic_seg.view(ids.shape), areas[1:]
+    return panoptic_seg, areas[1:]

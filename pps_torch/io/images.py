@@ -41,6 +41,9 @@ _EITHER = _Wanted(ONE_CHANNEL + THREE_CHANNELS, "one channel of ids, or three of
 
 _PHOTO_FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")
 
+#: Pixels that are converted at once.
+_BLOCK = 1 << 21
+
 #: More than the pixels of any image that is read, stored as 32 bits each.
 _MOST_BYTES = 1 << 30
 
@@ -94,8 +97,16 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
     header, image = _read_image(path, _COLORS, size)
-    pixels = np.frombuffer(image.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA"), "<i4")
-    return (pixels & 0xFFFFFF).reshape(header.height, header.width)
+    height, width = header.height, header.width
+    ids = np.empty((height, width), np.int32)
+    rows = max(1, _BLOCK // width)
+    for top in range(0, height, rows):  # a large image is not held three times
+        block = image.crop((0, top, width, min(top + rows, height))) if rows < height else image
+        pixels = block.tobytes("raw", "RGBX" if image.mode == "RGB" else "RGBA")
+        np.bitwise_and(
+            np.frombuffer(pixels, "<i4").reshape(-1, width), 0xFFFFFF, out=ids[top : top + rows]
+        )
+    return ids
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -131,13 +131,12 @@ class _Job:
     def evaluate(self, image_id: str) -> list[ImageRecord]:
         """Count an image and return its records; none unless tables are wanted."""
         target_info, pred_info = self.gt.annotations[image_id], self.predictions[image_id]
-        gt_ids = self._read(target_info, self.gt.sizes.get(image_id))
-        height, width = gt_ids.shape
-        pred_ids = self._read(pred_info, (height, width))
+        # No map of ids outlives the making of its segments: images may be very large.
         with input_errors_at(f"{target_info.where}: {target_info.png}"):
-            target = target_info.target(gt_ids)
+            target = target_info.target(self._read(target_info, self.gt.sizes.get(image_id)))
+        height, width = target.panoptic_seg.shape
         with input_errors_at(f"{pred_info.where}: {pred_info.png}"):
-            pred = pred_info.prediction(pred_ids)
+            pred = pred_info.prediction(self._read(pred_info, (height, width)))
         with input_errors_at(f"image {image_id}"):
             metric = self.metrics.of_this_thread()
             self.further.update(

@@ -317,3 +317,13 @@ def test_a_png_without_pixels_is_refused(tmp_path, read, color_type):
     (tmp_path / "map.png").write_bytes(without)
     with pytest.raises(InputError, match="map.png: expected"):
         read(tmp_path / "map.png")
+
+
+@pytest.mark.parametrize("block", [1, 7, 50, 10**6])
+def test_large_images_are_read_in_blocks(tmp_path, monkeypatch, block):
+    ids = np.random.default_rng(0).integers(0, 1 << 24, (23, 7)).astype(np.int32)
+    write_rgb_ids(tmp_path / "ids.png", ids)
+    PIL.Image.open(tmp_path / "ids.png").convert("RGBA").save(tmp_path / "alpha.png")
+    monkeypatch.setattr(images, "_BLOCK", block)
+    for name in ("ids.png", "alpha.png"):
+        assert np.array_equal(read_rgb_ids(tmp_path / name), ids)

@@ -22,6 +22,9 @@ from pps_torch.specs import EvalSpec
 from pps_torch.visualization import colorize_panoptic, colorize_pps, ground_truth_pps
 from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts
 
+#: Pixels whose errors are looked up at once, by numbers of eight bytes.
+_BLOCK = 1 << 21
+
 
 class Scene(NamedTuple):
     """One image of an evaluation. Maps are `(H, W)` integers.
@@ -133,12 +136,12 @@ class PanopticScenes:
             InputError: its files are not those of the evaluation.
         """
         gt_info, pred_info = self.gt[image_id], self.pred[image_id]
-        gt_ids = torch.from_numpy(read_rgb_ids(gt_info.png))
-        height, width = gt_ids.shape
-        pred_ids = torch.from_numpy(read_rgb_ids(pred_info.png, (height, width)))
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
-            gt = gt_info.target(gt_ids)
-            pred = pred_info.prediction(pred_ids)
+            gt = gt_info.target(torch.from_numpy(read_rgb_ids(gt_info.png)))
+            height, width = gt.panoptic_seg.shape
+            pred = pred_info.prediction(
+                torch.from_numpy(read_rgb_ids(pred_info.png, (height, width)))
+            )
             comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.tables, image_id)
         pred_map, gt_map = self.metric.segment_maps(pred, gt)
@@ -168,7 +171,11 @@ def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> 
     pair_errors = errors_of_pairs(
         comparison.matches, comparison.gt_class[0], comparison.pred_class[0], comparison.is_crowd[0]
     )
-    return pair_errors[gt_map.long(), pred_map.long()]
+    rows = max(1, _BLOCK // gt_map.shape[1])
+    errors = torch.empty(gt_map.shape, dtype=pair_errors.dtype)
+    for gt, pred, block in zip(gt_map.split(rows), pred_map.split(rows), errors.split(rows)):
+        block.copy_(pair_errors[gt.long(), pred.long()])
+    return errors
 
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:

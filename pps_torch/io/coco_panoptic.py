@@ -62,9 +62,12 @@ class PanopticAnnotation:
         """
         for segment in self.segments_info:
             if segment["category_id"] not in known:
+                category_id, ids = segment["category_id"], sorted(known)
+                listed = ", ".join(map(str, ids[:10])) + ", ..." * (len(ids) > 10)
+                hint = "; are these class indices?" if category_id < len(ids) else ""
                 raise InputError(
                     f"{self.where}: segment {segment['id']}: category_id: expected a category of "
-                    f"{source}, found {segment['category_id']}"
+                    f"{source} ({listed}), found {category_id}{hint}"
                 )
 
 

@@ -231,8 +231,10 @@ def test_no_folder(tmp_path):
 def test_unknown_category(tmp_path):
     annotation = load(tmp_path).annotations["1"]
     annotation.check_categories({26, 7}, "the list")
-    with pytest.raises(InputError, match="image 1: segment 9: .* of the list, found 7"):
+    with pytest.raises(InputError, match=r"image 1: segment 9: .* of the list \(26\), found 7$"):
         annotation.check_categories({26}, "the list")
+    with pytest.raises(InputError, match="found 7; are these class indices\\?$"):
+        annotation.check_categories({26, *range(100, 120)}, "the list")
 
 
 def test_file_without_categories(tmp_path):

@@ -27,7 +27,7 @@ from pps_torch.metrics import (
 )
 from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.running.processes import Processes
-from pps_torch.pipelines.running.results import IMAGES, RESULTS, SEGMENTS, TABLES
+from pps_torch.pipelines.running.results import IMAGES, METRICS, RESULTS, SEGMENTS, TABLES
 from pps_torch.reading import read_regular
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.legend import part_name
@@ -193,7 +193,7 @@ class Tables:
         path = Path(evaluation)
         yield path
         folder = path if os.path.isdir(path) else path.parent
-        for ending in (SEGMENTS, IMAGES, TABLES, RESULTS):
+        for ending in (SEGMENTS, IMAGES, TABLES, METRICS, RESULTS):
             yield folder / (self.name + ending)
         for value in self.inputs.values():
             if value is not None and os.path.isfile(value):

@@ -87,7 +87,10 @@ def eval_partpq(
     }
     read = [*spec_files(eval_spec), images.path, *gt_files.values(), *pred_files.values()]
     processes.check_agreement(
-        command="eval_partpq", spec=spec_digest(spec), images=images.images, options=tables
+        command="eval_partpq",
+        spec=spec_digest(spec),
+        images=images.images,
+        options=(tables, [*metrics]),
     )
     with ResultFiles.opened(save_dir, spec.name, options, read, tables=tables) as files:
         records = TableRecords(len(spec.eval_sids))

@@ -96,7 +96,10 @@ def eval_pq(
     }
     classes, processes = ClassInfo.from_categories(gt.categories), options.processes
     processes.check_agreement(
-        command="eval_pq", images=image_ids, categories=gt.categories, options=tables
+        command="eval_pq",
+        images=image_ids,
+        categories=gt.categories,
+        options=(tables, rules, [*metrics]),
     )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
         for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):

@@ -146,7 +146,7 @@ def test_stopped_at_any_moment_it_is_finished_by_the_same_command(
         assert dataset.written() == new and not list(dataset.output.rglob("*_tmp"))
         Tables.load(dataset.output)
         moments += 1
-    assert moments == 10
+    assert moments >= 10
 
 
 def kept(dataset: SmallDataset) -> dict[str, bytes]:

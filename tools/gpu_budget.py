@@ -2,11 +2,12 @@
 
     python tools/gpu_budget.py --target 90
 
-For every call at 1024 x 2048: launches, bytes moved over bytes that must move, and the host's time
-with the launches stubbed out. For every kernel: registers, spills, instructions. From these follows
-an estimate of the time of a replayed graph and of a call, beside the floor. It is an estimate:
-loops are counted once, launches do not overlap, contention of atomics is left out; what a GPU
-measures is in the report of tools/verify_gpu.py.
+For every call at 1024 x 2048: launches, the bytes of the tensors that they are given beside those
+that must move, and the host's time with the launches stubbed out. For every kernel: registers,
+spills, instructions. From these follows an estimate of the time of a replayed graph and of a call,
+beside the floor. It is an estimate:
+loops are counted once and contention of atomics is left out, while each launch is taken to read and
+write all that it is given; what a GPU measures is in the report of tools/verify_gpu.py.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def main() -> int:
     parsed = parser.parse_args()
     torch.set_num_threads(1)
     log, card, codes = stub_driver.install(parsed.target), CARDS[parsed.target], {}
-    estimate = f"estimate on a {card.name}, at least: replayed / called"
-    columns = ["call", "launches (Triton + torch)", "moved / must move", "floor", "host", estimate]
+    estimate = f"estimate on a {card.name}: replayed / called"
+    columns = ["call", "launches (Triton + torch)", "given / must move", "floor", "host", estimate]
     _print_row(columns)
     _print_row(["---"] * len(columns))
     for name in parsed.calls:
@@ -97,10 +98,10 @@ def main() -> int:
             replayed = estimated_seconds(count, codes, card)
         called = None if host is None or replayed is None else max(replayed, host)
         launches = f"{count.total} ({len(count.launches)} + {count.aten_launches})"
-        moved = f"{count.moved / 1e6:.1f} / {must_move / 1e6:.1f} MB"
+        num_bytes = f"{count.given / 1e6:.1f} / {must_move / 1e6:.1f} MB"
         estimated = f"{_show(replayed)} / {_show(called)}"
         _print_row(
-            [name, launches, moved, _show(must_move / card.bandwidth), _show(host), estimated]
+            [name, launches, num_bytes, _show(must_move / card.bandwidth), _show(host), estimated]
         )
     if codes:
         print()

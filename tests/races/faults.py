@@ -55,6 +55,15 @@ def count_kernel(out_ptr, seen_ptr):
     tl.store(seen_ptr + tl.program_id(0), tl.load(out_ptr))
 
 
+@triton.jit
+def claim_kernel(out_ptr, place, ATOMIC: tl.constexpr):
+    """Each program claims a place that is 0; by a compare-and-swap, or by reading and writing."""
+    if ATOMIC:
+        tl.atomic_cas(out_ptr + place, 0, tl.program_id(0) + 1, sem="relaxed")
+    elif tl.load(out_ptr + place) == 0:
+        tl.store(out_ptr + place, tl.program_id(0) + 1)
+
+
 def numbers(size: int) -> torch.Tensor:
     """Zeros to write to."""
     return torch.zeros(size, dtype=torch.int32)

@@ -8,7 +8,7 @@ os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, before the
 
 from tests.races.watcher import watched  # noqa: E402
 
-KERNELS = set()
+KERNELS, CLASHES = set(), set()
 
 
 @pytest.fixture(autouse=True)
@@ -16,9 +16,11 @@ def _watched():
     with watched() as watch:
         yield
     KERNELS.update(watch.launches)
+    CLASHES.update(f"{kernel}: {kind}" for kernel, kind, _ in watch.findings)
     assert not (found := watch.harmful()), found
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Tells which kernels were watched."""
-    terminalreporter.write_line(f"kernels watched: {', '.join(sorted(KERNELS))}")
+    """Tells which kernels were watched, and what was found that does no harm."""
+    terminalreporter.write_line(f"kernels watched: {'; '.join(sorted(KERNELS))}")
+    terminalreporter.write_line(f"clashes: {'; '.join(sorted(CLASHES))}")

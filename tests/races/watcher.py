@@ -261,6 +261,15 @@ class _Hooks:
 
         return record
 
+    def swap(self, original):
+        def record(builder, pointers, expected, *rest):
+            is_inside = self.launch.record(ATOMIC, pointers, None)
+            return (
+                original(builder, pointers, expected, *rest) if is_inside.data.all() else expected
+            )
+
+        return record
+
     def atomic(self, original):
         def record(builder, operation, pointers, value, mask, *rest):
             mask = self.launch.record(ATOMIC, pointers, mask)
@@ -283,6 +292,7 @@ def watched() -> Iterator[Watch]:
             (InterpreterBuilder, "create_masked_load", hooks.load),
             (InterpreterBuilder, "create_masked_store", hooks.store),
             (InterpreterBuilder, "create_atomic_rmw", hooks.atomic),
+            (InterpreterBuilder, "create_atomic_cas", hooks.swap),
         ):
             patch.setattr(owner, name, hook(getattr(owner, name)))
         yield watch

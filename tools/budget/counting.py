@@ -22,7 +22,7 @@ SEVERAL = {"sort": 4, "topk": 12}
 
 @dataclass
 class Count:
-    """What one call launches and moves."""
+    """What one call launches."""
 
     launches: list[Launch]
     aten_launches: int
@@ -34,8 +34,8 @@ class Count:
         return len(self.launches) + self.aten_launches
 
     @property
-    def moved(self) -> int:
-        """Bytes: each tensor that a kernel is given, once."""
+    def given(self) -> int:
+        """Bytes of the tensors that each launch is given, as a whole, whatever it reads of them."""
         return self.aten_bytes + sum(launch.num_bytes for launch in self.launches)
 
 

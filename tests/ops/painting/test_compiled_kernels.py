@@ -25,7 +25,7 @@ def greedy_words():
             **GREEDY, "eligible_ptr": "*i1", "keep_ptr": "*i1", **SIZES, "threshold_bits": "i64",
             "TILE": tile, "TILES": tiles,
         }  # fmt: skip
-    for rows, columns in ((1, 512), (16, 64)):
+    for rows, columns in ((1, 512), (1, 64), (16, 64)):
         yield words._paint_owners_kernel, {
             "owner_ptr": "*i32", **GREEDY, "num_masks": "i32", "num_tiles": "i32",
             "height": "i32", "width": "i32", "ROWS": rows, "COLUMNS": columns,
@@ -50,7 +50,7 @@ def greedy_masks():
 def greedy_boxes():
     from pps_torch.ops.painting.triton import greedy_boxes as boxes
 
-    for dtype in ("*fp16", "*fp32"):
+    for dtype in FLOATS:
         yield boxes._lay_boxes_kernel, {
             "probs_ptr": dtype, "boxes_ptr": dtype, "order_ptr": "*i64", "eligible_ptr": "*i1",
             "owner_ptr": "*i32", **GREEDY, **SIZES, "side": "i32", "height": "i32", "width": "i32",

@@ -104,16 +104,18 @@ def test_images_of_a_batch_are_chosen_apart(device):
 
 
 @slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="kernels are compiled, not interpreted")
 @pytest.mark.parametrize(
     "mask_threshold, threshold", [(0.0, 0.3), (0.5, 0.0), (0.5, 0.3), (0.5, 1.0)]
 )
 def test_patterns_without_a_place_in_the_table_change_nothing(
-    mask_threshold, threshold, monkeypatch, device
+    mask_threshold, threshold, monkeypatch
 ):
     # Boxes that cross rows and columns of tiles; at a mask threshold of 0 all they reach is mask.
+    # A compiled kernel has the number in it, so this is for the interpreter alone.
     from pps_torch.ops.painting.triton import greedy_words
 
-    inputs = [value.to(device) for value in scene(np.random.default_rng(5), 1, 40, (35, 130))]
+    inputs = [value for value in scene(np.random.default_rng(5), 1, 40, (35, 130))]
     settings = {"mask_threshold": mask_threshold, "overlap_threshold": threshold}
     found = []
     for num_patterns in (2, 96):

@@ -48,7 +48,7 @@ def new_spec(
         entries = [{**entry, "isthing": entry.get("name") in things} for entry in entries]
     elif not any("isthing" in entry for entry in entries):
         entries = [{**entry, "isthing": True} for entry in entries]
-        options.note(f"{path} does not say which classes are things, so all are; see --things")
+        options.note(f"{path} does not say which classes are things, so all are")
     name = output.stem.removesuffix("_evalspec")
     with input_errors_at(str(path)):
         spec = EvalSpec.from_classes(entries, name=name)

@@ -84,7 +84,7 @@ def launchers_without_kernels(monkeypatch):
             monkeypatch.setattr(module, name, NoKernel())
     for module in operations:
         operation = module.__name__.rpartition(".")[2]
-        monkeypatch.setattr(module, operation, getattr(module, operation)._init_fn)
+        monkeypatch.setattr(module, operation, getattr(module, operation)._function)
     monkeypatch.setattr(launches, "_kind", lambda tensor: None)  # fake tensors lie nowhere
     monkeypatch.setattr(torch.cuda, "device_of", lambda tensor: contextlib.nullcontext())
 

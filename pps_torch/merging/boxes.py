@@ -78,7 +78,7 @@ def merge_panoptic_boxes(
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(len(scores), height, width)
+    sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_boxes(
         mask_probs.reshape(scores.shape + mask_probs.shape[-2:]),
         boxes.reshape(scores.shape + (4,)),

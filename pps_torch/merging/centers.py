@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -224,7 +225,7 @@ def _check_heads(
 
 def _flatten_batch(values: Tensor) -> Tensor:
     """Flatten the batch dimensions: `(*B, C, h, w)` to `(B, C, h, w)`."""
-    return values.reshape(values.shape[:-3].numel(), *values.shape[-3:])
+    return values.reshape(math.prod(values.shape[:-3]), *values.shape[-3:])
 
 
 def _upsample_heat(center_heatmap: Tensor, size: tuple[int, int]) -> Tensor:

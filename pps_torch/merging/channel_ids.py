@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -65,7 +66,7 @@ def ids_of_best_channels(
         `(*B, H, W)` of the dtype of `ids`.
     """
     batch = logits.shape[:-3]
-    logits = logits.reshape(batch.numel(), *logits.shape[-3:])
+    logits = logits.reshape(math.prod(batch), *logits.shape[-3:])
     return upsampled_ids(logits, ids, size, backend=backend).view(*batch, *size)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from pps_torch.checks import (
@@ -56,5 +58,5 @@ def check_instances(
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
     """Flatten `(*B, N)` scores and classes to `(B, N)`."""
-    shape = (scores.shape[:-1].numel(), scores.shape[-1])
+    shape = (math.prod(scores.shape[:-1]), scores.shape[-1])
     return scores.reshape(shape), pred_classes.reshape(shape)

@@ -81,7 +81,7 @@ def merge_panoptic(
     check_device("pred_masks", pred_masks, sem_seg)
 
     scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(len(scores), height, width)
+    sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_masks(
         pred_masks.reshape(scores.shape + (height * width,)),
         scores,

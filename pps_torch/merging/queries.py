@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -94,7 +95,7 @@ def merge_panoptic_queries(
         check_size("out_size", out_size)
 
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
-    num_images = batch.numel()
+    num_images = math.prod(batch)
     class_logits = class_logits.reshape(num_images, num_queries, num_labels)
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = _class_probabilities(class_logits).max(-1)

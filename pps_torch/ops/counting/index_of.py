@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.ops.fold import fold, is_one_loop
+
 
 def index_of(values: Tensor, ids: Tensor) -> Tensor:
     """Look up the index of each value in `ids`, -1 where it is not there.
@@ -24,5 +26,24 @@ def index_of(values: Tensor, ids: Tensor) -> Tensor:
         return torch.full_like(values, -1, dtype=torch.int64)
     sorted_ids, order = ids.long().sort()
     values = values.long().contiguous()
-    position = torch.searchsorted(sorted_ids, values).clamp(max=ids.numel() - 1)
-    return torch.where(sorted_ids[position] == values, order[position], -1)
+    position = _last_not_above if is_one_loop() else torch.searchsorted
+    place = position(sorted_ids, values).clamp(max=ids.numel() - 1)
+    return torch.where(sorted_ids[place] == values, order[place], -1)
+
+
+def _last_not_above(sorted_ids: Tensor, values: Tensor) -> Tensor:
+    """Find the last of rising ids that is not above a value, else 0, by halving steps.
+
+    ONNX has no function for `searchsorted`.
+    """
+    last = sorted_ids.shape[0] - 1
+    num_steps = last.bit_length()
+
+    def step(_: Tensor, place: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
+        further = place + stride
+        ids = sorted_ids[further.clamp(max=last)]
+        place = torch.where((further <= last) & (ids <= values), further, place)
+        return place, stride // 2
+
+    stride = torch.full((), (1 << num_steps) // 2, dtype=torch.int64, device=values.device)
+    return fold(step, (torch.zeros_like(values), stride), num_steps)[0]

@@ -43,7 +43,7 @@ def joint_counts(
     row, column = (
         _index(ids, size) for ids, size in zip(runs.maps, (num_rows, num_columns), strict=True)
     )
-    counts = pair_counts(runs, row, column, num_rows + 1, num_columns + 1, len(rows))
+    counts = pair_counts(runs, row, column, num_rows + 1, num_columns + 1, rows.shape[0])
     return counts.int()
 
 

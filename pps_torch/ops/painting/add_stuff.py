@@ -55,7 +55,7 @@ def add_stuff(
         return PanopticSegmentation(*twin.add_stuff(*inputs, least_area))
     panoptic_seg, segment_ids, areas = _paint_segments(owner, keep, sem_seg, stuff_ids, least_area)
     things = torch.ones_like(keep)
-    stuff_shape = (len(keep), stuff_ids.numel())
+    stuff_shape = (keep.shape[0], stuff_ids.numel())
     classes = [pred_classes.long().gather(1, order), stuff_ids.expand(stuff_shape)]
     source = order if sources is None else sources.gather(1, order)
     rows = segment_ids - 1

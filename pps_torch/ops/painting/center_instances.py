@@ -13,6 +13,7 @@ from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
+from pps_torch.ops.fold import first_places, fold
 from pps_torch.ops.painting.contract import PROBABILITY_UNIT
 from pps_torch.ops.painting.nearest_places import nearest_places
 from pps_torch.ops.painting.upsample_channel import upsample_channel
@@ -84,17 +85,18 @@ def center_instances(
     height, width = heatmap.shape[1:]
     classes = torch.arange(logits.shape[1], device=logits.device)
     is_thing_class = index_of(classes, thing_ids) >= 0
-    num_stuff = len(classes) - thing_ids.numel()
+    num_stuff = classes.shape[0] - thing_ids.numel()
     sem_seg = upsampled_argmax(logits, (height, width))
     planes = [upsample_channel(offsets, axis, (height, width), nan=0.0) for axis in (0, 1)]
     centers, is_center = _find_centers(
         heatmap, center_threshold=center_threshold, nms_kernel=nms_kernel, top_k=top_k
     )
-    owner = _group_pixels(torch.stack(planes), is_thing_class[sem_seg], centers, is_center)
+    is_thing = is_thing_class.index_select(0, sem_seg.flatten()).view(sem_seg.shape)
+    owner = _group_pixels(torch.stack(planes), is_thing, centers, is_center)
     counts = joint_counts(
-        owner.flatten(1), sem_seg.flatten(1), top_k + 1, len(classes), backend="torch"
+        owner.flatten(1), sem_seg.flatten(1), top_k + 1, classes.shape[0], backend="torch"
     )
-    votes = counts[:, 1 : top_k + 1, : len(classes)]
+    votes = counts[:, 1 : top_k + 1, : classes.shape[0]]
     pred_classes, areas = votes.argmax(2), votes.sum(2)
     scores = _instance_scores(logits, heatmap, owner, pred_classes, areas)
     return CenterInstances(
@@ -104,7 +106,7 @@ def center_instances(
         scores=scores,
         pred_classes=pred_classes,
         sem_seg=sem_seg.to(torch.int32),
-        stuff_ids=is_thing_class.long().argsort(stable=True)[:num_stuff],
+        stuff_ids=first_places(~is_thing_class)[:num_stuff],
         sources=centers,
     )
 
@@ -122,7 +124,7 @@ def _find_centers(
     is_peak = (heatmap > center_threshold) & (heatmap > 0) & (heatmap == highest)
     peaks = torch.where(is_peak, heatmap, -1.0).flatten(1)
     num_pixels = peaks.shape[1]
-    peaks = F.pad(peaks, (0, max(top_k - num_pixels, 0)), value=-1.0)
+    peaks = F.pad(peaks, (0, top_k), value=-1.0)
     values, pixels = peaks.topk(top_k, dim=1)
     is_center = (values > 0) & (values > values[:, -1:])
     pixels = torch.where(is_center, pixels, num_pixels).sort(dim=1).values
@@ -144,7 +146,8 @@ def _group_pixels(offsets: Tensor, is_thing: Tensor, centers: Tensor, is_center:
     y = torch.arange(height, device=offsets.device, dtype=offsets.dtype)[:, None]
     x = torch.arange(width, device=offsets.device, dtype=offsets.dtype)
     points = torch.stack([y + offsets[0], x + offsets[1]]).flatten(2)
-    places = torch.stack([centers // width, centers % width]).to(offsets.dtype)
+    rows = centers // width
+    places = torch.stack([rows, centers - rows * width]).to(offsets.dtype)
     places = torch.where(is_center, places, torch.inf)
     if not is_on_host(is_thing):
         nearest = nearest_places(points, places).view(is_thing.shape) + 1
@@ -176,17 +179,18 @@ def _instance_scores(
     """
     height, width = heatmap.shape[1:]
     owner = owner.flatten(1).long()
-    no_class = pred_classes.new_full((len(owner), 1), ABSENT)
+    no_class = pred_classes.new_full((owner.shape[0], 1), ABSENT)
     class_of_pixel = torch.cat([no_class, pred_classes], 1).gather(1, owner).view(heatmap.shape)
     probability = _class_probability(logits, class_of_pixel).flatten(1)
-    pixel = torch.arange(height * width, device=owner.device).expand_as(owner)
+    row = torch.arange(height, device=owner.device)[:, None].expand(height, width)
+    column = torch.arange(width, device=owner.device).expand(height, width)
 
     def total(values: Tensor) -> Tensor:
-        sums = areas.new_zeros(len(owner), areas.shape[1] + 1)
+        sums = areas.new_zeros(owner.shape[0], areas.shape[1] + 1)
         return sums.scatter_add_(1, owner, values)[:, 1:]
 
     areas = areas.clamp(min=1)
-    y, x = total(pixel // width) // areas, total(pixel % width) // areas
+    y, x = (total(place.flatten().expand_as(owner)) // areas for place in (row, column))
     class_score = total((probability * PROBABILITY_UNIT).round().long())
     class_score = class_score.double() / PROBABILITY_UNIT / areas
     return (class_score * heatmap.flatten(1).gather(1, y * width + x)).to(heatmap.dtype)
@@ -202,14 +206,17 @@ def _class_probability(logits: Tensor, class_of_pixel: Tensor) -> Tensor:
     Returns:
         `(B, H, W)` float, 0 for a pixel of no class.
     """
-    size = class_of_pixel.shape[1], class_of_pixel.shape[2]
-    chosen = upsample_channel(logits, 0, size)
+    height, width = class_of_pixel.shape[1:]
+    chosen = upsample_channel(logits, 0, (height, width))
     highest = torch.full_like(chosen, torch.finfo(chosen.dtype).min)
-    total = torch.zeros_like(chosen)
-    for channel in range(logits.shape[1]):
-        plane = upsample_channel(logits, channel, size)
+
+    def step(channel: int | Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        chosen, highest, total = state
+        plane = upsample_channel(logits, channel, (height, width))
         higher = torch.maximum(highest, plane)
         total = total * (highest - higher).exp() + (plane - higher).exp()
-        highest = higher
-        chosen = torch.where(class_of_pixel == channel, plane, chosen)
+        return torch.where(class_of_pixel == channel, plane, chosen), higher, total
+
+    state = (chosen, highest, torch.zeros_like(chosen))
+    chosen, highest, total = fold(step, state, logits.shape[1])
     return torch.where(class_of_pixel >= 0, (chosen - highest).exp() / total, 0.0)

@@ -10,7 +10,8 @@ from torch import Tensor
 from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.runs import expand_runs, run_lengths, run_starts
-from pps_torch.ops.painting.greedy_paint import MaskWindow, greedy_paint
+from pps_torch.ops.fold import at, is_one_loop
+from pps_torch.ops.painting.greedy_paint import MaskWindow, fold_paint, greedy_paint
 
 _ALL = slice(None)
 
@@ -45,6 +46,16 @@ def greedy_masks(
     if is_on_host(masks):
         return _greedy_runs(masks, order, eligible, overlap_threshold)
     canvas = (1, masks.shape[2])
+    if is_one_loop():
+        images = torch.arange(masks.shape[0], device=masks.device)
+
+        def mask_of_rank(rank: Tensor) -> Tensor:
+            return masks[images, at(order, 1, rank)[:, 0]][:, None]
+
+        owner, keep = fold_paint(
+            mask_of_rank, eligible, canvas, overlap_threshold=overlap_threshold
+        )
+        return owner[:, 0], keep
     owner, keep = greedy_paint(
         _ranked(masks, order), eligible, canvas, overlap_threshold=overlap_threshold
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from pps_torch.ops.fold import at, fold
 
 
 class MaskWindow(NamedTuple):
@@ -47,13 +49,56 @@ def greedy_paint(
     for rank, (rows, columns, mask) in enumerate(windows):
         window = owner[:, rows, columns]
         is_free = window == 0
-        area = _count(mask, lengths)
-        overlap = area - _count(mask & is_free, lengths)
-        fraction = overlap.double() / area.double()
-        keep.append(eligible[:, rank] & (overlap < area) & (fraction <= overlap_threshold))
-        paints = mask & is_free & keep[-1][:, None, None]
-        window.masked_fill_(paints, rank + 1)
+        paints = mask & is_free
+        is_kept = _is_kept(_count(mask, lengths), _count(paints, lengths), overlap_threshold)
+        keep.append(eligible[:, rank] & is_kept)
+        window.masked_fill_(paints & keep[-1][:, None, None], rank + 1)
     return owner, torch.stack(keep, 1) if keep else eligible
+
+
+def fold_paint(
+    mask_of_rank: Callable[[Tensor], Tensor],
+    eligible: Tensor,
+    canvas_size: tuple[int, int],
+    *,
+    overlap_threshold: float,
+) -> tuple[Tensor, Tensor]:
+    """Keep and paint as `greedy_paint` does, in one loop of an exported program.
+
+    Args:
+        mask_of_rank: the masks `(B, height, width)` bool of a rank `()` int64.
+        eligible: `(B, N)` bool; those that are eligible rank first.
+        canvas_size: `(height, width)`.
+        overlap_threshold: fraction 0..1.
+
+    Returns:
+        as `greedy_paint`.
+    """
+    ranks = torch.arange(eligible.shape[1], device=eligible.device)
+    owner = eligible.new_zeros((eligible.shape[0], *canvas_size), dtype=torch.int32)
+
+    def step(rank: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        owner, is_free, keep = state
+        mask = mask_of_rank(rank)
+        free = mask & is_free
+        areas = (mask.sum((1, 2), dtype=torch.int32), free.sum((1, 2), dtype=torch.int32))
+        is_kept = at(eligible, 1, rank)[:, 0] & _is_kept(*areas, overlap_threshold)
+        paints = free & is_kept[:, None, None]
+        return (
+            torch.where(paints, rank.to(torch.int32) + 1, owner),
+            is_free & ~paints,
+            keep | (is_kept[:, None] & (ranks == rank)),
+        )
+
+    state = (owner, torch.ones_like(owner, dtype=torch.bool), torch.zeros_like(eligible))
+    owner, _, keep = fold(step, state, eligible.any(0).sum())
+    return owner, keep
+
+
+def _is_kept(area: Tensor, free: Tensor, overlap_threshold: float) -> Tensor:
+    """Tell which masks `(B,)` stay, of whose areas some pixels are free."""
+    fraction = (area - free).double() / area.double()
+    return (free > 0) & (fraction <= overlap_threshold)
 
 
 def _count(mask: Tensor, lengths: Tensor | None) -> Tensor:

@@ -19,5 +19,5 @@ def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
         `(B, H, W)` int32, 0 for pixels without owner.
     """
     runs = pixel_runs(owner.flatten(1))
-    table = torch.cat([ids.new_zeros(len(ids), 1), ids], 1).to(torch.int32)
+    table = torch.cat([ids.new_zeros(ids.shape[0], 1), ids], 1).to(torch.int32)
     return runs.expand(table[runs.image, runs.maps[0].long()]).view(owner.shape)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.checks import is_on_host
+from pps_torch.ops.painting.contract import INFINITE
 from pps_torch.ops.painting.greedy_paint import MaskWindow
 
 
@@ -31,16 +32,53 @@ def paste_masks(
         `(B, h, w)` bool, for the h rows and w columns of the window.
     """
     x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
-    y = torch.arange(rows.start, rows.stop, device=boxes.device, dtype=torch.float32) + 0.5
-    x = torch.arange(columns.start, columns.stop, device=boxes.device, dtype=torch.float32) + 0.5
-    y = (y - y0) / (y1 - y0) * 2 - 1
-    x = (x - x0) / (x1 - x0) * 2 - 1
+    y = _places(rows.start, rows.stop, y0, y1)
+    x = _places(columns.start, columns.stop, x0, x1)
     size = (boxes.shape[0], y.shape[1], x.shape[1])
     if 0 in size:
         return mask_probs.new_zeros(size, dtype=torch.bool)
     grid = torch.stack([x[:, None, :].expand(size), y[:, :, None].expand(size)], dim=3)
     samples = F.grid_sample(mask_probs.float()[:, None], grid, align_corners=False)
     return samples[:, 0] >= mask_threshold
+
+
+def multiply_masks(
+    mask_probs: Tensor, boxes: Tensor, size: tuple[int, int], *, mask_threshold: float
+) -> Tensor:
+    """Paste one mask an image as `paste_masks` does, by two products of matrices.
+
+    That takes a fifth of the time where masks are pasted into the whole image, which an exported
+    program does. Samples within rounding of the threshold may fall either way, and masks that hold
+    NaN or infinity where they are.
+
+    Args:
+        mask_probs: `(B, M, M)` float in 0..1, in the box's frame.
+        boxes: `(B, 4)` float, xyxy in absolute pixels.
+        size: `(H, W)` of the image.
+        mask_threshold: fraction 0..1.
+
+    Returns:
+        `(B, H, W)` bool.
+    """
+    x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
+    side = mask_probs.shape[-1]
+    rows = _weights(_places(0, size[0], y0, y1), side)
+    columns = _weights(_places(0, size[1], x0, x1), side)
+    finite = mask_probs.float().nan_to_num(nan=-INFINITE, posinf=-INFINITE, neginf=-INFINITE)
+    return rows @ (finite @ columns.transpose(1, 2)) >= mask_threshold
+
+
+def _places(first: int, last: int, start: Tensor, stop: Tensor) -> Tensor:
+    """The centres of pixels `first` to `last - 1`, -1..1 between two edges `(B, 1)`."""
+    centres = torch.arange(first, last, device=start.device, dtype=torch.float32) + 0.5
+    return (centres - start) / (stop - start) * 2 - 1
+
+
+def _weights(places: Tensor, side: int) -> Tensor:
+    """The weights `(B, P, M)` of a mask's M cells at places `(B, P)`, -1..1, with zeros around it."""
+    cells = ((places + 1) * side - 1) * 0.5
+    distance = cells[:, :, None] - torch.arange(side, device=places.device)
+    return (1 - distance.abs()).clamp(min=0)
 
 
 def box_window(box: Tensor, size: tuple[int, int], *, side: int) -> tuple[slice, slice]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,7 @@ def pps_channels(
 
         return twin.pps_channels(segment, part, category_ids, pid_of_sid_flat, ignore_label)
     *batch, height, width = segment.shape
-    num_images = segment.shape[:-2].numel()
+    num_images = math.prod(segment.shape[:-2])
     categories = category_ids.reshape(num_images, category_ids.shape[-1]).long()
     sids, iids = _number_instances(categories, ignore_label)
     runs = pixel_runs(*(ids.reshape(num_images, height * width) for ids in (segment, part)))
@@ -58,6 +60,6 @@ def _number_instances(category_ids: Tensor, ignore_label: int) -> tuple[Tensor, 
     """Find scene id and instance of void and of segments 1..S, both `(B, S + 1)` int64."""
     is_used = category_ids >= 0
     same = category_ids[:, :, None] == category_ids[:, None, :]
-    void = category_ids.new_zeros(len(category_ids), 1)
+    void = category_ids.new_zeros(category_ids.shape[0], 1)
     sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
     return sids, torch.cat([void, torch.where(is_used, same.tril().sum(2), 0)], 1)

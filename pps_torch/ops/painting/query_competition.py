@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import pixel_runs
+from pps_torch.ops.fold import at, fold, listed
 from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
@@ -46,21 +46,30 @@ def query_competition(
         `QueryAreas`.
     """
     num_images, num_queries = scores.shape
+    height, width = size
     best = scores.new_full((num_images, *size), -1.0)
     winner = torch.zeros_like(best, dtype=torch.int32)
     is_inside = torch.zeros_like(best, dtype=torch.bool)
     masks = torch.zeros_like(scores, dtype=torch.int64)
-    for query in range(num_queries):
-        if is_on_host(scores) and not bool(takes_part[:, query].any()):
-            continue
-        probability = upsample_channel(mask_logits, query, size).sigmoid()
+    numbers = torch.arange(num_queries, device=scores.device)
+    queries, count = listed(takes_part.any(0))
+
+    def step(place: int | Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        best, winner, is_inside, masks = state
+        query = at(queries, 0, place)[0]
+        probability = upsample_channel(mask_logits, query, (height, width)).sigmoid()
         is_mask = probability >= 0.5
-        masks[:, query] = is_mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
-        weighted = scores[:, query, None, None] * probability
-        wins = takes_part[:, query, None, None] & (weighted > best)
-        best = torch.where(wins, weighted, best)
-        winner = torch.where(wins, query + 1, winner)
-        is_inside = torch.where(wins, is_mask, is_inside)
+        pixels = is_mask.flatten(1).to(torch.uint8).sum(1, keepdim=True, dtype=torch.int64)
+        weighted = at(scores, 1, query)[:, :, None] * probability
+        wins = at(takes_part, 1, query)[:, :, None] & (weighted > best)
+        return (
+            torch.where(wins, weighted, best),
+            torch.where(wins, query.to(torch.int32) + 1, winner),
+            (is_mask & wins) | (is_inside & ~wins),
+            torch.where(numbers == query, pixels, masks),
+        )
+
+    best, winner, is_inside, masks = fold(step, (best, winner, is_inside, masks), count)
     runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
     rows, columns = (values.long() for values in runs.maps)
     counts = pair_counts(runs, rows, columns, num_queries + 1, 2, num_images)[:, 1:]

@@ -61,7 +61,7 @@ def query_segments(
     segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
     rows = torch.where(is_first, segment_of_query - 1, ABSENT)
     query = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
-    visible = areas.owned.new_zeros(len(classes), classes.shape[1] + 1)
+    visible = areas.owned.new_zeros(classes.shape[0], classes.shape[1] + 1)
     visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
     return PanopticSegmentation(
         panoptic_seg=paint_ids(areas.owner, segment_of_query),
@@ -90,5 +90,5 @@ def _number_queries(classes: Tensor, is_thing: Tensor, is_segment: Tensor) -> tu
     has_earlier = (same_stuff & is_earlier & is_segment[:, None, :]).any(2)
     is_first = is_segment & ~has_earlier
     number = is_first.cumsum(1) * is_first
-    stuff_number = (same_stuff * number[:, None, :]).amax(2) if num_queries else number
+    stuff_number = (same_stuff * number[:, None, :]).sum(2)  # one of a class has a number
     return torch.where(is_thing, number, stuff_number) * is_segment, is_first

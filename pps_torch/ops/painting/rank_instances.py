@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.fold import is_one_loop
 
 
 def rank_instances(
@@ -30,5 +31,18 @@ def rank_instances(
         return twin.rank_instances(scores, pred_classes, score_threshold)
     is_none = scores.isnan() | (pred_classes < 0)
     scores = scores.double().masked_fill(is_none, -torch.inf)
-    ranked, order = scores.sort(dim=1, descending=True, stable=True)
+    if is_one_loop():
+        order = _order(scores)
+        ranked = scores.gather(1, order)
+    else:
+        ranked, order = scores.sort(dim=1, descending=True, stable=True)
     return order, (ranked >= score_threshold) & (ranked > -torch.inf)
+
+
+def _order(scores: Tensor) -> Tensor:
+    """The stable order of falling scores `(B, N)`, by N x N comparisons: ONNX has no stable sort."""
+    index = torch.arange(scores.shape[1], device=scores.device)
+    one, other = scores[:, :, None], scores[:, None, :]
+    is_before = (other > one) | ((other == one) & (index[None, :] < index[:, None]))
+    index = index.expand(scores.shape)
+    return torch.zeros_like(index).scatter(1, is_before.sum(2), index)

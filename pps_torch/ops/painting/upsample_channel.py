@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.ops.fold import at, is_one_loop
 from pps_torch.ops.painting.contract import INFINITE
 
 
@@ -24,14 +25,14 @@ def make_finite(values: Tensor, *, nan: float = -INFINITE) -> Tensor:
 
 
 def upsample_channel(
-    logits: Tensor, channel: int, size: tuple[int, int], *, nan: float = -INFINITE
+    logits: Tensor, channel: int | Tensor, size: tuple[int, int], *, nan: float = -INFINITE
 ) -> Tensor:
     """Upsample one channel of `(B, C, h, w)` to finite `(B, H, W)`, at least float32."""
-    return upsample_planes(make_finite(logits[:, channel : channel + 1], nan=nan), size)[:, 0]
+    return upsample_planes(make_finite(at(logits, 1, channel), nan=nan), size)[:, 0]
 
 
 def upsample_planes(planes: Tensor, size: tuple[int, int]) -> Tensor:
     """Upsample finite planes `(B, C, h, w)` to `(B, C, H, W)`."""
-    if tuple(planes.shape[-2:]) == tuple(size):
+    if not is_one_loop() and tuple(planes.shape[-2:]) == tuple(size):
         return planes
     return F.interpolate(planes, size=size, mode="bilinear", align_corners=False)

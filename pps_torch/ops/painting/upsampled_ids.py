@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.fold import fold
 from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
@@ -30,7 +31,8 @@ def upsampled_ids(
         from pps_torch.ops.painting.triton import upsampled_ids as twin
 
         return twin.upsampled_ids(logits.detach(), ids, *size)
-    return ids[upsampled_argmax(logits, size)]
+    channel = upsampled_argmax(logits, size)
+    return ids.index_select(0, channel.flatten()).view(channel.shape)
 
 
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -44,14 +46,15 @@ def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
         size: `(H, W)`.
 
     Returns:
-        `(B, H, W)` int64.
+        `(B, H, W)` int32.
     """
     logits = logits.detach()  # a graph of gradients would hold every upsampled channel
+    height, width = size
     best = upsample_channel(logits, 0, size)
-    winner = torch.zeros_like(best, dtype=torch.int64)
-    for channel in range(1, logits.shape[1]):
-        plane = upsample_channel(logits, channel, size)
-        better = plane > best
-        winner = torch.where(better, channel, winner)
-        best = torch.where(better, plane, best)
-    return winner
+    winner = torch.zeros_like(best, dtype=torch.int32)
+
+    def step(channel: int | Tensor, winner: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+        plane = upsample_channel(logits, channel, (height, width))
+        return torch.where(plane > best, channel, winner), torch.maximum(plane, best)
+
+    return fold(step, (winner, best), logits.shape[1], start=1)[0]

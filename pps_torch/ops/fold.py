@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pps_torch.checks import is_on_host
 
-#: With older releases `while_loop` fails in what is exported, and loops stay one step after another.
+# With older releases exported loops have not been tested: there each step has its own nodes.
 _HAS_LOOPS = torch.__version__ >= "2.11.0a0"
 
 

@@ -13,7 +13,6 @@ from pps_torch import EvalSpec, PanopticSegmentation
 SPEC = EvalSpec.load("cpp_default")
 THRESHOLDS = {"score_threshold": 0.3, "stuff_area_limit": 9}
 NUM_CLASSES, SIDE = 5, 14
-MANY = Dim.DYNAMIC
 
 
 class Sizes(NamedTuple):
@@ -31,9 +30,14 @@ class Sizes(NamedTuple):
         return torch.nn.functional.interpolate(coarse, size=size, mode="bilinear")
 
     def labels(self, ids):
-        return torch.tensor(ids)[self.heads(len(ids)).argmax(1)].repeat_interleave(2, 1)[
-            :, : self.height
-        ].repeat_interleave(2, 2)[:, :, : self.width]
+        """A map of some ids."""
+        labels = torch.tensor(ids)[self.heads(len(ids)).argmax(1)]
+        return self.resize(labels)
+
+    def resize(self, labels):
+        """Labels at the size of the image."""
+        planes = torch.nn.functional.interpolate(labels[:, None].double(), self[2:])
+        return planes[:, 0].to(labels.dtype)
 
     def boxes(self):
         limits = torch.tensor([self.width, self.height], dtype=torch.float)
@@ -45,6 +49,9 @@ class Sizes(NamedTuple):
 
     def classes(self, ids):
         return torch.tensor(ids)[torch.randint(len(ids), (self.batch, self.count))]
+
+
+FIRST = Sizes(2, 4, 20, 30)
 
 
 class OfPhoto(torch.nn.Module):
@@ -81,13 +88,13 @@ def queries(sizes):
 
 
 def centers(sizes):
-    offsets = torch.randn(2, *sizes[:1], *sizes.heads(1).shape[-2:]).transpose(0, 1) * 5
-    return photo(sizes), sizes.heads(NUM_CLASSES), torch.rand_like(sizes.heads(1)), offsets
+    offsets = sizes.heads(2)
+    heat = torch.rand_like(offsets[:, :1])
+    return photo(sizes), sizes.heads(max(sizes.count, 4)), heat, torch.randn_like(offsets) * 5
 
 
 def parts(sizes):
-    ids = (sizes.heads(sizes.count + 1).argmax(1)).int()
-    panoptic_seg = torch.nn.functional.interpolate(ids[:, None].float(), size=sizes[2:])[:, 0].int()
+    panoptic_seg = sizes.resize(sizes.heads(sizes.count + 1).argmax(1).int())
     category_ids = sizes.classes([7, 24, 26])
     rows = torch.zeros_like(category_ids)
     table = PanopticSegmentation(
@@ -121,30 +128,35 @@ MERGES = {
 }
 
 
-def dynamic_axes(inputs, draw, sizes):
-    """Mark what differs between inputs of these sizes and of others as dynamic."""
-    other = draw(Sizes(*(size + 2 for size in sizes)))
-    return torch.utils._pytree.tree_map(
-        lambda one, two: {
-            axis: MANY if one.shape[axis] != two.shape[axis] else Dim.STATIC for axis in range(one.ndim)
-        },
-        tuple(inputs),
-        tuple(other),
-    )
+def dynamic_shapes(*examples):
+    """Mark the axes in which inputs differ as dynamic."""
+
+    def axes(*tensors):
+        sizes = zip(*(tensor.shape for tensor in tensors))
+        return {
+            axis: Dim.STATIC if len(set(found)) == 1 else Dim.DYNAMIC
+            for axis, found in enumerate(sizes)
+        }
+
+    return torch.utils._pytree.tree_map(axes, *map(tuple, examples))
 
 
-def export(name, sizes=Sizes(2, 4, 20, 30)):
+def export(module, *examples):
+    """The program of a module for the first inputs; what differs in the others is dynamic."""
+    shapes = dynamic_shapes(*examples)
+    if isinstance(module, OfPhoto):
+        shapes = shapes[0], shapes[1:]
+    return torch.export.export(module, examples[0], dynamic_shapes=shapes, strict=False)
+
+
+def export_merge(name, sizes=FIRST):
     """The program of a merge with everything dynamic that is, and the module."""
     make, draw = MERGES[name]
-    inputs = draw(sizes)
-    shapes = dynamic_axes(inputs, draw, sizes)
-    if name in ("queries", "centers", "post_processor"):
-        shapes = (shapes[0], tuple(shapes[1:]))
-    module = make()
-    return torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False), module
+    module, other = make(), Sizes(*(size + 2 for size in sizes))
+    return export(module, draw(sizes), draw(other)), module
 
 
 def num_nodes(program):
     """The nodes of a program and of its subgraphs."""
-    graphs = {m.graph for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)}
-    return sum(len(graph.nodes) for graph in graphs)
+    modules = program.graph_module.modules()
+    return sum(len(part.graph.nodes) for part in modules if isinstance(part, torch.fx.GraphModule))

@@ -37,7 +37,8 @@ def _last_not_above(sorted_ids: Tensor, values: Tensor) -> Tensor:
     ONNX has no function for `searchsorted`.
     """
     last = sorted_ids.shape[0] - 1
-    num_steps = last.bit_length()
+    powers = 2 ** torch.arange(31, device=values.device)
+    powers = torch.where(powers <= last, powers, 0)
 
     def step(_: Tensor, place: Tensor, stride: Tensor) -> tuple[Tensor, Tensor]:
         further = place + stride
@@ -45,5 +46,4 @@ def _last_not_above(sorted_ids: Tensor, values: Tensor) -> Tensor:
         place = torch.where((further <= last) & (ids <= values), further, place)
         return place, stride // 2
 
-    stride = torch.full((), (1 << num_steps) // 2, dtype=torch.int64, device=values.device)
-    return fold(step, (torch.zeros_like(values), stride), num_steps)[0]
+    return fold(step, (torch.zeros_like(values), powers.amax(0)), (powers > 0).sum())[0]

@@ -75,7 +75,7 @@ def _places(first: int, last: int, start: Tensor, stop: Tensor) -> Tensor:
 
 
 def _weights(places: Tensor, side: int) -> Tensor:
-    """The weights `(B, P, M)` of a mask's M cells at places `(B, P)`, -1..1, with zeros around it."""
+    """The weights `(B, P, M)` of a mask's cells at places `(B, P)`, -1..1; around it are zeros."""
     cells = ((places + 1) * side - 1) * 0.5
     distance = cells[:, :, None] - torch.arange(side, device=places.device)
     return (1 - distance.abs()).clamp(min=0)

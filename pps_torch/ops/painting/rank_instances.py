@@ -40,7 +40,7 @@ def rank_instances(
 
 
 def _order(scores: Tensor) -> Tensor:
-    """The stable order of falling scores `(B, N)`, by N x N comparisons: ONNX has no stable sort."""
+    """Order scores `(B, N)` by N x N comparisons, falling and stable: ONNX has no stable sort."""
     index = torch.arange(scores.shape[1], device=scores.device)
     one, other = scores[:, :, None], scores[:, None, :]
     is_before = (other > one) | ((other == one) & (index[None, :] < index[:, None]))

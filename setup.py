@@ -12,6 +12,7 @@ REPORT = ["jinja2>=3.1"]
 HUGGINGFACE = ["transformers>=4.50", "scipy"]  # its Mask2Former and MaskFormer need scipy
 TORCHVISION = ["torchvision>=0.21"]
 TORCHMETRICS = ["torchmetrics>=1.4"]
+EXPORT = ["onnx>=1.18", "onnxscript>=0.5", "onnxruntime>=1.22"]
 # What Detectron2 itself needs; it is in no package index, the docs say how to install it.
 DETECTRON2 = [
     *TORCHVISION,
@@ -83,7 +84,8 @@ setup(
         "huggingface": HUGGINGFACE,
         "torchvision": TORCHVISION,
         "torchmetrics": TORCHMETRICS,
-        "all": sorted({*REPORT, *HUGGINGFACE, *TORCHMETRICS, *DETECTRON2}),
+        "export": EXPORT,
+        "all": sorted({*REPORT, *HUGGINGFACE, *TORCHMETRICS, *EXPORT, *DETECTRON2}),
     },
     entry_points={"console_scripts": ["pps-torch=pps_torch.cli.main:main"]},
 )

@@ -69,13 +69,13 @@ def check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
 
 
 def check_ndim(name: str, value: Tensor, least: int, layout: str) -> None:
-    """Raise ValueError unless `value` has `least` dimensions; `layout` is e.g. (*B, H, W)."""
+    """Raise ValueError unless `value` has at least `least` dimensions; `layout`: (*B, H, W)."""
     if value.ndim < least:
         raise ValueError(f"{name}: expected shape {layout}, got {tuple(value.shape)}")
 
 
 def check_not_empty(name: str, value: Tensor, dims: int, what: str) -> None:
-    """Raises ValueError unless the last `dims` sizes are 1 or more; `what` is e.g. a pixel."""
+    """Raise ValueError unless the last `dims` sizes are 1 or more; `what` is e.g. a pixel."""
     if 0 in value.shape[-dims:]:
         raise ValueError(f"{name}: expected {what} at least, got shape {tuple(value.shape)}")
 

@@ -21,9 +21,9 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.add_stuff import add_stuff
 from pps_torch.ops.painting.center_instances import center_instances

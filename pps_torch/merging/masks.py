@@ -10,10 +10,10 @@ from torch import Tensor
 from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
+from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import as_id_tensor
 from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
 from pps_torch.merging.module_repr import format_settings
-from pps_torch.merging.segment_table import unflatten_batch
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.merge_masks import merge_masks
 

@@ -19,7 +19,7 @@ class PartComparison(NamedTuple):
         gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
             [`PixelRules`][pps_torch.ops.scoring.contract.PixelRules].
         capacity: highest instance id, by which the keys are made.
-        unknown_pixels: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
+        num_unknown: `(2,)` int64, pixels of the ground truth and of the prediction whose scene
             id is unknown; they were taken as void.
     """
 
@@ -29,7 +29,7 @@ class PartComparison(NamedTuple):
     gt_keys: Tensor
     pred_keys: Tensor
     capacity: int
-    unknown_pixels: Tensor
+    num_unknown: Tensor
 
 
 class BoundaryComparison(NamedTuple):

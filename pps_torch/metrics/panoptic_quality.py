@@ -291,7 +291,7 @@ class PanopticQuality(SegmentMetric):
             is_crowd=is_crowd,
             faults=count_faults(table, matches, backend=self.backend),
             class_ids=self.class_ids,
-            rules=self._fingerprint,
+            rules=self._rules_text,
             parts=None,
             boundaries=None,
         )

@@ -293,7 +293,7 @@ class PartPanopticQuality(SegmentMetric):
             is_crowd=found.is_crowd,
             faults=found.faults,
             class_ids=self.class_ids,
-            rules=self._fingerprint,
+            rules=self._rules_text,
             parts=PartComparison(
                 gt_parts=found.gt_parts,
                 pred_parts=found.pred_parts,
@@ -301,7 +301,7 @@ class PartPanopticQuality(SegmentMetric):
                 gt_keys=found.gt_keys,
                 pred_keys=found.pred_keys,
                 capacity=self.capacity,
-                unknown_pixels=found.num_unknown,
+                num_unknown=found.num_unknown,
             ),
             boundaries=None,
         )
@@ -311,7 +311,7 @@ class PartPanopticQuality(SegmentMetric):
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
         super().add(comparison)
-        in_gt, in_pred = comparison.parts.unknown_pixels.unbind()
+        in_gt, in_pred = comparison.parts.num_unknown.unbind()
         self.unknown_gt_pixels += in_gt
         self.unknown_pixels += in_pred
         return self

@@ -58,9 +58,9 @@ class SegmentMetric(SumMetric):
         """
         self._check_may_count("add")
         refuse_other_classes(comparison, self.class_ids)
-        if comparison.rules != self._fingerprint:
+        if comparison.rules != self._rules_text:
             raise ValueError(
-                f"comparison: expected one by the rules {self._fingerprint}, "
+                f"comparison: expected one by the rules {self._rules_text}, "
                 f"got one by {comparison.rules}"
             )
         add_to_class_sums(

@@ -81,7 +81,7 @@ class SumMetric(TensorHolder):
         self.class_ids = tuple(class_ids)
         self.fault_names = tuple(fault_names)
         self._rules = rules
-        self._fingerprint = repr(rules)
+        self._rules_text = repr(rules)
         self._first_layouts: dict[str, int] = {}
         self._is_persistent = False
         self._is_synced = False

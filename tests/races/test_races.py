@@ -137,6 +137,8 @@ def test_no_kernel_of_a_public_call_clashes(watch, case):
 @pytest.mark.slow
 def test_no_kernel_clashes_in_its_own_tests():
     """Several blocks, tiles and images, long chains, every dtype; and no kernel is left out."""
+    from tests.races.watcher import HARMLESS
+
     command = [sys.executable, "-m", "pytest", "-p", "tests.races.plugin", "tests/ops"]
     command += ["-m", "not gpu and not slow"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

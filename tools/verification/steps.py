@@ -12,9 +12,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools"
 
-KEYS = (
-    *("tests", "operations", "scenes", "backends", "capture", "benchmark", "kernels", "growth"),
-)
+#: The steps by their names on the command line.
+KEYS = tuple("tests operations scenes backends capture benchmark kernels growth".split())
+
 #: pytest's exit code where no test was chosen.
 NO_TESTS = 5
 

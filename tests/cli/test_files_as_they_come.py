@@ -127,7 +127,9 @@ def test_colors_as_people_have_them(dataset, tmp_path):
     assert picture[18, 1].tolist() == [128, 64, 128]
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", *(pytest.param(e, marks=pytest.mark.slow) for e in ("ascii", "latin-1"))]
+)
 def test_names_in_any_language_on_any_terminal(dataset, encoding):
     names = {CAR: "自転車", ROAD: "дорога", BUILDING: "bâtiment"}
     edit_json(

@@ -113,6 +113,7 @@ class Stops:
         return stop
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_stopped_at_any_moment_it_is_finished_by_the_same_command(
     dataset, monkeypatch, tool, overwrite
@@ -419,6 +420,7 @@ def damages(content: bytes) -> list[bytes]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["merge_to_panoptic", "merge_to_pps", "visualize"])
 def test_a_damaged_journal(dataset, tool, capsys):
     """Its run is done again, or there is one line; never other files."""

@@ -70,7 +70,8 @@ def batch_of(scenes, device):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "boxes" else n for n in MERGERS]
+    "name",
+    [n if n in ("masks", "pps") else pytest.param(n, marks=pytest.mark.slow) for n in MERGERS],
 )
 def test_captured_without_a_break_and_equal_to_eager(name, device):
     make, scene = MERGERS[name]

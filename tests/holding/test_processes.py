@@ -95,7 +95,16 @@ def message_of(rank: int, kinds: tuple[str, ...]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("other", ["swapped", "others", "fewer", "rules", "mean_iou", "large"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "swapped",
+        *(
+            pytest.param(o, marks=pytest.mark.slow)
+            for o in "others fewer rules mean_iou large".split()
+        ),
+    ],
+)
 def test_metrics_of_different_kinds_are_not_added_up(other):
     for message in in_processes(2, message_of, ("plain", other)):
         assert message.startswith("sync: expected metrics of one kind in all processes")

@@ -54,7 +54,9 @@ def of_queries(rng, batch, device):
 
 
 @pytest.mark.parametrize("case", [masks, boxes, of_queries])
-@pytest.mark.parametrize("batch", [(), (2,), pytest.param((2, 3), marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "batch", [(), *(pytest.param(b, marks=pytest.mark.slow) for b in [(2,), (2, 3)])]
+)
 def test_panoptic_maps_and_tables_are_equal(case, batch, device):
     rng = np.random.default_rng(len(batch))
     merge, inputs, settings = case(rng, batch, device)

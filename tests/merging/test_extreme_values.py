@@ -16,7 +16,7 @@ from pps_torch import (
     merge_panoptic_queries,
 )
 from tests.merging.scenes import SPEC
-from tests.triton_support import BACKENDS
+from tests.triton_support import BACKENDS, TRITON_SLOWLY
 
 NAN, INF = float("nan"), float("inf")
 LOW, HIGH = -1e30, 1e30
@@ -91,7 +91,7 @@ def with_value(case, index, value, place, device):
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", TRITON_SLOWLY)
 @pytest.mark.parametrize("case, index, value", CELLS)
 def test_unchecked_a_value_counts_as_a_number(case, index, value, backend, size, device):
     function, _, numbers = CASES[case]

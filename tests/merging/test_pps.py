@@ -115,6 +115,7 @@ def test_golden_from_heads_to_pps(spec_name, device):
         assert np.array_equal(pps.cpu().numpy(), case["pps"])
 
 
+@pytest.mark.slow
 def test_real_cityscapes_image_from_heads_to_pps(real_images):
     folder, name = real_images / "cpp", "aachen_000012_000019"
     predictions = folder / "predictions"

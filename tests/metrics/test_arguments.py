@@ -114,6 +114,7 @@ def test_none_looks_at_values_on_the_cpu(kind, validate, is_raised):
         metric.compute()
 
 
+@pytest.mark.slow
 def test_none_leaves_the_values_alone_in_a_graph():
     metric = PartIoU(SPEC, validate=None)
     torch.compiler.reset()

@@ -23,6 +23,7 @@ from tests.factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair,
 from tests.ops.twins import DEVICE, on_device
 
 BATCHES = (1, 3, 0)
+SIZES = [(1, 1), (13, 7), *(pytest.param(s, marks=pytest.mark.slow) for s in [(1, 17), (37, 31)])]
 SPECS = {"cpp": EvalSpec.load("cpp_default"), "remapped": remapped_spec()}
 
 
@@ -63,14 +64,14 @@ def part_batch(rng: np.random.Generator, size, count: int, spec):
     )
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 17), (13, 7), (37, 31)])
+@pytest.mark.parametrize("size", SIZES)
 def test_panoptic_quality(size):
     rng = np.random.default_rng(size)
     images = [panoptic_batch(rng, size, count) for count in BATCHES]
     expect_same_bits(functools.partial(PanopticQuality, CATEGORIES), images)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 17), (13, 7), (37, 31)])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("spec", SPECS)
 def test_part_panoptic_quality(spec, size):
     rng = np.random.default_rng(size)

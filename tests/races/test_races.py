@@ -15,7 +15,8 @@ from tests.graph.cases import (
     count_parts,
     count_segments,
     merge_centers,
-    post_process,
+    merge_masks,
+    merge_pps,
     with_backend,
 )
 from tests.ops.launched import launched_kernels
@@ -28,10 +29,11 @@ pytestmark = [
 
 SCENES = [
     *(
-        pytest.param(case, marks=pytest.mark.slow) if case is post_process else case
+        case if case in (merge_masks, merge_pps) else pytest.param(case, marks=pytest.mark.slow)
         for case in MERGES
     ),
-    *(merge_centers, count_segments, count_parts, *COUNTS),
+    *(pytest.param(c, marks=pytest.mark.slow) for c in (merge_centers, count_segments, *COUNTS)),
+    count_parts,
 ]
 
 

@@ -82,6 +82,7 @@ def test_report_is_written_anew_after_each_row(tmp_path):
 # The rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(6))
 def test_rows_on_device_run_tiny(number, monkeypatch):
     for peer in ("Detectron2", "Mask2Former", "TorchMetrics"):

@@ -69,6 +69,7 @@ def test_no_kernel_spills_on_hopper():
     assert not [row for row in kernels if row[3] != "none"]
 
 
+@pytest.mark.slow
 def test_sizes_that_vary_are_not_compiled_again():
     """Images of many sizes, odd, divisible by 16 and 1, with any number of instances."""
     printed = run_stubbed(str(ROOT / "tests/tools/varying_sizes.py"))

@@ -56,6 +56,7 @@ def test_each_step_is_told_and_one_that_fails_does_not_end_the_others(tmp_path):
     assert text.endswith("```\n2\n```\n")  # the report was there while the last step ran
 
 
+@pytest.mark.slow
 def test_a_step_that_is_too_slow_says_what_it_knows_and_the_rest_has_no_time(tmp_path, monkeypatch):
     monkeypatch.setattr(running, "GRACE", 2.0)
     monkeypatch.setattr(running, "LEAST", 0.5)

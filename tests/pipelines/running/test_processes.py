@@ -157,12 +157,12 @@ def test_nobody_leaves_before_all_are_done():
 
 def test_the_first_failure_is_the_one_that_is_told():
     program = """
-import json, threading
+import json, threading, time
 from pps_torch.pipelines.running import watch
 published = []
 def others():
     while not published:
-        pass
+        time.sleep(0.01)
     place = watch.Address("127.0.0.1", **json.loads(published[0]))
     two = [watch.OtherProcess(r, f"rank {r}", place, "rank 0", False) for r in (1, 2)]
     for each in two:

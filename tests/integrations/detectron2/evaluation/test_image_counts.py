@@ -98,6 +98,7 @@ def run_shares(rank: int) -> list[tuple[int, str, int, set[int]]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_are_bit_identical_to_one():
     for rank, found in enumerate(in_processes(2, run_shares)):
         for (name, shares), (total, result, num_reduces, own) in zip(SHARES.items(), found):

@@ -45,7 +45,7 @@ def test_coco_categories(tmp_path):
 def test_categories_that_do_not_say_what_is_a_thing(tmp_path, capsys):
     path = write(tmp_path / "a.json", [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}])
     spec = EvalSpec.load(new_spec(path, tmp_path / "own.yaml"))
-    assert spec.things == (1, 2) and "so all are; see --things" in capsys.readouterr().out
+    assert spec.things == (1, 2) and "classes are things, so all are" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

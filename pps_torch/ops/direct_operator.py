@@ -33,9 +33,16 @@ class DirectOperator(Generic[Arguments, Result]):
         """Call the function, or the operator where something looks at it."""
         if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
             return self._operator(*args, **kwargs)
-        if any(isinstance(arg, Tensor) and type(arg) is not Tensor for arg in args):
+        if any(_holds_subclass(arg) for arg in (*args, *kwargs.values())):
             return self._operator(*args, **kwargs)
         return self._function(*args, **kwargs)
+
+
+def _holds_subclass(arg: object) -> bool:
+    """Whether an argument is, or lists, a tensor of another class than `Tensor`."""
+    if isinstance(arg, (tuple, list)):
+        return any(_holds_subclass(item) for item in arg)
+    return isinstance(arg, Tensor) and type(arg) is not Tensor
 
 
 def direct_operator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.contract import VOID, SegmentMatches
 from pps_torch.ops.scoring.match_segments import match_segments
 
 
@@ -46,7 +46,7 @@ def match_boundaries(
     is_match = (match > 0) & (2 * overlap > union)
     is_dropped = (match > 0) & ~is_match
     # Without a class the dropped segments match nothing, and nothing else can take their place.
-    gt_class = torch.where(is_dropped, -1, gt_class)
+    gt_class = torch.where(is_dropped, VOID, gt_class)
     kept = match_segments(
         joint, gt_class, pred_class, is_crowd, last_crowd_only=True, backend=backend
     )

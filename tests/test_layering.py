@@ -75,7 +75,7 @@ def test_operations_import_each_other_in_no_circle():
 
 
 #: The files of `ops/` that all families may use.
-GROUND_FLOOR = ("backend", "direct_operator", "fold")
+GROUND_FLOOR = ("backend", "direct_operator", "fold", "launches")
 
 
 def test_families_of_operations_share_counting_only():

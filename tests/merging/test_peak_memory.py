@@ -65,20 +65,20 @@ def launchers_without_kernels(monkeypatch):
     """Launchers run as plain functions, so that what they allocate is seen."""
     if not backends._HAS_TRITON:
         pytest.skip(REASON)
+    from pps_torch.ops import launches
     from pps_torch.ops.painting.triton import (
         add_stuff,
         greedy_boxes,
         greedy_words,
-        launches,
         merge_boxes,
-        paint_ids,
+        owner_painting,
         pps_channels,
         rank_instances,
         upsampled_ids,
     )
 
     operations = (merge_boxes, pps_channels, upsampled_ids)
-    steps = (rank_instances, greedy_boxes, greedy_words, add_stuff, paint_ids)
+    steps = (rank_instances, greedy_boxes, greedy_words, add_stuff, owner_painting)
     for module in (*operations, *steps):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, NoKernel())

@@ -47,9 +47,7 @@ def test_an_image_of_too_many_pixels_is_refused():
         joint_counts(pixels, pixels, 1, 1)
 
 
-def test_images_that_do_not_fit_along_one_axis_of_a_grid(monkeypatch):
-    """As if the second axis had room for two images: the third takes three, one in vain."""
-    monkeypatch.setattr("pps_torch.ops.counting.triton.run_ends.MAX_PROGRAMS", 2)
+def test_images_of_more_than_one_block():
     ids = torch.arange(5 * 700).view(5, 700) // 9
     counts = expect_twins(joint_counts, ids % 4, ids % 3, 4, 3)
     assert counts.sum((1, 2)).tolist() == [700] * 5

@@ -12,8 +12,8 @@ from tests.triton_support import BACKENDS, needs_triton
 def painted(owner, ids, backend):
     if backend == "torch":
         return paint_ids(owner, ids)
-    from pps_torch.ops.painting.triton.launches import Launcher
-    from pps_torch.ops.painting.triton.paint_ids import paint
+    from pps_torch.ops.launches import Launcher
+    from pps_torch.ops.painting.triton.owner_painting import paint
 
     owner = owner.clone()
     paint(Launcher("paint", owner, ids), owner=owner, ids=ids, painted=owner)

@@ -44,9 +44,7 @@ def test_runs_of_one_pixel_and_runs_longer_than_a_block(length, capacity):
     assert expected[0].any()
 
 
-def test_images_that_do_not_fit_along_one_axis_of_a_grid(monkeypatch):
-    """As if the second axis had room for two images: the third takes three, one in vain."""
-    monkeypatch.setattr("pps_torch.ops.counting.triton.run_ends.MAX_PROGRAMS", 2)
+def test_a_batch_of_five():
     rng = np.random.default_rng(0)
     uids = repeated(rng, [*SPEC.dataset_sid_to_eval_sid], 5, 30, 4)
     pps = torch.stack([repeated(rng, v, 5, 30, 3) for v in (SPEC.eval_sids, (0, 1), (0, 1))], 1)

@@ -7,13 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import (
-    grid_of_images,
-    image_of_program,
-    run_ends,
-    run_share,
-)
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
+from pps_torch.ops.counting.triton.run_ends import run_ends, run_share
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 
 BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes where ids are int32
 
@@ -22,8 +19,9 @@ BLOCK = 512  # four pixels a thread of Triton's four warps: loads of 16 bytes wh
 def joint_counts(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     """See [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts]."""
     counts = rows.new_zeros(len(rows), num_rows + 1, num_columns + 1, dtype=torch.int32)
+    launch = Launcher("joint_counts", rows, columns, num_rows, num_columns)
     with torch.cuda.device_of(rows):
-        launch_count_pairs(rows.contiguous(), columns.contiguous(), counts)
+        launch_count_pairs(launch, rows.contiguous(), columns.contiguous(), counts)
     return counts
 
 
@@ -32,36 +30,35 @@ def _(rows: Tensor, columns: Tensor, num_rows: int, num_columns: int) -> Tensor:
     return rows.new_empty(rows.shape[0], num_rows + 1, num_columns + 1, dtype=torch.int32)
 
 
-def launch_count_pairs(rows: Tensor, columns: Tensor, counts: Tensor) -> None:
+def launch_count_pairs(launch: Launcher, rows: Tensor, columns: Tensor, counts: Tensor) -> None:
     """Add the pixels of a batch to `counts`, which hold zeros."""
     num_images, num_pixels = rows.shape
     if rows.numel():
-        _count_pairs_kernel[grid_of_images(-(-num_pixels // BLOCK), num_images)](
+        launch(
+            _count_pairs_kernel,
+            num_images * num_blocks(num_pixels, BLOCK),
             rows_ptr=rows,
             columns_ptr=columns,
             counts_ptr=counts,
             num_pixels=num_pixels,
-            num_images=num_images,
             num_rows=counts.shape[1] - 1,
             num_columns=counts.shape[2] - 1,
         )
 
 
-@triton.jit(do_not_specialize=["num_images", "num_rows", "num_columns"])
+@triton.jit(do_not_specialize=["num_rows", "num_columns"])
 def _count_pairs_kernel(
     rows_ptr,
     columns_ptr,
     counts_ptr,
     num_pixels,
-    num_images,
     num_rows,
     num_columns,
     BLOCK: tl.constexpr = BLOCK,
 ):
     """Add the runs of one block of pixels to the table of its image."""
-    image = image_of_program()
-    num_pixels = tl.where(image < num_images, num_pixels, 0)  # beyond the batch there are none
-    pixel = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_pixels, BLOCK)
+    pixel = start + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     rows_ptr += image * num_pixels
     columns_ptr += image * num_pixels

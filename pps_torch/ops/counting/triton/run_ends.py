@@ -10,23 +10,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-#: The second and the third axis of a grid hold no more programs.
-MAX_PROGRAMS = 65_535
-
-
-def grid_of_images(num_blocks: int, num_images: int) -> tuple[int, int, int]:
-    """Programs for each block of each image: those of an image lie along the first axis.
-
-    Images that the second axis has no room for lie along the third; `image_of_program` finds them.
-    """
-    return num_blocks, min(num_images, MAX_PROGRAMS), -(-num_images // MAX_PROGRAMS)
-
-
-@triton.jit
-def image_of_program():
-    """The image of a program; some of the last ones have none, a number past the batch."""
-    return tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-
 
 @triton.jit
 def differs_from_before(map_ptr, pixel, num_pixels):

@@ -7,10 +7,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
-from pps_torch.ops.painting.triton.paint_ids import paint
+from pps_torch.ops.launches import Launcher, num_blocks
+from pps_torch.ops.painting.triton.owner_painting import paint
 from pps_torch.reserved import ABSENT
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency; and few
@@ -37,7 +38,7 @@ def add_stuff(
     stuff_ids: Tensor,
     sources: Tensor | None,
     least_area: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> Segments:
     """See [`add_stuff`][pps_torch.ops.painting.add_stuff.add_stuff]."""
     inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids, sources, least_area)
     segments = _outputs(owner, *inputs)
@@ -159,9 +160,8 @@ def _count_slots_kernel(
     BLOCK: tl.constexpr,
 ):
     """Write the slot of each pixel, an instance 1..N, a class N + 1..N + K, or 0; count slots."""
-    tiles = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // tiles).to(tl.int64)
-    pixel = tl.program_id(0) % tiles * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_pixels, BLOCK)
+    pixel = start + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     slot = tl.load(owner_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     is_free = (slot == 0) & in_image

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.contract import PROBABILITY_UNIT
 from pps_torch.ops.painting.triton.center_peaks import list_peaks_kernel, select_centers_kernel
 from pps_torch.ops.painting.triton.center_sums import (
@@ -17,7 +18,6 @@ from pps_torch.ops.painting.triton.center_sums import (
     sums_of_image,
 )
 from pps_torch.ops.painting.triton.doubles import bits_of_double
-from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     bilinear_taps,
@@ -87,7 +87,7 @@ def center_instances(
             return outputs
         launch(
             list_peaks_kernel,
-            num_images * triton.cdiv(height * width, _BLOCK),
+            num_images * num_blocks(height * width, _BLOCK),
             heat_ptr=heatmap,
             highest_ptr=highest,
             peaks_ptr=owner,  # until pixels have owners
@@ -137,7 +137,7 @@ def center_instances(
         )
         launch(
             count_votes_kernel,
-            num_images * triton.cdiv(top_k, _CENTERS),
+            num_images * num_blocks(top_k, _CENTERS),
             heat_ptr=heatmap,
             **of_sums,
             pred_classes_ptr=pred_classes,
@@ -162,7 +162,7 @@ def center_instances(
         )
         launch(
             score_kernel,
-            num_images * triton.cdiv(top_k, _CENTERS),
+            num_images * num_blocks(top_k, _CENTERS),
             **of_sums,
             areas_ptr=areas,
             heats_ptr=heats,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.painting.triton.center_sums import sums_of_image
 from pps_torch.ops.painting.triton.doubles import double_of_bits
 
@@ -22,9 +23,8 @@ def list_peaks_kernel(
     BLOCK: tl.constexpr,
 ):
     """Add the pixels whose heat is above the threshold, and that none around exceeds, to a list."""
-    num_blocks = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_pixels, BLOCK)
+    pixel = start + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     heat = tl.load(heat_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     highest = tl.load(highest_ptr + image * num_pixels + pixel, mask=in_image, other=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.painting.contract import PROBABILITY_UNIT
 
 _UNIT = tl.constexpr(PROBABILITY_UNIT)
@@ -13,11 +14,12 @@ _UNIT = tl.constexpr(PROBABILITY_UNIT)
 @triton.jit
 def sums_of_image(sums_ptr, image, num_centers, num_classes):
     """Where an image has its number of peaks, of centres, the votes, and three sums a centre."""
-    peaks_ptr = sums_ptr + image * (2 + num_centers * (num_classes + 3))
-    votes_ptr = peaks_ptr + 2
+    num_peaks_ptr = sums_ptr + image * (2 + num_centers * (num_classes + 3))
+    votes_ptr = num_peaks_ptr + 2
     rows_ptr = votes_ptr + num_centers * num_classes
     columns_ptr = rows_ptr + num_centers
-    return peaks_ptr, peaks_ptr + 1, votes_ptr, rows_ptr, columns_ptr, columns_ptr + num_centers
+    num_centers_ptr, probabilities_ptr = num_peaks_ptr + 1, columns_ptr + num_centers
+    return num_peaks_ptr, num_centers_ptr, votes_ptr, rows_ptr, columns_ptr, probabilities_ptr
 
 
 @triton.jit(do_not_specialize=["num_centers", "num_classes", "width"])
@@ -35,9 +37,8 @@ def count_votes_kernel(
     BLOCK: tl.constexpr,
 ):
     """Find the most frequent class and the area of centres, and the heat at their mean position."""
-    num_blocks = tl.cdiv(num_centers, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    center = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_centers, BLOCK)
+    center = start + tl.arange(0, BLOCK)
     in_table = center < num_centers
     _, _, votes_ptr, rows_ptr, columns_ptr, _ = sums_of_image(
         sums_ptr, image, num_centers, num_classes
@@ -65,9 +66,8 @@ def score_kernel(
     sums_ptr, areas_ptr, heats_ptr, scores_ptr, num_centers, num_classes, BLOCK: tl.constexpr
 ):
     """Multiply the mean probability of each centre with its heat."""
-    num_blocks = tl.cdiv(num_centers, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    center = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_centers, BLOCK)
+    center = start + tl.arange(0, BLOCK)
     in_table = center < num_centers
     _, _, _, _, _, probabilities_ptr = sums_of_image(sums_ptr, image, num_centers, num_classes)
     row = image * num_centers + center

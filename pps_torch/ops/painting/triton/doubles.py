@@ -9,8 +9,11 @@ import triton.language as tl
 
 
 def bits_of_double(number: float) -> int:
-    """The bits of a float64, as the int64 that a kernel turns back with `double_of_bits`."""
-    return int(struct.unpack("<q", struct.pack("<d", number))[0])
+    """The bits of a float64, as the int64 that a kernel turns back with `double_of_bits`.
+
+    Numbers that are equal have equal bits: -0.0 has those of 0.0.
+    """
+    return int(struct.unpack("<q", struct.pack("<d", number + 0.0))[0])
 
 
 @triton.jit

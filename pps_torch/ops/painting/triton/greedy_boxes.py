@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
@@ -18,10 +19,9 @@ from pps_torch.ops.painting.triton.greedy_words import (
     owners_before,
     paint_owners,
     parts_of_state,
+    pixels_of_tile,
     state_size,
-    tile_pixels,
 )
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.pasting import reaches, sample_mask
 
 # The tile of a program: small enough that few boxes reach it, and eight pixels a thread, so that
@@ -127,6 +127,7 @@ def _near_boxes(boxes_ptr, order_ptr, eligible_ptr, y, x, side, first, num_masks
     bottom = tl.load(corner_ptr + 3, mask=is_eligible, other=0).to(tl.float32)
     is_near = is_eligible & reaches(top, bottom, side, tl.min(y, 0), tl.max(y, 0))
     is_near &= reaches(left, right, side, tl.min(x, 0), tl.max(x, 0))
+    # Lane 31 is never near, but is shifted too: by 0, as its own bit is the sign.
     return tl.sum(tl.where(is_near, 1 << (lane % WORD_BITS), 0), 0)
 
 
@@ -155,7 +156,7 @@ def _lay_boxes_kernel(
     masks = image * num_masks
     state = parts_of_state(state_ptr, num_masks, num_tiles, image)
     kept_ptr, areas_ptr = state[0], state[1]
-    pixel, in_image = tile_pixels(tile, height, width, ROWS, COLUMNS)
+    pixel, in_image = pixels_of_tile(tile, height, width, ROWS, COLUMNS)
     words_ptr += tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS) + tl.arange(0, ROWS * COLUMNS)
     owner = owners_before(
         first=first,

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
@@ -18,7 +19,6 @@ from pps_torch.ops.painting.triton.greedy_words import (
     parts_of_state,
     state_size,
 )
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 # What a program loads of a mask at once, four integers a thread of its one warp, 16 bytes where an
 # integer has four pixels. It reads eight masks at once, and all that it counts stays in the warp.

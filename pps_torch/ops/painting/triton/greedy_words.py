@@ -22,8 +22,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 #: Masks in an int32 word. Its sign bit marks pixels whose pattern is not in the table.
 WORD_BITS = tl.constexpr(31)
@@ -34,8 +34,9 @@ _LOG_PATTERNS = tl.constexpr(10)
 _PATTERNS = tl.constexpr(1 << _LOG_PATTERNS.value)
 _CHOOSE_WARPS = 8
 
-# Patterns of a tile that go into the table: as many as 31 masks in a row can make, and some. A tile
-# with more, of noise, keeps the rest in its pixels; the program that chooses reads all of it.
+# Patterns of a tile that go into the table. The 62 ends of 31 masks in a row cut it into 61 pieces,
+# a pattern each; half as many again are for masks of other shapes. A tile with more, of noise,
+# keeps the rest in its pixels; the program that chooses reads all of it.
 _TILE_PATTERNS = tl.constexpr(96)
 
 # Pixels that the program that chooses reads at once in such tiles: eight a thread.
@@ -45,7 +46,7 @@ _CHOOSE_PIXELS = 2048
 class Greedy(NamedTuple):
     """A greedy choice under way: what its launches hand on, and its sizes."""
 
-    words: Tensor  # (B, T * tile) int32, tile by tile: the last word where no word before it took
+    words: Tensor  # (B, T * tile) int32, tile by tile: the word laid last, 0 at pixels taken before
     state: Tensor  # (B, state_size) int32, see `parts_of_state`; zeros at the start
     eligible: Tensor  # (B, N) bool, by rank
     keep: Tensor  # (B, N) bool, by rank
@@ -142,7 +143,7 @@ def parts_of_state(state_ptr, num_masks, num_tiles, image):
 
 
 @triton.jit
-def tile_pixels(tile, height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+def pixels_of_tile(tile, height, width, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
     """The pixels of a tile, row by row, and whether they are in the image."""
     place = tl.arange(0, ROWS * COLUMNS)
     row = tile // tl.cdiv(width, COLUMNS) * ROWS + place // COLUMNS
@@ -305,7 +306,7 @@ def _paint_owners_kernel(
 ):
     """Bring the owners of a tile up to the last word."""
     image, tile = tl.program_id(0) // num_tiles, tl.program_id(0) % num_tiles
-    pixel, in_image = tile_pixels(tile, height, width, ROWS, COLUMNS)
+    pixel, in_image = pixels_of_tile(tile, height, width, ROWS, COLUMNS)
     words_ptr += tl.program_id(0).to(tl.int64) * (ROWS * COLUMNS)
     owners_before(
         first=tl.cdiv(num_masks, WORD_BITS) * WORD_BITS,

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_boxes import choose_boxes
-from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
@@ -24,7 +24,7 @@ def merge_boxes(
     score_threshold: float,
     overlap_threshold: float,
     least_area: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> Segments:
     """See [`merge_boxes`][pps_torch.ops.painting.merge_boxes.merge_boxes]."""
     segments = new_segments(scores, sem_seg, stuff_ids)
     facts = (mask_probs, boxes, scores, pred_classes, sem_seg, stuff_ids)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher
 from pps_torch.ops.painting.triton.add_stuff import Segments, new_segments, write_segments
 from pps_torch.ops.painting.triton.greedy_masks import choose_masks
-from pps_torch.ops.painting.triton.launches import Launcher
 from pps_torch.ops.painting.triton.rank_instances import rank
 
 
@@ -22,7 +22,7 @@ def merge_masks(
     score_threshold: float,
     overlap_threshold: float,
     least_area: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> Segments:
     """See [`merge_masks`][pps_torch.ops.painting.merge_masks.merge_masks]."""
     segments = new_segments(scores, sem_seg, stuff_ids)
     facts = (masks, scores, pred_classes, sem_seg, stuff_ids)

@@ -7,8 +7,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.direct_operator import direct_operator
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.launches import Launcher, num_blocks
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
@@ -33,7 +34,7 @@ def pps_channels(
     with torch.cuda.device_of(segment):
         launch(
             _number_instances_kernel,
-            num_images * triton.cdiv(num_slots, _SEGMENTS),
+            num_images * num_blocks(num_slots, _SEGMENTS),
             category_ids_ptr=category_ids.contiguous(),
             sids_iids_ptr=sids_iids,
             num_slots=num_slots,
@@ -42,7 +43,7 @@ def pps_channels(
         )
         launch(
             _look_up_kernel,
-            num_images * triton.cdiv(num_pixels, _PIXELS),
+            num_images * num_blocks(num_pixels, _PIXELS),
             segment_ptr=segment.contiguous(),
             part_ptr=part.contiguous(),
             sids_iids_ptr=sids_iids,
@@ -70,9 +71,8 @@ def _number_instances_kernel(
     category_ids_ptr, sids_iids_ptr, num_slots, ignore_label, BLOCK: tl.constexpr
 ):
     """Write scene id and instance of a block of slots: slot 0 is void, then come the segments."""
-    num_blocks = tl.cdiv(num_slots, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    slot = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_slots, BLOCK)
+    slot = start + tl.arange(0, BLOCK)
     category_ids_ptr += image * (num_slots - 1) - 1
     in_table = slot < num_slots
     category = tl.load(category_ids_ptr + slot, mask=in_table & (slot > 0), other=-1).to(tl.int64)
@@ -106,9 +106,8 @@ def _look_up_kernel(
     An id outside of a table takes the entry that stands for such ids: slot 0, the last row of
     the parts, their last column.
     """
-    num_blocks = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_pixels, BLOCK)
+    pixel = start + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     slot = tl.load(segment_ptr + image * num_pixels + pixel, mask=in_image, other=0).to(tl.int64)
     part = tl.load(part_ptr + image * num_pixels + pixel, mask=in_image, other=0).to(tl.int64)

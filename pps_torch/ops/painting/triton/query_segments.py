@@ -1,4 +1,4 @@
-"""The Triton twin of `query_segments`: one pass over the pixels, and two over the queries."""
+"""The Triton twin of `query_segments`: two passes over the pixels, and two over the queries."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
+from pps_torch.ops.painting.triton.add_stuff import Segments
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launcher
-from pps_torch.ops.painting.triton.paint_ids import paint
+from pps_torch.ops.painting.triton.owner_painting import paint
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     bilinear_taps,
@@ -20,6 +22,7 @@ from pps_torch.ops.painting.triton.upsampling import (
     tile_pixels,
     upsampling_arguments,
 )
+from pps_torch.reserved import ABSENT
 
 # The tile of a program of one warp: the pixels of a query are counted without a barrier, and what
 # four pixels a thread carry from query to query stays in registers.
@@ -28,7 +31,7 @@ _ROWS, _COLUMNS = 2, 64
 # Queries that a program looks at, and that it compares them with at a time: 8 pairs a thread.
 _QUERIES = 32
 
-_Outputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+_ABSENT = tl.constexpr(ABSENT)
 
 
 @direct_operator("pps_torch::query_segments")
@@ -42,7 +45,7 @@ def query_segments(
     out_width: int,
     num_classes: int,
     min_kept_fraction: float,
-) -> _Outputs:
+) -> Segments:
     """See [`query_segments`][pps_torch.ops.painting.query_segments.query_segments]."""
     inputs = (mask_logits, scores, classes, is_sure, thing_ids)
     numbers = (out_height, out_width, num_classes, min_kept_fraction)
@@ -58,7 +61,7 @@ def query_segments(
     counts = classes.new_zeros((num_images, 3, num_queries))  # of pixels: won, owned, masks
     first_of_query, segment_of_query = classes.new_empty((2, num_images, num_queries))
     tiles = num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS)
-    blocks = num_images * triton.cdiv(max(num_queries, 1), _QUERIES)
+    blocks = num_images * num_blocks(max(num_queries, 1), _QUERIES)
     launch = Launcher("query_segments", *inputs, *numbers)
     with torch.cuda.device_of(mask_logits):
         launch(
@@ -123,7 +126,7 @@ def _outputs(
     out_width: int,
     num_classes: int,
     min_kept_fraction: float,
-) -> _Outputs:
+) -> Segments:
     """Allocate the fields of a `PanopticSegmentation`; all that is known of them in a graph."""
     category_ids, areas, source = (classes.new_empty(classes.shape) for _ in range(3))
     return (
@@ -215,9 +218,8 @@ def _compete_kernel(
 @triton.jit
 def _block_of_queries(num_queries, BLOCK: tl.constexpr):
     """The image of this program as int64, and its block of queries."""
-    num_blocks = tl.cdiv(tl.maximum(num_queries, 1), BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    return image, tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(tl.maximum(num_queries, 1), BLOCK)
+    return image, start + tl.arange(0, BLOCK)
 
 
 @triton.jit
@@ -249,21 +251,21 @@ def _find_first_kernel(
     fraction_bits,
     BLOCK: tl.constexpr,
 ):
-    """Find the first query of the segment of each query, -1 for a query that is no segment."""
+    """Find the first query of the segment of each query, `ABSENT` for one that is no segment."""
     image, query = _block_of_queries(num_queries, BLOCK)
     classes_ptr += image * num_queries
     counts_ptr += image * 3 * num_queries
-    category = tl.load(classes_ptr + query, mask=query < num_queries, other=-1)
+    category = tl.load(classes_ptr + query, mask=query < num_queries, other=_ABSENT)
     is_stuff = ~_is_thing(category, thing_ids_ptr, num_things)
     first = query
     for start in range(0, num_queries, BLOCK):
         other = start + tl.arange(0, BLOCK)
-        others = tl.load(classes_ptr + other, mask=other < num_queries, other=-1)
+        others = tl.load(classes_ptr + other, mask=other < num_queries, other=_ABSENT)
         is_other = _is_segment(counts_ptr, other, num_queries, fraction_bits)
         is_shared = (is_stuff[:, None] & is_other[None, :]) & (category[:, None] == others[None, :])
         first = tl.minimum(first, tl.min(tl.where(is_shared, other[None, :], num_queries), 1))
     is_segment = _is_segment(counts_ptr, query, num_queries, fraction_bits)
-    first = tl.where(is_segment, first, -1)
+    first = tl.where(is_segment, first, _ABSENT)
     tl.store(first_ptr + image * num_queries + query, first, mask=query < num_queries)
 
 
@@ -290,14 +292,14 @@ def _fill_table_kernel(
     queries = image * num_queries
     owned_ptr = counts_ptr + image * 3 * num_queries + num_queries
     in_table = query < num_queries
-    first = tl.load(first_ptr + queries + query, mask=in_table, other=-1)
+    first = tl.load(first_ptr + queries + query, mask=in_table, other=_ABSENT)
     segment = tl.zeros((BLOCK,), tl.int32)
     area = tl.zeros((BLOCK,), tl.int64)
     num_segments = tl.zeros((), tl.int32)
     # Segments up to the own one, pixels of all queries that share it, and segments in all.
     for start in range(0, num_queries, BLOCK):
         other = start + tl.arange(0, BLOCK)
-        firsts = tl.load(first_ptr + queries + other, mask=other < num_queries, other=-1)
+        firsts = tl.load(first_ptr + queries + other, mask=other < num_queries, other=_ABSENT)
         owned = tl.load(owned_ptr + other, mask=other < num_queries, other=0)
         is_first = (firsts == other).to(tl.int32)
         is_before = other[None, :] <= first[:, None]
@@ -307,7 +309,7 @@ def _fill_table_kernel(
     tl.store(segment_ptr + queries + query, segment, mask=in_table)
     tl.store(num_segments_ptr + image, num_segments, mask=tl.min(query, 0) == 0)
     # The rows of segments that begin in this block.
-    category = tl.load(classes_ptr + queries + query, mask=in_table, other=-1)
+    category = tl.load(classes_ptr + queries + query, mask=in_table, other=_ABSENT)
     score = tl.load(scores_ptr + queries + query, mask=in_table, other=0)
     is_thing = _is_thing(category, thing_ids_ptr, num_things)
     row, is_row = queries + segment - 1, in_table & (first == query)
@@ -315,11 +317,11 @@ def _fill_table_kernel(
     tl.store(is_thing_ptr + row, is_thing, mask=is_row)
     tl.store(segment_scores_ptr + row, score, mask=is_row)
     tl.store(areas_ptr + row, area, mask=is_row)
-    tl.store(source_ptr + row, tl.where(is_thing, query, -1), mask=is_row)
+    tl.store(source_ptr + row, tl.where(is_thing, query, _ABSENT), mask=is_row)
     # The rows of this block's numbers that no segment has.
     row, is_unused = queries + query, in_table & (query >= num_segments)
-    tl.store(category_ids_ptr + row, -1, mask=is_unused)
+    tl.store(category_ids_ptr + row, _ABSENT, mask=is_unused)
     tl.store(is_thing_ptr + row, 0, mask=is_unused)
     tl.store(segment_scores_ptr + row, 0, mask=is_unused)
     tl.store(areas_ptr + row, 0, mask=is_unused)
-    tl.store(source_ptr + row, -1, mask=is_unused)
+    tl.store(source_ptr + row, _ABSENT, mask=is_unused)

@@ -7,9 +7,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
 
 # Instances that a program ranks, and those that it compares them with at a time: 16 pairs a thread.
 _INSTANCES, _OTHERS = 32, 64
@@ -77,15 +78,15 @@ def _rank_kernel(
     OTHERS: tl.constexpr,
 ):
     """Count, for each instance of a block, those with a higher score, or an equal one before it."""
-    blocks = tl.cdiv(num_instances, INSTANCES)
-    first = (tl.program_id(0) // blocks).to(tl.int64) * num_instances
+    image, start = block_of_image(num_instances, INSTANCES)
+    first = image * num_instances
     scores_ptr += first
     classes_ptr += first
-    index = tl.program_id(0) % blocks * INSTANCES + tl.arange(0, INSTANCES)
+    index = start + tl.arange(0, INSTANCES)
     score = _load_scores(scores_ptr, classes_ptr, index, num_instances)
     rank = tl.zeros((INSTANCES,), tl.int32)
-    for start in range(0, num_instances, OTHERS):
-        other = start + tl.arange(0, OTHERS)
+    for first_other in range(0, num_instances, OTHERS):
+        other = first_other + tl.arange(0, OTHERS)
         others = _load_scores(scores_ptr, classes_ptr, other, num_instances)[None, :]
         is_earlier = (others == score[:, None]) & (other[None, :] < index[:, None])
         is_before = is_earlier | (others > score[:, None])

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
-from pps_torch.ops.painting.triton.launches import Launcher
+from pps_torch.ops.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     bilinear_taps,

@@ -9,6 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.launches import num_blocks
 from pps_torch.ops.painting.contract import INFINITE
 
 _INFINITE = tl.constexpr(INFINITE)
@@ -30,8 +31,9 @@ def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dic
     interpolates = (height, width) != (out_height, out_width)
     if interpolates and max(height * out_height, width * out_width) >= 1 << 30:
         raise ValueError(
-            f"expected an output of which each side times that of the input, {(height, width)}, is "
-            f"less than 2**30, got {(out_height, out_width)}; the torch backend has no such limit"
+            "out_size: expected an output of which each side times that of the input, "
+            f"{(height, width)}, is less than 2**30, got {(out_height, out_width)}; "
+            "the torch backend has no such limit"
         )
     farthest = (height - 1) * row_stride + (width - 1) * column_stride
     return {
@@ -51,7 +53,7 @@ def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dic
 
 def num_programs(num_images: int, height: int, width: int, rows: int, columns: int) -> int:
     """The number of tiles of all images: the grid of kernels that begin with `tile_pixels`."""
-    return num_images * triton.cdiv(height, rows) * triton.cdiv(width, columns)
+    return num_images * num_blocks(height, rows) * num_blocks(width, columns)
 
 
 @triton.jit

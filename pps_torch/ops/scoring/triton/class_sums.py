@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import LIMB_BITS
 
 BLOCK = 256  # two segments a thread of Triton's four warps: a batch is some dozens of programs
@@ -27,8 +28,12 @@ def add_to_class_sums(
     num_gt, num_pred = gt_class.numel(), pred_class.numel()
     if num_gt + num_pred:
         sums = class_sums.contiguous()
+        inputs = (class_sums, pred_of_gt, is_fn, scores, gt_class, is_fp, pred_class)
+        launch = Launcher("add_to_class_sums", *inputs)
         with torch.cuda.device_of(class_sums):
-            _add_segments_kernel[(triton.cdiv(max(num_gt, num_pred), BLOCK),)](
+            launch(
+                _add_segments_kernel,
+                num_blocks(max(num_gt, num_pred), BLOCK),
                 class_sums_ptr=sums,
                 pred_of_gt_ptr=pred_of_gt.contiguous(),
                 is_fn_ptr=is_fn.contiguous(),

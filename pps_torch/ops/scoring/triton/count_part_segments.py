@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     PIXEL_FAULTS,
@@ -85,8 +86,13 @@ def count_part_segments(
     joint = room(num_images, size, size)
     gt_parts, pred_parts = (room(num_images, size, n * NUM_PART_LABELS) for n in (1, 3))
 
+    sums = (class_sums, faults, unknown_gt_pixels, unknown_pixels)
+    launch = Launcher(
+        "count_part_segments", *sums, uids, pps, *rules.tables, capacity, ignore_label
+    )
     with torch.cuda.device_of(uids):
         launch_list_runs(
+            launch,
             uids,
             pps,
             rules,
@@ -98,7 +104,9 @@ def count_part_segments(
             unknown_gt_ptr=unknown_gt_pixels,
             unknown_pred_ptr=unknown_pixels,
         )
-        _number_segments_kernel[(num_images,)](
+        launch(
+            _number_segments_kernel,
+            num_images,
             gt_index_ptr=gt_index,
             pred_index_ptr=pred_index,
             is_labelled_ptr=is_labelled,
@@ -120,8 +128,9 @@ def count_part_segments(
             capacity=capacity,
             num_warps=NUM_WARPS,
         )
-        launch_count_overlaps(runs, gt_index, pred_index, joint, gt_parts)
+        launch_count_overlaps(launch, runs, gt_index, pred_index, joint, gt_parts)
         launch_match_segments(
+            launch,
             matches,
             joint,
             gt_class,
@@ -131,6 +140,7 @@ def count_part_segments(
             num_present=num_present,
         )
         launch_count_parts(
+            launch,
             runs,
             gt_index,
             pred_index,
@@ -140,7 +150,9 @@ def count_part_segments(
             is_crowd_ptr=is_crowd,
             num_gt=size,
         )
-        _add_scores_kernel[(num_images, min(size, NUM_SCORERS))](
+        launch(
+            _add_scores_kernel,
+            num_images * min(size, NUM_SCORERS),
             class_sums_ptr=class_sums,
             num_present_ptr=num_present,
             gt_class_ptr=gt_class,
@@ -241,8 +253,9 @@ def _number_segments_kernel(
 
     # 3. Clear the rows that are counted in.
     joint_ptr += image * size * size
-    for gt in range(num_gt + 1):
-        clear(joint_ptr + gt * size, num_pred + 1)
+    for _ in range(num_gt + 1):
+        clear(joint_ptr, num_pred + 1)
+        joint_ptr += size
     num_counts = (num_gt + 1) * NUM_PART_LABELS
     clear(gt_parts_ptr + image * size * NUM_PART_LABELS, num_counts)
     num_counts = (num_pred + 1) * 3 * NUM_PART_LABELS
@@ -274,13 +287,15 @@ def _add_scores_kernel(
     gt_area_ptr,
     size,
     TILE: tl.constexpr = TILE,
+    NUM_SCORERS: tl.constexpr = NUM_SCORERS,
 ):
     """Score segments of one image and add them to their classes, one of each map at a time."""
-    image = tl.program_id(0).to(tl.int64)
+    num_scorers = tl.minimum(size, NUM_SCORERS)
+    image, scorer = (tl.program_id(0) // num_scorers).to(tl.int64), tl.program_id(0) % num_scorers
     first_row = image * size
     num_gt = 1 + tl.load(num_present_ptr + 2 * image)
     num_pred = 1 + tl.load(num_present_ptr + 2 * image + 1)
-    for segment in range(tl.program_id(1), tl.maximum(num_gt, num_pred), tl.num_programs(1)):
+    for segment in range(scorer, tl.maximum(num_gt, num_pred), num_scorers):
         row = first_row + segment
         in_gt, in_pred = segment < num_gt, segment < num_pred
         gt_class = tl.load(gt_class_ptr + row, mask=in_gt, other=-1)

@@ -9,8 +9,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.joint_counts import launch_count_pairs
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import SegmentMatches
 from pps_torch.ops.scoring.triton.class_sums import add_segments
 from pps_torch.ops.scoring.triton.match_segments import launch_match_segments
@@ -49,8 +51,22 @@ def count_segments(
         gt_area=gt_area,
         pred_area=pred_area,
     )
+    launch = Launcher(
+        "count_segments",
+        class_sums,
+        faults,
+        gt_map,
+        pred_map,
+        gt_categories,
+        pred_categories,
+        is_crowd,
+        class_ids,
+        last_crowd_only,
+    )
     with torch.cuda.device_of(gt_map):
-        _look_up_segments_kernel[(num_images, -(-max(num_gt, num_pred) // BLOCK))](
+        launch(
+            _look_up_segments_kernel,
+            num_images * num_blocks(max(num_gt, num_pred), BLOCK),
             gt_categories_ptr=gt_categories.contiguous(),
             pred_categories_ptr=pred_categories.contiguous(),
             is_crowd_ptr=is_crowd.contiguous(),
@@ -62,11 +78,11 @@ def count_segments(
             num_pred=num_pred,
             num_classes=class_ids.shape[0],
         )
-        launch_count_pairs(gt_map.contiguous(), pred_map.contiguous(), joint)
+        launch_count_pairs(launch, gt_map.contiguous(), pred_map.contiguous(), joint)
         launch_match_segments(
-            matches, joint, gt_class, pred_class, crowds, last_crowd_only=last_crowd_only
+            launch, matches, joint, gt_class, pred_class, crowds, last_crowd_only=last_crowd_only
         )
-        _launch_add_matches(class_sums, faults, matches, gt_class, pred_class)
+        _launch_add_matches(launch, class_sums, faults, matches, gt_class, pred_class)
 
 
 @count_segments.register_fake
@@ -75,6 +91,7 @@ def _(*_: Any) -> None:
 
 
 def _launch_add_matches(
+    launch: Launcher,
     class_sums: Tensor,
     faults: Tensor,
     matches: SegmentMatches,
@@ -82,7 +99,9 @@ def _launch_add_matches(
     pred_class: Tensor,
 ) -> None:
     num_gt, num_pred = gt_class.numel(), pred_class.numel()
-    _add_matches_kernel[(-(-max(num_gt, num_pred) // BLOCK),)](
+    launch(
+        _add_matches_kernel,
+        num_blocks(max(num_gt, num_pred), BLOCK),
         class_sums_ptr=class_sums,
         faults_ptr=faults,
         pred_of_gt_ptr=matches.pred_of_gt,
@@ -113,8 +132,8 @@ def _look_up_segments_kernel(
     BLOCK: tl.constexpr = BLOCK,
 ):
     """Look the categories of a block of segments of both maps up, and which are crowds."""
-    image = tl.program_id(0).to(tl.int64)
-    segment = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(tl.maximum(num_gt, num_pred), BLOCK)
+    segment = start + tl.arange(0, BLOCK)
     in_gt, in_pred = segment < num_gt, segment < num_pred
     num_rows = num_gt - 2
     table_ptr = gt_categories_ptr + image * num_rows

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher
 
 # Marks a step, two loads of eight for each of 512 threads: some 20,000 keys (classes x capacity) in
 # three steps.
@@ -22,8 +23,11 @@ def dense_indices(is_present: Tensor, capacity: int) -> tuple[Tensor, Tensor, Te
     keys = is_present.new_zeros(num_images, capacity + 1, dtype=torch.int64)
     num_dropped = is_present.new_zeros((), dtype=torch.int64)
     if num_images:
+        launch = Launcher("dense_indices", is_present, capacity)
         with torch.cuda.device_of(is_present):
-            _number_keys_kernel[(num_images,)](
+            launch(
+                _number_keys_kernel,
+                num_images,
                 is_present_ptr=is_present.contiguous(),
                 index_ptr=index,
                 keys_ptr=keys,

@@ -7,7 +7,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import SegmentMatches
 
 # Segments of either map: 32 x 32 counters are eight a thread of Triton's four warps, and a row of
@@ -21,8 +23,10 @@ def match_segments(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments]."""
     matches = empty_matches(joint)
+    launch = Launcher("match_segments", joint, gt_class, pred_class, is_crowd, last_crowd_only)
     with torch.cuda.device_of(joint):
         launch_match_segments(
+            launch,
             matches,
             joint.contiguous(),
             gt_class.contiguous(),
@@ -56,6 +60,7 @@ def empty_matches(joint: Tensor) -> SegmentMatches:
 
 
 def launch_match_segments(
+    launch: Launcher,
     matches: SegmentMatches,
     joint: Tensor,
     gt_class: Tensor,
@@ -68,6 +73,7 @@ def launch_match_segments(
     """Match the segments of a batch.
 
     Args:
+        launch: of the operator; it launches each kernel once.
         matches: room for what is found.
         joint, gt_class, pred_class, is_crowd, last_crowd_only: as for the operation.
         num_present: `(B, 2)` int32, the highest segment of either map; nothing is read and nothing
@@ -84,14 +90,18 @@ def launch_match_segments(
             "num_gt": num_gt,
             "num_pred": num_pred,
         }
-        _judge_predictions_kernel[(num_images, -(-num_pred // TILE))](
+        launch(
+            _judge_predictions_kernel,
+            num_images * num_blocks(num_pred, TILE),
             **tables,
             gt_of_pred_ptr=matches.gt_of_pred,
             is_fp_ptr=matches.is_fp,
             pred_area_ptr=matches.pred_area,
             LAST_CROWD_ONLY=last_crowd_only,
         )
-        _match_kernel[(num_images, -(-num_gt // TILE))](
+        launch(
+            _match_kernel,
+            num_images * num_blocks(num_gt, TILE),
             **tables,
             pred_area_ptr=matches.pred_area,
             pred_of_gt_ptr=matches.pred_of_gt,
@@ -132,13 +142,13 @@ def _judge_predictions_kernel(
 
     That gives their areas, and which are then false positives.
     """
-    image = tl.program_id(0).to(tl.int64)
+    image, first_pred = block_of_image(num_pred, TILE)
     num_rows, num_columns = rows_and_columns(num_present_ptr, image, num_gt, num_pred)
-    pred = tl.program_id(1) * TILE + tl.arange(0, TILE)
+    pred = first_pred + tl.arange(0, TILE)
     in_table = pred < num_columns
     pred_class = tl.load(pred_class_ptr + image * num_pred + pred, mask=in_table, other=-1)
     joint_ptr += image * num_gt * num_pred
-    if tl.program_id(1) * TILE < num_columns:
+    if first_pred < num_columns:
         # Walk down the columns, and keep apart what lies on each prediction and on crowds of its
         # class: the sums over the rows of a tile come last.
         area = tl.zeros([TILE, TILE], tl.int64)
@@ -200,15 +210,15 @@ def _match_kernel(
     A match covers more than half of its segment, as its IoU is above one half; so of the
     predictions of the segment's class only the one with the largest overlap can be it.
     """
-    image = tl.program_id(0).to(tl.int64)
+    image, first_gt = block_of_image(num_gt, TILE)
     num_rows, num_columns = rows_and_columns(num_present_ptr, image, num_gt, num_pred)
-    gt = tl.program_id(1) * TILE + tl.arange(0, TILE)
+    gt = first_gt + tl.arange(0, TILE)
     in_table = gt < num_rows
     segment = image * num_gt + gt
     gt_class = tl.load(gt_class_ptr + segment, mask=in_table, other=-1)
     is_crowd = tl.load(is_crowd_ptr + segment, mask=in_table, other=0) != 0
     joint_ptr += image * num_gt * num_pred
-    if tl.program_id(1) * TILE < num_rows:
+    if first_gt < num_rows:
         # Walk along the rows, and keep the largest overlap in each column of a tile; which column
         # has the largest of all is looked at last.
         area = tl.zeros([TILE, TILE], tl.int64)

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher
 from pps_torch.ops.scoring.contract import (
     FRACTION_BITS,
     NUM_PART_LABELS,
@@ -36,8 +37,12 @@ def mean_part_iou(
     scores = torch.empty_like(mask_iou, memory_format=torch.contiguous_format)
     num_images, num_gt = gt_class.shape
     if gt_class.numel():
+        inputs = (gt_parts, pred_parts, pred_of_gt, mask_iou, gt_area, gt_class)
+        launch = Launcher("mean_part_iou", *inputs, is_crowd, has_parts)
         with torch.cuda.device_of(gt_parts):
-            _average_part_ious_kernel[(num_images * num_gt,)](
+            launch(
+                _average_part_ious_kernel,
+                num_images * num_gt,
                 gt_parts_ptr=gt_parts.contiguous(),
                 pred_parts_ptr=pred_parts.contiguous(),
                 pred_of_gt_ptr=pred_of_gt.contiguous(),

@@ -10,8 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import MAX_PROGRAMS
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     OTHER_PART,
@@ -96,8 +96,10 @@ def list_runs(
     runs, number, gt_marks, pred_marks, is_labelled, counts = found
     for zeros in found[1:]:
         zeros.zero_()
+    launch = Launcher("list_runs", uids, pps, *tables, capacity, ignore_label)
     with torch.cuda.device_of(uids):
         launch_list_runs(
+            launch,
             uids,
             pps,
             rules,
@@ -141,8 +143,9 @@ def count_overlaps(
     """See [`count_overlaps`][pps_torch.ops.scoring.contract.IndexedPixels.count_overlaps]."""
     joint = runs.new_zeros(len(runs), num_gt, num_pred)
     gt_parts = runs.new_zeros(len(runs), num_gt, NUM_PART_LABELS)
+    launch = Launcher("count_overlaps", runs, number, gt_index, pred_index, num_gt, num_pred)
     with torch.cuda.device_of(runs):
-        launch_count_overlaps(RunList(runs, number), gt_index, pred_index, joint, gt_parts)
+        launch_count_overlaps(launch, RunList(runs, number), gt_index, pred_index, joint, gt_parts)
     return joint, gt_parts
 
 
@@ -166,8 +169,11 @@ def count_parts(
 ) -> Tensor:
     """See [`count_parts`][pps_torch.ops.scoring.contract.IndexedPixels.count_parts]."""
     counts = runs.new_zeros(*gt_of_pred.shape, 3, NUM_PART_LABELS)
+    inputs = (runs, number, gt_index, pred_index, gt_of_pred, gt_class, is_crowd)
+    launch = Launcher("count_parts", *inputs)
     with torch.cuda.device_of(runs):
         launch_count_parts(
+            launch,
             RunList(runs, number),
             gt_index,
             pred_index,
@@ -194,11 +200,20 @@ def _(
 
 
 def launch_count_overlaps(
-    found: RunList, gt_index: Tensor, pred_index: Tensor, joint: Tensor, gt_parts: Tensor
+    launch: Launcher,
+    found: RunList,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    joint: Tensor,
+    gt_parts: Tensor,
 ) -> None:
     """Add the runs of a batch to `joint` and `gt_parts`, which hold zeros."""
     if found.runs.numel():
-        _count_overlaps_kernel[_grid(found)](
+        num_readers = _num_readers(found)
+        launch(
+            _count_overlaps_kernel,
+            len(found.runs) * num_readers,
+            num_readers=num_readers,
             joint_ptr=joint,
             gt_parts_ptr=gt_parts,
             num_gt=joint.shape[1],
@@ -208,11 +223,20 @@ def launch_count_overlaps(
 
 
 def launch_count_parts(
-    found: RunList, gt_index: Tensor, pred_index: Tensor, counts: Tensor, **segments: Any
+    launch: Launcher,
+    found: RunList,
+    gt_index: Tensor,
+    pred_index: Tensor,
+    counts: Tensor,
+    **segments: Any,
 ) -> None:
     """Add the runs of matched predictions to `counts`, which hold zeros."""
     if found.runs.numel():
-        _count_parts_kernel[_grid(found)](
+        num_readers = _num_readers(found)
+        launch(
+            _count_parts_kernel,
+            len(found.runs) * num_readers,
+            num_readers=num_readers,
             counts_ptr=counts,
             num_pred=counts.shape[1],
             **segments,
@@ -220,10 +244,9 @@ def launch_count_parts(
         )
 
 
-def _grid(found: RunList) -> tuple[int, int]:
-    """A program for each `16 * STEP` pixels; where they are all runs, it takes sixteen steps."""
-    num_images, _, num_pixels = found.runs.shape
-    return num_images, min(-(-num_pixels // (16 * STEP)), MAX_PROGRAMS)
+def _num_readers(found: RunList) -> int:
+    """Programs an image, one for `16 * STEP` pixels; if all are runs, it takes sixteen steps."""
+    return num_blocks(found.runs.shape[2], 16 * STEP)
 
 
 def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dict[str, Any]:
@@ -238,7 +261,7 @@ def _list_arguments(found: RunList, gt_index: Tensor, pred_index: Tensor) -> dic
     }
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_readers"])
 def _count_overlaps_kernel(
     runs_ptr,
     num_runs_ptr,
@@ -251,14 +274,15 @@ def _count_overlaps_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
+    num_readers,
     STEP: tl.constexpr = STEP,
     NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program to the overlap of their two segments, and to their part."""
-    image = tl.program_id(0).to(tl.int64)
+    image, reader = (tl.program_id(0) // num_readers).to(tl.int64), tl.program_id(0) % num_readers
     runs_ptr += image * 3 * num_pixels
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+    for first in range(reader * STEP, number, num_readers * STEP):
         run = first + tl.arange(0, STEP)
         is_run = run < number
         gt_key = tl.load(runs_ptr + run, mask=is_run, other=0)
@@ -273,7 +297,7 @@ def _count_overlaps_kernel(
         tl.atomic_add(part_ptr, length, mask=is_run, sem="relaxed")
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_readers"])
 def _count_parts_kernel(
     runs_ptr,
     num_runs_ptr,
@@ -288,15 +312,16 @@ def _count_parts_kernel(
     num_pred,
     num_gt_keys,
     num_pred_keys,
+    num_readers,
     STEP: tl.constexpr = STEP,
     NUM_PART_LABELS: tl.constexpr = NUM_PART_LABELS,
 ):
     """Add the runs of a program that are evaluated to the parts of their predictions."""
-    image = tl.program_id(0).to(tl.int64)
+    image, reader = (tl.program_id(0) // num_readers).to(tl.int64), tl.program_id(0) % num_readers
     runs_ptr += image * 3 * num_pixels
     gt_class_ptr += image * num_gt
     number = tl.load(num_runs_ptr + image)
-    for first in range(tl.program_id(1) * STEP, number, tl.num_programs(1) * STEP):
+    for first in range(reader * STEP, number, num_readers * STEP):
         # Most runs end here: their prediction has no parts, or no match.
         run = first + tl.arange(0, STEP)
         detail = tl.load(runs_ptr + 2 * num_pixels + run, mask=run < number, other=0)

@@ -12,11 +12,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.counting.triton.run_ends import (
-    differs_from_before,
-    grid_of_images,
-    image_of_program,
-)
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
+from pps_torch.ops.counting.triton.run_ends import differs_from_before
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import NUM_PART_LABELS, PixelRules
 from pps_torch.ops.scoring.triton.segment_keys import (
     gt_segment,
@@ -49,16 +47,22 @@ class RunList(NamedTuple):
 
 
 def launch_list_runs(
-    uids: Tensor, pps: Tensor, rules: PixelRules, found: RunList, **results: Tensor
+    launch: Launcher,
+    uids: Tensor,
+    pps: Tensor,
+    rules: PixelRules,
+    found: RunList,
+    **results: Tensor,
 ) -> None:
     """List the runs of a batch; `results` are the outputs of the kernel that hold zeros."""
     num_images, num_pixels = uids.shape
     if uids.numel():
-        _list_runs_kernel[grid_of_images(-(-num_pixels // BLOCK), num_images)](
+        launch(
+            _list_runs_kernel,
+            num_images * num_blocks(num_pixels, BLOCK),
             uids_ptr=uids.contiguous(),
             pps_ptr=pps.contiguous(),
             num_pixels=num_pixels,
-            num_images=num_images,
             runs_ptr=found.runs,
             num_runs_ptr=found.number,
             **results,
@@ -70,12 +74,11 @@ def launch_list_runs(
         )
 
 
-@triton.jit(do_not_specialize=["num_images"])
+@triton.jit
 def _list_runs_kernel(
     uids_ptr,
     pps_ptr,
     num_pixels,
-    num_images,
     runs_ptr,
     num_runs_ptr,
     gt_marks_ptr,
@@ -101,11 +104,10 @@ def _list_runs_kernel(
 ):
     """List the runs of one block of pixels, decode them, and mark their segments."""
     # 1. Find the pixels that begin a run: the first one, and where any map changes.
-    image, block = image_of_program(), tl.program_id(0)
-    num_pixels = tl.where(image < num_images, num_pixels, 0)  # beyond the batch there are none
+    image, block_start = block_of_image(num_pixels, BLOCK)
     uids_ptr += image * num_pixels
     pps_ptr += image * 3 * num_pixels
-    pixel = block * BLOCK + tl.arange(0, BLOCK)
+    pixel = block_start + tl.arange(0, BLOCK)
     begins = tl.arange(0, BLOCK) == 0
     begins |= differs_from_before(uids_ptr, pixel, num_pixels)
     for channel in tl.static_range(3):
@@ -119,7 +121,7 @@ def _list_runs_kernel(
     runs_ptr += image * 3 * num_pixels + first
     detail_ptr = runs_ptr + 2 * num_pixels
     tl.store(detail_ptr + place, pixel, mask=begins > 0)
-    block_end = tl.minimum((block + 1) * BLOCK, num_pixels)
+    block_end = tl.minimum(block_start + BLOCK, num_pixels)
     tl.debug_barrier()
 
     for start in range(0, number, STEP):

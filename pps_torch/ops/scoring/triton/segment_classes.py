@@ -7,7 +7,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.direct_operator import direct_operator
+from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
 
 BLOCK = 128  # one segment a thread of Triton's four warps: tables are short
@@ -19,8 +21,11 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor) -> Tensor:
     num_images, num_rows = category_ids.shape
     classes = class_ids.new_empty(num_images, num_rows + 2, dtype=torch.int64)
     if num_images:
+        launch = Launcher("segment_classes", category_ids, class_ids)
         with torch.cuda.device_of(class_ids):
-            _look_up_classes_kernel[(num_images, triton.cdiv(num_rows + 2, BLOCK))](
+            launch(
+                _look_up_classes_kernel,
+                num_images * num_blocks(num_rows + 2, BLOCK),
                 category_ids_ptr=category_ids.contiguous(),
                 class_ids_ptr=class_ids.contiguous(),
                 classes_ptr=classes,
@@ -41,8 +46,11 @@ def count_unclassed(classes: Tensor, areas: Tensor) -> Tensor:
     """See [`count_unclassed`][pps_torch.ops.scoring.segment_classes.count_unclassed]."""
     counts = classes.new_zeros(2)
     if classes.numel():
+        launch = Launcher("count_unclassed", classes, areas)
         with torch.cuda.device_of(classes):
-            _count_unclassed_kernel[(triton.cdiv(classes.numel(), BLOCK),)](
+            launch(
+                _count_unclassed_kernel,
+                num_blocks(classes.numel(), BLOCK),
                 classes_ptr=classes.contiguous(),
                 areas_ptr=areas.contiguous(),
                 counts_ptr=counts,
@@ -66,8 +74,8 @@ def _look_up_classes_kernel(
     BLOCK: tl.constexpr = BLOCK,
 ):
     """Look the categories of one image up in the list of classes."""
-    image = tl.program_id(0).to(tl.int64)
-    segment = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_rows + 2, BLOCK)
+    segment = start + tl.arange(0, BLOCK)
     found = class_of_segment(
         category_ids_ptr + image * num_rows,
         segment,

@@ -6,7 +6,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pps_torch.ops.painting.triton.launches import Launcher, num_blocks
+from pps_torch.ops.counting.triton.image_blocks import block_of_image
+from pps_torch.ops.launches import Launcher, num_blocks
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency.
 _PIXELS = 1024
@@ -31,9 +32,8 @@ def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None
 @triton.jit(do_not_specialize=["num_owners"], do_not_specialize_on_alignment=["ids_ptr"])
 def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
     """Paint a block of pixels; blocks are counted along x, where a grid may exceed 65,535."""
-    num_blocks = tl.cdiv(num_pixels, BLOCK)
-    image = (tl.program_id(0) // num_blocks).to(tl.int64)
-    pixel = tl.program_id(0) % num_blocks * BLOCK + tl.arange(0, BLOCK)
+    image, start = block_of_image(num_pixels, BLOCK)
+    pixel = start + tl.arange(0, BLOCK)
     in_image = pixel < num_pixels
     owner = tl.load(owner_ptr + image * num_pixels + pixel, mask=in_image, other=0)
     ids = tl.load(ids_ptr + image * num_owners + owner - 1, mask=owner > 0, other=0)

@@ -17,8 +17,9 @@ class Launcher:
 
     Args:
         facts: all that tells calls of an operator apart: its name, its numbers, and its tensors, of
-            which the values do not matter. A kernel is launched with arguments of the same kinds
-            whenever the facts are equal, also if it is launched several times.
+            which the values do not matter, but the exact shapes: at a new size the first call looks
+            up anew. A kernel is launched with arguments of the same kinds whenever the facts are
+            equal, also if it is launched several times.
     """
 
     def __init__(self, *facts: Any) -> None:
@@ -32,7 +33,8 @@ class Launcher:
         if variant is None:  # always so in the interpreter
             self._variants[id(kernel)] = kernel[grid](**arguments)
         else:
-            variant[grid](*[arguments[name] for name in kernel.arg_names])
+            values = {**_defaults_of(kernel), **arguments}
+            variant[grid](*[values[name] for name in kernel.arg_names])
 
 
 def num_blocks(length: int, block: int) -> int:
@@ -46,7 +48,15 @@ def _kind(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.device, tensor.shape, tensor.stride(), start
 
 
-@functools.lru_cache(maxsize=256)
+# Many more calls than a loop makes that repeats itself, and few enough that sizes which never come
+# again are forgotten. Typed: kernels are compiled otherwise for 1 than for 1.0.
+@functools.lru_cache(maxsize=256, typed=True)
 def _variants_of(*known: Any) -> dict[int, Any]:
     """The variants of kernels, by their ids, that were launched where these facts held."""
     return {}
+
+
+@functools.cache
+def _defaults_of(kernel: Any) -> dict[str, Any]:
+    """The arguments that a kernel has values for by itself."""
+    return {p.name: p.default for p in kernel.params if p.has_default}

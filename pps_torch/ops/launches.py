@@ -29,12 +29,14 @@ class Launcher:
     def __call__(self, kernel: Any, num_programs: int, **arguments: Any) -> None:
         """Launch a kernel with its arguments, and options of its compiler, by their names."""
         grid = (num_programs, 1, 1)
-        variant = self._variants.get(id(kernel))
-        if variant is None:  # always so in the interpreter
-            self._variants[id(kernel)] = kernel[grid](**arguments)
-        else:
-            values = {**_defaults_of(kernel), **arguments}
+        known = self._variants.get(id(kernel))
+        if known is not None:
+            variant, defaults = known
+            values = {**defaults, **arguments}
             variant[grid](*[values[name] for name in kernel.arg_names])
+        elif (variant := kernel[grid](**arguments)) is not None:  # None in the interpreter
+            defaults = {p.name: p.default for p in kernel.params if p.has_default}
+            self._variants[id(kernel)] = variant, defaults
 
 
 def num_blocks(length: int, block: int) -> int:
@@ -51,12 +53,6 @@ def _kind(tensor: Tensor) -> tuple[Any, ...]:
 # Many more calls than a loop makes that repeats itself, and few enough that sizes which never come
 # again are forgotten. Typed: kernels are compiled otherwise for 1 than for 1.0.
 @functools.lru_cache(maxsize=256, typed=True)
-def _variants_of(*known: Any) -> dict[int, Any]:
-    """The variants of kernels, by their ids, that were launched where these facts held."""
+def _variants_of(*known: Any) -> dict[int, tuple[Any, dict[str, Any]]]:
+    """Of kernels launched where these facts held, by their ids: variant, and default arguments."""
     return {}
-
-
-@functools.cache
-def _defaults_of(kernel: Any) -> dict[str, Any]:
-    """The arguments that a kernel has values for by itself."""
-    return {p.name: p.default for p in kernel.params if p.has_default}

@@ -19,7 +19,7 @@ KEYS = tuple("tests operations scenes backends capture benchmark kernels growth"
 NO_TESTS = 5
 
 #: Processes that share the GPU where a step can use several; each has a context of its own there.
-PROCESSES = max(1, min(4, (os.cpu_count() or 2) // 2))
+PROCESSES = max(1, min(10, (os.cpu_count() or 2) - 4))
 
 
 @dataclass(frozen=True)

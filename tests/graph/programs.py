@@ -138,7 +138,8 @@ def dynamic_shapes(*examples):
             for axis, found in enumerate(sizes)
         }
 
-    return torch.utils._pytree.tree_map(axes, *map(tuple, examples))
+    one, *others = map(tuple, examples)
+    return torch.utils._pytree.tree_map(axes, one, *others)
 
 
 def export(module, *examples):

@@ -118,5 +118,6 @@ def _paint_segments(
     is_segment = torch.cat([keep, areas[:, num_instances:] >= least_area], 1)
     segment_ids = is_segment.cumsum(1) * is_segment
     id_of_slot = torch.cat([areas.new_zeros(num_images, 1), segment_ids], 1)
-    panoptic_seg = runs.expand(id_of_slot[runs.image, slot].to(torch.int32))
+    slot = slot + runs.image * num_slots
+    panoptic_seg = runs.expand(id_of_slot.to(torch.int32).flatten().index_select(0, slot))
     return panoptic_seg.view(sem_seg.shape), segment_ids, areas

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
-from pps_torch.ops.fold import at, is_one_loop
-from pps_torch.ops.painting.greedy_paint import fold_paint, greedy_paint
-from pps_torch.ops.painting.paste_masks import multiply_masks, pasted_windows
+from pps_torch.ops.fold import is_one_loop
+from pps_torch.ops.painting.greedy_paint import greedy_paint
+from pps_torch.ops.painting.paste_masks import pasted_windows
+from pps_torch.ops.painting.windowed_boxes import windowed_boxes
 
 
 def greedy_boxes(
@@ -49,15 +50,15 @@ def greedy_boxes(
             mask_probs, boxes, order, eligible, *size, mask_threshold, overlap_threshold
         )
     if is_one_loop():
-        height, width = size
-        images = torch.arange(order.shape[0], device=order.device)
-
-        def mask_of_rank(rank: Tensor) -> Tensor:
-            index = at(order, 1, rank)[:, 0]
-            probs, box = mask_probs[images, index], boxes[images, index]
-            return multiply_masks(probs, box, (height, width), mask_threshold=mask_threshold)
-
-        return fold_paint(mask_of_rank, eligible, size, overlap_threshold=overlap_threshold)
+        return windowed_boxes(
+            mask_probs,
+            boxes,
+            order,
+            eligible,
+            size,
+            mask_threshold=mask_threshold,
+            overlap_threshold=overlap_threshold,
+        )
     owner = mask_probs.new_zeros((order.shape[0], *size), dtype=torch.int32)
     keep = torch.zeros_like(eligible)
     # On the CPU one image at a time, so that each mask is held only in its box.

@@ -50,8 +50,8 @@ def greedy_paint(
         window = owner[:, rows, columns]
         is_free = window == 0
         paints = mask & is_free
-        is_kept = _is_kept(_count(mask, lengths), _count(paints, lengths), overlap_threshold)
-        keep.append(eligible[:, rank] & is_kept)
+        areas = _count(mask, lengths), _count(paints, lengths)
+        keep.append(eligible[:, rank] & is_kept(*areas, overlap_threshold))
         window.masked_fill_(paints & keep[-1][:, None, None], rank + 1)
     return owner, torch.stack(keep, 1) if keep else eligible
 
@@ -82,12 +82,12 @@ def fold_paint(
         mask = mask_of_rank(rank)
         free = mask & is_free
         areas = (mask.sum((1, 2), dtype=torch.int32), free.sum((1, 2), dtype=torch.int32))
-        is_kept = at(eligible, 1, rank)[:, 0] & _is_kept(*areas, overlap_threshold)
-        paints = free & is_kept[:, None, None]
+        kept = at(eligible, 1, rank)[:, 0] & is_kept(*areas, overlap_threshold)
+        paints = free & kept[:, None, None]
         return (
             torch.where(paints, rank.to(torch.int32) + 1, owner),
             is_free & ~paints,
-            keep | (is_kept[:, None] & (ranks == rank)),
+            keep | (kept[:, None] & (ranks == rank)),
         )
 
     state = (owner, torch.ones_like(owner, dtype=torch.bool), torch.zeros_like(eligible))
@@ -95,7 +95,7 @@ def fold_paint(
     return owner, keep
 
 
-def _is_kept(area: Tensor, free: Tensor, overlap_threshold: float) -> Tensor:
+def is_kept(area: Tensor, free: Tensor, overlap_threshold: float) -> Tensor:
     """Tell which masks `(B,)` stay, of whose areas some pixels are free."""
     fraction = (area - free).double() / area.double()
     return (free > 0) & (fraction <= overlap_threshold)

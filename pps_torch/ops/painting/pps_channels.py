@@ -46,12 +46,16 @@ def pps_channels(
     run_segment, run_part = (values.long() for values in runs.maps)
     is_outside = (run_segment < 0) | (run_segment >= sids.shape[1])
     run_segment = torch.where(is_outside, 0, run_segment)
-    sid, iid = sids[runs.image, run_segment], iids[runs.image, run_segment]
     last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
-    row = torch.where((sid < 0) | (sid > last_row), last_row, sid)
+    rows = torch.where((sids < 0) | (sids > last_row), last_row, sids) * (last_column + 1)
+    place = runs.image * sids.shape[1] + run_segment
+    row, sid, iid = (
+        table.flatten().index_select(0, place) for table in (rows, sids.int(), iids.int())
+    )
     column = torch.where((run_part < 0) | (run_part > last_column), last_column, run_part)
-    pid = torch.where(iid > 0, pid_of_sid_flat[row, column], 0)
-    channels = runs.expand(torch.stack([sid, iid, pid]).to(torch.int32))
+    pid = pid_of_sid_flat.int().flatten().index_select(0, row + column)
+    pid = torch.where(iid > 0, pid, 0)
+    channels = runs.expand(torch.stack([sid, iid, pid]))
     channels = channels.view(3, num_images, height, width).transpose(0, 1)
     return channels.reshape(*batch, 3, height, width)
 

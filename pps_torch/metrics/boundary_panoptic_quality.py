@@ -22,7 +22,7 @@ from torch import Tensor
 from pps_torch.checks import check_number
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics.class_counts import ClassCounts, counts_of_sums, mean_qualities
-from pps_torch.metrics.comparisons import BoundaryComparison, SegmentComparison
+from pps_torch.metrics.comparisons import BoundaryComparison, SegmentComparison, check_comparison
 from pps_torch.metrics.panoptic_quality import (
     PanopticClass,
     PanopticQuality,
@@ -201,6 +201,7 @@ class BoundaryPanopticQuality(PanopticQuality):
 
     def add(self, comparison: SegmentComparison) -> BoundaryPanopticQuality:
         """Count a batch that `compare` has compared; errors as for `update`."""
+        check_comparison(comparison, self.class_ids)
         if comparison.boundaries is None:
             raise ValueError("comparison: expected one with boundaries, from this class' compare")
         matches, scores, dilation_ratio = comparison.boundaries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -75,8 +75,11 @@ class SegmentComparison(NamedTuple):
     boundaries: BoundaryComparison | None
 
 
-def refuse_other_classes(comparison: SegmentComparison, class_ids: tuple[int, ...]) -> None:
-    """Raise ValueError unless the class indices of a comparison mean `class_ids`."""
+def check_comparison(comparison: Any, class_ids: tuple[int, ...]) -> None:
+    """Raise TypeError unless a metric's `compare` gave it, ValueError for other classes."""
+    if not isinstance(comparison, SegmentComparison):
+        found = type(comparison).__name__
+        raise TypeError(f"comparison: expected the result of a metric's compare, got {found}")
     if tuple(comparison.class_ids) != class_ids:  # a list, where a DataLoader brought it
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"

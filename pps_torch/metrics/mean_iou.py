@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.metrics.categories import checked_categories
-from pps_torch.metrics.comparisons import SegmentComparison, refuse_other_classes
+from pps_torch.metrics.comparisons import SegmentComparison, check_comparison
 from pps_torch.metrics.confusion_matrix import (
     ClassIoU,
     IoUMean,
@@ -210,7 +210,7 @@ class MeanIoU(SumMetric):
             {'mIoU': 1.0, 'mAcc': 1.0, 'n': 2}
         """
         self._check_may_count("add")
-        refuse_other_classes(comparison, self.class_ids)
+        check_comparison(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
         self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
         faults = comparison.faults.sum()

@@ -261,15 +261,15 @@ class PanopticQuality(SegmentMetric):
             check_container(name, value, kind)
             check_integer(f"{name}.panoptic_seg", value.panoptic_seg)
             check_ndim(f"{name}.panoptic_seg", value.panoptic_seg, 2, "(*B, H, W)")
+            check_integer(f"{name}.category_ids", value.category_ids)
             capacity = value.category_ids.shape[-1:]
             batch = value.panoptic_seg.shape[:-2]
             check_shape(f"{name}.category_ids", value.category_ids, (*batch, *capacity))
-            check_integer(f"{name}.category_ids", value.category_ids)
             check_device(f"{name}.panoptic_seg", value.panoptic_seg, self.class_sums)
             check_device(f"{name}.category_ids", value.category_ids, self.class_sums)
         check_shape("target.panoptic_seg", target.panoptic_seg, tuple(pred.panoptic_seg.shape))
-        check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
         check_bool("target.is_crowd", target.is_crowd)
+        check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
         check_device("target.is_crowd", target.is_crowd, self.class_sums)
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:

@@ -34,7 +34,7 @@ from pps_torch.checks import (
     check_shape,
 )
 from pps_torch.metrics.class_counts import mean_qualities
-from pps_torch.metrics.comparisons import PartComparison, SegmentComparison
+from pps_torch.metrics.comparisons import PartComparison, SegmentComparison, check_comparison
 from pps_torch.metrics.former_names import accept_former_names
 from pps_torch.metrics.results import (
     ClassQuality,
@@ -308,6 +308,7 @@ class PartPanopticQuality(SegmentMetric):
 
     def add(self, comparison: SegmentComparison) -> PartPanopticQuality:
         """Count a batch that `compare` has compared; errors as for `update`."""
+        check_comparison(comparison, self.class_ids)
         if comparison.parts is None:
             raise ValueError("comparison: expected one with parts, from this class' compare")
         super().add(comparison)

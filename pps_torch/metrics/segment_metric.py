@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from pps_torch.metrics.class_counts import ClassCounts, counts_of_sums
-from pps_torch.metrics.comparisons import SegmentComparison, refuse_other_classes
+from pps_torch.metrics.comparisons import SegmentComparison, check_comparison
 from pps_torch.metrics.former_names import accept_former_names
 from pps_torch.metrics.segment_records import ImageRecord, image_records
 from pps_torch.metrics.sum_metric import SumMetric
@@ -52,12 +52,13 @@ class SegmentMetric(SumMetric):
             the metric.
 
         Raises:
+            TypeError: for what is no comparison.
             ValueError: for a comparison of other classes or by other rules; for bad ids, if they
                 are looked at now, see `validate`.
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("add")
-        refuse_other_classes(comparison, self.class_ids)
+        check_comparison(comparison, self.class_ids)
         if comparison.rules != self._rules_text:
             raise ValueError(
                 f"comparison: expected one by the rules {self._rules_text}, "

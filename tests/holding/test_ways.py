@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -95,6 +96,30 @@ def test_compiled_within_its_model(name):
     setattr(model.held, call, compiled)
     for _ in range(2):
         expect_same(subject.run(model.held), subject.run(alone))
+
+
+@pytest.mark.parametrize("name", MERGERS)
+def test_threads_may_share_a_merger(name):
+    subject = SUBJECTS[name]
+    module = subject.make()
+    expected = subject.run(module)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: subject.run(module), range(8)):
+            expect_same(found, expected)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_threads_have_a_metric_each(name):
+    subject = SUBJECTS[name]
+    alone, metrics = subject.make(), [subject.make() for _ in range(3)]
+    for _ in metrics:
+        expected = subject.run(alone)
+    with ThreadPoolExecutor(len(metrics)) as pool:
+        list(pool.map(subject.run, metrics))
+    first, *others = metrics
+    for other in others:
+        first.merge_state(other)
+    expect_same(first.compute().as_dict(), expected)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pps_torch import EvalSpec, PartIoU, PartPanopticQuality
+from pps_torch import (
+    EvalSpec,
+    PanopticQuality,
+    PanopticSegmentation,
+    PanopticTarget,
+    PartIoU,
+    PartPanopticQuality,
+)
 from pps_torch.metrics import record_segments, segment_maps
 from tests.golden.state_dicts.record import GT, PPS, PRED, UID, metrics, update
 from tests.metrics.class_contract import same_state
@@ -39,6 +46,21 @@ def test_former_names_of_compare_and_of_the_functions():
     assert found[0].segments == PartPanopticQuality(SPEC).record_segments(MAPS, UIDS)[0].segments
     maps, expected = segment_maps(metric, MAPS, gt=UIDS), metric.segment_maps(MAPS, UIDS)
     assert all(torch.equal(*pair) for pair in zip(maps, expected))
+
+
+@pytest.mark.parametrize("name", [n for n, m in metrics().items() if hasattr(m, "add")])
+def test_what_is_no_comparison_is_not_added(name):
+    with pytest.raises(TypeError, match="^comparison: expected the result of .* got NoneType"):
+        metrics()[name].add(None)
+
+
+def test_a_list_of_categories_is_no_tensor():
+    ids, segments = torch.ones(2, 3, dtype=torch.long), [{"id": 1, "category_id": 7}]
+    pred = PanopticSegmentation.from_segments(ids, segments)
+    with pytest.raises(TypeError, match="^pred.category_ids: expected a torch.Tensor, got list"):
+        PanopticQuality(SPEC).update(
+            pred._replace(category_ids=[7]), PanopticTarget.from_segments(ids, segments)
+        )
 
 
 @pytest.mark.parametrize("kind", PART_METRICS)

@@ -145,6 +145,14 @@ def is_on_host(reference: Tensor) -> bool:
     return reference.device.type == "cpu"
 
 
+def is_exporting() -> bool:
+    """Say whether `torch.export` captures a program, and not `torch.compile`.
+
+    The flag behind `torch.compiler.is_exporting`, which Dynamo takes to be true in both.
+    """
+    return torch.compiler._is_exporting_flag
+
+
 def can_keep_tensors() -> bool:
     """Say whether tensors made now may be kept for later calls.
 

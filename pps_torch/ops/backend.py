@@ -13,6 +13,8 @@ import warnings
 import torch
 from torch import Tensor
 
+from pps_torch.checks import is_exporting
+
 BACKENDS = ("auto", "torch", "triton")
 
 #: What `backend="auto"` stands for in this process.
@@ -77,7 +79,7 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
     if backend == "auto":
         backend, asked_by = _DEFAULT, f"{ENVIRONMENT_VARIABLE}=triton"
     if backend == "auto":
-        wants_triton = reference.is_cuda and _HAS_TRITON and not torch.compiler.is_exporting()
+        wants_triton = reference.is_cuda and _HAS_TRITON and not is_exporting()
         return wants_triton and _can_compile()
     if backend == "triton" and (obstacle := _obstacle(reference)) is not None:
         raise RuntimeError(f"{asked_by} cannot run: {obstacle}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.checks import is_exporting, is_on_host
 
 # With older releases exported loops have not been tested: there each step has its own nodes.
 _HAS_LOOPS = torch.__version__ >= "2.11.0a0"
@@ -15,7 +15,7 @@ _HAS_LOOPS = torch.__version__ >= "2.11.0a0"
 
 def is_one_loop() -> bool:
     """Tell whether `fold` makes one operator now: while `torch.export` captures a program."""
-    return _HAS_LOOPS and torch.compiler.is_exporting()
+    return _HAS_LOOPS and is_exporting()
 
 
 def fold(

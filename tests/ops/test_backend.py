@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pps_torch import MeanIoU, PanopticQuality, merge_panoptic
+from pps_torch.checks import is_exporting
 from pps_torch.ops import backend as backends
 from pps_torch.ops.backend import check_backend, uses_triton
 
@@ -160,3 +161,21 @@ def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(
     assert MeanIoU([], backend="torch")
     with pytest.raises(ValueError, match=expected):
         MeanIoU([])
+
+
+def test_torch_compile_is_no_export():
+    """Dynamo says of both that they export; only an exported program has to do without kernels."""
+
+    def plus(values):
+        return values + (1 if is_exporting() else 2)
+
+    class Plus(torch.nn.Module):
+        def forward(self, values):
+            return plus(values)
+
+    zeros = torch.zeros(2)
+    assert torch.compile(plus, backend="eager", fullgraph=True)(zeros).tolist() == [2, 2]
+    for strict in (False, True):
+        program = torch.export.export(Plus(), (zeros,), strict=strict)
+        assert program.module()(zeros).tolist() == [1, 1]
+    assert plus(zeros).tolist() == [2, 2]

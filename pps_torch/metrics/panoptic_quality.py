@@ -198,6 +198,7 @@ class PanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        # A subclass may compare or add in another way.
         if type(self) is not PanopticQuality or not self.rules.match_as_counted:
             return self.add(self.compare(pred, target))
         self._check(pred, target)

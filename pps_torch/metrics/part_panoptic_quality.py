@@ -261,6 +261,7 @@ class PartPanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        # A subclass may compare or add in another way.
         if type(self) is not PartPanopticQuality:
             return self.add(self.compare(pred, target))
         self._check(pred, target)

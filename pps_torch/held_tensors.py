@@ -46,10 +46,13 @@ class TensorHolder(nn.Module):
         self.count_names: tuple[str, ...] = ()
         self._is_replica = False
 
-    def _hold_tables(self, **tables: Tensor) -> None:
-        """Hold tensors, which are on the CPU, as attributes that never change."""
+    def _hold_tables(self, **tables: Tensor | None) -> None:
+        """Hold tensors, which are on the CPU, as attributes that never change; None stays None."""
         with torch.inference_mode(False):
             for name, table in tables.items():
+                if table is None:
+                    setattr(self, name, None)
+                    continue
                 self.tables[name] = table.clone()
                 setattr(self, name, _held(self.tables[name].to(self.device)))
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils import _pytree
@@ -54,7 +55,7 @@ class PanopticSegmentation(NamedTuple):
     @classmethod
     def from_segments(
         cls,
-        ids: Tensor,
+        ids: Tensor | np.ndarray[Any, Any],
         segments_info: Sequence[Mapping[str, Any]],
         *,
         thing_ids: Collection[int] | None = None,
@@ -66,9 +67,10 @@ class PanopticSegmentation(NamedTuple):
         This looks at the map on the host: a step for data loading, not for the graph.
 
         Args:
-            ids: `(H, W)` map of any integer dtype.
-            segments_info: dicts with `id` and `category_id`, and optionally `isthing` and
-                `score`; their order becomes the order of the segments.
+            ids: `(H, W)` map of any integer dtype, a tensor or a NumPy array.
+            segments_info: dicts with `id` and `category_id`, or in its place `label_id`, as Hugging
+                Face calls the model's own, and optionally `isthing` and `score`; their order
+                becomes the order of the segments.
             thing_ids: category ids of things, for segments that do not say `isthing`, or say
                 None.
             void_id: the id of pixels without segment.
@@ -78,6 +80,7 @@ class PanopticSegmentation(NamedTuple):
         Raises:
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
+        ids, segments_info = _as_map(ids), _with_category_ids(segments_info)
         panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
         if thing_ids is not None and not isinstance(thing_ids, Collection):
             raise TypeError(f"thing_ids: expected ints, got {type(thing_ids).__name__}")
@@ -175,7 +178,7 @@ class PanopticTarget(NamedTuple):
     @classmethod
     def from_segments(
         cls,
-        ids: Tensor,
+        ids: Tensor | np.ndarray[Any, Any],
         segments_info: Sequence[Mapping[str, Any]],
         *,
         void_id: int = VOID_ID,
@@ -186,12 +189,13 @@ class PanopticTarget(NamedTuple):
         Args:
             ids, void_id, capacity: as in `PanopticSegmentation`'s
                 [`from_segments`][pps_torch.formats.PanopticSegmentation.from_segments].
-            segments_info: dicts with `id` and `category_id`, and optionally `iscrowd`; their
-                order becomes the order of the segments.
+            segments_info: dicts with `id` and `category_id` (or `label_id`), and optionally
+                `iscrowd`; their order becomes the order of the segments.
 
         Raises:
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
+        ids, segments_info = _as_map(ids), _with_category_ids(segments_info)
         panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
@@ -298,6 +302,18 @@ def _num_unused(count: int, capacity: int | None) -> int:
     return capacity - count
 
 
+def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
+    """The map of ids as a tensor; raise TypeError or ValueError unless it holds integers."""
+    if isinstance(ids, np.ndarray):
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"ids: expected an integer dtype, got {ids.dtype}")
+        if ids.size and int(ids.max()) > _INT64.max:
+            raise ValueError(f"ids: expected ids below 2**63, found {ids.max()}")
+        ids = torch.from_numpy(ids.astype(np.int64, order="C"))
+    check_integer("ids", ids)
+    return ids
+
+
 def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
     is_thing = info.get("isthing")
     return info["category_id"] in thing_ids if is_thing is None else bool(is_thing)
@@ -311,7 +327,20 @@ def _score(row: int, info: Mapping[str, Any]) -> float:
         raise TypeError(f"segments_info[{row}]: score: expected a number, got {score!r}") from None
 
 
-def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
+def _with_category_ids(segments_info: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Check the dicts of a list; where one has a `label_id` alone, that is its `category_id`."""
+    _check_list(segments_info)
+    named = [
+        {**info, "category_id": info["label_id"]}
+        if "label_id" in info and "category_id" not in info
+        else info
+        for info in segments_info
+    ]
+    _check_infos(named)
+    return named
+
+
+def _check_list(segments_info: Sequence[Mapping[str, Any]]) -> None:
     if not isinstance(segments_info, Sequence):
         raise TypeError(
             f"segments_info: expected a list of dicts, got {type(segments_info).__name__}"
@@ -319,6 +348,10 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
     for index, info in enumerate(segments_info):
         if not isinstance(info, Mapping):
             raise TypeError(f"segments_info[{index}]: expected a dict, got {type(info).__name__}")
+
+
+def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
+    for index, info in enumerate(segments_info):
         for key in ("id", "category_id"):
             value: Any = info.get(key)
             is_int = isinstance(value, Integral) and not isinstance(value, bool)
@@ -342,13 +375,11 @@ def _number_segments(
     Returns:
         The map in int32, and the areas `(S,)` int64.
     """
-    check_integer("ids", ids)
     if ids.ndim != 2:
         raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
     check_int("void_id", void_id, _INT64.min)
     if void_id > _INT64.max:
         raise ValueError(f"void_id: expected an int of 64 bits, got {void_id}")
-    _check_infos(segments_info)
     listed = [info["id"] for info in segments_info]
     doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
     if doubled or void_id in listed:

@@ -60,6 +60,7 @@ def merge_outputs(
     out_size: tuple[int, int] | None = None,
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -69,11 +70,13 @@ def merge_outputs(
         outputs: the output object of the model.
         thing_ids: those of the model's label ids that are things.
         out_size: `(H, W)` of the maps. Default: the size of the mask logits.
+        category_ids: the data set's category id of each label id of the model.
         object_mask_threshold, min_kept_fraction, validate, backend: as in
             [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries].
 
     Returns:
-        the `PanopticSegmentation` of the batch; `category_ids` are the model's label ids.
+        the `PanopticSegmentation` of the batch; without the argument `category_ids` its categories
+        are the model's label ids.
 
     Raises:
         TypeError, ValueError: for outputs without logits, and as `merge_panoptic_queries`.
@@ -96,6 +99,7 @@ def merge_outputs(
         thing_ids=thing_ids,
         object_mask_threshold=object_mask_threshold,
         min_kept_fraction=min_kept_fraction,
+        category_ids=category_ids,
         out_size=out_size,
         validate=validate,
         backend=backend,
@@ -111,14 +115,15 @@ def merge_outputs_per_image(
     padded_size: tuple[int, int] | None = None,
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> list[PanopticSegmentation]:
     """Merge a batch of images of different sizes, one after the other.
 
     Args:
-        outputs, thing_ids, object_mask_threshold, min_kept_fraction, validate, backend: as in
-            `merge_outputs`.
+        outputs, thing_ids, object_mask_threshold, min_kept_fraction, category_ids, validate,
+            backend: as in `merge_outputs`.
         target_sizes: `(H, W)` of each image's map. Default: the size of the image in
             `image_sizes`, or else of the mask logits.
         image_sizes: `(h, w)` of each image within the batch, at the top left, if the processor
@@ -156,6 +161,7 @@ def merge_outputs_per_image(
                 thing_ids=thing_ids,
                 object_mask_threshold=object_mask_threshold,
                 min_kept_fraction=min_kept_fraction,
+                category_ids=category_ids,
                 out_size=None if target_sizes is None else target_sizes[index],
                 validate=validate,
                 backend=backend,
@@ -174,6 +180,7 @@ def post_process_panoptic_segmentation(
     *,
     image_sizes: Sequence[tuple[int, int]] | None = None,
     padded_size: tuple[int, int] | None = None,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> list[dict[str, Any]]:
@@ -226,6 +233,7 @@ def post_process_panoptic_segmentation(
         padded_size=padded_size,
         object_mask_threshold=threshold,
         min_kept_fraction=overlap_mask_area_threshold,
+        category_ids=category_ids,
         validate=validate,
         backend=backend,
     )

@@ -29,7 +29,7 @@ if importlib.util.find_spec("torchvision") is None:
 
 
 class MaskRCNNPostProcessor(TensorHolder):
-    """Merge detections of torchvision's Mask R-CNN with semantic and part logits.
+    """Merge detections of torchvision's Mask R-CNN with semantic and, if there are, part logits.
 
     The outputs are panoptic and PPS maps, by [`merge_panoptic`][pps_torch.merge_panoptic] and
     [`merge_pps`][pps_torch.merge_pps].
@@ -115,11 +115,11 @@ class MaskRCNNPostProcessor(TensorHolder):
         self,
         detections: Sequence[Mapping[str, Tensor]],
         sem_seg_logits: Tensor,
-        part_logits: Tensor,
+        part_logits: Tensor | None = None,
         image_size: tuple[int, int] | None = None,
         *,
         masks_are_logits: bool = False,
-    ) -> tuple[PanopticSegmentation, Tensor]:
+    ) -> tuple[PanopticSegmentation, Tensor | None]:
         """Merge a batch of images of one size.
 
         Args:
@@ -128,13 +128,13 @@ class MaskRCNNPostProcessor(TensorHolder):
                 detector returns them, or `(N, 1, M, M)` in their boxes' frames, as its `roi_heads`
                 return them; the latter are pasted as in Detectron2.
             sem_seg_logits: `(B, C, h, w)` float, at any stride.
-            part_logits: `(B, P, h', w')` float, at any stride. Both logits are upsampled
-                bilinearly (align_corners=False), and the highest channel wins.
+            part_logits: `(B, P, h', w')` float, at any stride; None without a part network. Both
+                logits are upsampled bilinearly (align_corners=False), and the highest channel wins.
             image_size: `(H, W)`; needed with masks in their boxes' frames.
             masks_are_logits: whether the masks are logits; else they are probabilities 0..1.
 
         Returns:
-            the `PanopticSegmentation` and the PPS map `(B, 3, H, W)` int32.
+            the `PanopticSegmentation` and the PPS map `(B, 3, H, W)` int32, None without parts.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape or size, and see `validate`.
@@ -148,9 +148,9 @@ class MaskRCNNPostProcessor(TensorHolder):
         size, batch = (height, width), masks.shape[:1]
         validate, backend = self.validate, self.backend
         check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
-        check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
+        if part_logits is not None:
+            check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
         sem_seg = ids_of_best_channels(sem_seg_logits, self.semantic_ids, size, backend=backend)
-        part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
         classes = ids_of_indices("labels", labels, self.label_ids_and_absent, validate=validate)
         # The merge refuses negative classes, but never takes an instance of score -inf.
         scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
@@ -159,6 +159,9 @@ class MaskRCNNPostProcessor(TensorHolder):
             panoptic = self.merge_masks(sem_seg, masks, scores, classes)
         else:
             panoptic = self.merge_boxes(sem_seg, masks, boxes, scores, classes)
+        if part_logits is None:
+            return panoptic, None
+        part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
 

@@ -18,7 +18,12 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
-from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.category_ids import (
+    as_category_ids,
+    as_id_tensor,
+    known_indices,
+    with_category_ids,
+)
 from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
@@ -38,6 +43,7 @@ def merge_panoptic_boxes(
     score_threshold: float = 0.5,
     overlap_threshold: float = 0.5,
     stuff_area_limit: float = 4096,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -52,8 +58,8 @@ def merge_panoptic_boxes(
         boxes: `(*B, N, 4)` float, xyxy in absolute pixels.
         scores, pred_classes: `(*B, N)` float and integer.
         mask_threshold: fraction above 0; a sample equal to it belongs to the mask.
-        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, validate: as in
-            [`merge_panoptic`][pps_torch.merge_panoptic].
+        stuff_ids, score_threshold, overlap_threshold, stuff_area_limit, category_ids, validate: as
+            in [`merge_panoptic`][pps_torch.merge_panoptic].
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
             may differ where a sample is within rounding of `mask_threshold`.
 
@@ -77,6 +83,13 @@ def merge_panoptic_boxes(
     _check_boxes(mask_probs, boxes, scores, validate=validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
 
+    category_ids = as_category_ids(category_ids, sem_seg.device, validate=validate)
+    num_classes = None if category_ids is None else len(category_ids)
+    if category_ids is not None:
+        pred_classes = known_indices("pred_classes", pred_classes, category_ids, validate=validate)
+    stuff_ids = as_id_tensor(
+        "stuff_ids", stuff_ids, sem_seg.device, num_classes=num_classes, validate=validate
+    )
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_boxes(
@@ -85,24 +98,25 @@ def merge_panoptic_boxes(
         scores,
         pred_classes,
         sem_seg,
-        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
+        stuff_ids,
         mask_threshold=mask_threshold,
         score_threshold=score_threshold,
         overlap_threshold=overlap_threshold,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )
-    return unflatten_batch(merged, batch)
+    return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 
 class BoxPanopticMerger(TensorHolder):
     """Module that merges masks in boxes and a semantic map into a panoptic map.
 
     Made with the settings of [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes];
-    `stuff_ids` move with the module.
+    `stuff_ids` and `category_ids` move with the module.
     """
 
     stuff_ids: Tensor
+    category_ids: Tensor | None
 
     def __init__(
         self,
@@ -112,6 +126,7 @@ class BoxPanopticMerger(TensorHolder):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        category_ids: Sequence[int] | None = None,
         validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
@@ -119,7 +134,11 @@ class BoxPanopticMerger(TensorHolder):
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         _check_mask_threshold(mask_threshold)
         check_backend(backend)
-        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
+        cpu = torch.device("cpu")
+        self._hold_tables(
+            stuff_ids=as_id_tensor("stuff_ids", stuff_ids, cpu),
+            category_ids=as_category_ids(category_ids, cpu),
+        )
         self.mask_threshold = mask_threshold
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
@@ -150,6 +169,7 @@ class BoxPanopticMerger(TensorHolder):
             score_threshold=self.score_threshold,
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
+            category_ids=self.category_ids,
             validate=self.validate,
             backend=self.backend,
         )
@@ -157,7 +177,7 @@ class BoxPanopticMerger(TensorHolder):
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""
         thresholds = ("mask_threshold", "score_threshold", "overlap_threshold")
-        rest = ("stuff_area_limit", "validate", "backend")
+        rest = ("stuff_area_limit", "category_ids", "validate", "backend")
         return format_settings(self, "stuff_ids", *thresholds, *rest)
 
 

@@ -1,4 +1,8 @@
-"""The ids of categories and the indices of classes that a caller gives, as tensors on a device."""
+"""The ids of categories and the indices of classes that a caller gives, as tensors on a device.
+
+Where a model numbers its classes 0, 1, ..., `category_ids` says which category each of them is:
+the inputs of a merge then hold class indices, and its result has the ids.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,8 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import can_keep_tensors, check_integer, checks_values
+from pps_torch.formats import PanopticSegmentation
+from pps_torch.reserved import ABSENT
 
 
 def as_id_tensor(
@@ -47,6 +53,59 @@ def as_id_tensor(
     if device.type == "cpu" or torch.compiler.is_compiling() or not can_keep_tensors():
         return torch.tensor(ids, dtype=torch.int64, device=device)
     return _copied_ids(tuple(ids), device)
+
+
+def as_category_ids(
+    category_ids: Sequence[int] | Tensor | None,
+    device: torch.device,
+    *,
+    num_classes: int | None = None,
+    validate: bool | None = None,
+) -> Tensor | None:
+    """Convert the category id of each class index to int64 on a device; None stays None.
+
+    Raises:
+        TypeError, ValueError: as `as_id_tensor`, and for another number of ids than `num_classes`.
+    """
+    if category_ids is None:
+        return None
+    ids = as_id_tensor("category_ids", category_ids, device, validate=validate)
+    if num_classes is not None and len(ids) != num_classes:
+        raise ValueError(f"category_ids: expected {num_classes} ids, one a class, got {len(ids)}")
+    return ids
+
+
+def known_indices(
+    name: str, indices: Tensor, category_ids: Tensor, *, validate: bool | None
+) -> Tensor:
+    """Class indices that have a category id; -1 in place of others, which no merge keeps.
+
+    Args:
+        name: what errors call the indices.
+        indices: int, any shape.
+        category_ids: `(C,)` int.
+        validate: refuse indices without a category. Default: on the CPU only.
+    """
+    num_classes = len(category_ids)
+    is_known = (indices >= 0) & (indices < num_classes)
+    if checks_values(validate, indices) and not bool(is_known.all()):
+        lowest, highest = (int(value) for value in indices.aminmax())
+        raise ValueError(
+            f"{name}: expected class indices 0..{num_classes - 1}, as category_ids has "
+            f"{num_classes} ids, found {lowest}..{highest}"
+        )
+    return indices.where(is_known, ABSENT)
+
+
+def with_category_ids(
+    segmentation: PanopticSegmentation, category_ids: Tensor | None
+) -> PanopticSegmentation:
+    """Put category ids in place of the class indices of a table; None leaves it as it is."""
+    if category_ids is None:
+        return segmentation
+    panoptic_seg, class_indices, *rest = segmentation
+    ids = torch.cat([category_ids, category_ids.new_full((1,), ABSENT)])  # of -1, unused rows
+    return PanopticSegmentation(panoptic_seg, ids[class_indices], *rest)
 
 
 @lru_cache(maxsize=256)

@@ -22,7 +22,7 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
-from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.category_ids import as_category_ids, as_id_tensor, with_category_ids
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.add_stuff import add_stuff
@@ -43,6 +43,7 @@ def merge_panoptic_centers(
     top_k: int = 200,
     stuff_area_limit: float = 2048,
     out_size: tuple[int, int] | None = None,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -72,6 +73,7 @@ def merge_panoptic_centers(
         stuff_area_limit: pixels that a stuff segment needs at least.
         out_size: `(H, W)`: upsample all three bilinearly (align_corners=False), the logits one
             channel at a time; the values of the offsets stay. Default: the inputs' size.
+        category_ids: the category id of each class index; then the result has category ids.
         validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU only;
             unchecked, a NaN logit counts as -inf, NaN of the other heads as 0.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions may differ
@@ -82,7 +84,8 @@ def merge_panoptic_centers(
         instances in the order of their centres, row by row from the top left (Detectron2 counts
         the instances of a class in that order), then stuff by class index. `source` is the
         centre's pixel `y * W + x`; an instance's score is its mean probability of its class times
-        the heat map at its mean position; `category_ids` are class indices.
+        the heat map at its mean position; `category_ids` are class indices, unless the argument of
+        that name says what they mean.
 
     Raises:
         TypeError, ValueError: for a wrong dtype, shape or setting, naming the argument.
@@ -106,6 +109,9 @@ def merge_panoptic_centers(
         num_classes=num_classes,
         validate=validate,
     )
+    category_ids = as_category_ids(
+        category_ids, sem_seg_logits.device, num_classes=num_classes, validate=validate
+    )
     if out_size is not None:
         check_size("out_size", out_size)
 
@@ -121,17 +127,18 @@ def merge_panoptic_centers(
         backend=backend,
     )
     merged = add_stuff(**found._asdict(), stuff_area_limit=stuff_area_limit, backend=backend)
-    return unflatten_batch(merged, batch)
+    return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 
 class CenterPanopticMerger(TensorHolder):
     """Module that merges centres, offsets to them and semantic logits into a panoptic map.
 
     Made with the settings of [`merge_panoptic_centers`][pps_torch.merge_panoptic_centers];
-    `thing_ids` move with the module.
+    `thing_ids` and `category_ids` move with the module.
     """
 
     thing_ids: Tensor
+    category_ids: Tensor | None
 
     def __init__(
         self,
@@ -141,13 +148,18 @@ class CenterPanopticMerger(TensorHolder):
         nms_kernel: int = 7,
         top_k: int = 200,
         stuff_area_limit: float = 2048,
+        category_ids: Sequence[int] | None = None,
         validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         _check_settings(center_threshold, nms_kernel, top_k, stuff_area_limit)
         check_backend(backend)
-        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
+        cpu = torch.device("cpu")
+        self._hold_tables(
+            thing_ids=as_id_tensor("thing_ids", thing_ids, cpu),
+            category_ids=as_category_ids(category_ids, cpu),
+        )
         self.center_threshold = center_threshold
         self.nms_kernel = nms_kernel
         self.top_k = top_k
@@ -176,6 +188,7 @@ class CenterPanopticMerger(TensorHolder):
             top_k=self.top_k,
             stuff_area_limit=self.stuff_area_limit,
             out_size=out_size,
+            category_ids=self.category_ids,
             validate=self.validate,
             backend=self.backend,
         )
@@ -183,7 +196,7 @@ class CenterPanopticMerger(TensorHolder):
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""
         peaks = ("center_threshold", "nms_kernel", "top_k")
-        rest = ("stuff_area_limit", "validate", "backend")
+        rest = ("stuff_area_limit", "category_ids", "validate", "backend")
         return format_settings(self, "thing_ids", *peaks, *rest)
 
 

@@ -11,7 +11,12 @@ from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
-from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.category_ids import (
+    as_category_ids,
+    as_id_tensor,
+    known_indices,
+    with_category_ids,
+)
 from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
@@ -29,6 +34,7 @@ def merge_panoptic(
     score_threshold: float = 0.5,
     overlap_threshold: float = 0.5,
     stuff_area_limit: float = 4096,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -52,8 +58,12 @@ def merge_panoptic(
         score_threshold: fraction; a score equal to it stays.
         overlap_threshold: fraction; an overlap equal to it stays.
         stuff_area_limit: pixels that a stuff segment needs at least.
-        validate: refuse NaN scores, negative classes, and a tensor `stuff_ids` with negative or
-            equal ids. Default: on the CPU only; unchecked, such an instance is dropped.
+        category_ids: the category id of each class index 0..C-1. Then `sem_seg`, `pred_classes`
+            and `stuff_ids` are class indices, and the result has category ids. Default: all are
+            category ids.
+        validate: refuse NaN scores, negative classes or such without a category, and a tensor
+            `stuff_ids` with negative or equal ids. Default: on the CPU only; unchecked, such an
+            instance is dropped.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
@@ -72,6 +82,12 @@ def merge_panoptic(
         ...                         stuff_ids=[7], stuff_area_limit=8)
         >>> merged.panoptic_seg[:, 0].tolist(), merged.category_ids.tolist()
         ([1, 1, 2, 2], [26, 7])
+
+        The same from class indices, 0 for road and 1 for car:
+
+        >>> merge_panoptic(sem_seg - 7, mask, torch.tensor([0.9]), torch.tensor([1]), stuff_ids=[0],
+        ...                stuff_area_limit=8, category_ids=[7, 26]).category_ids.tolist()
+        [26, 7]
     """
     check_settings(score_threshold, overlap_threshold, stuff_area_limit)
     check_instances(scores, pred_classes, sem_seg, validate=validate)
@@ -80,6 +96,13 @@ def merge_panoptic(
     check_shape("pred_masks", pred_masks, (*batch, scores.shape[-1], height, width))
     check_device("pred_masks", pred_masks, sem_seg)
 
+    category_ids = as_category_ids(category_ids, sem_seg.device, validate=validate)
+    num_classes = None if category_ids is None else len(category_ids)
+    if category_ids is not None:
+        pred_classes = known_indices("pred_classes", pred_classes, category_ids, validate=validate)
+    stuff_ids = as_id_tensor(
+        "stuff_ids", stuff_ids, sem_seg.device, num_classes=num_classes, validate=validate
+    )
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_masks(
@@ -87,28 +110,29 @@ def merge_panoptic(
         scores,
         pred_classes,
         sem_seg,
-        as_id_tensor("stuff_ids", stuff_ids, sem_seg.device, validate=validate),
+        stuff_ids,
         score_threshold=score_threshold,
         overlap_threshold=overlap_threshold,
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )
-    return unflatten_batch(merged, batch)
+    return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 
 class PanopticMerger(TensorHolder):
     """Module that merges instance masks and a semantic map into a panoptic map.
 
     Made with the settings of [`merge_panoptic`][pps_torch.merge_panoptic];
-    `stuff_ids` move with the module.
+    `stuff_ids` and `category_ids` move with the module.
 
     Example:
         >>> PanopticMerger([7, 8], stuff_area_limit=2048)  # doctest: +NORMALIZE_WHITESPACE
         PanopticMerger(stuff_ids=[7, 8], score_threshold=0.5, overlap_threshold=0.5,
-        stuff_area_limit=2048, validate=None, backend='auto')
+        stuff_area_limit=2048, category_ids=None, validate=None, backend='auto')
     """
 
     stuff_ids: Tensor
+    category_ids: Tensor | None
 
     def __init__(
         self,
@@ -117,13 +141,18 @@ class PanopticMerger(TensorHolder):
         score_threshold: float = 0.5,
         overlap_threshold: float = 0.5,
         stuff_area_limit: float = 4096,
+        category_ids: Sequence[int] | None = None,
         validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         check_settings(score_threshold, overlap_threshold, stuff_area_limit)
         check_backend(backend)
-        self._hold_tables(stuff_ids=as_id_tensor("stuff_ids", stuff_ids, torch.device("cpu")))
+        cpu = torch.device("cpu")
+        self._hold_tables(
+            stuff_ids=as_id_tensor("stuff_ids", stuff_ids, cpu),
+            category_ids=as_category_ids(category_ids, cpu),
+        )
         self.score_threshold = score_threshold
         self.overlap_threshold = overlap_threshold
         self.stuff_area_limit = stuff_area_limit
@@ -146,6 +175,7 @@ class PanopticMerger(TensorHolder):
             score_threshold=self.score_threshold,
             overlap_threshold=self.overlap_threshold,
             stuff_area_limit=self.stuff_area_limit,
+            category_ids=self.category_ids,
             validate=self.validate,
             backend=self.backend,
         )
@@ -153,4 +183,4 @@ class PanopticMerger(TensorHolder):
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""
         heuristic = ("score_threshold", "overlap_threshold", "stuff_area_limit")
-        return format_settings(self, "stuff_ids", *heuristic, "validate", "backend")
+        return format_settings(self, "stuff_ids", *heuristic, "category_ids", "validate", "backend")

@@ -28,7 +28,8 @@ class PPSPostProcessor(TensorHolder):
 
     Logits are upsampled bilinearly (align_corners=False) to the image and the highest channel
     wins, as Detectron2 does; neither C x H x W nor N x H x W is held. What follows is
-    [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] and [`merge_pps`][pps_torch.merge_pps].
+    [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes] and, with part logits,
+    [`merge_pps`][pps_torch.merge_pps].
 
     Args:
         spec: the `EvalSpec` whose scene ids the outputs carry.
@@ -108,9 +109,9 @@ class PPSPostProcessor(TensorHolder):
         boxes: Tensor,
         scores: Tensor,
         class_indices: Tensor,
-        part_logits: Tensor,
+        part_logits: Tensor | None,
         image_size: tuple[int, int],
-    ) -> tuple[PanopticSegmentation, Tensor]:
+    ) -> tuple[PanopticSegmentation, Tensor | None]:
         """Post-process one image or a batch.
 
         Args:
@@ -119,11 +120,11 @@ class PPSPostProcessor(TensorHolder):
             boxes: `(*B, N, 4)` float, xyxy in pixels of the output.
             scores: `(*B, N)` float, 0..1; pad a batch with instances of score 0.
             class_indices: `(*B, N)` int.
-            part_logits: `(*B, P, h', w')` float, any stride.
+            part_logits: `(*B, P, h', w')` float, any stride; None without a part network.
             image_size: `(H, W)` of the outputs.
 
         Returns:
-            the `PanopticSegmentation` and the PPS map `(*B, 3, H, W)` int32.
+            the `PanopticSegmentation` and the PPS map `(*B, 3, H, W)` int32, None without parts.
 
         Raises:
             TypeError, ValueError: for a wrong dtype, shape, device or size, and see `validate`.
@@ -139,7 +140,8 @@ class PPSPostProcessor(TensorHolder):
             for name in ("semantic_ids", "class_ids_and_absent", "part_ids")
         )
         check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
-        check_logits("part_logits", part_logits, batch, part_ids, validate=validate)
+        if part_logits is not None:
+            check_logits("part_logits", part_logits, batch, part_ids, validate=validate)
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         panoptic = self.merge_panoptic(
             ids_of_best_channels(sem_seg_logits, semantic_ids, image_size, backend=backend),
@@ -148,6 +150,8 @@ class PPSPostProcessor(TensorHolder):
             scores,
             ids_of_indices("class_indices", class_indices, class_ids, validate=validate),
         )
+        if part_logits is None:
+            return panoptic, None
         # Only now, when the semantic map is gone: full-size maps decide the peak memory.
         part_seg = ids_of_best_channels(part_logits, part_ids, image_size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)

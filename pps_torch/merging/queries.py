@@ -22,7 +22,7 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
-from pps_torch.merging.category_ids import as_id_tensor
+from pps_torch.merging.category_ids import as_category_ids, as_id_tensor, with_category_ids
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.contract import INFINITE
@@ -39,6 +39,7 @@ def merge_panoptic_queries(
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
     out_size: tuple[int, int] | None = None,
+    category_ids: Sequence[int] | Tensor | None = None,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -59,6 +60,7 @@ def merge_panoptic_queries(
         min_kept_fraction: fraction (Mask2Former's `OVERLAP_THRESHOLD`); equal to it stays.
         out_size: `(H, W)`: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
+        category_ids: the category id of each class index; then the result has category ids.
         validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU only;
             unchecked, NaN counts as -inf.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
@@ -68,7 +70,7 @@ def merge_panoptic_queries(
     Returns:
         `PanopticSegmentation` with a capacity of Q segments, in the order of the queries.
         A segment's score is the class probability of its (first) query; `category_ids` are
-        class indices.
+        class indices, unless the argument of that name says what they mean.
 
     Raises:
         TypeError, ValueError: for a wrong dtype, shape, size, threshold or index, naming the
@@ -91,6 +93,9 @@ def merge_panoptic_queries(
         num_classes=num_labels - 1,
         validate=validate,
     )
+    category_ids = as_category_ids(
+        category_ids, class_logits.device, num_classes=num_labels - 1, validate=validate
+    )
     if out_size is not None:
         check_size("out_size", out_size)
 
@@ -110,17 +115,18 @@ def merge_panoptic_queries(
         min_kept_fraction=min_kept_fraction,
         backend=backend,
     )
-    return unflatten_batch(merged, batch)
+    return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 
 class QueryPanopticMerger(TensorHolder):
     """Module that merges mask-classification queries into a panoptic map.
 
     Made with the settings of [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries];
-    `thing_ids` move with the module.
+    `thing_ids` and `category_ids` move with the module.
     """
 
     thing_ids: Tensor
+    category_ids: Tensor | None
 
     def __init__(
         self,
@@ -128,13 +134,18 @@ class QueryPanopticMerger(TensorHolder):
         *,
         object_mask_threshold: float = 0.8,
         min_kept_fraction: float = 0.8,
+        category_ids: Sequence[int] | None = None,
         validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
         _check_settings(object_mask_threshold, min_kept_fraction)
         check_backend(backend)
-        self._hold_tables(thing_ids=as_id_tensor("thing_ids", thing_ids, torch.device("cpu")))
+        cpu = torch.device("cpu")
+        self._hold_tables(
+            thing_ids=as_id_tensor("thing_ids", thing_ids, cpu),
+            category_ids=as_category_ids(category_ids, cpu),
+        )
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
         self.validate = validate
@@ -154,6 +165,7 @@ class QueryPanopticMerger(TensorHolder):
             object_mask_threshold=self.object_mask_threshold,
             min_kept_fraction=self.min_kept_fraction,
             out_size=out_size,
+            category_ids=self.category_ids,
             validate=self.validate,
             backend=self.backend,
         )
@@ -161,7 +173,9 @@ class QueryPanopticMerger(TensorHolder):
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""
         thresholds = ("object_mask_threshold", "min_kept_fraction")
-        return format_settings(self, "thing_ids", *thresholds, "validate", "backend")
+        return format_settings(
+            self, "thing_ids", *thresholds, "category_ids", "validate", "backend"
+        )
 
 
 def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> None:

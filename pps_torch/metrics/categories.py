@@ -6,7 +6,11 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from pps_torch.specs import EvalSpec
+
+_MOST_NAMED = 10  # ids
 
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
@@ -38,6 +42,29 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
     if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
         raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
     return checked
+
+
+def question_about_ids(known: Sequence[int], *found: Tensor) -> str:
+    """What an error of unknown categories says at its end.
+
+    Args:
+        known: the ids of the categories.
+        found: ids of the batch, as far as they can be seen; negative ones are none.
+    """
+    unknown = {number for ids in found for number in ids.unique().tolist() if number >= 0} - {
+        *known
+    }
+    found_text = f" ({_named(sorted(unknown))})" if unknown else ""
+    return (
+        f"{found_text}; the categories have the ids {_named(known)}; are these class indices? "
+        "category_ids= of the merges makes category ids of them"
+    )
+
+
+def _named(ids: Sequence[int]) -> str:
+    """The first ids, and how many more there are."""
+    rest = len(ids) - _MOST_NAMED
+    return ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _not_a_list_of_dicts(found: object) -> TypeError:

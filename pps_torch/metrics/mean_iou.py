@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
-from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.categories import checked_categories, question_about_ids
 from pps_torch.metrics.comparisons import SegmentComparison, check_comparison
 from pps_torch.metrics.confusion_matrix import (
     ClassIoU,
@@ -29,9 +29,12 @@ from pps_torch.ops.scoring.label_pairs import LabelPairs
 from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec
 
-_FAULTS = (
+_UNKNOWN = (
     "pixels of target with an unknown category",
     "pixels of pred with an unknown category",
+)
+_FAULTS = (
+    *_UNKNOWN,
     "faults in the segments of a comparison",
 )
 
@@ -230,6 +233,9 @@ class MeanIoU(SumMetric):
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "ignore_label": self.ignore_label}
+
+    def _question(self, faults: Mapping[str, int], *inputs: Any) -> str:
+        return question_about_ids(self.class_ids) if any(faults[name] for name in _UNKNOWN) else ""
 
     def _classes(self, ids: Tensor) -> Tensor:
         """Look up the class index of each id, C for ids of no class."""

@@ -29,7 +29,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.panoptic import check_container
-from pps_torch.metrics.categories import checked_categories
+from pps_torch.metrics.categories import checked_categories, question_about_ids
 from pps_torch.metrics.class_counts import mean_qualities
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.panoptic_rules import (
@@ -44,11 +44,14 @@ from pps_torch.ops.scoring.count_segments import count_segments
 from pps_torch.ops.scoring.segment_table import count_faults, segment_table
 from pps_torch.specs import EvalSpec
 
+_UNKNOWN = (
+    "segments of pred of an unknown category",
+    "segments of target of an unknown category",
+)
 _FAULTS = (
     "pixels of pred with a segment id that has no row in its table",
     "pixels of target with a segment id that has no row in its table",
-    "segments of pred of an unknown category",
-    "segments of target of an unknown category",
+    *_UNKNOWN,
 )
 
 
@@ -210,7 +213,7 @@ class PanopticQuality(SegmentMetric):
             last_crowd_only=self.rules.crowds == "last_of_class",
             backend=self.backend,
         )
-        self._look_at_faults()
+        self._look_at_faults(pred, target)
         return self
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
@@ -252,6 +255,11 @@ class PanopticQuality(SegmentMetric):
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "rules": self.rules}
+
+    def _question(self, faults: Mapping[str, int], *inputs: Any) -> str:
+        if not any(faults[name] for name in _UNKNOWN):
+            return ""
+        return question_about_ids(self.class_ids, *(value.category_ids for value in inputs))
 
     def _check(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
         """Raise TypeError or ValueError for a wrong dtype, shape or device."""

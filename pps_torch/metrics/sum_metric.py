@@ -318,16 +318,21 @@ class SumMetric(TensorHolder):
         self.faults += faults
         self._look_at_faults()
 
-    def _look_at_faults(self) -> None:
+    def _look_at_faults(self, *inputs: Any) -> None:
         """Raise ValueError for inputs that the rules do not cover, if `validate` says so now."""
         if checks_values(self.validate, self.faults):
-            self._raise_faults()
+            self._raise_faults(*inputs)
 
-    def _raise_faults(self) -> None:
+    def _raise_faults(self, *inputs: Any) -> None:
         faults = dict(zip(self.fault_names, self.faults.tolist()))
         found = [f"{number} {name}" for name, number in faults.items() if number]
         if found:
-            raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}")
+            question = self._question(faults, *inputs)
+            raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}{question}")
+
+    def _question(self, faults: Mapping[str, int], *inputs: Any) -> str:
+        """The end of the error of faults: what may be the cause; of the last inputs, if given."""
+        return ""
 
     def _check_may_count(self, what: str) -> None:
         if self._is_replica:

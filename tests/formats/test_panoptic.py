@@ -35,6 +35,33 @@ def test_segments_are_numbered_in_listed_order(dtype, device):
     assert target.num_segments.item() == 2
 
 
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u4", "i8", "u8"])
+def test_maps_of_numpy(dtype):
+    array = np.array(IDS, dtype)[:, ::-1]  # of negative strides, as a flipped picture
+    array.flags.writeable = False
+    for container in (PanopticSegmentation, PanopticTarget):
+        found = container.from_segments(array, SEGMENTS)
+        expected = container.from_segments(torch.tensor(IDS).flip(1), SEGMENTS)
+        assert all(torch.equal(a, b) for a, b in zip(found, expected))
+        with pytest.raises(TypeError, match="^ids: expected an integer dtype, got float64"):
+            container.from_segments(np.zeros((2, 2)), [])
+        with pytest.raises(ValueError, match=r"^ids: expected ids below 2\*\*63, found 184"):
+            container.from_segments(np.full((1, 1), 2**64 - 1, np.uint64), [])
+
+
+def test_segments_with_the_labels_of_hugging_face():
+    infos = [
+        {"id": 7, "label_id": 2, "was_fused": False, "score": 0.5},
+        {"id": 90, "label_id": 2, "category_id": 5},
+    ]
+    pred = PanopticSegmentation.from_segments(torch.tensor(IDS), infos, thing_ids=[2])
+    assert pred.category_ids.tolist() == [2, 5] and pred.is_thing.tolist() == [True, False]
+    target = PanopticTarget.from_segments(torch.tensor(IDS), infos)
+    assert target.category_ids.tolist() == [2, 5]
+    with pytest.raises(ValueError, match=r"^segments_info\[0\]: category_id: expected an int"):
+        PanopticTarget.from_segments(torch.tensor([[7]]), [{"id": 7, "label_id": "car"}])
+
+
 def test_segments_info_says_what_from_segments_was_told():
     pred = PanopticSegmentation.from_segments(torch.tensor(IDS), SEGMENTS)
     thing, stuff = pred.segments_info()

@@ -85,6 +85,14 @@ def test_masks_in_the_image(detector):
         assert torch.equal(pps[image], merge_pps(expected, part_seg, SPEC))
 
 
+def test_without_a_part_network_there_are_panoptic_maps_alone(detector):
+    post_process = MaskRCNNPostProcessor(SPEC, **SETTINGS)
+    detections = detector([torch.rand(3, *SIZE), torch.rand(3, *SIZE)])
+    expected, _ = post_process(detections, *logits())
+    panoptic, pps = post_process(detections, logits()[0])
+    assert pps is None and all(torch.equal(a, b) for a, b in zip(panoptic, expected))
+
+
 @pytest.mark.parametrize("masks_are_logits", [False, True])
 def test_masks_in_their_boxes(detector, masks_are_logits):
     detector.transform.postprocess = lambda detections, *_: detections  # as roi_heads gives them

@@ -261,6 +261,8 @@ def test_no_images_and_no_queries_are_fine(batch, backend, device):
 def test_heads_that_are_no_tensors_are_named(case, value):
     function, heads, _ = CASES[case]
     for index, name in enumerate(heads):
+        if name == "part_logits" and value is None:
+            continue  # there is no part network
         inputs = list(heads.values())
         inputs[index] = value
         with pytest.raises(TypeError, match=f"^{name}: expected a torch.Tensor"):

@@ -134,6 +134,14 @@ def test_post_processor_is_the_composition_of_its_steps(batch):
     assert torch.equal(pps, expected[1])
 
 
+def test_without_a_part_network_there_are_panoptic_maps_alone():
+    inputs = heads(np.random.default_rng(0), (2,))
+    post_process = PPSPostProcessor(SPEC, stuff_area_limit=20)
+    expected, _ = post_process(*inputs, (24, 32))
+    panoptic, pps = post_process(*inputs[:5], None, (24, 32))
+    assert pps is None and all(torch.equal(a, b) for a, b in zip(panoptic, expected))
+
+
 def test_post_processor_with_other_channel_meanings():
     """Detectron2's layout: channel 0 of the semantic head is all things."""
     inputs = list(heads(np.random.default_rng(5), ()))

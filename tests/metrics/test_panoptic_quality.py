@@ -213,6 +213,23 @@ def test_values_are_counted_and_raised_at_compute(change, match, device):
     assert metric.compute().summary["All"]["PQ"] == 1.0
 
 
+def test_unknown_categories_are_named_and_asked_about():
+    known = [{"id": 11 * n, "name": str(n), "isthing": 1} for n in range(1, 13)]
+    images = one_image(pred_category=5, gt_category=3)
+    question = (
+        "; the categories have the ids 11, 22, 33, 44, 55, 66, 77, 88, 99, 110 and 2 more; are "
+        "these class indices? category_ids= of the merges makes category ids of them"
+    )
+    message = (
+        "PanopticQuality: the updates had 1 segments of pred of an unknown category; "
+        "1 segments of target of an unknown category"
+    )
+    for metric, named in ((PanopticQuality(known, validate=True), " (3, 5)"), (None, "")):
+        with pytest.raises(ValueError) as error:
+            (metric or PanopticQuality(known)).update(*images).compute()
+        assert str(error.value) == message + named + question
+
+
 def test_a_fault_survives_merging_and_saving():
     bad = PanopticQuality(ONE).update(*one_image(pred_category=6))
     merged = PanopticQuality(ONE).merge_state(bad)

@@ -78,7 +78,8 @@ def _add_model_keys(cfg: CfgNode) -> None:
     # What the channels of the semantic model mean. "stuff": the first one all things together, the
     # others the stuff classes, as in Panoptic FPN. "all": each class of the spec, in its order.
     cfg.MODEL.PPS.BASELINE.SEMANTIC_CLASSES = "stuff"
-    # PartSegmentor, PartAwarePanopticFPN, or a SemanticSegmentor over the flat part ids.
+    # PartSegmentor, PartAwarePanopticFPN, or a SemanticSegmentor over the flat part ids; empty: no
+    # parts, the outputs are panoptic alone.
     cfg.MODEL.PPS.BASELINE.PART_CONFIG = ""
     cfg.MODEL.PPS.BASELINE.PART_WEIGHTS = ""
 

@@ -45,7 +45,7 @@ class RawOutputs(NamedTuple):
 
 @META_ARCH_REGISTRY.register()
 class PartAwareBaseline(nn.Module):
-    """An instance, a semantic and a part model, joined into panoptic and PPS outputs.
+    """An instance, a semantic and, if there is one, a part model, joined into one output.
 
     These are the baselines of *Part-aware Panoptic Segmentation* (CVPR 2021). Nothing is trained
     here: each model is trained by itself, with its own configuration. One model may fill several
@@ -54,7 +54,7 @@ class PartAwareBaseline(nn.Module):
     Args:
         models: the models by name.
         name_of_role: name of the model that fills each of the roles `instance`, `semantic` and
-            `part`.
+            `part`; without a part model the outputs are panoptic alone.
         eval_spec: what the classes and part ids mean.
         semantic_classes: what the semantic channels mean: `"stuff"`, all things together and then
             the stuff classes, or `"all"`, each class of the spec in its order.
@@ -86,7 +86,8 @@ class PartAwareBaseline(nn.Module):
         super().__init__()
         _check_semantic_classes("semantic_classes", semantic_classes)
         for role in ROLES:
-            _check_role(role, models[name_of_role[role]], eval_spec)
+            if role != "part" or role in name_of_role:
+                _check_role(role, models[name_of_role[role]], eval_spec)
         self.models = nn.ModuleDict(models)
         self.name_of_role = dict(name_of_role)
         self.spec = eval_spec
@@ -122,7 +123,8 @@ class PartAwareBaseline(nn.Module):
                 models of Detectron2. All models get the same image.
 
         Returns:
-            for each image the outputs of Detectron2's `PanopticFPN`, and `pps` `(3, H, W)` int32.
+            for each image the outputs of Detectron2's `PanopticFPN`, and with a part model `pps`
+            `(3, H, W)` int32.
 
         Raises:
             RuntimeError: the module is in training mode.
@@ -133,15 +135,18 @@ class PartAwareBaseline(nn.Module):
                 "configurations, or PartAwarePanopticFPN"
             )
         raw = {name: raw_outputs(model, batched_inputs) for name, model in self.models.items()}
-        instance, semantic, part = (raw[self.name_of_role[role]] for role in ROLES)
-        return [
-            self.fused_merge(
-                instance[image].detections,
-                semantic[image].sem_seg,
-                _part_ids(part[image], self.spec),
-            )
-            for image in range(len(batched_inputs))
-        ]
+        outputs = {role: raw[name] for role, name in self.name_of_role.items()}
+        return [self._merge(outputs, image) for image in range(len(batched_inputs))]
+
+    def _merge(self, outputs: dict[str, list[RawOutputs]], image: int) -> dict[str, Any]:
+        """Merge what the models said of an image, by role."""
+        detections, sem_seg = outputs["instance"][image].detections, outputs["semantic"][image]
+        if "part" in outputs:
+            part_seg = _part_ids(outputs["part"][image], self.spec)
+            return self.fused_merge(detections, sem_seg.sem_seg, part_seg)
+        merged: dict[str, Any] = self.fused_merge(detections, sem_seg.sem_seg)
+        del merged["pps"]  # in which all parts would be unknown
+        return merged
 
 
 def raw_outputs(model: nn.Module, batched_inputs: list[dict[str, Any]]) -> list[RawOutputs]:
@@ -169,7 +174,8 @@ def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
         that it fills.
 
     Raises:
-        ValueError: names the key of a role without a configuration file.
+        ValueError: names the key of a role without a configuration file; that of the parts needs
+            none.
     """
     options = cfg.MODEL.PPS.BASELINE
     models: dict[str, nn.Module] = {}
@@ -177,6 +183,8 @@ def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
     name_of_role = {}
     for role in ROLES:
         config_file = options[f"{role.upper()}_CONFIG"]
+        if not config_file and role == "part":
+            continue
         if not config_file:
             raise ValueError(
                 f"MODEL.PPS.BASELINE.{role.upper()}_CONFIG: expected a configuration file, got none"

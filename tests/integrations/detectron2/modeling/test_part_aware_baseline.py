@@ -83,6 +83,17 @@ def test_one_model_can_fill_every_role_with_one_backbone(tmp_path):
     assert torch.equal(found["pps"], expected["pps"])
 
 
+def test_without_a_part_model_the_outputs_are_panoptic_alone(tmp_path):
+    whole = write_model(tmp_path, "PartAwarePanopticFPN")
+    model = build_model(baseline_config(whole, whole, ("", ""))).eval()
+    assert set(model.name_of_role) == {"instance", "semantic"}
+    with torch.no_grad():
+        (found,) = model([photo(4)])
+        (expected,) = build_model(baseline_config(whole, whole, whole)).eval()([photo(4)])
+    assert set(expected) - set(found) == {"pps"}
+    assert torch.equal(found["panoptic_seg"][0], expected["panoptic_seg"][0])
+
+
 def test_semantic_channels_may_be_all_classes(tmp_path):
     semantic = write_model(tmp_path, "SemanticSegmentor", num_labels=19)
     instance = part = write_model(tmp_path, "PartAwarePanopticFPN")
@@ -128,8 +139,8 @@ def test_models_that_cannot_fill_a_role_are_refused(role, architecture):
 
 def test_a_missing_file_and_a_wrong_part_model_are_named(tmp_path):
     whole = write_model(tmp_path, "PartAwarePanopticFPN")
-    with pytest.raises(ValueError, match="BASELINE.PART_CONFIG: expected a configuration file"):
-        build_model(baseline_config(whole, whole, ("", "")))
+    with pytest.raises(ValueError, match="BASELINE.SEMANTIC_CONFIG: expected a configuration fil"):
+        build_model(baseline_config(whole, ("", ""), whole))
     part = write_model(tmp_path, "SemanticSegmentor", num_labels=12)
     model = build_model(baseline_config(whole, whole, part)).eval()
     with pytest.raises(ValueError, match=r"part model \(.*PART_CONFIG\): .* 24 channels, got 12"):

@@ -9,11 +9,13 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from unittest import mock
 
 import torch
 from PIL import Image
 
 from pps_torch.cli.main import main
+from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs.bundled import FOLDERS
 from tests.cli.small_dataset import IDS, SmallDataset
 from tests.fuzz.mutations import MUTATIONS
@@ -39,6 +41,7 @@ TARGETS = {
     ],
     "TIFF": [(PARTPQ, f"gt/{IDS[1]}_gtFinePanopticParts.tif")],
 }
+_map_images = RunOptions.map_images
 _COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
 
 
@@ -121,8 +124,18 @@ class Cases:
         path.write_bytes(MUTATIONS[path.suffix](content, rng))
 
     def _judge(self, tool: str, name: str) -> Verdict:
-        messages = io.StringIO()
-        with contextlib.redirect_stderr(messages), contextlib.redirect_stdout(io.StringIO()):
+        messages, worked = io.StringIO(), []
+
+        def map_images(*arguments):
+            """Notes that all images are done."""
+            yield from _map_images(*arguments)
+            worked.append(arguments)
+
+        with (
+            contextlib.redirect_stderr(messages),
+            contextlib.redirect_stdout(io.StringIO()),
+            mock.patch.object(RunOptions, "map_images", map_images),
+        ):
             try:
                 code = main(self.words(tool))
             except BaseException as error:
@@ -131,6 +144,8 @@ class Cases:
                 return Verdict("BAD", f"{tool} {name}: {type(error).__name__}: {error}")
         message = messages.getvalue()
         if code != 0:
+            if worked:
+                return Verdict("BAD", f"{tool} {name}: found after the work: {message!r}")
             return self._judge_message(message, f"{tool} {name}")
         try:
             with warnings.catch_warnings():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 
@@ -62,6 +64,18 @@ def test_an_error_that_is_not_our_own_is_found(tmp_path, monkeypatch):
     monkeypatch.setattr(fuzz_case, "main", fail)
     verdict = Cases(tmp_path, seed=0).run_undamaged("eval_pq")
     assert verdict.outcome == "BAD" and "KeyError" in verdict.detail
+
+
+def test_an_error_that_comes_after_the_work_is_found(tmp_path, monkeypatch):
+    """A full disk here, which no case has."""
+    from pps_torch.io import atomic
+
+    def no_space(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic, "_write", no_space)
+    verdict = Cases(tmp_path, seed=0).run_undamaged("eval_pq")
+    assert verdict.outcome == "BAD" and "found after the work" in verdict.detail
 
 
 @pytest.mark.slow

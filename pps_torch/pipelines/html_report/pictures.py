@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
-import torch
 from torch import Tensor
 
 from pps_torch.io.images import read_photo
@@ -46,35 +45,21 @@ class Pictures(NamedTuple):
         return sum(len(text) for text in self[2:] if text)
 
 
-def draw_pictures(scene: Scene, photo: Path | None, side: int) -> Pictures:
-    """Draw a scene, its longer side at most `side` pixels; maps are sampled, not averaged."""
+def draw_pictures(scene: Scene, photo: Path | None) -> Pictures:
+    """Draw a scene, beside its photograph if there is one."""
     height, width = scene.gt.shape
-    rows, columns = _sample((height, width), side)
-    height, width = len(rows), len(columns)
-    gt, pred = scene.draw(rows, columns)
-    errors = colorize_errors(scene.errors[rows, columns])
     maps = [(m, "<u2") for m in (scene.gt, scene.pred)]
     maps += [(m, "u1") for m in (scene.gt_parts, scene.pred_parts) if m is not None]
-    planes = [_differences(m[rows, columns].numpy().astype(kind)) for m, kind in maps]
+    planes = [_differences(m.numpy().astype(kind)) for m, kind in maps]
     return Pictures(
         width=width,
         height=height,
         photo=None if photo is None else _jpeg(read_photo(photo, (height, width))),
-        gt=_png(gt),
-        pred=_png(pred),
-        errors=_png(errors),
+        gt=_png(scene.gt_picture),
+        pred=_png(scene.pred_picture),
+        errors=_png(colorize_errors(scene.errors)),
         maps=base64.b64encode(zlib.compress(b"".join(planes), 9)).decode(),
     )
-
-
-def _sample(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
-    """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown."""
-    scale = max(1.0, max(size) / side)
-    rows, columns = (
-        ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()
-        for n in size
-    )
-    return rows[:, None], columns
 
 
 def _differences(plane: np.ndarray) -> bytes:

@@ -95,7 +95,7 @@ def _draw(
 
     def draw(image_id: str) -> PageImage:
         photo = photo_of.get(scenes.gt_files[image_id])
-        return PageImage(image_id, draw_pictures(scenes.read(image_id), photo, side))
+        return PageImage(image_id, draw_pictures(scenes.read(image_id, side), photo))
 
     return list(options.map_images(draw, image_ids, "drawing"))
 

@@ -1,8 +1,7 @@
-"""The images of an evaluation, read again: segment, part and error of each pixel."""
+"""The images of an evaluation, read again: segment, part and error of each pixel that is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,19 +21,15 @@ from pps_torch.specs import EvalSpec
 from pps_torch.visualization import colorize_panoptic, colorize_pps, ground_truth_pps
 from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts
 
-#: Pixels whose errors are looked up at once, by numbers of eight bytes.
-_BLOCK = 1 << 21
-
 
 class Scene(NamedTuple):
-    """One image of an evaluation. Maps are `(H, W)` integers.
+    """The shown pixels of one image of an evaluation; the maps are `(h, w)` integers.
 
     Attributes:
         gt, pred: the segment of each pixel, by `SegmentRecord.index`; 0 is void.
         errors: the [`PixelError`][pps_torch.visualization.PixelError] of each pixel.
         gt_parts, pred_parts: the part of each pixel, 0 where the class has no parts; None for PQ.
-        draw: a function of rows `(h, 1)` and columns `(w,)` that draws these pixels of ground
-            truth and prediction, `(3, h, w)` uint8 each.
+        gt_picture, pred_picture: ground truth and prediction in colours, `(3, h, w)` uint8.
     """
 
     gt: Tensor
@@ -42,7 +37,8 @@ class Scene(NamedTuple):
     errors: Tensor
     gt_parts: Tensor | None
     pred_parts: Tensor | None
-    draw: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    gt_picture: Tensor
+    pred_picture: Tensor
 
 
 class PartScenes:
@@ -73,8 +69,12 @@ class PartScenes:
         self.gt_files = find_files(gt, image_ids, ground_truth_suffixes(gt), "ground truth")
         self.pred_files = find_files(pred, image_ids, (".png",), "PPS prediction")
 
-    def read(self, image_id: str) -> Scene:
+    def read(self, image_id: str, side: int) -> Scene:
         """Read an image.
+
+        Args:
+            image_id: which one.
+            side: what is shown has a longer side of at most so many pixels.
 
         Raises:
             InputError: its files are not those of the evaluation.
@@ -82,27 +82,24 @@ class PartScenes:
         gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
         uids = torch.from_numpy(read_id_map(gt_file))
         height, width = uids.shape
-        predicted = read_pps(pred_file, (height, width))
-        pps = torch.from_numpy(predicted)
+        pps = torch.from_numpy(read_pps(pred_file, (height, width)))
         with input_errors_at(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
         _check_unchanged(comparison, self.tables, image_id)
-        pred_map, gt_map = self.metric.segment_maps(pps, uids)
-        gt_pps = ground_truth_pps(uids, self.spec)
-        pps = torch.from_numpy(without_unknown(predicted, self.spec))
+        shown = _shown_pixels((height, width), side)
+        pred_map, gt_map = (m[shown] for m in self.metric.segment_maps(pps, uids))
+        gt_pps = ground_truth_pps(uids[shown], self.spec)
+        pps = torch.from_numpy(without_unknown(pps[:, shown[0], shown[1]].numpy(), self.spec))
         has_parts = torch.tensor([*self.spec.parts])
         gt_parts, pred_parts = (
             torch.where(torch.isin(sids, has_parts), pids, 0)
             for sids, _, pids in (gt_pps, pps.long())
         )
         errors = with_wrong_parts(_errors(comparison, gt_map, pred_map), gt_parts, pred_parts)
-
-        def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-            maps = (m[:, rows, columns].contiguous() for m in (gt_pps, pps.long()))
-            gt, pred = (colorize_pps(m, self.spec, palette=self.palette) for m in maps)
-            return gt, pred
-
-        return Scene(gt_map, pred_map, errors, gt_parts, pred_parts, draw)
+        gt_picture, pred_picture = (
+            colorize_pps(m, self.spec, palette=self.palette) for m in (gt_pps, pps)
+        )
+        return Scene(gt_map, pred_map, errors, gt_parts, pred_parts, gt_picture, pred_picture)
 
 
 class PanopticScenes:
@@ -129,12 +126,8 @@ class PanopticScenes:
         self.metric = PanopticQuality(self.categories, rules=rules, validate=True)
         self.gt_files = {image_id: annotation.png for image_id, annotation in self.gt.items()}
 
-    def read(self, image_id: str) -> Scene:
-        """Read an image.
-
-        Raises:
-            InputError: its files are not those of the evaluation.
-        """
+    def read(self, image_id: str, side: int) -> Scene:
+        """Read an image; arguments and errors are those of `PartScenes.read`."""
         gt_info, pred_info = self.gt[image_id], self.pred[image_id]
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
             gt = gt_info.target(torch.from_numpy(read_rgb_ids(gt_info.png)))
@@ -144,21 +137,18 @@ class PanopticScenes:
             )
             comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.tables, image_id)
-        pred_map, gt_map = self.metric.segment_maps(pred, gt)
+        shown = _shown_pixels((height, width), side)
+        pred_map, gt_map = (m[shown] for m in self.metric.segment_maps(pred, gt))
         errors = _errors(comparison, gt_map, pred_map)
-
-        def draw(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-            gt_picture, pred_picture = (
-                colorize_panoptic(
-                    panoptic._replace(panoptic_seg=panoptic.panoptic_seg[rows, columns]),
-                    self.categories,
-                    palette=self.palette,
-                )
-                for panoptic in (gt, pred)
+        gt_picture, pred_picture = (
+            colorize_panoptic(
+                panoptic._replace(panoptic_seg=panoptic.panoptic_seg[shown]),
+                self.categories,
+                palette=self.palette,
             )
-            return gt_picture, pred_picture
-
-        return Scene(gt_map, pred_map, errors, None, None, draw)
+            for panoptic in (gt, pred)
+        )
+        return Scene(gt_map, pred_map, errors, None, None, gt_picture, pred_picture)
 
 
 def has_ground_truth(tables: Tables) -> bool:
@@ -166,16 +156,22 @@ def has_ground_truth(tables: Tables) -> bool:
     return not tables.part_aware or tables.inputs["gt_dir"] is not None
 
 
+def _shown_pixels(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
+    """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown: sampled, not averaged."""
+    scale = max(1.0, max(size) / side)
+    rows, columns = (
+        ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()
+        for n in size
+    )
+    return rows[:, None], columns
+
+
 def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> Tensor:
     """The error of each pixel, by the pair of segments that it lies in."""
     pair_errors = errors_of_pairs(
         comparison.matches, comparison.gt_class[0], comparison.pred_class[0], comparison.is_crowd[0]
     )
-    rows = max(1, _BLOCK // gt_map.shape[1])
-    errors = torch.empty(gt_map.shape, dtype=pair_errors.dtype)
-    for gt, pred, block in zip(gt_map.split(rows), pred_map.split(rows), errors.split(rows)):
-        block.copy_(pair_errors[gt.long(), pred.long()])
-    return errors
+    return pair_errors[gt_map.long(), pred_map.long()]
 
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:

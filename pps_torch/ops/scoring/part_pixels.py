@@ -145,8 +145,8 @@ class IndexedRuns:
         return counts.int().view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
 
     def maps(self) -> tuple[Tensor, Tensor]:
-        """Segments of each pixel, of the ground truth and of the prediction: `(B, P)` int64."""
-        gt, pred = (self.pixels.runs.expand(segment) for segment in (self.gt, self.pred))
+        """Segments of each pixel, of the ground truth and of the prediction: `(B, P)` int32."""
+        gt, pred = (self.pixels.runs.expand(segment.int()) for segment in (self.gt, self.pred))
         return gt.view(self.pixels.shape), pred.view(self.pixels.shape)
 
 

@@ -23,9 +23,11 @@ from torch import Tensor
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import add_pps_config, use_fused_merge
 from pps_torch.integrations.detectron2.config import load_eval_spec
+from pps_torch.integrations.detectron2.weights import check_weights
 from pps_torch.io.atomic import make_folder
-from pps_torch.io.errors import InputError, printable
+from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_photo, read_size, write_rgb
+from pps_torch.printing import printable
 from pps_torch.visualization import colorize_pps, legend, overlay, pps_legend_entries, with_legend
 
 
@@ -56,6 +58,7 @@ def load_config(config_file: str, opts: list[str]) -> CfgNode:
 
 def build_predictor(cfg: CfgNode, spec: EvalSpec) -> DefaultPredictor:
     """Build Detectron2's predictor; a plain PanopticFPN also predicts PPS maps, without parts."""
+    check_weights(cfg.MODEL.WEIGHTS, "MODEL.WEIGHTS")
     predictor = DefaultPredictor(cfg)
     if type(predictor.model) is PanopticFPN:
         use_fused_merge(predictor.model, spec=spec, paste_masks=cfg.MODEL.PPS.PASTE_MASKS)

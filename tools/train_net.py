@@ -5,7 +5,8 @@
     python tools/train_net.py --config-file FILE --eval-only MODEL.WEIGHTS model_final.pth
 
 The arguments are those of Detectron2's own train_net.py; keys and values at the end overwrite those
-of the configuration. `--num-gpus 0` and `MODEL.DEVICE cpu` run it on the CPU. With
+of the configuration. `--eval-only` evaluates all images, whatever `TEST.PPS.SUBSET` says, which is
+for evaluations during training. `--num-gpus 0` and `MODEL.DEVICE cpu` run it on the CPU. With
 `TEST.PPS.TABLES True` the evaluation writes tables and the evaluated maps to
 `OUTPUT_DIR/inference`; `pps-torch report` makes a page of them.
 """
@@ -23,6 +24,7 @@ from detectron2.utils import comm
 from detectron2.utils.logger import setup_logger
 
 from pps_torch.integrations.detectron2 import PPSTrainer, add_pps_config
+from pps_torch.integrations.detectron2.weights import check_weights
 
 
 def setup(args: argparse.Namespace) -> CfgNode:
@@ -46,6 +48,8 @@ def main(args: argparse.Namespace) -> dict[str, Any] | None:
         return trainer.train()
     model = PPSTrainer.build_model(cfg)
     checkpointer = DetectionCheckpointer(model, save_dir=cfg.OUTPUT_DIR)
+    if not (args.resume and checkpointer.has_checkpoint()):
+        check_weights(cfg.MODEL.WEIGHTS, "MODEL.WEIGHTS")
     checkpointer.resume_or_load(cfg.MODEL.WEIGHTS, resume=args.resume)
     results = PPSTrainer.test(cfg, model)
     if comm.is_main_process():

@@ -37,6 +37,9 @@ class _Wanted(NamedTuple):
 
 _IDS = _Wanted(ONE_CHANNEL, "one channel of ids")
 _COLORS = _Wanted(THREE_CHANNELS, "three channels of 8 bits (RGB)")
+_SEGMENTS = _Wanted(
+    (*THREE_CHANNELS, "grey"), "three channels of 8 bits (RGB), or grey levels that are the ids"
+)
 _EITHER = _Wanted(ONE_CHANNEL + THREE_CHANNELS, "one channel of ids, or three of 8 bits")
 
 _PHOTO_FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")
@@ -94,9 +97,14 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a COCO panoptic PNG: (H, W) int32 ids `R + 256 G + 65536 B`.
 
+    A grey PNG, as TAPPS writes predictions, has the ids as its levels. An RGB PNG that a program
+    for smaller files has made grey does not; its ids are then not those in the JSON.
+
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    header, image = _read_image(path, _COLORS, size)
+    header, image = _read_image(path, _SEGMENTS, size)
+    if header.channels == "grey":
+        return np.array(image).astype(np.int32)
     height, width = header.height, header.width
     ids = np.empty((height, width), np.int32)
     rows = max(1, _BLOCK // width)

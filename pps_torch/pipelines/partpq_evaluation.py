@@ -76,7 +76,8 @@ def eval_partpq(
         further=_further_metrics(metrics, spec, device),
         tables=tables,
         unknown_sids=UnknownClasses("the predicted scene classes", spec),
-        unknown_parts=UnknownParts(spec),
+        unknown_parts=UnknownParts.predicted(spec),
+        unknown_gt_parts=UnknownParts.annotated(spec),
         device=device,
     )
     inputs = {
@@ -100,7 +101,7 @@ def eval_partpq(
             job.add_unknown(evaluated)
             records.add(evaluated.records)
         result = processes.add_up(job.metrics.merged()).compute()
-        _warn(result, spec, (job.unknown_sids, job.unknown_parts), options)
+        _warn(result, spec, job.unknown_ids, options)
         has_ids = any(processes.gather(has_ids))
         if job.unknown_sids.unknown_share > 0.5 or not has_ids:
             _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
@@ -126,6 +127,7 @@ class _Evaluated(NamedTuple):
 
     unknown_sids: dict[str, Any]
     unknown_parts: dict[str, Any]
+    unknown_gt_parts: dict[str, Any]
     has_ids: bool
     records: list[ImageRecord]
 
@@ -142,7 +144,13 @@ class _Job:
     tables: bool
     unknown_sids: UnknownClasses
     unknown_parts: UnknownParts
+    unknown_gt_parts: UnknownParts
     device: torch.device
+
+    @property
+    def unknown_ids(self) -> tuple[UnknownIds, ...]:
+        """What is warned of, in this order."""
+        return self.unknown_sids, self.unknown_parts, self.unknown_gt_parts
 
     def evaluate(self, image: Image) -> _Evaluated:
         """Count an image."""
@@ -154,7 +162,8 @@ class _Job:
             records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
         return _Evaluated(
             unknown_sids=self.unknown_sids.examine(pps[0]),
-            unknown_parts=self.unknown_parts.examine(pps),
+            unknown_parts=self.unknown_parts.examine_parts(pps[0], pps[2], pps[0].size),
+            unknown_gt_parts=self.unknown_gt_parts.examine_parts(*_with_parts(uids), uids.size),
             has_ids=bool(pps[1:].any()),
             records=records,
         )
@@ -163,6 +172,7 @@ class _Job:
         """Add the unknown ids of an image to those of the images before."""
         self.unknown_sids.add(evaluated.unknown_sids)
         self.unknown_parts.add(evaluated.unknown_parts)
+        self.unknown_gt_parts.add(evaluated.unknown_gt_parts)
 
     def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
         self.further.update(
@@ -185,6 +195,12 @@ def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device
         "PartIoU": lambda: PartIoU(spec, validate=True).to(device),
     }
     return FurtherMetrics(wanted, create)
+
+
+def _with_parts(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scene classes and parts of the pixels with a part level."""
+    with_part = uids[uids > 99_999]
+    return with_part // 100_000, with_part % 100
 
 
 def _to(ids: np.ndarray, device: torch.device) -> Tensor:

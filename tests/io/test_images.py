@@ -165,7 +165,7 @@ def rgb(channels, height=2, width=3):
         (read_id_map, rgb(4), "alpha"),
         (read_id_map, rgb(2), "alpha"),
         (read_id_map, PIL.Image.new("F", (3, 2)), "floating point"),
-        (read_rgb_ids, rgb(1), r"three channels of 8 bits \(RGB\), found one channel"),
+        (read_rgb_ids, rgb(2), r"three channels of 8 bits \(RGB\), or grey levels .*, found"),
         (read_rgb_ids, rgb(4), "alpha"),
         (read_rgb_ids, PIL.Image.new("P", (3, 2)), "palette"),
         (read_pps, rgb(1), "found one channel"),
@@ -178,6 +178,14 @@ def test_other_channels_are_refused(tmp_path, read, image, found):
     image.save(path)
     with pytest.raises(InputError, match=f"map.tif: expected .*{found}"):
         read(path)
+
+
+def test_grey_levels_are_segment_ids(tmp_path):
+    """As TAPPS writes panoptic predictions."""
+    for name, ids in (("bytes.png", IDS), ("words.png", IDS.astype(np.uint16) * 100)):
+        PIL.Image.fromarray(ids).save(tmp_path / name)
+        found = read_rgb_ids(tmp_path / name)
+        assert found.dtype == np.int32 and np.array_equal(found, ids)
 
 
 def test_16_bits_a_channel_are_refused(tmp_path):

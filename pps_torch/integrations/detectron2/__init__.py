@@ -4,8 +4,9 @@ There are four rooms: `data`, `modeling` and `evaluation`, which do not import e
 `engine`, which joins them. Beside them, `config` has the configuration keys, `class_ids` the
 contiguous class numbers of a spec, and `visualizer` the pictures.
 
-Importing this registers the data sets of `data.datasets` and the architectures of the models in
-Detectron2's catalogues. Without Detectron2, only the modules that do not use it can be imported,
+Importing this adds the architectures of the models to Detectron2's registry, and nothing else. The
+data sets are registered by `PPSTrainer` as far as a configuration names them, and by
+`register_all()`. Without Detectron2, only the modules that do not use it can be imported,
 such as `class_ids` and `data.training_targets`.
 """
 
@@ -24,6 +25,7 @@ __all__ = [
     "PartPanopticEvaluator",
     "PartSegmentor",
     "add_pps_config",
+    "register_all",
     "register_cityscapes_panoptic_parts",
     "register_pascal_panoptic_parts",
     "use_fused_merge",
@@ -59,5 +61,3 @@ else:
         PartAwarePanopticFPN,
     )
     from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor
-
-    register_all()  # cityscapes_, pascal_panoptic_parts_{train,val} and pps_synthetic_{train,val}

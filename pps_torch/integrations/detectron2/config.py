@@ -92,7 +92,8 @@ def _add_test_keys(cfg: CfgNode) -> None:
     cfg.TEST.PPS.TABLES = False
     # Iterations from one evaluation by PPSEvalHook to the next; 0: no such evaluation.
     cfg.TEST.PPS.PERIOD = 0
-    # How many images of each test set PPSEvalHook evaluates, the same ones each time; 0: all.
+    # How many images of each test set PPSEvalHook evaluates, the same ones each time; 0: all. Their
+    # files go to OUTPUT_DIR/subset. The evaluation after training and --eval-only take all images.
     cfg.TEST.PPS.SUBSET = 0
     # Whether training goes on when an evaluation by PPSEvalHook fails; the error is then logged.
     cfg.TEST.PPS.CONTINUE_ON_ERROR = False

@@ -179,23 +179,70 @@ class UnknownClasses(UnknownIds):
 
 
 class UnknownParts(UnknownIds):
-    """The pixels of PPS maps whose class does not have their part, by `<sid>_<pid>`.
+    """The pixels whose class does not have their part, by `<sid>_<pid>`.
 
     Classes without parts are left out, as PartPQ does not look at their parts.
+
+    Args:
+        what: what the maps hold, e.g. "the predicted parts".
+        known_pids: by the sid of each class with parts, the pids that it may have.
+        num_pids: pids are 0..num_pids-1; others are left out.
+        outcome, spec_name: as for `UnknownIds`.
     """
 
-    def __init__(self, spec: EvalSpec) -> None:
-        super().__init__("the predicted parts", (), "count as a wrong label", spec.name)
-        pids = known_pids(spec)
-        self._known_pids = {sid: pids[sid] | {PPS_VOID} for sid in spec.parts}
+    def __init__(
+        self,
+        what: str,
+        known_pids: Mapping[int, Collection[int]],
+        num_pids: int,
+        outcome: str,
+        spec_name: str,
+    ) -> None:
+        super().__init__(what, (), outcome, spec_name)
+        self.num_sids = max(known_pids, default=-1) + 1
+        self.num_pids = num_pids
+        self._is_unknown = np.zeros((self.num_sids, num_pids), bool)
+        for sid, pids in known_pids.items():
+            self._is_unknown[sid] = True
+            self._is_unknown[sid, list(pids)] = False
 
-    def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Count one PPS map `(3, H, W)`."""
-        sids, _, pids = ids
+    @classmethod
+    def predicted(cls, spec: EvalSpec) -> UnknownParts:
+        """Those of PPS maps, in the ids of the evaluation."""
+        pids = known_pids(spec)
+        known = {sid: {pid for pid in pids[sid] | {PPS_VOID} if pid < 256} for sid in spec.parts}
+        return cls("the predicted parts", known, 256, "count as a wrong label", spec.name)
+
+    @classmethod
+    def annotated(cls, spec: EvalSpec) -> UnknownParts:
+        """Those of the ground truth, in the ids of the data set; a uid may have no part level."""
+        dataset, known = spec.dataset, {}
+        for sid, eval_sid in spec.dataset_sid_to_eval_sid.items():
+            if eval_sid in spec.parts:
+                folded = {pid for of_sid, pid in dataset.countable_pids if of_sid == sid}
+                known[sid] = {*range(len(dataset.part_classes[sid])), *folded}
+        outcome = "are undefined, pixels that PartPQ leaves out"
+        return cls("the parts of the ground truth", known, 100, outcome, dataset.name)
+
+    def examine_parts(self, sids: np.ndarray, pids: np.ndarray, num_pixels: int) -> dict[str, Any]:
+        """Count one map of so many pixels, given the scene class and part of those with a part."""
+        rows = np.where((sids >= 0) & (sids < self.num_sids), sids, self.num_sids).astype(np.int32)
+        columns = np.where((pids >= 0) & (pids < self.num_pids), pids, self.num_pids)
+        size = self.num_sids + 1, self.num_pids + 1
+        counts = np.bincount((rows * size[1] + columns).ravel(), minlength=size[0] * size[1])
+        return self.examine_counts(counts.reshape(size), num_pixels)
+
+    def examine_counts(self, counts: np.ndarray, num_pixels: int) -> dict[str, Any]:
+        """Count one map of so many pixels, of which each class and part is counted already.
+
+        Args:
+            counts: `(num_sids + 1, num_pids + 1)`, the last row and column for all other ids, as
+                [`joint_counts`][pps_torch.ops.counting.joint_counts.joint_counts] has them.
+            num_pixels: of the map.
+        """
+        counts = counts[: self.num_sids, : self.num_pids]
         unknown = [
-            (f"{sid}_{pid:02d}", count)
-            for sid, known in self._known_pids.items()
-            for pid, count in count_ids(pids[sids == sid]).items()
-            if pid not in known
+            (f"{sid}_{pid:02d}", int(counts[sid, pid]))
+            for sid, pid in np.argwhere(self._is_unknown & (counts > 0)).tolist()
         ]
-        return {"unknown": unknown, "num_pixels": sids.size}
+        return {"unknown": unknown, "num_pixels": num_pixels}

@@ -20,6 +20,7 @@ from pps_torch.integrations.detectron2 import (
     PartPanopticEvaluator,
     PPSDatasetMapper,
     add_pps_config,
+    register_all,
 )
 from pps_torch.integrations.detectron2.data.training_targets import TrainingTargetMaker
 from pps_torch.integrations.detectron2.engine.eval_hook import subset_loader
@@ -55,6 +56,11 @@ def perfect(batch):
         panoptic = PanopticSegmentation.from_segments(ids, infos)
         outputs.append({"pps": merge_pps(panoptic, targets.part_seg, SPEC)})
     return outputs
+
+
+@pytest.fixture(autouse=True)
+def registered():
+    register_all()
 
 
 def test_a_perfect_model_scores_100(cfg):

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from detectron2.config import CfgNode
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import HookBase
-from detectron2.evaluation import DatasetEvaluator, inference_on_dataset
+from detectron2.evaluation import (
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+    COCOEvaluator,
+    COCOPanopticEvaluator,
+    DatasetEvaluator,
+    DatasetEvaluators,
+    LVISEvaluator,
+    PascalVOCDetectionEvaluator,
+    inference_on_dataset,
+)
 from detectron2.evaluation.testing import flatten_results_dict
 from detectron2.utils import comm
 from torch import nn
@@ -22,6 +33,20 @@ from pps_torch.integrations.detectron2.engine.evaluation_subset import fixed_sub
 from pps_torch.integrations.detectron2.engine.module_modes import preserve_modes
 
 logger = logging.getLogger(__name__)
+
+#: Folder in OUTPUT_DIR of what evaluators write about a subset.
+SUBSET_FOLDER = "subset"
+
+# They compare all images of the data set, whichever they are given: on a subset they fail, or count
+# the other images as missed.
+_WHOLE_SET_EVALUATORS = (
+    COCOPanopticEvaluator,
+    COCOEvaluator,
+    LVISEvaluator,
+    CityscapesInstanceEvaluator,
+    CityscapesSemSegEvaluator,
+    PascalVOCDetectionEvaluator,
+)
 
 
 class PPSEvalHook(HookBase):
@@ -47,7 +72,8 @@ class PPSEvalHook(HookBase):
             logged, and no scalar is stored.
 
     Raises:
-        ValueError: for a negative `period` or `subset`.
+        ValueError: for a negative `period` or `subset`; when training begins, for a subset with an
+            evaluator of Detectron2 that compares all images of the data set in any case.
 
     Example:
         ```python
@@ -82,6 +108,9 @@ class PPSEvalHook(HookBase):
     def from_config(cls, cfg: CfgNode, trainer: Any) -> PPSEvalHook:
         """Build the hook that `TEST.PPS` describes.
 
+        With `TEST.PPS.SUBSET` the evaluators are built for `OUTPUT_DIR/subset`, so that their files
+        are not mixed with those of an evaluation of all images.
+
         Args:
             cfg: a configuration with the keys of `add_pps_config`.
             trainer: an object with `model`, `build_test_loader(cfg, name)` and
@@ -93,15 +122,26 @@ class PPSEvalHook(HookBase):
         check_has_pps_config(cfg)
         options = cfg.TEST.PPS
         _check_not_negative(**{f"TEST.PPS.{key}": options[key] for key in ("PERIOD", "SUBSET")})
+        evaluator_cfg = cfg.clone()
+        if options.SUBSET:
+            evaluator_cfg.defrost()
+            evaluator_cfg.OUTPUT_DIR = str(Path(cfg.OUTPUT_DIR) / SUBSET_FOLDER)
+            evaluator_cfg.freeze()
         return cls(
             options.PERIOD,
             trainer.model,
             cfg.DATASETS.TEST,
             partial(trainer.build_test_loader, cfg),
-            partial(trainer.build_evaluator, cfg),
+            partial(trainer.build_evaluator, evaluator_cfg),
             subset=options.SUBSET,
             continue_on_error=options.CONTINUE_ON_ERROR,
         )
+
+    def before_train(self) -> None:
+        """Refuse a subset that an evaluator would not keep to."""
+        if self._period and self._subset:
+            for name in self._dataset_names:
+                _check_takes_subset(name, self._build_evaluator(name))
 
     def after_step(self) -> None:
         """Evaluate if the period is over; the last iteration is left to `after_train`."""
@@ -202,6 +242,27 @@ def subset_loader(loader: DataLoader, count: int) -> DataLoader:
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
     )
+
+
+def _check_takes_subset(dataset_name: str, evaluator: DatasetEvaluator) -> None:
+    for single in _single_evaluators(evaluator):
+        if isinstance(single, _WHOLE_SET_EVALUATORS):
+            raise ValueError(
+                f"subset (TEST.PPS.SUBSET): {dataset_name}: expected evaluators of the images that "
+                f"they are given, found a {type(single).__name__}, which compares all images of "
+                "the data set; use PanopticQualityEvaluator for PQ, or evaluate all images"
+            )
+
+
+def _single_evaluators(evaluator: Any) -> Iterator[DatasetEvaluator]:
+    """The evaluators in a list or in `DatasetEvaluators`, or the one that is given."""
+    if isinstance(evaluator, DatasetEvaluators):
+        evaluator = evaluator._evaluators
+    if not isinstance(evaluator, Sequence):
+        yield evaluator
+        return
+    for inner in evaluator:
+        yield from _single_evaluators(inner)
 
 
 def _check_not_negative(**values: int) -> None:

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from pps_torch.integrations.detectron2.config import check_has_pps_config, load_eval_spec
 from pps_torch.integrations.detectron2.data.dataset_mapper import PPSDatasetMapper
+from pps_torch.integrations.detectron2.data.datasets import register_missing
 from pps_torch.integrations.detectron2.data.metadata import EVALUATOR_TYPE
 from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
 from pps_torch.integrations.detectron2.evaluation.panoptic_quality_evaluator import (
@@ -30,14 +31,16 @@ from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import
     PartPanopticEvaluator,
 )
 from pps_torch.integrations.detectron2.modeling.fused_merge import use_fused_merge
+from pps_torch.integrations.detectron2.weights import check_weights
 
 
 class PPSTrainer(DefaultTrainer):
     """Train and evaluate the model of a configuration with the keys of `add_pps_config`.
 
-    Data sets with part labels, whose `evaluator_type` is `"pps"`, are read with `PPSDatasetMapper`
-    and evaluated with `PartPanopticEvaluator`. Those with a `panoptic_json` are read as in
-    Detectron2 and evaluated with `PanopticQualityEvaluator`.
+    The data sets of pps_torch that a configuration names are registered, unless their names are
+    taken. Data sets with part labels, whose `evaluator_type` is `"pps"`, are read with
+    `PPSDatasetMapper` and evaluated with `PartPanopticEvaluator`. Those with a `panoptic_json` are
+    read as in Detectron2 and evaluated with `PanopticQualityEvaluator`.
 
     Example:
         ```python
@@ -46,6 +49,16 @@ class PPSTrainer(DefaultTrainer):
         trainer.train()
         ```
     """
+
+    def resume_or_load(self, resume: bool = True) -> None:
+        """Load `MODEL.WEIGHTS` or, to resume, the last checkpoint in `OUTPUT_DIR`.
+
+        Raises:
+            InputError: there is no file of the weights.
+        """
+        if not (resume and self.checkpointer.has_checkpoint()):
+            check_weights(self.cfg.MODEL.WEIGHTS, "MODEL.WEIGHTS")
+        super().resume_or_load(resume)
 
     @classmethod
     def build_model(cls, cfg: CfgNode) -> nn.Module:
@@ -144,5 +157,6 @@ def best_metric(cfg: CfgNode, *, has_parts: bool) -> str:
 
 
 def _has_parts(dataset_name: str) -> bool:
-    """Whether a registered data set has part labels."""
+    """Whether a data set has part labels; those of pps_torch are registered by this."""
+    register_missing([dataset_name])
     return MetadataCatalog.get(dataset_name).get("evaluator_type") == EVALUATOR_TYPE

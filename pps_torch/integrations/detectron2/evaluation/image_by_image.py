@@ -12,6 +12,7 @@ import torch
 from detectron2.evaluation import DatasetEvaluator
 from detectron2.utils import comm
 
+from pps_torch.integrations.detectron2.evaluation.evaluation_log import show_log
 from pps_torch.integrations.detectron2.evaluation.image_counts import ImageCounts
 from pps_torch.integrations.detectron2.evaluation.read_ahead import ReadAhead
 from pps_torch.integrations.detectron2.evaluation.recorded_images import (
@@ -24,6 +25,7 @@ from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.pipelines.running.options import RunOptions
+from pps_torch.pipelines.running.results import ResultFiles
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class ImageByImageEvaluator(DatasetEvaluator):
     """
 
     _map_folder: str
+    _result_name: str
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class ImageByImageEvaluator(DatasetEvaluator):
         self._index = {image_id: index for index, image_id in enumerate(self._image_ids)}
         if len(self._index) != len(self._image_ids):
             raise InputError(f"{dataset_name}: expected each image_id once")
+        show_log()
         self._targets = ReadAhead(self._read_target, len(self._image_ids))
         self.reset()
 
@@ -131,16 +135,28 @@ class ImageByImageEvaluator(DatasetEvaluator):
                 metric.to(device)
 
     def _save(self, file_name: str, content: Any) -> None:
-        """Write a JSON file to `output_dir`, if there is one, in the first process."""
+        """Begin the files of this evaluation with a JSON file, in the first process.
+
+        Those that an earlier evaluation left in `output_dir` go, so that no folder mixes two.
+        """
         if self._output_dir is not None and comm.is_main_process():
+            for path in self._outdated_files():
+                path.unlink(missing_ok=True)
             make_folder(Path(self._output_dir))
             save_json(Path(self._output_dir) / file_name, content, indent=1)
+
+    def _outdated_files(self) -> list[Path]:
+        """The tables, and the map of each image of the data set, that there may be."""
+        names = ResultFiles(self._maps.parent, self._result_name, FILE_OPTIONS).names
+        maps = [self._map_file(index) for index in range(len(self._image_ids))]
+        return [*(self._maps.parent / name for name in names), *maps]
 
     def _save_tables(self) -> None:
         """Write the maps of the images that count here and, in the first process, the tables."""
         indices = self._counts.counted_here()
         images = {index: image for index, image in self._recorded.items() if index in indices}
         shares = comm.gather(RecordedShare.from_images(images, len(self._metrics[0].class_ids)))
+        comm.synchronize()  # the first process has removed the maps of an earlier evaluation
         make_folder(self._maps)
         for index, image in images.items():
             path = self._map_file(index)

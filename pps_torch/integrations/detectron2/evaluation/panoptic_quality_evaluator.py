@@ -54,6 +54,8 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
             `panoptic`) and the files that `eval_pq --save_dir --tables` writes about them.
             `pps-torch report` makes a page of it. Each image then waits for the device, and each
             process holds the PNGs of its images until the end.
+        task: the key of the results. Another one lets this evaluator stand beside
+            `COCOPanopticEvaluator` in one `DatasetEvaluators`, which refuses equal keys.
 
     Raises:
         InputError: the data set has no `panoptic_json`, or one that cannot be used; or tables have
@@ -68,9 +70,15 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
     """
 
     _map_folder = "panoptic"
+    _result_name = "pq"
 
     def __init__(
-        self, dataset_name: str, output_dir: str | None = None, *, tables: bool = False
+        self,
+        dataset_name: str,
+        output_dir: str | None = None,
+        *,
+        tables: bool = False,
+        task: str = "panoptic_seg",
     ) -> None:
         metadata = MetadataCatalog.get(dataset_name)
         _check_has_panoptic_files(dataset_name, metadata)
@@ -80,6 +88,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         self._annotations: list[PanopticAnnotation] = list(panoptic.annotations.values())
         self._category_ids = CategoryIds.from_metadata(metadata)
         self._metric = PanopticQuality(panoptic.categories)
+        self._task = task
         image_ids = list(panoptic.annotations)
         super().__init__(dataset_name, image_ids, [self._metric], output_dir, tables)
 
@@ -111,7 +120,10 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         result = self._metric.compute()
         self._save("panoptic_quality.json", result.as_dict())
-        return OrderedDict(panoptic_seg=panoptic_scores(result.summary)), result.table()
+        return OrderedDict({self._task: panoptic_scores(result.summary)}), result.table()
+
+    def _outdated_files(self) -> list[Path]:
+        return [*super()._outdated_files(), self._maps.with_suffix(".json")]
 
     def _map_file(self, index: int) -> Path:
         return self._maps / self._annotations[index].png.relative_to(self._gt_folder)
@@ -127,17 +139,18 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         ]
         categories, pred_json = self._metric.categories, self._maps.with_suffix(".json")
         save_json(pred_json, {"annotations": annotations, "categories": categories})
-        inputs = {
+        inputs: dict[str, Path | str | None] = {
             "gt_json_file": self._gt_json,
             "pred_json_file": pred_json,
             "gt_folder": self._gt_folder,
             "pred_folder": self._maps,
+            "rules": "coco",
         }
         folder, result = self._maps.parent, self._metric.compute()
         classes = ClassInfo.from_categories(categories)
         ids, records = self._ids(share), share.table_records()
-        tables = encoded_tables("pq", "PQ", inputs, classes, result, ids, records)
-        with ResultFiles.opened(folder, "pq", FILE_OPTIONS) as files:
+        tables = encoded_tables(self._result_name, "PQ", inputs, classes, result, ids, records)
+        with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
             files.save(as_panopticapi(result), tables, result)
 
 

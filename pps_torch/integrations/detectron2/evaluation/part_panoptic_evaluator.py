@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from pps_torch.integrations.detectron2.evaluation.image_by_image import (
     FILE_OPTIONS,
     ImageByImageEvaluator,
 )
+from pps_torch.integrations.detectron2.evaluation.part_ids import PartIds
 from pps_torch.integrations.detectron2.evaluation.recorded_images import (
     RecordedImage,
     RecordedShare,
@@ -31,12 +33,20 @@ from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
 from pps_torch.pipelines.running.results import ResultFiles
 from pps_torch.specs import EvalSpec
 
+logger = logging.getLogger(__name__)
+
+_HOW_TO_REGISTER = (
+    "MetadataCatalog.get(name).set(eval_spec=...) names the spec, and pps_file_name in the dict of "
+    "each image its TIFF of uids"
+)
+
 
 class PartPanopticEvaluator(ImageByImageEvaluator):
     """PartPQ, and PQ of the same maps, on the device of the model.
 
-    The model's output needs `pps` `(3, H, W)`: evaluation sid, instance, part. The ground truth is
-    `pps_gt` `(H, W)` of the input or, without it, the file `pps_file_name` of the data set; worker
+    The model's output needs `pps` `(3, H, W)`: evaluation sid, instance, part; a list of these
+    three maps, as TAPPS has it, is taken too. The ground truth is `pps_gt` `(H, W)` uids of the
+    input or, without it, the file `pps_file_name` in the data set's dict of the image; worker
     threads decode these files ahead of need.
 
     PQ is that of the scene classes and instances in the maps: parts aside, each map is judged by
@@ -52,7 +62,8 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
             and each process holds the PNGs of its images until the end.
 
     Raises:
-        InputError: tables have no `output_dir`, or an image id that cannot be the name of a file.
+        InputError: the data set is not registered or names no spec, tables have no `output_dir`, or
+            an image id cannot be the name of a file.
 
     Example:
         ```python
@@ -73,19 +84,26 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         tables: bool = False,
     ) -> None:
         if eval_spec is None:
-            eval_spec = MetadataCatalog.get(dataset_name).eval_spec
+            eval_spec = _registered_spec(dataset_name)
         spec = eval_spec if isinstance(eval_spec, EvalSpec) else EvalSpec.load(eval_spec)
         images = DatasetCatalog.get(dataset_name)
         self._spec = spec
+        self._result_name = spec.name
         self._eval_spec = spec.name if isinstance(eval_spec, EvalSpec) else eval_spec
         self._files = [image.get("pps_file_name") for image in images]
         self._part_metric = PartPanopticQuality(spec)
         self._whole_metric = PartPanopticQuality(spec.without_parts())
+        self._part_ids = PartIds(spec)
         metrics = [self._part_metric, self._whole_metric]
         image_ids = [image["image_id"] for image in images]
         if tables:
             _check_can_name_files(dataset_name, image_ids)
         super().__init__(dataset_name, image_ids, metrics, output_dir, tables)
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self._part_ids.reset()
 
     def _read_target(self, index: int) -> Tensor:
         return torch.from_numpy(read_id_map(Path(PathManager.get_local_path(self._files[index]))))
@@ -93,11 +111,12 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
     def _update(self, index: int, image: dict[str, Any], output: dict[str, Any]) -> None:
         if "pps" not in output:
             raise ValueError(f"outputs: expected pps (3, H, W), found {sorted(output)}")
-        pps, uids = output["pps"], image.get("pps_gt")
+        pps, uids = _stacked(output["pps"]), image.get("pps_gt")
         if uids is None and self._files[index] is None:
             raise ValueError("inputs: expected pps_gt, or pps_file_name in the data set")
         uids = (self._targets[index] if uids is None else uids).to(pps.device)
         self._move_metrics(pps.device)
+        self._part_ids.examine(index, pps, uids)
         if self._has_tables:
             check_fits_png(pps)
         self._whole_metric.update(pps, uids)
@@ -112,6 +131,8 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         self._save(
             "part_panoptic_quality.json", {"parts": parts.as_dict(), "whole": whole.as_dict()}
         )
+        for warning in self._part_ids.warnings(self._counts.counted_here()):
+            logger.warning(f"{self._name}: {warning}")
         scores = part_scores(parts, whole, self._spec)
         pq = ", ".join(f"{key} {scores[key]:.1f}" for key in ("PQ", "PQ_th", "PQ_st"))
         return OrderedDict(part_panoptic_seg=scores), f"{parts.table()}\n\n{pq}"
@@ -130,8 +151,34 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         result, classes = self._part_metric.compute(), ClassInfo.from_spec(spec)
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(spec.name, "PartPQ", inputs, classes, result, ids, records, whole)
-        with ResultFiles.opened(folder, spec.name, FILE_OPTIONS) as files:
+        with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
             files.save(as_panoptic_parts(result), tables, result)
+
+
+def _stacked(pps: Any) -> Tensor:
+    """A PPS map, which may be a list of its three maps `(H, W)`."""
+    if isinstance(pps, Tensor):
+        return pps
+    shapes = [tuple(getattr(channel, "shape", ())) for channel in pps]
+    if len(shapes) != 3 or len(shapes[0]) != 2 or len(set(shapes)) > 1:
+        raise ValueError(
+            "outputs: pps: expected (3, H, W), or a list of three maps (H, W) of one size, found "
+            f"a {type(pps).__name__} of shapes {shapes}"
+        )
+    return torch.stack(tuple(pps))
+
+
+def _registered_spec(dataset_name: str) -> Any:
+    """The `eval_spec` in the metadata of a data set."""
+    if dataset_name not in DatasetCatalog.list():
+        raise InputError(f"dataset_name: {dataset_name!r} is not registered; {_HOW_TO_REGISTER}")
+    eval_spec = MetadataCatalog.get(dataset_name).get("eval_spec")
+    if eval_spec is None:
+        raise InputError(
+            f"eval_spec: expected the name or path of a spec, here or in the metadata of "
+            f"{dataset_name!r}, found none; {_HOW_TO_REGISTER}"
+        )
+    return eval_spec
 
 
 def _check_can_name_files(dataset_name: str, image_ids: Sequence[Any]) -> None:

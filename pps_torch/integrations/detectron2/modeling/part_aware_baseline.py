@@ -23,6 +23,7 @@ from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
 from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import PartAwarePanopticFPN
 from pps_torch.integrations.detectron2.modeling.part_head import num_part_classes
 from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor
+from pps_torch.integrations.detectron2.weights import check_weights
 from pps_torch.specs import EvalSpec
 
 ROLES = ("instance", "semantic", "part")
@@ -174,8 +175,8 @@ def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
         that it fills.
 
     Raises:
-        ValueError: names the key of a role without a configuration file; that of the parts needs
-            none.
+        ValueError: names the key of a role without a configuration file (that of the parts needs
+            none), or of weights that are not there.
     """
     options = cfg.MODEL.PPS.BASELINE
     models: dict[str, nn.Module] = {}
@@ -192,16 +193,20 @@ def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
         source = config_file, options[f"{role.upper()}_WEIGHTS"]
         if source not in name_of_source:
             name_of_source[source] = role
-            models[role] = _build_model(*source, device=cfg.MODEL.DEVICE)
+            models[role] = _build_model(role, *source, device=cfg.MODEL.DEVICE)
         name_of_role[role] = name_of_source[source]
     return models, name_of_role
 
 
-def _build_model(config_file: str, weights: str, device: str) -> nn.Module:
+def _build_model(role: str, config_file: str, weights: str, device: str) -> nn.Module:
     cfg = get_cfg()
     add_pps_config(cfg)
     cfg.merge_from_file(config_file)
     cfg.MODEL.DEVICE = device
+    key = (
+        f"MODEL.PPS.BASELINE.{role.upper()}_WEIGHTS" if weights else f"{config_file}: MODEL.WEIGHTS"
+    )
+    check_weights(weights or cfg.MODEL.WEIGHTS, key)
     model = build_model(cfg)
     DetectionCheckpointer(model).load(weights or cfg.MODEL.WEIGHTS)
     return model

@@ -13,7 +13,10 @@ from pps_torch.integrations.detectron2 import (
     register_cityscapes_panoptic_parts,
     register_pascal_panoptic_parts,
 )
+from pps_torch.integrations.detectron2.data.datasets import register_missing
+from pps_torch.io.errors import InputError
 from tests.integrations.detectron2.data.published_folders import write_cityscapes, write_pascal
+from tests.processes import run_python
 
 NAMES = [
     f"{name}_{split}"
@@ -22,7 +25,50 @@ NAMES = [
 ]
 
 
-def test_all_are_registered_on_import():
+@pytest.fixture(autouse=True)
+def all_registered():
+    register_all()
+
+
+@pytest.mark.slow
+def test_importing_registers_nothing():
+    code = (
+        "import pps_torch.integrations.detectron2; from detectron2.data import DatasetCatalog;"
+        "print(*(name for name in DatasetCatalog.list() if 'parts' in name or 'pps' in name))"
+    )
+    assert run_python("-c", code).stdout == "\n"
+
+
+def test_a_name_of_another_project_is_refused_and_kept():
+    def theirs():
+        return []
+
+    name = "pps_test_theirs_val"
+    DatasetCatalog.register(name, theirs)
+    MetadataCatalog.get(name).set(evaluator_type="coco_panoptic_seg")
+    try:
+        with pytest.raises(InputError, match=rf"{name}: .* found a data set that .*theirs loads"):
+            register_cityscapes_panoptic_parts("x", name="pps_test_theirs")
+        assert DatasetCatalog.get(name) == []
+        assert MetadataCatalog.get(name).evaluator_type == "coco_panoptic_seg"
+    finally:
+        DatasetCatalog.remove(name)
+        MetadataCatalog.remove(name)
+
+
+def test_what_a_configuration_names_is_registered_unless_the_name_is_taken():
+    for name in ("pps_synthetic_val", "pps_synthetic_train"):
+        DatasetCatalog.remove(name)
+    DatasetCatalog.register("pps_synthetic_train", lambda: [])
+    try:
+        register_missing(["pps_synthetic_val", "pps_synthetic_train", "of_somebody"])
+        assert len(DatasetCatalog.get("pps_synthetic_val")) == 100
+        assert DatasetCatalog.get("pps_synthetic_train") == []
+    finally:
+        DatasetCatalog.remove("pps_synthetic_train")
+
+
+def test_all_are_registered_on_request():
     assert set(NAMES) <= set(DatasetCatalog.list())
     for name in NAMES:
         metadata = MetadataCatalog.get(name)

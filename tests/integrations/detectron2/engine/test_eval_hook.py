@@ -19,6 +19,7 @@ from detectron2.config import get_cfg
 from detectron2.data import build_detection_test_loader
 from detectron2.engine import BestCheckpointer
 from detectron2.engine.train_loop import TrainerBase
+from detectron2.evaluation import COCOPanopticEvaluator, DatasetEvaluators
 from detectron2.utils.events import EventStorage
 
 from pps_torch import EvalSpec
@@ -187,6 +188,40 @@ def test_a_negative_key_is_named(key):
     cfg.TEST.PPS[key] = -5
     with pytest.raises(ValueError, match=f"TEST.PPS.{key}: expected 0 or more, got -5"):
         PPSEvalHook.from_config(cfg, SimpleNamespace())
+
+
+def test_a_subset_has_a_folder_of_its_own(tmp_path):
+    cfg = get_cfg()
+    add_pps_config(cfg)
+    cfg.DATASETS.TEST, cfg.OUTPUT_DIR = (NAME,), str(tmp_path)
+    cfg.TEST.PPS.PERIOD, cfg.TEST.PPS.SUBSET = 3, 2
+    plain = Trainer([500] * 3)
+    build_loader = plain.hook._build_loader
+    trainer = SimpleNamespace(
+        model=plain.model,
+        build_test_loader=lambda cfg, name: build_loader(name),
+        build_evaluator=lambda cfg, name: PartPanopticEvaluator(
+            name, f"{cfg.OUTPUT_DIR}/inference"
+        ),
+    )
+    plain.hook = PPSEvalHook.from_config(cfg, trainer)
+    plain.run()
+    found = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()]
+    assert list(map(str, found)) == ["subset/inference/part_panoptic_quality.json"]
+    assert cfg.OUTPUT_DIR == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda e: e, lambda e: DatasetEvaluators([DatasetEvaluators([e])])]
+)
+def test_an_evaluator_that_compares_all_images_is_refused_with_a_subset(wrap):
+    theirs = COCOPanopticEvaluator.__new__(COCOPanopticEvaluator)
+    trainer = Trainer([500, 500], subset=2)
+    trainer.hook._build_evaluator = lambda name: wrap(theirs)
+    message = f"subset .TEST.PPS.SUBSET.: {NAME}: .* found a COCOPanopticEvaluator, which compares"
+    with pytest.raises(ValueError, match=message):
+        trainer.run()
+    assert not trainer.model.seen, "before any training"
 
 
 def test_a_configuration_without_the_keys_is_refused():

@@ -21,6 +21,7 @@ from pps_torch.integrations.detectron2.engine.trainer import (
     best_metric,
     repeats_last_evaluation,
 )
+from pps_torch.io.errors import InputError
 from tests.integrations.detectron2.models import small_config
 
 
@@ -120,6 +121,18 @@ def test_a_short_run_trains_evaluates_and_keeps_the_best_checkpoint(tmp_path):
     after = trainer.model.state_dict()
     assert any(not torch.equal(after[name], value) for name, value in before.items())
     assert (tmp_path / "model_final.pth").is_file() and (tmp_path / "model_best.pth").is_file()
+
+    written = [path.relative_to(tmp_path) for path in tmp_path.rglob("part_panoptic_quality.json")]
+    assert sorted(map(str, written)) == [
+        f"{folder}inference/part_panoptic_quality.json" for folder in ("", "subset/")
+    ]
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    cfg = synthetic_config(tmp_path)
+    cfg.MODEL.WEIGHTS = str(tmp_path / "model.pth")
+    with pytest.raises(InputError, match="MODEL.WEIGHTS: .* no such file: .*model.pth"):
+        PPSTrainer(cfg).resume_or_load(resume=False)
 
 
 def test_a_period_without_a_test_set_is_refused(tmp_path):

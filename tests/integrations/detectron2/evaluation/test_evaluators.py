@@ -15,7 +15,7 @@ from tests.golden import cases
 
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
-from detectron2.evaluation import COCOPanopticEvaluator, inference_on_dataset
+from detectron2.evaluation import COCOPanopticEvaluator, DatasetEvaluators, inference_on_dataset
 
 from pps_torch import EvalSpec
 from pps_torch.integrations.detectron2 import (
@@ -31,7 +31,7 @@ from tests.integrations.detectron2.coco_set import (
     CocoSet,
     register,
 )
-from tests.processes import in_processes
+from tests.processes import in_processes, run_python
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]
 
@@ -250,3 +250,70 @@ def test_an_evaluation_of_detectron2_runs_with_it(coco_set):
     found = inference_on_dataset(model, loader, Evaluator(name))
     expected = run(PanopticQualityEvaluator(name), coco_set.inputs, coco_set.outputs)
     assert found == expected
+
+
+def test_both_evaluators_of_pq_stand_side_by_side(coco_set):
+    pytest.importorskip("panopticapi", reason="needs panopticapi")
+    name = coco_set.register("pps_test_coco")
+    theirs, ours = COCOPanopticEvaluator(name), PanopticQualityEvaluator(name, task="pps_torch")
+    outputs = copy.deepcopy(coco_set.outputs)
+    both = DatasetEvaluators([ours, theirs])  # the other one changes the outputs
+    found = run(both, coco_set.inputs, outputs)
+    assert found["pps_torch"] == pytest.approx(found["panoptic_seg"], abs=1e-9, rel=0)
+
+
+def test_a_data_set_without_a_spec_or_a_name_is_one_clear_error():
+    name = register("pps_test_own", [{"image_id": "a"}])
+    with pytest.raises(InputError, match="eval_spec: .* metadata of 'pps_test_own', found none"):
+        PartPanopticEvaluator(name)
+    with pytest.raises(InputError, match="'pps_test_nobodys' is not registered; .*pps_file_name"):
+        PartPanopticEvaluator("pps_test_nobodys")
+
+
+def test_three_maps_in_a_list_are_a_pps_map():
+    register("pps_test_list", [{"image_id": "a"}], eval_spec="cpp_default")
+    evaluator = PartPanopticEvaluator("pps_test_list")
+    uids = torch.tensor([[7, 26_001_02, 26_001_05]])
+    maps = [torch.tensor([[7, 26, 26]]), torch.tensor([[1, 1, 1]]), torch.tensor([[1, 2, 5]])]
+    image = {"image_id": "a", "pps_gt": uids}
+    assert run(evaluator, [image], [{"pps": maps}])["part_panoptic_seg"]["PartPQ"] == 100
+    for wrong in (maps[:2], [maps[0], maps[1], maps[2][0]], [maps[0].tolist()] * 3):
+        with pytest.raises(InputError, match=r"image a: outputs: pps: .* a list of three maps"):
+            PartPanopticEvaluator("pps_test_list").process([image], [{"pps": wrong}])
+
+
+def test_parts_that_nobody_knows_are_warned_of_once(caplog):
+    """By the rule of eval_partpq, in its words."""
+    register("pps_test_ids", [{"image_id": "a"}, {"image_id": "b"}], eval_spec="cpp_default")
+    uids = torch.tensor([[26_001_01, 26_001_09, 26_001_09, 26_001, 7]])
+    pps = torch.tensor([[[26, 26, 26, 26, 7]], [[1, 1, 1, 1, 0]], [[1, 8, 8, 255, 9]]])
+    images = [{"image_id": name, "pps_gt": uids} for name in "ab"]
+    evaluator = PartPanopticEvaluator("pps_test_ids")
+    with caplog.at_level(logging.WARNING, logger="pps_torch"):
+        run(evaluator, [*images, images[0]], [{"pps": pps}] * 3)
+    assert [record.message for record in caplog.records] == [
+        "pps_test_ids: 4 of 10 pixels of the predicted parts (40.0 %) have ids that cpp_default "
+        "does not know and count as a wrong label: 26_08 (4 pixels)",
+        "pps_test_ids: 4 of 10 pixels of the parts of the ground truth (40.0 %) have ids that "
+        "Cityscapes Panoptic Parts does not know and are undefined, pixels that PartPQ leaves "
+        "out: 26_09 (4 pixels)",
+    ]
+
+
+@pytest.mark.slow
+def test_the_table_is_seen_where_detectron2s_messages_are(tmp_path):
+    """In a project that sets up Detectron2's logging and no more."""
+    code = (
+        "from detectron2.utils.logger import setup_logger; import torch;"
+        f"setup_logger({str(tmp_path)!r});"
+        "from pps_torch.integrations.detectron2 import PartPanopticEvaluator, register_all;"
+        "register_all(); evaluator = PartPanopticEvaluator('pps_synthetic_val');"
+        "uids = torch.full((2, 2), 7); pps = torch.stack([uids, 0 * uids, 0 * uids + 1]);"
+        "evaluator.process([{'image_id': 'street_1000000', 'pps_gt': uids}], [{'pps': pps}]);"
+        "evaluator.evaluate()"
+    )
+    shown = run_python("-c", code).stdout
+    assert shown.count("1 of 100 images") == (tmp_path / "log.txt").read_text().count("1 of 100")
+    assert shown.count("1 of 100 images") == 1 and "PartPQ" in shown
+    without = code.replace(f"setup_logger({str(tmp_path)!r});", "")
+    assert run_python("-c", without).stdout.count("1 of 100 images") == 1

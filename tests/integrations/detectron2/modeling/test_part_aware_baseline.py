@@ -160,3 +160,14 @@ def test_raw_outputs_of_an_unpasted_detector():
         (raw,) = raw_outputs(model, [photo(0)])
     assert raw.detections.pred_masks.shape[1:] == (1, 28, 28)
     assert raw.sem_seg is None and raw.part_seg is None
+
+
+def test_weights_that_are_not_there_are_named(tmp_path):
+    config = tmp_path / "instance.yaml"
+    config.write_text(small_config("GeneralizedRCNN").dump())
+    cfg = small_config("PartAwareBaseline")
+    cfg.MODEL.PPS.BASELINE.INSTANCE_CONFIG = str(config)
+    cfg.MODEL.PPS.BASELINE.INSTANCE_WEIGHTS = str(tmp_path / "model.pth")
+    message = r"MODEL.PPS.BASELINE.INSTANCE_WEIGHTS: .* no such file: .*model\.pth"
+    with pytest.raises(ValueError, match=message):
+        build_model(cfg)

@@ -157,8 +157,8 @@ class MeanIoU(SumMetric):
         class_of_id[ids] = torch.arange(len(ids), device="cpu")
         self._hold_tables(class_of_id=class_of_id)
 
-    def update(self, pred: Tensor, target: Tensor) -> MeanIoU:
-        """Count a batch of images.
+    def update(self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]) -> MeanIoU:
+        """Count a batch of images, or a list of images, which may differ in size.
 
         Args:
             pred: `(*B, H, W)` category ids, any integer dtype.
@@ -174,6 +174,8 @@ class MeanIoU(SumMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        if isinstance(pred, list) or isinstance(target, list):
+            return self._update_each(pred, target)
         for name, value in (("pred", pred), ("target", target)):
             check_integer(name, value)
             check_ndim(name, value, 2, "(*B, H, W)")

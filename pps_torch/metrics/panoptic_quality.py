@@ -184,9 +184,11 @@ class PanopticQuality(SegmentMetric):
         )
 
     def update(
-        self: SelfPanopticQuality, pred: PanopticSegmentation, target: PanopticTarget
+        self: SelfPanopticQuality,
+        pred: PanopticSegmentation | list[PanopticSegmentation],
+        target: PanopticTarget | list[PanopticTarget],
     ) -> SelfPanopticQuality:
-        """Count a batch of images.
+        """Count a batch of images, or a list of images, which may differ in size.
 
         Args:
             pred: `panoptic_seg (*B, H, W)` and `category_ids (*B, S)` are used.
@@ -201,6 +203,8 @@ class PanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        if isinstance(pred, list) or isinstance(target, list):
+            return self._update_each(pred, target)
         # A subclass may compare or add in another way.
         if type(self) is not PanopticQuality or not self.rules.match_as_counted:
             return self.add(self.compare(pred, target))

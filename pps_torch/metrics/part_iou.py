@@ -208,8 +208,8 @@ class PartIoU(SumMetric):
         self._hold_tables(**_tables(spec, self.part_ids))
 
     @accept_former_names(pps="pred", gt_uids="target")
-    def update(self, pred: Tensor, target: Tensor) -> PartIoU:
-        """Count a batch of images.
+    def update(self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]) -> PartIoU:
+        """Count a batch of images, or a list of images, which may differ in size.
 
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
@@ -229,6 +229,8 @@ class PartIoU(SumMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        if isinstance(pred, list) or isinstance(target, list):
+            return self._update_each(pred, target)
         check_integer("pred", pred)
         check_integer("target", target)
         check_ndim("target", target, 2, "(*B, H, W)")

@@ -240,8 +240,10 @@ class PartPanopticQuality(SegmentMetric):
         )
 
     @accept_former_names(pps="pred", gt_uids="target")
-    def update(self, pred: Tensor, target: Tensor) -> PartPanopticQuality:
-        """Count a batch of images.
+    def update(
+        self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]
+    ) -> PartPanopticQuality:
+        """Count a batch of images, or a list of images, which may differ in size.
 
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
@@ -261,6 +263,8 @@ class PartPanopticQuality(SegmentMetric):
             RuntimeError: if the state already holds all processes.
         """
         self._check_may_count("update")
+        if isinstance(pred, list) or isinstance(target, list):
+            return self._update_each(pred, target)
         # A subclass may compare or add in another way.
         if type(self) is not PartPanopticQuality:
             return self.add(self.compare(pred, target))

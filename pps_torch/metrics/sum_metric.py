@@ -89,7 +89,7 @@ class SumMetric(TensorHolder):
         self._add_state("faults", len(self.fault_names))
 
     def update(self, pred: Any, target: Any) -> SumMetric:
-        """Count a batch of images."""
+        """Count a batch of images, or a list of them."""
         raise NotImplementedError
 
     def compute(self) -> Result:
@@ -219,6 +219,19 @@ class SumMetric(TensorHolder):
         """What two states have in common that may be added: class, classes, rules, sizes."""
         sizes = [tuple(state.shape) for state in self._states()]
         return repr((type(self).__name__, self.class_ids, self._rules, sizes))
+
+    def _update_each(self: SelfMetric, preds: Any, targets: Any) -> SelfMetric:
+        """Count the images of two lists, one after the other, for `update`."""
+        for name, value in (("pred", preds), ("target", targets)):
+            if not isinstance(value, list):
+                raise TypeError(
+                    f"{name}: expected a list as the other is, got {type(value).__name__}"
+                )
+        if len(preds) != len(targets):
+            raise ValueError(f"target: expected a list of {len(preds)}, got one of {len(targets)}")
+        for pred, target in zip(preds, targets):
+            self.update(pred, target)
+        return self
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool

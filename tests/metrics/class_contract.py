@@ -8,6 +8,7 @@ import json
 import pickle
 from collections.abc import Callable
 
+import pytest
 import torch
 from torch import nn
 
@@ -42,6 +43,7 @@ class ClassContract:
 
     def check(self) -> None:
         self.check_compute()
+        self.check_lists()
         self.check_forward()
         self.check_reset()
         self.check_merge()
@@ -54,6 +56,16 @@ class ClassContract:
         twice = self.updated(self.images + self.images)
         for name, value in self.total.state_dict().items():
             assert torch.equal(twice.state_dict()[name], 2 * value), "updates accumulate"
+
+    def check_lists(self) -> None:
+        preds, targets = map(list, zip(*self.images))
+        assert same_state(self.make().update(preds, targets), self.total)
+        assert same_state(self.make().update([], []), self.make())
+        assert self.make()(preds, targets) == self.total.compute()
+        with pytest.raises(ValueError, match="^target: expected a list of 5, got one of 4$"):
+            self.make().update(preds, targets[:4])
+        with pytest.raises(TypeError, match="^target: expected a list as the other is, got "):
+            self.make().update(preds, targets[0])
 
     def check_forward(self) -> None:
         metric = self.make()

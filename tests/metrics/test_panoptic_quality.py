@@ -213,6 +213,17 @@ def test_values_are_counted_and_raised_at_compute(change, match, device):
     assert metric.compute().summary["All"]["PQ"] == 1.0
 
 
+def test_images_of_different_sizes_in_one_update():
+    """A car of 4 pixels, found, and one of 6, half of it found; IoU 1 and no match."""
+    sizes, infos = [(2, 2), (1, 6)], [{"id": 1, "category_id": 1}]
+    preds = [torch.ones(size, dtype=torch.int64) for size in sizes]
+    targets = [PanopticTarget.from_segments(ids, infos) for ids in preds]
+    preds[1] = preds[1].cumsum(1).le(3).long()
+    metric = PanopticQuality([{"id": 1, "name": "car", "isthing": 1}])
+    metric.update([PanopticSegmentation.from_segments(ids, infos) for ids in preds], targets)
+    assert metric.compute().classes[1].counts == (1.0, 1, 1, 1)
+
+
 def test_unknown_categories_are_named_and_asked_about():
     known = [{"id": 11 * n, "name": str(n), "isthing": 1} for n in range(1, 13)]
     images = one_image(pred_category=5, gt_category=3)

@@ -1,4 +1,4 @@
-"""Writers of predictions from tensors: COCO panoptic PNGs with their JSON, and PPS PNGs."""
+"""Writers of predictions from tensors: COCO panoptic files, PPS PNGs, Cityscapes' submissions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,25 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch.distributed as dist
 from torch import Tensor
 
-from pps_torch.checks import check_integer
+from pps_torch.checks import (
+    check_bool,
+    check_floating,
+    check_integer,
+    check_ndim,
+    check_shape,
+)
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.panoptic import check_container
-from pps_torch.io.atomic import make_folder
+from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import is_inside
 from pps_torch.io.image_list import coco_id, normalise_id
-from pps_torch.io.images import write_rgb, write_rgb_ids
+from pps_torch.io.images import write_id_map, write_rgb, write_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.specs import EvalSpec
 
@@ -32,6 +39,9 @@ class PanopticWriter:
     at all. In processes of `torch.distributed` each writes the images that it is given; the end
     of the block waits for all of them, the first one writes the JSON, and an image that several
     have written, as a `DistributedSampler` pads its last batch, is listed once.
+
+    It is also the panoptic submission of Cityscapes, with `cityscapes_panoptic_test.json` for the
+    file, `<city>_123456_123456` for the image ids, and the data set's ids, not the train ids.
 
     Args:
         json_file: the JSON; the PNGs go into the folder of that name without .json.
@@ -180,3 +190,46 @@ def write_pps(path: Path | str, pps: Tensor) -> None:
     path = Path(path)
     make_folder(path.parent)
     write_rgb(path, channels.byte().numpy())
+
+
+def write_cityscapes_instances(
+    folder: Path | str, image_id: str, masks: Tensor, scores: Tensor, category_ids: Tensor
+) -> None:
+    """Write the instances of an image as the instance-level task of Cityscapes expects them.
+
+    Args:
+        folder: gets `<image_id>.txt`, with a line `masks/<image_id>_<n>.png class score` for each
+            instance, and these PNGs, 255 inside of the instance.
+        image_id: `<city>_123456_123456`, as the names of the data set's files begin.
+        masks: `(N, H, W)` bool; they may overlap.
+        scores: `(N,)` float, by which the instances are ranked.
+        category_ids: `(N,)` integers: the data set's ids, 24 for a person, not the train ids.
+
+    Raises:
+        TypeError, ValueError: another shape or dtype, or an id that is no part of a file's name.
+        InputError: a file cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder, id_of_image = Path(tempfile.mkdtemp()), "bonn_000000_000019"
+        >>> write_cityscapes_instances(folder, id_of_image, torch.ones(1, 4, 6, dtype=torch.bool),
+        ...                            torch.tensor([0.75]), torch.tensor([26]))
+        >>> (folder / f"{id_of_image}.txt").read_text()
+        'masks/bonn_000000_000019_0.png 26 0.75\\n'
+    """
+    check_bool("masks", masks)
+    check_floating("scores", scores)
+    check_integer("category_ids", category_ids)
+    check_ndim("masks", masks, 3, "(N, H, W)")
+    check_shape("scores", scores, (len(masks),))
+    check_shape("category_ids", category_ids, (len(masks),))
+    if Path(image_id).name != image_id or any(character.isspace() for character in image_id):
+        raise ValueError(f"image_id: expected a name without spaces or slashes, got {image_id!r}")
+    folder, lines = Path(folder), []
+    make_folder(folder / "masks")
+    instances = zip(masks.cpu().numpy(), category_ids.tolist(), scores.tolist())
+    for number, (mask, category_id, score) in enumerate(instances):
+        name = f"masks/{image_id}_{number}.png"
+        write_id_map(folder / name, mask.astype(np.uint8) * _LARGEST_BYTE)
+        lines.append(f"{name} {category_id} {score}\n")
+    write_file(folder / f"{image_id}.txt", "".join(lines).encode())

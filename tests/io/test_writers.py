@@ -12,8 +12,11 @@ from PIL import Image
 from pps_torch import EvalSpec, PanopticQuality, PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
+from pps_torch.io.image_list import Image as ListedImage
+from pps_torch.io.image_list import ImageList
 from pps_torch.io.images import read_pps, read_rgb_ids
-from pps_torch.io.writers import PanopticWriter, write_pps
+from pps_torch.io.instances import InstanceRules, open_instances
+from pps_torch.io.writers import PanopticWriter, write_cityscapes_instances, write_pps
 from pps_torch.pipelines import RunOptions, eval_pq
 from tests.processes import in_processes
 
@@ -137,3 +140,46 @@ def test_bad_pps_maps(tmp_path, pps, message):
     with pytest.raises((TypeError, ValueError), match=message):
         write_pps(tmp_path / "a.png", pps)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_instances_as_cityscapes_expects_them(tmp_path):
+    masks = torch.rand(3, 4, 6, generator=torch.Generator().manual_seed(0)) > 0.5
+    scores, ids = torch.tensor([0.5, 1 / 3, 1e-7]), torch.tensor([26, 24, 26])
+    for image_id, some in (("bonn_000000_000019", slice(None)), ("bonn_000001_000019", slice(0))):
+        write_cityscapes_instances(tmp_path / "new", image_id, masks[some], scores[some], ids[some])
+    lines = (tmp_path / "new" / "bonn_000000_000019.txt").read_text().splitlines()
+    assert lines[0] == "masks/bonn_000000_000019_0.png 26 0.5" and len(lines) == 3
+
+    images = ImageList(
+        tmp_path / "images.json",
+        tuple(ListedImage(f"bonn_00000{n}_000019", f"{n}.png", 4, 6) for n in range(2)),
+        [],
+    )
+    source = open_instances(
+        tmp_path / "new", "Cityscapes", images, InstanceRules("cpp", {}, [24, 26], 0.0)
+    )
+    found = source.read(images.images[0])
+    assert np.array_equal(found.masks, masks.numpy())
+    assert found.scores.tolist() == scores.tolist(), "to the last bit"
+    assert found.category_ids.tolist() == ids.tolist()
+    assert len(source.read(images.images[1]).scores) == 0, "an image without instances"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"masks": torch.ones(1, 2, 2)}, "^masks: expected torch.bool"),
+        ({"scores": torch.ones(2)}, r"^scores: expected shape \(1,\), got \(2,\)"),
+        ({"image_id": "a b"}, "^image_id: expected a name without spaces or slashes, got 'a b'"),
+        ({"image_id": "../a"}, "^image_id: expected a name without"),
+    ],
+)
+def test_bad_instances_are_named(tmp_path, changes, message):
+    one = {
+        "image_id": "a",
+        "masks": torch.ones(1, 2, 2, dtype=torch.bool),
+        "scores": torch.ones(1),
+        "category_ids": torch.ones(1).long(),
+    }
+    with pytest.raises((TypeError, ValueError), match=message):
+        write_cityscapes_instances(tmp_path, **(one | changes))

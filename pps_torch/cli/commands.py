@@ -104,6 +104,7 @@ def _eval_partpq_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
     _add_tables(parser)
     _add_metrics(parser, "mIoU", "PartIoU")
+    _add_reference_layout(parser, "<spec name>_reference.json, PartPQ as panoptic_parts writes it")
 
 
 def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +121,7 @@ def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose PQ it is (coco)",
     )
     _add_metrics(parser, "mIoU", "PQ-dagger", "BoundaryPQ")
+    _add_reference_layout(parser, "pq_reference.json, PQ as panopticapi writes it")
 
 
 def _visualize_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +198,10 @@ def _add_metrics(parser: argparse.ArgumentParser, *names: str) -> None:
     parser.add_argument(
         "--metrics", nargs="+", choices=names, default=(), help="count these in the same run, too"
     )
+
+
+def _add_reference_layout(parser: argparse.ArgumentParser, file: str) -> None:
+    parser.add_argument("--reference_layout", action="store_true", help=f"it also gets {file}")
 
 
 def _add_palette(parser: argparse.ArgumentParser) -> None:

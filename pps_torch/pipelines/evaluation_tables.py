@@ -27,20 +27,21 @@ from pps_torch.metrics import (
 )
 from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
 from pps_torch.pipelines.running.processes import Processes
-from pps_torch.pipelines.running.results import IMAGES, METRICS, RESULTS, SEGMENTS, TABLES
+from pps_torch.pipelines.running.results import IMAGES, REFERENCE, RESULTS, SEGMENTS, TABLES
 from pps_torch.reading import read_regular
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.legend import part_name
 
 _VERSION = 3
 
-_SEGMENT_COLUMNS = (
+#: The columns of the CSV files, as the page on results explains them.
+SEGMENT_COLUMNS = (
     *("image_id", "map", "index", "class_id", "class", "instance", "area", "verdict", "match"),
     *("iou", "part_iou", "taken_for", "taken_share", "part_ious"),
 )
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 _CHANGED = "expected what an evaluation with tables wrote, found it changed"
-_IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
+IMAGE_COLUMNS = ("image_id", "quality", "sq", "rq", "iou", "tp", "fp", "fn")
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ class Tables:
         path = Path(evaluation)
         yield path
         folder = path if os.path.isdir(path) else path.parent
-        for ending in (SEGMENTS, IMAGES, TABLES, METRICS, RESULTS):
+        for ending in (SEGMENTS, IMAGES, TABLES, REFERENCE, RESULTS):
             yield folder / (self.name + ending)
         for value in self.inputs.values():
             if value is not None and os.path.isfile(value):
@@ -230,7 +231,7 @@ class Tables:
             for image_id, segments in self.images.items()
             for s in segments
         ]
-        return _csv(_SEGMENT_COLUMNS, rows)
+        return _csv(SEGMENT_COLUMNS, rows)
 
     def images_csv(self) -> str:
         """CSV with a line for each image: its own quality, and its sums over all classes."""
@@ -241,7 +242,7 @@ class Tables:
             iou, *verdicts = zip(*counts) if counts else [()] * 4
             sums = [math.fsum(iou), *map(sum, verdicts)]
             rows.append((image_id, *((quality, sq, rq) if n else (None,) * 3), *sums))
-        return _csv(_IMAGE_COLUMNS, rows)
+        return _csv(IMAGE_COLUMNS, rows)
 
 
 class TableRecords:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.json_files import encode_json
 from pps_torch.metrics.results import Result
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.running.options import RunOptions
@@ -53,9 +52,3 @@ def show_further(results: Mapping[str, Result], options: RunOptions) -> None:
     """Print the tables of the results."""
     for name, result in results.items():
         options.show(f"{name}\n\n{result.table()}\n")
-
-
-def encoded_further(results: Mapping[str, Result]) -> bytes:
-    """The content of `<name>_metrics.json`: the `as_dict` of each result, by name."""
-    content = {name: result.as_dict() for name, result in results.items()}
-    return encode_json(content, indent=1).encode() + b"\n"

@@ -24,7 +24,8 @@ from pps_torch.metrics import (
 )
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
-from pps_torch.pipelines.further_metrics import FurtherMetrics, encoded_further, show_further
+from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
+from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 from pps_torch.pipelines.running.spec_files import spec_digest, spec_files
@@ -43,6 +44,7 @@ def eval_partpq(
     save_dir: Path | str | None = None,
     tables: bool = False,
     metrics: Sequence[str] = (),
+    reference_layout: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PartPanopticQualityResult:
     """Evaluate predictions by the rules of [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
@@ -52,14 +54,16 @@ def eval_partpq(
         gt_dir: folder of the dataset's TIFFs of uids.
         pred_dir: folder of 3-channel PPS PNGs.
         images_json: the list of images.
-        save_dir: gets `<spec name>_results.json`.
+        save_dir: gets `<spec name>_results.json`, of the layout of all results.
         tables: whether `save_dir` also gets `<spec name>_segments.csv`,
             `<spec name>_images.csv` and `<spec name>_tables.json`, which
             [`report`][pps_torch.pipelines.report] reads: what became of each segment, see
             [`SegmentRecord`][pps_torch.metrics.SegmentRecord], and the counts of PQ of the same
             maps.
-        metrics: what else is counted, of `mIoU` and `PartIoU`; their tables are printed, and
-            `save_dir` also gets `<spec name>_metrics.json`, each result's `as_dict` by name.
+        metrics: what else is counted, of `mIoU` and `PartIoU`; their tables are printed, and their
+            results saved in the same file.
+        reference_layout: whether `save_dir` also gets `<spec name>_reference.json`, PartPQ in the
+            layout of panoptic_parts.
 
     Raises:
         InputError, SpecError: names the file and image, what was expected and what was found.
@@ -105,17 +109,17 @@ def eval_partpq(
         has_ids = any(processes.gather(has_ids))
         if job.unknown_sids.unknown_share > 0.5 or not has_ids:
             _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
-        made = None
+        made, results = None, {"PartPQ": result}
         if tables:
-            whole = processes.add_up(job.whole.merged()).compute()
+            whole = results["PQ"] = processes.add_up(job.whole.merged()).compute()
             classes, name = ClassInfo.from_spec(spec), spec.name
             made = encoded_tables(
                 *(name, "PartPQ", inputs, classes, result, images.ids, records, whole, processes)
             )
         further = job.further.results(options)
         show_further(further, options)
-        encoded = encoded_further(further) if further else None
-        files.save(as_panoptic_parts(result), made, result, encoded)
+        document = results_document({**results, **further}, len(images))
+        files.save(document, made, result, as_panoptic_parts(result) if reference_layout else None)
     return result
 
 

@@ -28,9 +28,13 @@ from pps_torch.metrics import (
 from pps_torch.metrics.panoptic_rules import RULES
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
-from pps_torch.pipelines.further_metrics import FurtherMetrics, encoded_further, show_further
+from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
+from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
+
+#: The metrics that count by the rules of the evaluation.
+_BY_RULES = ("PQ", "PQ-dagger")
 
 
 def eval_pq(
@@ -43,6 +47,7 @@ def eval_pq(
     tables: bool = False,
     rules: str = "coco",
     metrics: Sequence[str] = (),
+    reference_layout: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PanopticQualityResult:
     """Evaluate predictions by the rules of [`PanopticQuality`][pps_torch.PanopticQuality].
@@ -50,14 +55,16 @@ def eval_pq(
     Args:
         gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
         gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
-        save_dir: gets `pq_results.json`.
+        save_dir: gets `pq_results.json`, of the layout of all results.
         tables: whether `save_dir` also gets `pq_segments.csv`, `pq_images.csv` and
             `pq_tables.json`, which [`report`][pps_torch.pipelines.report] reads: what became of
             each segment, see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]; `index` is the
             place of the segment in its `segments_info`, from 1 on.
         rules: whose PQ it is, see [`PanopticQuality`][pps_torch.PanopticQuality].
         metrics: what else is counted, of `mIoU`, `PQ-dagger` and `BoundaryPQ`; their tables are
-            printed, and `save_dir` also gets `pq_metrics.json`, each result's `as_dict` by name.
+            printed, and their results saved in the same file.
+        reference_layout: whether `save_dir` also gets `pq_reference.json`, PQ in the layout of
+            panopticapi.
 
     Raises:
         InputError: names the file and image, what was expected and what was found.
@@ -115,8 +122,10 @@ def eval_pq(
             )
         further = job.further.results(options)
         show_further(further, options)
-        encoded = encoded_further(further) if further else None
-        files.save(as_panopticapi(result), made, result, encoded)
+        document = results_document(
+            {"PQ": result, **further}, len(image_ids), rules=dict.fromkeys(_BY_RULES, rules)
+        )
+        files.save(document, made, result, as_panopticapi(result) if reference_layout else None)
     return result
 
 

@@ -75,9 +75,10 @@ def test_part_pq(tmp_path, spec, capsys):
             size = {"height": image.height, "width": image.width}
             images.append({"id": name, "file_name": f"{name}.png", **size})
     (tmp_path / "images.json").write_text(json.dumps({"images": images}))
-    run("eval_partpq", spec, source, source, tmp_path / "images.json", "--save_dir", tmp_path)
+    saved = "--save_dir", tmp_path, "--reference_layout"
+    run("eval_partpq", spec, source, source, tmp_path / "images.json", *saved)
 
-    averages, classes = json.loads((tmp_path / f"{spec}_results.json").read_text())
+    averages, classes = json.loads((tmp_path / f"{spec}_reference.json").read_text())
     for found, expected in zip(averages, total["summary"], strict=True):
         assert found == pytest.approx(expected, abs=1e-9)
     for sid, (iou, tp, fp, fn) in cases_per_class(source).items():
@@ -112,8 +113,8 @@ def check_pq(found, expected):
 def test_pq(tmp_path):
     source = GOLDEN / "pq"
     files = ["--gt_json_file", source / "gt.json", "--pred_json_file", source / "pred.json"]
-    run("eval_pq", *files, "--save_dir", tmp_path)
-    found = json.loads((tmp_path / "pq_results.json").read_text())
+    run("eval_pq", *files, "--save_dir", tmp_path, "--reference_layout")
+    found = json.loads((tmp_path / "pq_reference.json").read_text())
     check_pq(found, cases.pq_expected())
 
 
@@ -159,8 +160,9 @@ class TestRealImages:
         assert np.array_equal(np.array(Image.open(result)), np.array(Image.open(target)))
 
         gt = source / "gtFinePanopticParts"
-        run("eval_partpq", "cpp_default", gt, pps, images_json, "--save_dir", tmp_path)
-        averages, classes = json.loads((tmp_path / "cpp_default_results.json").read_text())
+        saved = "--save_dir", tmp_path, "--reference_layout"
+        run("eval_partpq", "cpp_default", gt, pps, images_json, *saved)
+        averages, classes = json.loads((tmp_path / "cpp_default_reference.json").read_text())
         for found, group in zip(averages, expected["total"]["summary"], strict=True):
             assert found == pytest.approx(group, abs=1e-9)
         for sid, (iou, tp, fp, fn) in expected["iou_tp_fp_fn"].items():
@@ -170,6 +172,7 @@ class TestRealImages:
     def test_coco(self, tmp_path, real_images):
         source = real_images / "coco"
         gt, pred = source / "panoptic_gt.json", source / "panoptic_pred.json"
-        run("eval_pq", "--gt_json_file", gt, "--pred_json_file", pred, "--save_dir", tmp_path)
-        found = json.loads((tmp_path / "pq_results.json").read_text())
+        files = "--gt_json_file", gt, "--pred_json_file", pred
+        run("eval_pq", *files, "--save_dir", tmp_path, "--reference_layout")
+        found = json.loads((tmp_path / "pq_reference.json").read_text())
         check_pq(found, json.loads((source / "expected" / "pq.json").read_text()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib.util
+import json
 import shlex
 import shutil
 import sys
@@ -106,8 +107,18 @@ def test_shell_blocks(page, working_folder):
         pytest.skip("; ".join(dict.fromkeys(reasons)))
 
 
+def test_json_is_json():
+    for page in PAGES:
+        for block in blocks(page, "json"):
+            json.loads(block.text)
+
+
 def test_all_blocks_have_a_language_that_is_run():
-    assert {block.language for page in PAGES for block in blocks(page)} <= {"python", "shell"}
+    assert {block.language for page in PAGES for block in blocks(page)} <= {
+        "python",
+        "shell",
+        "json",
+    }
 
 
 def test_a_wrong_output_fails():

@@ -11,11 +11,16 @@ import pytest
 import pps_torch
 from pps_torch.cli.command_line import build_parser
 from pps_torch.io.image_kinds import KINDS
+from pps_torch.pipelines.evaluation_tables import IMAGE_COLUMNS, SEGMENT_COLUMNS
+from pps_torch.pipelines.result_layout import results_document
+from pps_torch.pipelines.running.results import IMAGES, SEGMENTS
 from tests import ROOT
 from tests.docs.pages import prose
+from tests.golden.state_dicts import record
 
 PACKAGE = Path(pps_torch.__file__).parent
 DOCS = ROOT / "docs"
+RESULTS = prose(DOCS / "results.md")
 
 
 def modules(room: str) -> set[str]:
@@ -47,6 +52,30 @@ def test_every_operation_is_listed_with_its_twin():
 def test_every_module_of_io_is_listed():
     listed = first_column(prose(DOCS / "api/io.md"))
     assert len(listed) == len(set(listed)) and set(listed) == modules("io")
+
+
+def described(heading: str) -> set[str]:
+    """The names in the first column of a table of the page on results."""
+    table = re.findall(rf"^\| {re.escape(heading)}.*?(?=^$)", RESULTS, flags=re.M | re.S)[0]
+    return set(
+        re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    )
+
+
+def test_every_column_of_a_table_is_explained():
+    for suffix, columns in ((SEGMENTS, SEGMENT_COLUMNS), (IMAGES, IMAGE_COLUMNS)):
+        assert described(f"column of `{suffix}`") == {*columns}
+
+
+def test_every_key_of_results_is_explained():
+    metrics = {name: metric.compute() for name, metric in record.metrics().items()}
+    document = results_document(metrics, 0, rules={"PanopticQuality": "coco"})
+    entries = document["metrics"].values()
+    tables = [entry.get(key, []) for entry in entries for key in ("classes", "part_labels")]
+    tables += [entry["groups"].values() for entry in entries]
+    numbers = {key for table in tables for row in table for key in row}
+    assert described("key | unit") == numbers
+    assert described("key | what") == {*document} | {key for entry in entries for key in entry}
 
 
 def test_every_kind_of_image_is_listed():

@@ -51,9 +51,9 @@ def test_demo_runs_everything_and_again(tmp_path, capsys):
     assert len(pictures) == 4
     for name in pictures:
         Image.open(tmp_path / "demo" / name).load()
-    averages, _ = json.loads(first["results/cpp_default_results.json"])
-    assert 0.2 < averages[0]["PartPQ"] < 0.95
-    assert 0.2 < json.loads(first["results/pq_results.json"])["All"]["pq"] < 0.95
+    for name, metric in (("cpp_default", "PartPQ"), ("pq", "PQ")):
+        document = json.loads(first[f"results/{name}_results.json"])
+        assert 0.2 < document["metrics"][metric]["value"] < 0.95
 
     demo(tmp_path / "demo", options=OPTIONS)
     assert written(tmp_path / "demo") == first

@@ -81,9 +81,16 @@ def test_rules_and_metrics_beside_pq(dataset, tmp_path, rules, capsys):
         BoundaryPanopticQuality(categories),
     )
     assert json.loads(json.dumps(result.as_dict(), default=str)) == pq
-    saved = json.loads((save_dir / "pq_metrics.json").read_text())
-    assert list(saved) == list(wanted)
-    assert [saved[name]["summary"] for name in wanted] == [e["summary"] for e in expected]
+    saved = json.loads((save_dir / "pq_results.json").read_text())["metrics"]
+    assert list(saved) == ["PQ", *wanted]
+    assert [saved[name].get("rules") for name in saved] == [rules, None, rules, None]
+    summaries = [e["summary"] for e in expected]
+    means = (
+        summaries[0]["mIoU"],
+        summaries[1]["All"]["PQ_dagger"],
+        summaries[2]["All"]["BoundaryPQ"],
+    )
+    assert tuple(saved[name]["value"] for name in wanted) == means
     assert "mIoU\n\n" in capsys.readouterr().out
 
 
@@ -98,16 +105,16 @@ def test_the_report_takes_the_rules_of_the_tables(dataset, tmp_path):
 def test_metrics_beside_part_pq(dataset, tmp_path):
     arguments = ("cpp_default", dataset.gt, dataset.pps, dataset.images_json)
     eval_partpq(*arguments, save_dir=tmp_path / "out", metrics=["PartIoU", "mIoU"], options=OPTIONS)
-    saved = json.loads((tmp_path / "out" / "cpp_default_metrics.json").read_text())
+    saved = json.loads((tmp_path / "out" / "cpp_default_results.json").read_text())["metrics"]
     metric = PartIoU(EvalSpec.load("cpp_default"))
     for path in sorted(dataset.pps.glob("*.png")):
         (gt,) = dataset.gt.glob(f"{path.name.removesuffix('_photo.png')}*")
         pps = torch.from_numpy(np.array(Image.open(path)).transpose(2, 0, 1).copy())
         metric.update(pps, torch.from_numpy(np.array(Image.open(gt))))
     expected = metric.compute()
-    assert saved["PartIoU"]["summary"]["mIoU"] == expected.summary["mIoU"] == 1
-    assert saved["PartIoU"]["summary"] == {**expected.summary}
-    assert saved["mIoU"]["summary"]["mIoU"] == expected.summary["mIoU"]
+    assert saved["PartIoU"]["value"] == expected.value
+    assert saved["PartIoU"]["groups"] == {"parts": vars(expected.parts), "all": vars(expected.all)}
+    assert saved["mIoU"]["value"] == expected.all.iou == 1
 
 
 def test_other_names_are_refused(dataset, capsys):
@@ -119,4 +126,5 @@ def test_other_names_are_refused(dataset, capsys):
     with pytest.raises(SystemExit):
         main([*dataset.arguments("eval_partpq"), "--metrics", "BoundaryPQ"])
     assert main([*dataset.arguments("eval_pq"), "--metrics", "mIoU", "--rules", "deeplab2"]) == 0
-    assert (dataset.output / "pq_metrics.json").is_file()
+    saved = json.loads((dataset.output / "pq_results.json").read_text())
+    assert list(saved["metrics"]) == ["PQ", "mIoU"]

@@ -52,7 +52,7 @@ class WorkerMetrics(Generic[Metric]):
 
 RESULTS = "_results.json"
 SEGMENTS, IMAGES, TABLES = "_segments.csv", "_images.csv", "_tables.json"
-METRICS = "_metrics.json"
+REFERENCE = "_reference.json"
 
 
 class UnsavedResult(InputError):  # noqa: N818
@@ -72,8 +72,8 @@ class ResultFiles:
     """The files of one evaluation in a folder, which appear together; or none.
 
     They are `<name>_results.json`, with tables `<name>_segments.csv`, `<name>_images.csv` and
-    `<name>_tables.json`, and with further metrics
-    `<name>_metrics.json`. In all processes but the first there are none.
+    `<name>_tables.json`, and on request `<name>_reference.json`, the result in the layout of the
+    reference implementation. In all processes but the first there are none.
     """
 
     folder: Path | None
@@ -124,22 +124,22 @@ class ResultFiles:
     @property
     def names(self) -> list[str]:
         """The names of all files that there may be."""
-        return [self.name + suffix for suffix in (SEGMENTS, IMAGES, TABLES, METRICS, RESULTS)]
+        return [self.name + suffix for suffix in (SEGMENTS, IMAGES, TABLES, REFERENCE, RESULTS)]
 
     def save(
         self,
-        content: Any,
+        document: Mapping[str, Any],
         tables: Mapping[str, bytes] | None,
         result: Any,
-        metrics: bytes | None = None,
+        reference: Any = None,
     ) -> None:
         """Write all files at once; those of an earlier evaluation that are not among them go.
 
         Args:
-            content: of `<name>_results.json`.
+            document: the content of `<name>_results.json`.
             tables: the contents of the tables by the endings of their names.
             result: for the error.
-            metrics: the content of `<name>_metrics.json`.
+            reference: the content of `<name>_reference.json`; None for no such file.
 
         Raises:
             UnsavedResult: they cannot be written; what was there is unchanged.
@@ -147,9 +147,9 @@ class ResultFiles:
         if self.folder is None:
             return
         contents = {self.name + suffix: table for suffix, table in (tables or {}).items()}
-        if metrics is not None:
-            contents[self.name + METRICS] = metrics
-        contents[self.name + RESULTS] = encode_json(content, indent=1).encode() + b"\n"
+        if reference is not None:
+            contents[self.name + REFERENCE] = _encoded(reference)
+        contents[self.name + RESULTS] = _encoded(document)
         try:
             publish(self.folder, self.name, contents, self.names)
         except InputError as error:
@@ -157,3 +157,7 @@ class ResultFiles:
         self.options.note(f"results saved in {self.folder / (self.name + RESULTS)}")
         if tables:
             self.options.note(f"tables saved in {self.folder}")
+
+
+def _encoded(content: Any) -> bytes:
+    return encode_json(content, indent=1).encode() + b"\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import save_json
+from pps_torch.metrics.results import Result
 from pps_torch.metrics.segment_metric import SegmentMetric
+from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles
 
@@ -108,7 +110,7 @@ class ImageByImageEvaluator(DatasetEvaluator):
             InputError: no process had an image, or an image has ids that the rules do not cover.
         """
         self._targets.close()
-        num_seen = self._counts.total()
+        num_seen = self._num_seen = self._counts.total()
         if not num_seen:
             raise InputError(f"{self._name}: expected images to evaluate, found none")
         try:
@@ -122,6 +124,12 @@ class ImageByImageEvaluator(DatasetEvaluator):
         if self._has_tables:
             self._save_tables()
         return results
+
+    def _document(
+        self, results: Mapping[str, Result], rules: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """The results of all images in the layout of all files of results."""
+        return results_document(results, self._num_seen, rules=rules)
 
     def _find(self, image_id: Any) -> int:
         index = self._index.get(normalise_id(image_id))

@@ -32,7 +32,6 @@ from pps_torch.io.images import read_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.metrics import PanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
-from pps_torch.pipelines.pq_evaluation import as_panopticapi
 from pps_torch.pipelines.running.results import ResultFiles
 
 
@@ -119,7 +118,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         result = self._metric.compute()
-        self._save("panoptic_quality.json", result.as_dict())
+        self._save("panoptic_quality.json", self._document({"PQ": result}, {"PQ": "coco"}))
         return OrderedDict({self._task: panoptic_scores(result.summary)}), result.table()
 
     def _outdated_files(self) -> list[Path]:
@@ -151,7 +150,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(self._result_name, "PQ", inputs, classes, result, ids, records)
         with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
-            files.save(as_panopticapi(result), tables, result)
+            files.save(self._document({"PQ": result}, {"PQ": "coco"}), tables, result)
 
 
 def _check_has_panoptic_files(dataset_name: str, metadata: Metadata) -> None:

@@ -29,7 +29,6 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
 from pps_torch.metrics import PartPanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
-from pps_torch.pipelines.partpq_evaluation import as_panoptic_parts
 from pps_torch.pipelines.running.results import ResultFiles
 from pps_torch.specs import EvalSpec
 
@@ -128,9 +127,8 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         parts, whole = self._part_metric.compute(), self._whole_metric.compute()
-        self._save(
-            "part_panoptic_quality.json", {"parts": parts.as_dict(), "whole": whole.as_dict()}
-        )
+        document = self._document({"PartPQ": parts, "PQ": whole})
+        self._save("part_panoptic_quality.json", document)
         for warning in self._part_ids.warnings(self._counts.counted_here()):
             logger.warning(f"{self._name}: {warning}")
         scores = part_scores(parts, whole, self._spec)
@@ -152,7 +150,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(spec.name, "PartPQ", inputs, classes, result, ids, records, whole)
         with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
-            files.save(as_panoptic_parts(result), tables, result)
+            files.save(self._document({"PartPQ": result, "PQ": whole}), tables, result)
 
 
 def _stacked(pps: Any) -> Tensor:

@@ -68,7 +68,8 @@ def test_pq_of_50_images_is_that_of_coco_panoptic_evaluator(coco_set, tmp_path):
         assert output["panoptic_seg"][1] == before["panoptic_seg"][1], "outputs stay as they were"
     assert [path.name for path in tmp_path.iterdir()] == ["panoptic_quality.json"]
     saved = json.loads((tmp_path / "panoptic_quality.json").read_text())
-    assert 100 * saved["summary"]["All"]["PQ"] == found["panoptic_seg"]["PQ"]
+    assert 100 * saved["metrics"]["PQ"]["value"] == found["panoptic_seg"]["PQ"]
+    assert saved["num_images"] == 50
     assert 0 < found["panoptic_seg"]["PQ"] < 100
     expect_same(found, reference(name, coco_set.inputs, coco_set.outputs))
 

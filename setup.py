@@ -71,6 +71,8 @@ setup(
         "pycocotools>=2.0.7",
         "PyYAML>=6.0",
         "tqdm>=4.60",
+        "zlib-ng>=1.0",  # without these two PNGs and TIFFs are read just so, but slower
+        "kornia-rs>=0.2",
     ],
     extras_require={
         "test": [

@@ -14,6 +14,7 @@ from pps_torch.ops import backend as backends
 from pps_torch.version import __version__
 
 NEEDED = ("torch", "numpy", "pillow", "pycocotools", "PyYAML", "tqdm")
+NEEDED += ("zlib-ng", "kornia-rs")
 
 #: The optional libraries: the name of the distribution by that of the module.
 OPTIONAL = {

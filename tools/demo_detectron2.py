@@ -26,7 +26,8 @@ from pps_torch.integrations.detectron2.config import load_eval_spec
 from pps_torch.integrations.detectron2.weights import check_weights
 from pps_torch.io.atomic import make_folder
 from pps_torch.io.errors import InputError
-from pps_torch.io.images import read_photo, read_size, write_rgb
+from pps_torch.io.image_files import read_size
+from pps_torch.io.images import read_photo, write_rgb
 from pps_torch.printing import printable
 from pps_torch.visualization import colorize_pps, legend, overlay, pps_legend_entries, with_legend
 

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
 
 def _run(line: CommandLine, progress: Progress) -> int:
     """Run a command in this process, which may be one of several; return the exit code."""
-    from pps_torch.pipelines import RunOptions
+    from pps_torch.pipelines.running.options import RunOptions
     from pps_torch.pipelines.running.processes import joined_processes, processes_of_environment
     from pps_torch.specs import SpecError
 

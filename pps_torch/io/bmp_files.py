@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from typing import BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, BinaryIO
 
 from pps_torch.io.image_header import Header
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _CHANNELS = {1: "palette", 4: "palette", 8: "palette", 16: "RGB of 5 bits", 24: "RGB"}
 _COMPRESSIONS = {1: "RLE", 2: "RLE", 4: "JPEG", 5: "PNG"}
@@ -38,6 +39,8 @@ def read_bmp_pixels(file: BinaryIO) -> np.ndarray:
     Raises:
         ValueError: the file ends before they do.
     """
+    import numpy as np  # a header is read without it
+
     width, height, bits, _, place = _fields(file)
     stride = (width * bits + 31) // 32 * 4
     file.seek(place)

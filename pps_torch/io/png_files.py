@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
+from pps_torch.io.deflate import zlib
 from pps_torch.io.image_header import Header
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -18,6 +18,13 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 #: (first column, first row, step of columns, step of rows) of the passes of an interlaced PNG.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 _PASSES += ((0, 1, 1, 2),)
+
+
+class Chunk(NamedTuple):
+    """A part of a PNG."""
+
+    kind: bytes
+    data: memoryview
 
 
 def read_png_header(file: BinaryIO) -> Header:
@@ -38,39 +45,76 @@ def read_png_header(file: BinaryIO) -> Header:
     return Header("PNG", height, width, _CHANNELS[color], depth, pictures=pictures)
 
 
-def check_png(file: BinaryIO) -> None:
-    """Check the checksums of a PNG.
+def read_chunks(content: bytes) -> list[Chunk]:
+    """Read the chunks of a PNG up to its last one, IEND, and check their checksums.
 
     Raises:
         ValueError: a chunk is damaged, or the file ends before its last chunk.
     """
-    file.seek(len(_SIGNATURE))
-    for kind, length in _heads(file):
-        if _checksum(file, length, zlib.crc32(kind)) != file.read(4):
+    chunks: list[Chunk] = []
+    place, view = len(_SIGNATURE), memoryview(content)
+    while not chunks or chunks[-1].kind != b"IEND":
+        if len(content) < place + 8:
+            raise ValueError("it ends before its last chunk")
+        length, kind = struct.unpack_from(">I4s", content, place)
+        place += 8
+        if len(content) < place + length:
+            raise ValueError("it ends before its last chunk")
+        data = view[place : place + length]
+        place += length
+        checksum = zlib.crc32(data, zlib.crc32(kind))
+        if content[place : place + 4] != struct.pack(">I", checksum):
             raise ValueError(f"the checksum of its chunk {kind!r} is wrong")
+        place += 4
+        chunks.append(Chunk(kind, data))
+    return chunks
 
 
-def check_png_rows(file: BinaryIO) -> None:
+def check_rows(chunks: list[Chunk]) -> None:
     """Check that the compressed data of a PNG hold all rows.
 
     Raises:
         ValueError: they hold less.
     """
-    expected = _num_bytes(_first_chunk(file))
-    packed, found = zlib.decompressobj(), 0
-    for kind, length in _heads(file):
-        data = file.read(length)
-        file.seek(4, 1)
-        while kind == b"IDAT" and data and found < expected:
-            found += len(packed.decompress(data, _PIECE))
-            data = packed.unconsumed_tail
+    expected, found = _num_bytes(bytes(chunks[0].data)), _inflated(chunks)[0]
     if found < expected:
         raise ValueError(f"expected {expected} bytes of pixels in it, found {found}")
 
 
-def is_interlaced(file: BinaryIO) -> bool:
+def is_plain(chunks: list[Chunk]) -> bool:
+    """Whether a PNG has nothing but its header and its rows, in one pass, and holds them exactly.
+
+    The checksum of the compressed data is right, too.
+    """
+    first, *pixels, last = chunks
+    if (first.kind, last.kind) != (b"IHDR", b"IEND") or {c.kind for c in pixels} != {b"IDAT"}:
+        return False
+    if is_interlaced(chunks):
+        return False
+    try:
+        return _inflated(chunks) == (_num_bytes(bytes(first.data)), True)
+    except zlib.error:
+        return False
+
+
+def is_interlaced(chunks: list[Chunk]) -> bool:
     """Whether the rows of a PNG come in seven passes."""
-    return _first_chunk(file)[12] != 0
+    return chunks[0].data[12] != 0
+
+
+def _inflated(chunks: list[Chunk]) -> tuple[int, bool]:
+    """How many bytes the compressed data of a PNG hold, as far as needed, and whether they end.
+
+    Raises:
+        zlib.error: they are damaged.
+    """
+    most = _num_bytes(bytes(chunks[0].data)) + 1
+    data = b"".join(chunk.data for chunk in chunks if chunk.kind == b"IDAT")
+    packed, found = zlib.decompressobj(), 0
+    while not packed.eof and (piece := packed.decompress(data, min(_PIECE, most - found))):
+        found += len(piece)
+        data = packed.unconsumed_tail
+    return found, packed.eof
 
 
 def _first_chunk(file: BinaryIO) -> bytes:
@@ -95,16 +139,6 @@ def _heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             raise ValueError("it ends before its last chunk")
         length, kind = struct.unpack(">I4s", head)
         yield kind, length
-
-
-def _checksum(file: BinaryIO, length: int, checksum: int) -> bytes:
-    while length > 0:
-        piece = file.read(min(length, _PIECE))
-        if not piece:
-            raise ValueError("it ends before its last chunk")
-        checksum = zlib.crc32(piece, checksum)
-        length -= len(piece)
-    return struct.pack(">I", checksum)
 
 
 def _num_bytes(header: bytes) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
 from tqdm import tqdm
 
 from pps_torch.io.progress import Progress
@@ -90,7 +90,11 @@ def map_images(
 
 @contextmanager
 def _shared_cores(workers: int) -> Iterator[None]:
-    """Limit torch to the threads that the workers leave to each operation."""
+    """Limit torch, where it is loaded, to the threads that the workers leave to each operation."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # the workers only read files
+        yield
+        return
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, min(before, available_cores() // workers)))
     try:

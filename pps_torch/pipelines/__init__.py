@@ -1,16 +1,22 @@
 """Jobs from files to files, one function for each command of `pps-torch`."""
 
-from pps_torch.pipelines.data_preparation import prepare_data
-from pps_torch.pipelines.demonstration import demo
-from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.html_report.report import report
-from pps_torch.pipelines.map_drawing import visualize
-from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
-from pps_torch.pipelines.partpq_evaluation import eval_partpq
-from pps_torch.pipelines.pps_merging import merge_to_pps
-from pps_torch.pipelines.pq_evaluation import eval_pq
-from pps_torch.pipelines.running.options import RunOptions
-from pps_torch.pipelines.spec_making import new_spec
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pps_torch.pipelines.data_preparation import prepare_data
+    from pps_torch.pipelines.demonstration import demo
+    from pps_torch.pipelines.evaluation_tables import Tables
+    from pps_torch.pipelines.html_report.report import report
+    from pps_torch.pipelines.map_drawing import visualize
+    from pps_torch.pipelines.panoptic_merging import merge_to_panoptic
+    from pps_torch.pipelines.partpq_evaluation import eval_partpq
+    from pps_torch.pipelines.pps_merging import merge_to_pps
+    from pps_torch.pipelines.pq_evaluation import eval_pq
+    from pps_torch.pipelines.running.options import RunOptions
+    from pps_torch.pipelines.spec_making import new_spec
 
 __all__ = [
     "RunOptions",
@@ -25,3 +31,30 @@ __all__ = [
     "report",
     "visualize",
 ]
+
+_MODULES = {
+    "RunOptions": "running.options",
+    "Tables": "evaluation_tables",
+    "demo": "demonstration",
+    "eval_partpq": "partpq_evaluation",
+    "eval_pq": "pq_evaluation",
+    "merge_to_panoptic": "panoptic_merging",
+    "merge_to_pps": "pps_merging",
+    "new_spec": "spec_making",
+    "prepare_data": "data_preparation",
+    "report": "html_report.report",
+    "visualize": "map_drawing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a job when it is first asked for: a command loads what it needs, no more."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    globals()[name] = getattr(module, name)
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

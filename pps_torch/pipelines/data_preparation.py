@@ -8,8 +8,8 @@ from typing import Any
 
 from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files
 from pps_torch.io.errors import InputError
+from pps_torch.io.image_files import read_size
 from pps_torch.io.image_list import ImageList, normalise_id
-from pps_torch.io.images import read_size
 from pps_torch.io.json_files import load_json, save_json
 from pps_torch.io.pairing import (
     PHOTO_SUFFIXES,

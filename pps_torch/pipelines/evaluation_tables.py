@@ -30,7 +30,6 @@ from pps_torch.pipelines.running.processes import Processes
 from pps_torch.pipelines.running.results import IMAGES, REFERENCE, RESULTS, SEGMENTS, TABLES
 from pps_torch.reading import read_regular
 from pps_torch.specs import EvalSpec
-from pps_torch.visualization.legend import part_name
 
 _VERSION = 3
 
@@ -65,6 +64,8 @@ class ClassInfo:
     @classmethod
     def from_spec(cls, spec: EvalSpec) -> list[ClassInfo]:
         """The classes of a spec, in class order."""
+        from pps_torch.visualization.legend import part_name  # PQ does without it
+
         return [
             cls(
                 category["id"],

@@ -14,14 +14,8 @@ from torch import Tensor
 
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile, load_categories
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.images import (
-    count_channels,
-    read_id_map,
-    read_photo,
-    read_pps,
-    read_rgb_ids,
-    write_rgb,
-)
+from pps_torch.io.image_files import count_channels
+from pps_torch.io.images import read_id_map, read_photo, read_pps, read_rgb_ids, write_rgb
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
 from pps_torch.pipelines.running.options import RunOptions

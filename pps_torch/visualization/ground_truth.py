@@ -8,7 +8,8 @@ from torch import Tensor
 from pps_torch.checks import check_integer, check_ndim
 from pps_torch.formats import decode_uids
 from pps_torch.reserved import NO_PART
-from pps_torch.specs import EvalSpec, dataset_lookups
+from pps_torch.specs import EvalSpec
+from pps_torch.specs.lookups import dataset_lookups
 
 
 def ground_truth_pps(uids: Tensor, spec: EvalSpec) -> Tensor:

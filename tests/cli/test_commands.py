@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 import pps_torch
@@ -39,22 +40,50 @@ def test_help_names_the_common_options(command, capsys):
         assert option in text
 
 
-@pytest.mark.parametrize("words", [["eval_partpq", "-h"], ["--version"]])
-def test_help_and_version_need_no_torch(words):
-    """The command line loads what a command needs when it runs, whatever the package loads."""
+HEAVY = ("torch", "numpy", "PIL", "yaml", "pycocotools", "kornia_rs")
+
+
+def loaded_modules(*lines: list[str]) -> set[str]:
+    """What a process has loaded that ran these command lines, whatever the package loads."""
     code = f"""
 import sys, types
 sys.modules["pps_torch"] = types.ModuleType("pps_torch")
 sys.modules["pps_torch"].__path__ = [{str(Path(pps_torch.__file__).parent)!r}]
 from pps_torch.cli.main import main
-try:
-    main({words!r})
-except SystemExit:
-    print([name for name in ("torch", "numpy", "PIL", "tqdm") if name in sys.modules])
+for words in {[[*map(str, words)] for words in lines]!r}:
+    try:
+        main(words)
+    except SystemExit:
+        pass
+print(*sys.modules)
 """
     run = [sys.executable, "-c", code]
     output = subprocess.run(run, capture_output=True, text=True, check=True).stdout
-    assert output.splitlines()[-1] == "[]"
+    return set(output.splitlines()[-1].split())
+
+
+def test_help_wrong_arguments_and_prepare_data_need_no_torch(tmp_path):
+    PIL.Image.new("I", (4, 3)).save(tmp_path / "a.tif")
+    jsons = ["--gt_json_file", "a.json", "--pred_json_file", "b.json"]
+    loaded = loaded_modules(
+        ["eval_partpq", "-h"],
+        ["--version"],
+        ["eval_pq"],
+        ["eval_pq", *jsons, "--workers", "0"],
+        ["eval_pq", *jsons, "--device", "gpu"],
+        ["prepare_data", tmp_path / "nothing", tmp_path, "Pascal"],
+        ["prepare_data", tmp_path, tmp_path, "Pascal"],
+    )
+    assert (tmp_path / "images.json").exists()
+    assert not loaded & {*HEAVY}
+
+
+def test_a_command_loads_what_it_needs(tmp_path):
+    dataset = SmallDataset(tmp_path)
+    loaded = loaded_modules([*dataset.arguments("eval_pq"), "--device", "cpu"])
+    assert "pps_torch.metrics.panoptic_quality" in loaded
+    others = ("merging", "synthetic", "visualization.colorize", "pipelines.html_report")
+    assert not loaded & {"yaml", "pycocotools", "jinja2", *(f"pps_torch.{name}" for name in others)}
 
 
 @pytest.mark.slow

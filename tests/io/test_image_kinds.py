@@ -11,16 +11,9 @@ import PIL.Image
 import pytest
 
 from pps_torch.io.errors import InputError
+from pps_torch.io.image_files import check_id_map, count_channels, read_size
 from pps_torch.io.image_kinds import KINDS
-from pps_torch.io.images import (
-    check_id_map,
-    count_channels,
-    read_id_map,
-    read_photo,
-    read_pps,
-    read_rgb_ids,
-    read_size,
-)
+from pps_torch.io.images import read_id_map, read_photo, read_pps, read_rgb_ids
 from pps_torch.io.tiff_files import LOSSLESS
 
 SHAPE = (40, 33)

@@ -9,16 +9,15 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pps_torch.io import images
+from pps_torch.io import image_files, pixels
 from pps_torch.io.errors import InputError
+from pps_torch.io.image_files import count_channels, read_size
 from pps_torch.io.images import (
-    count_channels,
     count_ids,
     read_id_map,
     read_photo,
     read_pps,
     read_rgb_ids,
-    read_size,
     write_id_map,
     write_rgb,
     write_rgb_ids,
@@ -27,17 +26,31 @@ from pps_torch.io.images import (
 IDS = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
 
 
+@pytest.fixture(params=["fast", "Pillow"], autouse=True)
+def decoder(request, monkeypatch):
+    """Both decoders of PNGs read the same and refuse the same."""
+    if request.param == "Pillow":
+        monkeypatch.setattr(pixels, "_decode_plain_png", None)
+    elif pixels._decode_plain_png is None:
+        pytest.skip("kornia-rs is not installed")
+    return request.param
+
+
 def png(width: int, height: int, depth: int, color_type: int, rows: list[bytes]) -> bytes:
     """A PNG made by hand: Pillow does not write every kind that it reads."""
 
-    def chunk(name: bytes, content: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(name + content))
-        return struct.pack(">I", len(content)) + name + content + checksum
-
     header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
-    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", pixels), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    packed = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return chunks((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+
+
+def chunks(*parts: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks, each with a right checksum."""
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in parts:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        content += struct.pack(">I", len(data)) + kind + data + checksum
+    return content
 
 
 def tiff(width: int, bits: int, photometric: int, row: bytes, order: str = ">", **more) -> bytes:
@@ -251,7 +264,7 @@ def test_folder_instead_of_a_file(tmp_path):
 
 def test_decompression_bomb_is_an_error(tmp_path, monkeypatch):
     write_id_map(tmp_path / "map.png", np.zeros((40, 40), np.uint8))
-    monkeypatch.setattr(images, "MOST_PIXELS", 1599)
+    monkeypatch.setattr(image_files, "MOST_PIXELS", 1599)
     with pytest.raises(
         InputError, match="map.png: expected an image of at most 1599 pixels, found 1600"
     ):
@@ -327,11 +340,61 @@ def test_a_png_without_pixels_is_refused(tmp_path, read, color_type):
         read(tmp_path / "map.png")
 
 
-@pytest.mark.parametrize("block", [1, 7, 50, 10**6])
-def test_large_images_are_read_in_blocks(tmp_path, monkeypatch, block):
-    ids = np.random.default_rng(0).integers(0, 1 << 24, (23, 7)).astype(np.int32)
-    write_rgb_ids(tmp_path / "ids.png", ids)
-    PIL.Image.open(tmp_path / "ids.png").convert("RGBA").save(tmp_path / "alpha.png")
-    monkeypatch.setattr(images, "_BLOCK", block)
-    for name in ("ids.png", "alpha.png"):
-        assert np.array_equal(read_rgb_ids(tmp_path / name), ids)
+SIZE = (40, 50)
+HEADER = (b"IHDR", struct.pack(">IIBBBBB", 50, 40, 8, 2, 0, 0, 0))
+COLORS = np.random.default_rng(0).integers(1, 256, (*SIZE, 3)).astype(np.uint8)
+ROWS = b"".join(b"\0" + row.tobytes() for row in COLORS)
+PACKED, END = zlib.compress(ROWS), (b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(b"IDAT", PACKED)],
+        [(b"IDAT", PACKED[:99]), (b"IDAT", PACKED[99:])],
+        [(b"tEXt", b"a\0b"), (b"IDAT", PACKED), (b"tIME", bytes([7, 208, 1, 1, 0, 0, 0]))],
+        [(b"tRNS", COLORS[0, 0].astype(">u2").tobytes()), (b"IDAT", PACKED)],  # of no alpha channel
+        [(b"IDAT", PACKED[:-4])],  # the sum of the rows is cut off, the rows are not
+        [(b"IDAT", PACKED + b"abc")],
+        [(b"IDAT", zlib.compress(ROWS + bytes(1000)))],
+    ],
+    ids=["one", "two", "texts", "transparent colour", "no sum", "more", "more rows"],
+)
+def test_pngs_with_peculiarities_are_read(tmp_path, parts):
+    (tmp_path / "map.png").write_bytes(chunks(HEADER, *parts, END) + b"behind the end")
+    assert np.array_equal(read_pps(tmp_path / "map.png", SIZE), COLORS.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(b"IDAT", PACKED[:-1] + bytes([PACKED[-1] ^ 1]))],
+        [(b"IDAT", PACKED[:-10])],
+        [(b"IDAT", zlib.compress(ROWS[:-1]))],
+        [(b"IDAT", zlib.compress(b"\7" + ROWS[1:]))],
+        [(b"IDAT", PACKED[:99]), (b"tEXt", b"a\0b"), (b"IDAT", PACKED[99:])],
+        [(b"gAMA", b"a"), (b"IDAT", PACKED)],
+        [(b"IDAT", b"")],
+    ],
+    ids=["sum", "cut off", "a byte less", "filter", "torn apart", "gamma", "nothing"],
+)
+def test_pngs_whose_checksums_are_right_but_not_their_content_are_refused(tmp_path, parts):
+    (tmp_path / "map.png").write_bytes(chunks(HEADER, *parts, END))
+    with pytest.raises(InputError, match="map.png: expected (a complete|an) image, found"):
+        read_pps(tmp_path / "map.png", SIZE)
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+def test_every_decoder_reads_what_pillow_writes(tmp_path, optimize):
+    """All kinds of rows, as Pillow filters them, and none of the size of another."""
+    rng = np.random.default_rng(0)
+    for height, width in ((1, 1), (3, 1), (1, 7), (37, 61), (200, 301)):
+        noise = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+        steps = (np.arange(height * width * 3).reshape(noise.shape) // 50).astype(np.uint8)
+        for colors in (noise, steps):
+            PIL.Image.fromarray(colors).save(tmp_path / "rgb.png", optimize=optimize)
+            assert np.array_equal(read_pps(tmp_path / "rgb.png"), colors.transpose(2, 0, 1))
+            ids = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
+            assert np.array_equal(read_rgb_ids(tmp_path / "rgb.png", (height, width)), ids)
+            PIL.Image.fromarray(colors[..., 0]).save(tmp_path / "grey.png", optimize=optimize)
+            assert np.array_equal(read_id_map(tmp_path / "grey.png"), colors[..., 0])

@@ -11,7 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from pps_torch import EvalSpec, merge_panoptic
 from pps_torch.merging.category_ids import as_id_tensor
-from pps_torch.specs import dataset_lookups
+from pps_torch.specs.lookups import dataset_lookups
 from tests.factories import BATCH_SHAPES, INTEGER_DTYPES, SIZES, instances
 from tests.golden import cases
 from tests.merging.compare import expect_segmentation, images_of

@@ -9,7 +9,8 @@ import warnings
 
 import pytest
 
-from pps_torch.specs import DatasetSpec, EvalSpec, SpecError, dataset_lookups
+from pps_torch.specs import DatasetSpec, EvalSpec, SpecError
+from pps_torch.specs.lookups import dataset_lookups
 
 
 @pytest.fixture

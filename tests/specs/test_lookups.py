@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pps_torch.specs import EvalSpec, dataset_lookups, part_lookups
+from pps_torch.specs import EvalSpec
 from pps_torch.specs.bundled import bundled_files
+from pps_torch.specs.lookups import dataset_lookups, part_lookups
 
 SPECS = tuple(bundled_files("evalspec"))
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
-
-import torch
+from typing import TYPE_CHECKING, TypeVar
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.progress import Progress
@@ -14,6 +12,9 @@ from pps_torch.io.terminal import print_message, print_note, print_result
 from pps_torch.io.workers import default_workers, map_images
 from pps_torch.pipelines.running.processes import Processes
 from pps_torch.printing import printable
+
+if TYPE_CHECKING:
+    import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +48,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
             raise InputError(f"expected at least 1, found {self.workers}", argument="workers")
-        if self.device != "auto":
+        if self.device not in ("auto", "cpu"):  # these are there, without a look at torch
             self.torch_device()
 
     def torch_device(self) -> torch.device:
@@ -58,19 +59,16 @@ class RunOptions:
         Raises:
             InputError: there is no such device.
         """
+        if self.device.split(":")[0] not in ("auto", "cpu", "cuda"):
+            raise self._wrong_device()
+        import torch
+
         if self.device == "auto":
             return self._own_cuda() if torch.cuda.is_available() else torch.device("cpu")
         try:
             device = torch.device(self.device)
         except RuntimeError as error:
-            raise InputError(
-                f"expected auto, cpu, cuda or cuda:<index>, found {self.device!r}",
-                argument="device",
-            ) from error
-        if device.type not in ("cpu", "cuda"):
-            raise InputError(
-                f"expected auto, cpu or cuda, found {self.device!r}", argument="device"
-            )
+            raise self._wrong_device() from error
         count = torch.cuda.device_count() if device.type == "cuda" else 1
         if not count:
             raise InputError(
@@ -83,7 +81,13 @@ class RunOptions:
             )
         return self._own_cuda() if device == torch.device("cuda") else device
 
+    def _wrong_device(self) -> InputError:
+        expected = "expected auto, cpu, cuda or cuda:<index>"
+        return InputError(f"{expected}, found {self.device!r}", argument="device")
+
     def _own_cuda(self) -> torch.device:
+        import torch
+
         if self.processes.world_size == 1:
             return torch.device("cuda")
         return torch.device("cuda", self.processes.local_rank % torch.cuda.device_count())

@@ -22,14 +22,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
-
-import torch
-import torch.distributed as dist
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pps_torch.io.errors import InputError
 from pps_torch.io.workers import available_cores
-from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.running.watch import (
     LOST_AFTER,
     Address,
@@ -39,8 +35,13 @@ from pps_torch.pipelines.running.watch import (
 )
 from pps_torch.specs import SpecError
 
+if TYPE_CHECKING:
+    from torch.distributed import Store
+
+    from pps_torch.metrics.sum_metric import SumMetric
+
 Item = TypeVar("Item")
-Metric = TypeVar("Metric", bound=SumMetric)
+Metric = TypeVar("Metric", bound="SumMetric")
 
 #: Seconds that the processes may take to start.
 JOIN_TIMEOUT = 300
@@ -83,6 +84,8 @@ class Processes:
         """The values of all processes by rank on the first process, an empty list elsewhere."""
         if self.world_size == 1:
             return [value]
+        import torch.distributed as dist
+
         values = [None] * self.world_size if self.is_first else None
         with _until_stopped():
             dist.gather_object(value, values)
@@ -132,6 +135,8 @@ class Processes:
     def wait_for_all(self) -> None:
         """Wait until all processes have called this."""
         if self.world_size > 1:
+            import torch.distributed as dist
+
             with _until_stopped():
                 dist.barrier()
 
@@ -205,6 +210,9 @@ def joined_processes(
     if processes.world_size == 1:
         yield processes
         return
+    import torch
+    import torch.distributed as dist
+
     if not dist.is_available():
         raise InputError("WORLD_SIZE: expected 1, as this torch is built without distributed")
     torch.set_num_threads(max(1, available_cores() // processes.local_world_size))
@@ -239,6 +247,9 @@ def leave_group() -> None:
     Until version 2.8, torch destroys the group while it holds Python's lock; if a thread of gloo
     waits for that lock, it hangs. The backend frees the lock, so the backend is destroyed last.
     """
+    import torch
+    import torch.distributed as dist
+
     backend = dist.distributed_c10d._get_default_group()._get_backend(torch.device("cpu"))
     dist.destroy_process_group()
     del backend
@@ -257,8 +268,10 @@ def _until_stopped() -> Iterator[None]:
         raise
 
 
-def _open_store(processes: Processes, join_timeout: float) -> dist.Store:
+def _open_store(processes: Processes, join_timeout: float) -> Store:
     """Open the store that torchrun offers, or one of our own at MASTER_ADDR and MASTER_PORT."""
+    import torch.distributed as dist
+
     is_offered = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     try:
         store = dist.TCPStore(
@@ -278,9 +291,7 @@ def _open_store(processes: Processes, join_timeout: float) -> dist.Store:
     return dist.PrefixStore(f"pps_torch/{attempt}", store)
 
 
-def _watch(
-    processes: Processes, store: dist.Store, join_timeout: float
-) -> FirstProcess | OtherProcess:
+def _watch(processes: Processes, store: Store, join_timeout: float) -> FirstProcess | OtherProcess:
     """Connect this process with the first one."""
     if processes.is_first:
         store.set("name", processes.name)

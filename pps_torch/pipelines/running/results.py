@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pps_torch.io.atomic import remove_temporary_files
 from pps_torch.io.errors import InputError
@@ -15,10 +15,12 @@ from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.folder_lock import locked_folder
 from pps_torch.io.json_files import encode_json
 from pps_torch.io.published import publish, refuse_published
-from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.running.options import RunOptions
 
-Metric = TypeVar("Metric", bound=SumMetric)
+if TYPE_CHECKING:
+    from pps_torch.metrics.sum_metric import SumMetric
+
+Metric = TypeVar("Metric", bound="SumMetric")
 
 
 class WorkerMetrics(Generic[Metric]):

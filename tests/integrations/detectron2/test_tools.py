@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from pps_torch.integrations.detectron2.data import dataset_files
-from pps_torch.io.images import read_photo, read_size, write_rgb
+from pps_torch.io.image_files import read_size
+from pps_torch.io.images import read_photo, write_rgb
 from pps_torch.pipelines import Tables
 from pps_torch.synthetic import make_street
 from tests import ROOT

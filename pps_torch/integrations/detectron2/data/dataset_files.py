@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.images import read_size
+from pps_torch.io.image_files import read_size
 from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
 
 _PASCAL_FOLDERS = {"train": "training", "val": "validation"}

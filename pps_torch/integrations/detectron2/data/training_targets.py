@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pps_torch.formats import decode_uids
 from pps_torch.integrations.detectron2.class_ids import semantic_labels, thing_contiguous_ids
-from pps_torch.specs import EvalSpec, dataset_lookups
+from pps_torch.specs import EvalSpec
+from pps_torch.specs.lookups import dataset_lookups
 
 _NO_THING = -1  # instead of a contiguous thing id, for stuff and void
 

@@ -1,0 +1,90 @@
+"""The pixels of images, decoded: by the fastest decoder of plain PNGs, by Pillow of all others.
+
+kornia-rs takes a third of Pillow's time for the PNGs that ids mostly come in: grey or RGB of
+8 bits, not interlaced, with nothing but rows in them. It is asked only where the rows are whole and
+all checksums are right. Pillow decodes everything else, says what is wrong with a file, and decodes
+all where kornia-rs is not installed.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import PIL.PngImagePlugin  # with the formats named here, Pillow need not load its others
+import PIL.TiffImagePlugin
+
+from pps_torch.io.bmp_files import read_bmp_pixels
+from pps_torch.io.errors import InputError
+from pps_torch.io.image_files import damages
+from pps_torch.io.image_header import Header
+from pps_torch.io.png_files import Chunk, check_rows, is_interlaced, is_plain, read_chunks
+
+try:
+    from kornia_rs.io import decode_image_png_u8
+except ImportError:  # a platform that it has no wheel for
+    decode_image_png_u8 = None
+
+_decode_plain_png: Callable[[bytes, tuple[int, int], str], np.ndarray] | None = decode_image_png_u8
+
+#: Its names of the channels.
+_MODES = {"grey": "mono", "RGB": "rgb"}
+
+
+def decode_pixels(header: Header, content: bytes) -> np.ndarray:
+    """Decode all pixels of a map; what the file does not hold is an error.
+
+    Args:
+        header: what the file says of itself, checked.
+        content: the file.
+
+    Returns:
+        (H, W), or (H, W, C) of several channels; bool, uint8, uint16, int16 or int32.
+
+    Raises:
+        many: the file is damaged, see [`decoding`][pps_torch.io.pixels.decoding].
+    """
+    if header.format == "BMP":
+        return read_bmp_pixels(io.BytesIO(content))
+    chunks = read_chunks(content) if header.format == "PNG" else []
+    if chunks and _decode_plain_png and header.bits == 8 and header.channels in _MODES:
+        pixels = _decode_fast(header, content, chunks)
+        if pixels is not None:
+            return pixels
+    image = PIL.Image.open(io.BytesIO(content), formats=(header.format,))
+    if (image.height, image.width) != (header.height, header.width):
+        raise ValueError(f"its size is also said to be {image.height} x {image.width}")
+    pixels = np.asarray(image)
+    if chunks and (is_interlaced(chunks) or not pixels[-1].any()):
+        check_rows(chunks)  # Pillow leaves those zero that are missing at the end
+    return pixels
+
+
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Turn what Pillow and others raise for damaged files into an error that names the file."""
+    with damages(path):
+        try:
+            yield
+        except PIL.UnidentifiedImageError as error:
+            raise InputError(
+                f"{path}: expected an image, found no image format in it that is read here"
+            ) from error
+        except (PIL.Image.DecompressionBombError, zlib.error) as error:
+            raise ValueError(str(error)) from error
+
+
+def _decode_fast(header: Header, content: bytes, chunks: list[Chunk]) -> np.ndarray | None:
+    """Decode a plain PNG; None where Pillow has to look at it."""
+    if _decode_plain_png is None or not is_plain(chunks):
+        return None
+    try:
+        pixels = _decode_plain_png(content, (header.height, header.width), _MODES[header.channels])
+    except Exception:  # whatever is wrong, Pillow says it
+        return None
+    return pixels[..., 0] if header.channels == "grey" else pixels

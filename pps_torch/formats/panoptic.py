@@ -19,6 +19,7 @@ from pps_torch.formats.label_maps import (
     prediction_classes,
     target_classes,
 )
+from pps_torch.formats.labels import encode_labels
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 
@@ -136,6 +137,39 @@ class PanopticSegmentation(NamedTuple):
             source=torch.where(found.is_thing, rows, ABSENT),
             num_segments=found.num_segments,
         )
+
+    def to_labels(self, label_divisor: int) -> Tensor:
+        """Write it as a map of `category * label_divisor + instance`, on the device.
+
+        Detectron2's Panoptic-DeepLab and deeplab2 have such maps. The instances of a thing are
+        numbered 1, 2, ... in the order of the segments; stuff is 0, and further segments of the
+        same stuff class 1, 2, ...
+
+        Args:
+            label_divisor: more than there are instances of any class.
+
+        Returns:
+            `(*B, H, W)` int64, -1 where there is no segment.
+
+        Raises:
+            TypeError, ValueError: for a divisor that is no int or below 1; on the CPU also where a
+                class has too many instances for it.
+
+        Example:
+            >>> import torch
+            >>> infos = [{"id": i, "category_id": c, "isthing": c == 26}
+            ...          for i, c in ((1, 26), (2, 7), (3, 26))]
+            >>> found = PanopticSegmentation.from_segments(torch.tensor([[0, 1, 2, 3]]), infos)
+            >>> found.to_labels(1000)
+            tensor([[   -1, 26001,  7000, 26002]])
+        """
+        categories, is_thing = self.category_ids, self.is_thing
+        earlier = (categories[..., :, None] == categories[..., None, :]).tril(-1).sum(-1)
+        instances = earlier + is_thing.long()
+        labels = encode_labels(categories, instances, label_divisor, "category_major")
+        void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
+        pixels = self.panoptic_seg.flatten(-2).long()
+        return torch.cat([void, labels], -1).gather(-1, pixels).view(self.panoptic_seg.shape)
 
     def segments_info(self) -> list[Any]:
         """List the segments as the usual dicts; this step leaves the device.

@@ -55,7 +55,7 @@ else:
     from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import (
         PartPanopticEvaluator,
     )
-    from pps_torch.integrations.detectron2.modeling.fused_merge import use_fused_merge
+    from pps_torch.integrations.detectron2.modeling.fused_models import use_fused_merge
     from pps_torch.integrations.detectron2.modeling.part_aware_baseline import PartAwareBaseline
     from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import (
         PartAwarePanopticFPN,

@@ -30,7 +30,7 @@ from pps_torch.integrations.detectron2.evaluation.panoptic_quality_evaluator imp
 from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import (
     PartPanopticEvaluator,
 )
-from pps_torch.integrations.detectron2.modeling.fused_merge import use_fused_merge
+from pps_torch.integrations.detectron2.modeling.fused_models import use_fused_merge
 from pps_torch.integrations.detectron2.weights import check_weights
 
 

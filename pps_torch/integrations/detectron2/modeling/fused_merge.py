@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import Any
 
 import torch
-from detectron2.modeling import PanopticFPN
 from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Instances, ROIMasks
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
-from pps_torch.integrations.detectron2.class_ids import THINGS_LABEL, check_num_things
+from pps_torch.integrations.detectron2.class_ids import THINGS_LABEL
 from pps_torch.integrations.detectron2.modeling.contiguous_pps_merger import ContiguousPPSMerger
-from pps_torch.integrations.detectron2.modeling.output_size import resize_logits
 from pps_torch.integrations.detectron2.modeling.segments_info import detectron2_segments_info
 from pps_torch.merging import merge_panoptic_boxes
 from pps_torch.specs import EvalSpec
@@ -29,8 +25,14 @@ class FusedMerge(TensorHolder):
 
     The merge is [`merge_panoptic_boxes`][pps_torch.merge_panoptic_boxes], on masks in their boxes'
     frames. The outputs equal those of Detectron2's `detector_postprocess` and
-    `combine_semantic_and_instance_outputs`, with one exception: segments without any pixel, which
-    Detectron2 can list if the overlap threshold is 1 or the stuff area limit 0, are not listed.
+    `combine_semantic_and_instance_outputs`, bit by bit, with three exceptions:
+
+    - Segments without any pixel, which Detectron2 can list if the overlap threshold is 1 or the
+      stuff area limit 0, are not listed.
+    - Detections of equal scores are merged in their order. Detectron2 sorts them with an `argsort`
+      that is not stable, so that its order may differ, and from device to device.
+    - Masks in half precision are merged as Detectron2 merges the same numbers in float32. It
+      samples them at coordinates rounded to half precision, which moves their borders.
 
     Args:
         spec: with a spec, the outputs also hold a PPS map. The class indices of the detections
@@ -149,61 +151,6 @@ class FusedMerge(TensorHolder):
         if not self.paste_masks:
             return masks
         return masks.to_bitmasks(instances.pred_boxes, *instances.image_size).tensor
-
-
-def use_fused_merge(
-    model: nn.Module, *, spec: EvalSpec | None = None, paste_masks: bool = True
-) -> nn.Module:
-    """Replace the merge of a built Panoptic FPN by `FusedMerge`; its weights stay.
-
-    Args:
-        model: a `PanopticFPN`, or one inside `DistributedDataParallel`. Its thresholds are read
-            once, by this call.
-        spec: with a spec, the outputs also hold `pps`, in which all parts are unknown.
-        paste_masks: see `FusedMerge`.
-
-    Returns:
-        the same model.
-
-    Raises:
-        TypeError: the model is no `PanopticFPN`, or has an `inference` of its own.
-        ValueError: the model does not have the things of the spec.
-
-    Example:
-        ```python
-        model = use_fused_merge(build_model(cfg))
-        ```
-    """
-    panoptic_fpn = model.module if isinstance(model, DistributedDataParallel) else model
-    if not isinstance(panoptic_fpn, PanopticFPN):
-        raise TypeError(f"model: expected a PanopticFPN, got {type(panoptic_fpn).__name__}")
-    if type(panoptic_fpn).inference is not PanopticFPN.inference:
-        name = type(panoptic_fpn).__name__
-        raise TypeError(f"model: expected the inference of PanopticFPN, {name} has its own")
-    if spec is not None:
-        check_num_things(panoptic_fpn.roi_heads.num_classes, spec)
-    panoptic_fpn.fused_merge = FusedMerge(
-        spec,
-        overlap_threshold=panoptic_fpn.combine_overlap_thresh,
-        stuff_area_limit=panoptic_fpn.combine_stuff_area_thresh,
-        score_threshold=panoptic_fpn.combine_instances_score_thresh,
-        paste_masks=paste_masks,
-    ).to(panoptic_fpn.device)
-    panoptic_fpn.inference = MethodType(_fused_inference, panoptic_fpn)
-    return model
-
-
-def _fused_inference(
-    model: PanopticFPN, batched_inputs: list[dict[str, Any]], do_postprocess: bool = True
-) -> Any:
-    """Run `PanopticFPN.inference` with the fused merge in place of its own."""
-    detections, sem_seg = PanopticFPN.inference(model, batched_inputs, do_postprocess=False)
-    if not do_postprocess:
-        return detections, sem_seg
-    return [
-        model.fused_merge(detected, resize_logits(logits, detected.image_size, inputs))
-        for detected, logits, inputs in zip(detections, sem_seg, batched_inputs)
-    ]
 
 
 def _postprocess_boxes(detections: Instances, size: tuple[int, int]) -> tuple[Instances, Tensor]:

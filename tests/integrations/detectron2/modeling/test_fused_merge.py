@@ -12,10 +12,13 @@ from tests.golden import cases
 pytest.importorskip("detectron2", reason="needs Detectron2")
 
 from detectron2.modeling import PanopticFPN, build_model
+from detectron2.modeling.meta_arch.panoptic_fpn import combine_semantic_and_instance_outputs
+from detectron2.modeling.postprocessing import detector_postprocess
 from detectron2.structures import Boxes, Instances, ROIMasks
 
 from pps_torch import EvalSpec
-from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge, use_fused_merge
+from pps_torch.integrations.detectron2.modeling.fused_merge import FusedMerge
+from pps_torch.integrations.detectron2.modeling.fused_models import use_fused_merge
 from tests.integrations.detectron2.models import field_tensor, lively_model, photo, small_config
 
 SPEC = EvalSpec.load("cpp_default")
@@ -144,13 +147,62 @@ def test_raw_outputs_weights_and_training_are_untouched():
     assert copied.inference.__self__ is copied
 
 
+def detections(scores: list[float], dtype: torch.dtype = torch.float32) -> Instances:
+    """Masks that overlap, at the network's size of 60 x 80."""
+    generator, count = torch.Generator().manual_seed(len(scores)), len(scores)
+    corners = torch.rand(count, 2, generator=generator) * torch.tensor([40.0, 30.0])
+    sizes = 10 + torch.rand(count, 2, generator=generator) * 25
+    return Instances(
+        (60, 80),
+        pred_boxes=Boxes(torch.cat([corners, corners + sizes], 1)),  # never half
+        scores=torch.tensor(scores, dtype=dtype),
+        pred_classes=torch.arange(count) % 8,
+        pred_masks=torch.rand(count, 1, 28, 28, generator=generator).to(dtype),
+    )
+
+
+def detectron2s(instances: Instances, sem_seg: torch.Tensor) -> tuple:
+    pasted = detector_postprocess(copy.deepcopy(instances), *sem_seg.shape[-2:])
+    return combine_semantic_and_instance_outputs(pasted, sem_seg.argmax(0), 0.5, 32, 0.3)
+
+
+def test_equal_scores_are_merged_in_the_order_of_the_detections():
+    """Detectron2 sorts them in an order that argsort does not promise; here it is told."""
+    sem_seg = torch.rand(12, 66, 88, generator=torch.Generator().manual_seed(0))
+    merge = FusedMerge(stuff_area_limit=32, score_threshold=0.3)
+    tied = detections([0.75] * 20 + [0.5] * 20)
+    ids, infos = merge(copy.deepcopy(tied), sem_seg)["panoptic_seg"]
+    assert [info["instance_id"] for info in infos if info["isthing"]] == sorted(
+        info["instance_id"] for info in infos if info["isthing"]
+    )
+    told_apart = copy.deepcopy(tied)
+    told_apart.scores -= torch.arange(40) * 1e-6
+    expected = detectron2s(told_apart, sem_seg)
+    assert torch.equal(ids, expected[0])
+    keys = ("id", "isthing", "category_id")
+    assert [[i[k] for k in keys] for i in infos] == [[i[k] for k in keys] for i in expected[1]]
+
+
+def test_half_precision_is_merged_as_detectron2_merges_the_same_numbers_in_float32():
+    """Detectron2 samples half-precision masks at coordinates that it rounds to half precision."""
+    sem_seg = torch.rand(12, 66, 88, generator=torch.Generator().manual_seed(0)).half()
+    merge = FusedMerge(stuff_area_limit=32, score_threshold=0.3)
+    half = detections(torch.linspace(0.9, 0.4, 30).tolist(), torch.float16)
+    precise = copy.deepcopy(half)
+    precise.scores, precise.pred_masks = precise.scores.float(), precise.pred_masks.float()
+    expected, _ = detectron2s(precise, sem_seg.float())
+    found, _ = merge(half, sem_seg)["panoptic_seg"]
+    assert torch.equal(found, expected)
+
+
 class OwnInference(PanopticFPN):
     def inference(self, batched_inputs, do_postprocess=True):
         return []
 
 
 def test_other_models_are_refused():
-    with pytest.raises(TypeError, match="model: expected a PanopticFPN, got Linear"):
+    message = "expected a PanopticFPN, .* Mask2Former .*, or a PanopticDeepLab, got Linear; merge_"
+    with pytest.raises(TypeError, match=message):
         use_fused_merge(torch.nn.Linear(1, 1))
     model = lively_model(small_config("PanopticFPN"))
     model.__class__ = OwnInference

@@ -1,0 +1,69 @@
+"""The sources of other projects, where the environment variable PPS_TORCH_REAL names their folder.
+
+The folder has a clone of each: `detectron2`, `Mask2Former`, `tapps`, `Panoptic-PartFormer`,
+`panopticapi`. None of them has to be compiled; what they import of their extensions is empty here.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "PPS_TORCH_REAL"
+#: Compiled extensions that are imported, but not called by what is tested here.
+_EXTENSIONS = ("detectron2._C", "MultiScaleDeformableAttention")
+
+
+def add_sources(*names: str) -> Path:
+    """Put clones on the path of modules, in their order; skip the test where one is missing.
+
+    Returns:
+        the folder of the first.
+    """
+    folder = os.environ.get(VARIABLE)
+    if folder is None:
+        pytest.skip(f"{VARIABLE} names no folder of sources")
+    for name in reversed(names):
+        path = Path(folder) / name
+        if not path.is_dir():
+            pytest.skip(f"no {name} in {VARIABLE}")
+        if str(path) not in sys.path:
+            sys.path.insert(0, str(path))
+    return Path(folder) / names[0]
+
+
+def stand_in_for_extensions() -> None:
+    """Let uncompiled sources be imported."""
+    for name in _EXTENSIONS:
+        if name not in sys.modules:
+            sys.modules[name] = types.ModuleType(name)
+    sys.modules["detectron2._C"].InstanceAnnotation = object
+
+
+@contextmanager
+def forgotten_registrations() -> Iterator[None]:
+    """Import a project whose names of models and data sets another one has registered, too."""
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+    from detectron2.modeling import BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY
+
+    registries = (BACKBONE_REGISTRY, META_ARCH_REGISTRY, SEM_SEG_HEADS_REGISTRY)
+    tables = [DatasetCatalog.data, MetadataCatalog.data, *(r._obj_map for r in registries)]
+    before = [dict(table) for table in tables]
+    for table in (DatasetCatalog.data, *tables[2:]):
+        for name in [name for name, value in table.items() if _is_of_a_project(value)]:
+            del table[name]
+            MetadataCatalog.data.pop(name, None)
+    yield
+    for table, entries in zip(tables, before):
+        table.clear()
+        table.update(entries)
+
+
+def _is_of_a_project(value: Callable) -> bool:
+    return value.__module__.split(".")[0] not in ("detectron2", "pps_torch")

@@ -9,7 +9,11 @@ On the CPU, PartPQ, PQ and the commands on copies of one real image, against pan
 
     python tools/benchmark.py --image_dir DIR --reference_python PYTHON --reference_dir REPO
 
-Both at once where both are given. DIR holds images.json (one image), its TIFF of uids
+Images of 20,000 segments on the CPU:
+
+    python tools/benchmark.py --only many
+
+The first two at once where both are given. DIR holds images.json (one image), its TIFF of uids
 in any folder but expected/, and predictions/ (semantic/, parts/, instances_coco.json), for the
 bundled spec cpp_default. PYTHON is an interpreter in which panoptic_parts and panopticapi can be
 imported (its merge_to_pps needs NumPy < 2, the rest does not); REPO is a clone of panoptic_parts,
@@ -41,7 +45,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from benchmarks import growth, in_memory, on_device, on_files
+from benchmarks import growth, in_memory, many_segments, on_device, on_files
 from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device
 from benchmarks.reference import Reference
@@ -55,6 +59,7 @@ DEVICE_SUBJECTS = {
     "growth": growth.growth,
 }
 SUBJECTS = ("memory", "files", *DEVICE_SUBJECTS)
+FURTHER_SUBJECTS = ("many",)  # only where --only names them, as they need nothing but time
 PACKAGES = ("torch", "triton", "numpy", "pillow", "torchvision", "torchmetrics", "vernier")
 
 
@@ -103,7 +108,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of the sides of their images")
     parser.add_argument("--copies", type=int, nargs=2, default=[20, 200], metavar=("FEW", "MANY"))
     parser.add_argument("--rounds", type=int, default=50)
-    parser.add_argument("--only", nargs="+", choices=SUBJECTS, default=SUBJECTS)
+    parser.add_argument(
+        "--only", nargs="+", choices=(*SUBJECTS, *FURTHER_SUBJECTS), default=SUBJECTS
+    )
     parser.add_argument("--output_dir", type=Path, default=Path("."))
     return parser.parse_args()
 
@@ -144,6 +151,9 @@ def measurements(
     for subject in arguments.only:
         if subject == "memory":
             rows = in_memory.rows_in_memory(images, reference, arguments.rounds)
+        elif subject == "many":
+            found += many_segments.many_segments()
+            continue
         elif subject == "files":
             rows = on_files.rows_on_files(images, reference, arguments.copies)
         else:

@@ -30,10 +30,10 @@ from pps_torch.metrics.panoptic_quality import (
     class_groups,
 )
 from pps_torch.metrics.results import QualityMean, quality_fields
-from pps_torch.ops.counting.joint_counts import joint_counts
 from pps_torch.ops.scoring.boundary_ids import boundary_ids
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.match_boundaries import match_boundaries
+from pps_torch.ops.scoring.segment_pairs import segment_pairs
 from pps_torch.specs import EvalSpec
 
 _BOUNDARY_QUALITIES = {
@@ -241,16 +241,16 @@ class BoundaryPanopticQuality(PanopticQuality):
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         masks = super()._compare(pred, target)
         height, width = pred.panoptic_seg.shape[-2:]
-        shape = len(masks.joint), height, width
+        shape = len(masks.gt_class), height, width
         distance = boundary_distance(height, width, self.dilation_ratio)
         gt, predicted = (
             boundary_ids(s.panoptic_seg.reshape(shape), distance).flatten(1) for s in (target, pred)
         )
-        num_gt, num_pred = masks.gt_class.shape[1] - 1, masks.pred_class.shape[1] - 1
+        num_gt, num_pred = masks.gt_class.shape[1], masks.pred_class.shape[1]
         matches, scores = match_boundaries(
             masks.matches,
-            masks.joint,
-            joint_counts(gt, predicted, num_gt, num_pred, backend=self.backend),
+            masks.pairs,
+            segment_pairs(gt, predicted, num_gt, num_pred, backend=self.backend),
             masks.gt_class,
             masks.pred_class,
             masks.is_crowd,

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
 
 
 class PartComparison(NamedTuple):
     """The part of a comparison that is about parts.
 
     Attributes:
-        gt_parts, pred_parts: `(B, G, 256)`, `(B, P, 3, 256)` int32 pixels, as in
+        gt_parts, pred_parts: `(B, G, L)`, `(B, P, 3, L)` int32 pixels, as in
             [`part_overlaps`][pps_torch.ops.scoring.mean_part_iou.part_overlaps].
         has_parts: `(B, G)` bool, whether a match counts with the IoU of its parts.
         gt_keys, pred_keys: `(B, G)`, `(B, P)` int64, see
@@ -50,7 +50,8 @@ class SegmentComparison(NamedTuple):
     """The segments of a batch and what became of them, not yet counted. Index 0 is void.
 
     Attributes:
-        joint: `(B, G, P)` int32, pixels that two segments share.
+        pairs: the segments that share pixels: `gt`, `pred`, places in the flattened `(B, G)` and
+            `(B, P)`, and `pixels`, `(N,)` int64 each.
         matches: what became of each segment.
         scores: `(B, G)` float64, the IoU that a match counts with.
         gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
@@ -62,7 +63,7 @@ class SegmentComparison(NamedTuple):
         boundaries: what only Boundary PQ counts, else None.
     """
 
-    joint: Tensor
+    pairs: SegmentPairs
     matches: SegmentMatches
     scores: Tensor
     gt_class: Tensor

@@ -195,7 +195,7 @@ class MeanIoU(SumMetric):
         return self
 
     def add(self, comparison: SegmentComparison) -> MeanIoU:
-        """Count a batch from the joint counts of its segments, without reading maps.
+        """Count a batch from the overlaps of its segments, without reading maps.
 
         Args:
             comparison: what the `compare` of a metric of the same classes returned.
@@ -217,7 +217,8 @@ class MeanIoU(SumMetric):
         self._check_may_count("add")
         check_comparison(comparison, self.class_ids)
         classes = comparison.gt_class, comparison.pred_class
-        self.confusion += class_confusion(comparison.joint, *classes, len(self.class_ids))
+        confusion = class_confusion(comparison.pairs, *classes, len(self.class_ids))
+        self.confusion += confusion.sum(0)
         faults = comparison.faults.sum()
         self._add_faults(torch.stack([torch.zeros_like(faults)] * 2 + [faults]))
         return self

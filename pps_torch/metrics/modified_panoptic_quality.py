@@ -26,7 +26,7 @@ from pps_torch.metrics.panoptic_quality import (
     PanopticQualityResult,
     class_groups,
 )
-from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_table
+from pps_torch.metrics.panoptic_rules import PanopticRules, evaluated_pairs
 from pps_torch.metrics.results import QualityMean
 from pps_torch.metrics.text_tables import percent, text_table
 from pps_torch.ops.scoring.overlap_ious import add_overlap_ious
@@ -136,7 +136,7 @@ class ModifiedPanopticQuality(PanopticQuality):
 
     Args:
         categories, rules, validate, backend: as for `PanopticQuality`. The sums of PQ-dagger
-            are taken by torch operations on any backend, in the table of joint counts.
+            are taken by torch operations on any backend, from the same pairs of segments.
 
     Example:
         A road of four pixels of which one is found: IoU 1/4, too little for a match.
@@ -171,13 +171,12 @@ class ModifiedPanopticQuality(PanopticQuality):
     def add(self, comparison: SegmentComparison) -> ModifiedPanopticQuality:
         """Count a batch that `compare` has compared; errors as for `update`."""
         super().add(comparison)
-        gt_class, is_crowd = comparison.gt_class, comparison.is_crowd
+        classes, is_crowd = (comparison.gt_class, comparison.pred_class), comparison.is_crowd
         add_overlap_ious(
             self.overlap_sums,
-            evaluated_table(comparison.joint, is_crowd, self.rules),
-            gt_class,
-            comparison.pred_class,
-            (gt_class >= 0) & (comparison.matches.gt_area > 0) & ~is_crowd,
+            evaluated_pairs(comparison.pairs, *classes, is_crowd, self.rules),
+            *classes,
+            (comparison.gt_class >= 0) & (comparison.matches.gt_area > 0) & ~is_crowd,
         )
         return self
 

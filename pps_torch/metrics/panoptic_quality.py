@@ -287,16 +287,16 @@ class PanopticQuality(SegmentMetric):
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         table = segment_table(*_flat(pred, target), self.category_ids, backend=self.backend)
-        joint, gt_class, pred_class, is_crowd = table
+        pairs, gt_class, pred_class, is_crowd = table
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)
         if self.rules.merges_stuff:
-            joint = merge_stuff(joint, gt_class, pred_class, self.is_stuff_class)
+            pairs = merge_stuff(pairs, gt_class, pred_class, self.is_stuff_class)
         matches = match_by_rules(
-            joint, gt_class, pred_class, is_crowd, self.rules, backend=self.backend
+            pairs, gt_class, pred_class, is_crowd, self.rules, backend=self.backend
         )
         return SegmentComparison(
-            joint=joint,
+            pairs=pairs,
             matches=matches,
             scores=matches.iou,
             gt_class=gt_class,

@@ -2,8 +2,8 @@
 
 All match a prediction and a ground-truth segment of the same class when their IoU is strictly
 above one half. They part ways over predicted void, crowds, and stuff in several pieces. A rule
-changes the table of joint counts before the segments are matched; matching itself is one operation
-for all, so every rule runs in Triton where the default does.
+changes the pairs of segments that share pixels before the segments are matched; matching itself is
+one operation for all.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import SegmentMatches
-from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
+from pps_torch.ops.scoring.match_segments import area_sums, match_segments
+from pps_torch.ops.scoring.segment_pairs import list_pairs
 
 #: What a crowd of the ground truth can be.
 CROWDS = ("last_of_class", "all_of_class", "void", "instance")
@@ -46,14 +47,14 @@ class PanopticRules:
             raise ValueError(f"crowds: expected one of {CROWDS}, got {self.crowds!r}")
 
     @property
-    def changes_table(self) -> bool:
+    def changes_pairs(self) -> bool:
         """Whether the rules leave pixels out, or make them void, before segments are matched."""
         return self.crowds == "void" or self.forgives_predicted_void
 
     @property
     def match_as_counted(self) -> bool:
-        """Whether segments match in the table of joint counts as it is, and crowds are crowds."""
-        return not (self.changes_table or self.merges_stuff or self.crowds == "instance")
+        """Whether segments match in the pairs as they are, and crowds are crowds."""
+        return not (self.changes_pairs or self.merges_stuff or self.crowds == "instance")
 
 
 #: The rules of each implementation: panopticapi's `pq_compute` and the Cityscapes script, whose
@@ -80,7 +81,7 @@ def find_rules(rules: str | PanopticRules) -> PanopticRules:
 
 
 def match_by_rules(
-    joint: Tensor,
+    pairs: SegmentPairs,
     gt_class: Tensor,
     pred_class: Tensor,
     is_crowd: Tensor,
@@ -91,19 +92,20 @@ def match_by_rules(
     """Match segments by the rules of an implementation.
 
     Arguments as for [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments];
-    `joint` is as `merge_stuff` returns it where stuff merges, and `is_crowd` false where
+    `pairs` are as `merge_stuff` returns them where stuff merges, and `is_crowd` false where
     crowds are instances.
     """
-    table = evaluated_table(joint, is_crowd, rules)
+    evaluated = evaluated_pairs(pairs, gt_class, pred_class, is_crowd, rules)
     last_crowd_only = rules.crowds == "last_of_class"
     matches = match_segments(
-        table, gt_class, pred_class, is_crowd, last_crowd_only=last_crowd_only, backend=backend
+        evaluated, gt_class, pred_class, is_crowd, last_crowd_only=last_crowd_only, backend=backend
     )
-    if not rules.changes_table:
+    if not rules.changes_pairs:
         return matches
-    is_fn, gt_area = matches.is_fn, joint.sum(2)
+    is_fn, gt_area = matches.is_fn, area_sums(pairs.gt, pairs.pixels, gt_class)
     if rules.forgives_predicted_void:
-        is_fn = is_fn & (2 * joint[:, :, 0] <= gt_area)
+        on_void = pairs.pixels * (pairs.pred % max(pred_class.shape[1], 1) == 0)
+        is_fn = is_fn & (2 * area_sums(pairs.gt, on_void, gt_class) <= gt_area)
     return SegmentMatches(
         pred_of_gt=matches.pred_of_gt,
         gt_of_pred=matches.gt_of_pred,
@@ -115,43 +117,55 @@ def match_by_rules(
     )
 
 
-def evaluated_table(joint: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
-    """Joint counts `(B, G, P)` of the pixels that the rules evaluate.
+def evaluated_pairs(
+    pairs: SegmentPairs,
+    gt_class: Tensor,
+    pred_class: Tensor,
+    is_crowd: Tensor,
+    rules: PanopticRules,
+) -> SegmentPairs:
+    """The pairs in the pixels that the rules evaluate.
 
-    Crowds that are void move to row 0; pixels without prediction leave the rows of segments. Where
-    nothing changes this is `joint` itself.
+    Crowds that are void become segment 0; pixels without prediction leave the segments. Where
+    nothing changes these are the `pairs` themselves. Classes tell only how many segments there are.
     """
-    if rules.crowds == "void":
-        is_void = is_crowd[:, :, None].to(joint.dtype)
-        on_crowds = (joint * is_void).sum(1, keepdim=True, dtype=joint.dtype)
-        joint = joint * (1 - is_void)
-        joint = torch.cat([joint[:, :1] + on_crowds, joint[:, 1:]], 1)
+    gt, pred, pixels = pairs
+    num_gt, num_pred = gt_class.shape[1], pred_class.shape[1]
     if rules.forgives_predicted_void:
-        joint = torch.cat([torch.zeros_like(joint[:, :, :1]), joint[:, :, 1:]], 2)
-    return joint
+        pixels = pixels * (pred % max(num_pred, 1) > 0)
+    if rules.crowds != "void":
+        return SegmentPairs(gt, pred, pixels)
+    void = torch.where(is_crowd.flatten()[gt], gt % max(num_gt, 1), 0)
+    return list_pairs(gt - void, pred % max(num_pred, 1), pixels, (len(gt_class), num_gt, num_pred))
 
 
 def merge_stuff(
-    joint: Tensor, gt_class: Tensor, pred_class: Tensor, is_stuff_class: Tensor
-) -> Tensor:
+    pairs: SegmentPairs, gt_class: Tensor, pred_class: Tensor, is_stuff_class: Tensor
+) -> SegmentPairs:
     """Merge the segments of each stuff class: the first one gets the pixels of all.
 
     Args:
-        joint: `(B, G, P)` int32.
+        pairs: what segments share.
         gt_class, pred_class: `(B, G)`, `(B, P)` int64, negative for none.
         is_stuff_class: `(C,)` bool.
     """
-    rows = _first_of_stuff(gt_class, is_stuff_class)[:, :, None].expand_as(joint)
-    joint = torch.zeros_like(joint).scatter_add_(1, rows, joint)
-    columns = _first_of_stuff(pred_class, is_stuff_class)[:, None, :].expand_as(joint)
-    return torch.zeros_like(joint).scatter_add_(2, columns, joint)
+    shape = *gt_class.shape, pred_class.shape[1]
+    first_gt, first_pred = (
+        _first_of_stuff(classes, is_stuff_class) for classes in (gt_class, pred_class)
+    )
+    gt = pairs.gt // max(shape[1], 1) * shape[1] + first_gt.flatten()[pairs.gt]
+    return list_pairs(gt, first_pred.flatten()[pairs.pred], pairs.pixels, shape)
 
 
 def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:
     """Index `(B, S)` int64 of the first segment of the class for stuff, else of the segment."""
-    own = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
-    if len(is_stuff_class) == 0:
+    num_images, num_segments = classes.shape
+    own = torch.arange(num_segments, device=classes.device).expand_as(classes)
+    num_classes = len(is_stuff_class)
+    if num_classes == 0:
         return own
     is_stuff = (classes >= 0) & is_stuff_class[classes.clamp(min=0)]
-    first = (classes[:, :, None] == classes[:, None, :]).int().argmax(2)
-    return torch.where(is_stuff, first, own)
+    column = torch.where(is_stuff, classes, num_classes)
+    first = own.new_full((num_images, num_classes + 1), num_segments)
+    first = first.scatter_reduce(1, column, own, "amin")
+    return torch.where(is_stuff, first.gather(1, column), own)

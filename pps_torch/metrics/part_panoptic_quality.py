@@ -290,7 +290,7 @@ class PartPanopticQuality(SegmentMetric):
         uids, pps = _flat(pred, target)
         found = compare_part_segments(uids, pps, self.pixel_rules(), backend=self.backend)
         return SegmentComparison(
-            joint=found.joint,
+            pairs=found.pairs,
             matches=found.matches,
             scores=found.scores,
             gt_class=found.gt_class,

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.ops.scoring.class_confusion import class_confusion
-from pps_torch.ops.scoring.contract import LIMB_BITS, PixelRules
+from pps_torch.ops.scoring.contract import LIMB_BITS, PixelRules, SegmentPairs
 from pps_torch.ops.scoring.dense_indices import dense_indices
+from pps_torch.ops.scoring.match_segments import area_sums
 from pps_torch.ops.scoring.mean_part_iou import part_overlaps
 from pps_torch.ops.scoring.part_pixels import PartRuns
 from pps_torch.reserved import ABSENT
@@ -132,23 +134,19 @@ def image_records(comparison: SegmentComparison) -> list[ImageRecord]:
     if comparison.boundaries is not None:
         matches, scores, _ = comparison.boundaries
         comparison = comparison._replace(matches=matches._replace(iou=scores), scores=scores)
-    joint = comparison.joint.long().cpu()
     gt_class, pred_class = comparison.gt_class.cpu(), comparison.pred_class.cpu()
     counted_class = torch.where(comparison.is_crowd.cpu(), ABSENT, gt_class)
     class_ids = comparison.class_ids
-    gt_segments = _records_of_map(
-        True, gt_class, _gt_rows(comparison), _taken_for(joint, pred_class), class_ids
-    )
+    gt, pred, pixels = pairs = SegmentPairs(*(column.cpu() for column in comparison.pairs))
+    gt_taken = _taken_for(gt, pred, pixels, gt_class, pred_class)
+    pred_taken = _taken_for(pred, gt, pixels, pred_class, gt_class)
+    confused_pixels = class_confusion(pairs, counted_class, pred_class, len(class_ids))
+    gt_segments = _records_of_map(True, gt_class, _gt_rows(comparison), gt_taken, class_ids)
     pred_segments = _records_of_map(
-        False, pred_class, _pred_rows(comparison), _taken_for(joint.mT, gt_class), class_ids
+        False, pred_class, _pred_rows(comparison), pred_taken, class_ids
     )
-    records = []
-    for image, segments in enumerate(zip(gt_segments, pred_segments)):
-        one = slice(image, image + 1)
-        classes = counted_class[one], pred_class[one]
-        confused_pixels = class_confusion(joint[one], *classes, len(class_ids))
-        records.append(ImageRecord([*segments[0], *segments[1]], confused_pixels))
-    return records
+    images = zip(gt_segments, pred_segments, confused_pixels)
+    return [ImageRecord([*gt, *pred], confused) for gt, pred, confused in images]
 
 
 class _Row(NamedTuple):
@@ -263,20 +261,39 @@ def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | No
     if parts is None:
         return [[None] * matches.gt_area.shape[1]] * len(matches.gt_area)
     overlaps = part_overlaps(
-        parts.gt_parts, parts.pred_parts, matches, comparison.gt_class, comparison.is_crowd
+        parts.gt_parts,
+        parts.pred_parts,
+        matches,
+        comparison.gt_class,
+        comparison.is_crowd,
+        len(comparison.class_ids),
     )
     has_scores = parts.has_parts & (matches.pred_of_gt > 0)
     is_label = overlaps.is_label & has_scores[:, :, None]
-    ious = (overlaps.intersection.double() / overlaps.union.clamp(min=1).double()).cpu()
-    tables: list[list[dict[int, float] | None]] = [[{} for _ in row] for row in matches.gt_area]
-    for image, segment, label in is_label.cpu().nonzero().tolist():
-        tables[image][segment][label] = float(ious[image, segment, label])
+    ious = overlaps.intersection[is_label].double() / overlaps.union[is_label].double()
+    num_images, num_gt = has_scores.shape
+    tables: list[list[dict[int, float] | None]] = [
+        [{} for _ in range(num_gt)] for _ in range(num_images)
+    ]
+    for (image, segment, label), iou in zip(is_label.nonzero().tolist(), ious.tolist()):
+        tables[image][segment][label] = iou
     return tables
 
 
-def _taken_for(joint: Tensor, other_class: Tensor) -> list[list[tuple[int, float]]]:
-    """Class of the largest overlap, -1 for void, and its share, for each row of `(B, R, O)`."""
-    largest, other = joint.max(2)
-    classes = other_class.gather(1, other).tolist()
-    shares = (largest.double() / joint.sum(2).clamp(min=1).double()).tolist()
-    return [list(zip(*columns)) for columns in zip(classes, shares)]
+def _taken_for(
+    segment: Tensor, other: Tensor, pixels: Tensor, classes: Tensor, other_class: Tensor
+) -> list[list[tuple[int, float]]]:
+    """Class of the largest overlap, -1 for void, and its share, for each segment of a map.
+
+    `segment`, `other` and `pixels` `(N,)` are pairs with the segments of the other map, `classes`
+    and `other_class` `(B, S)` and `(B, O)` the classes of both.
+    """
+    areas = area_sums(segment, pixels, classes)
+    largest = torch.zeros_like(areas).flatten().scatter_reduce_(0, segment, pixels, "amax")
+    is_largest = (pixels == largest[segment]) & (pixels > 0)
+    first = torch.full_like(largest, other_class.numel())
+    first.scatter_reduce_(0, segment[is_largest], other[is_largest], "amin")
+    found = F.pad(other_class.flatten(), (0, 1), value=ABSENT)[first]
+    shares = largest.view_as(areas).double() / areas.clamp(min=1).double()
+    columns = found.view_as(areas).tolist(), shares.tolist()
+    return [list(zip(*image_columns)) for image_columns in zip(*columns)]

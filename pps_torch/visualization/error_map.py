@@ -171,24 +171,29 @@ def _sums(rows: Tensor, values: Tensor, num_rows: int) -> Tensor:
 
 
 def errors_of_pairs(
-    matches: SegmentMatches, gt_sids: Tensor, pred_sids: Tensor, is_crowd: Tensor
+    gt: Tensor,
+    pred: Tensor,
+    matches: SegmentMatches,
+    gt_sids: Tensor,
+    pred_sids: Tensor,
+    is_crowd: Tensor,
 ) -> Tensor:
-    """The kind of a pixel by its ground-truth and its predicted segment, `(G, P)` uint8.
+    """The kind of pixels by their ground-truth and their predicted segment, uint8.
 
     Args:
+        gt, pred: the numbers of the two segments, int64 of any shape.
         matches: of one image.
         gt_sids, is_crowd: `(G,)`, of the ground-truth segments; -1 is the class of void.
         pred_sids: `(P,)`, of the predicted segments.
     """
-    match_of_gt, match_of_pred = matches.pred_of_gt[0, :, None], matches.gt_of_pred[0]
-    pred_numbers = torch.arange(len(pred_sids), device=gt_sids.device)
+    match = matches.pred_of_gt[0][gt]
     return _pair_errors(
-        (match_of_gt > 0) & (match_of_gt == pred_numbers),
-        match_of_gt > 0,
-        match_of_pred > 0,
-        gt_sids[:, None],
-        pred_sids,
-        is_crowd[:, None],
+        (match > 0) & (match == pred),
+        match > 0,
+        matches.gt_of_pred[0][pred] > 0,
+        gt_sids[gt],
+        pred_sids[pred],
+        is_crowd[gt],
     )
 
 
@@ -200,7 +205,7 @@ def _pair_errors(
     pred_sids: Tensor,
     is_crowd: Tensor,
 ) -> Tensor:
-    """The kind of the pixels of pairs of segments, uint8; the arguments are broadcast."""
+    """The kind of the pixels of pairs of segments, uint8; the arguments have one shape."""
     same_class = gt_sids == pred_sids
     is_extra = gt_found & (same_class | ~pred_found)
     is_missed = ~gt_found & (same_class | pred_found)

@@ -8,7 +8,15 @@ import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from tests.graph.cases import CASES, assert_same, tensors
+from pps_torch.ops.scoring import contract
+from tests.graph.cases import (
+    CASES,
+    COUNTS,
+    assert_same,
+    count_parts,
+    count_segments,
+    tensors,
+)
 
 
 @pytest.fixture
@@ -29,6 +37,12 @@ def test_no_value_is_needed_on_the_host(case, fake_tensors):
         module, inputs = case("cuda")
         outputs = tensors(module.to("cuda")(*inputs))
     assert all(output.device.type == "cuda" for output in outputs)
+
+
+@pytest.mark.parametrize("case", [count_segments, count_parts, *COUNTS])
+def test_lists_of_many_segments_need_no_value_on_the_host(case, fake_tensors, monkeypatch):
+    monkeypatch.setattr(contract, "MAX_TABLE_CELLS", 0)
+    test_no_value_is_needed_on_the_host(case, fake_tensors)
 
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

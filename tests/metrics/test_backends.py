@@ -172,7 +172,7 @@ def test_a_subclass_gets_the_comparison_in_add():
     metric, image = Watched(CATEGORIES), panoptic_batch(rng, (13, 7), 2)
     metric.update(*image)
     (comparison,) = seen
-    assert comparison.joint.sum() == 2 * 13 * 7
+    assert comparison.pairs.pixels.sum() == 2 * 13 * 7
     assert metric.compute() == PanopticQuality(CATEGORIES).update(*image).compute()
 
 

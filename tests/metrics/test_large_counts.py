@@ -22,6 +22,7 @@ from pps_torch.metrics.class_counts import (
     mean_qualities,
 )
 from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.segment_pairs import pairs_of_table
 from tests.factories import CATEGORIES
 from tests.golden.state_dicts.record import metrics, update
 
@@ -137,9 +138,9 @@ def test_qualities_of_large_counts_are_within_two_roundings():
 def test_the_largest_areas_of_one_image_do_not_wrap():
     """Segments of 2**30 - 1 pixels, the most of an image: 32 bits hold sums of two."""
     area = (1 << 30) - 1
-    joint = torch.tensor([[[0, 0], [0, area]]], dtype=torch.int32)
+    pairs = pairs_of_table(torch.tensor([[[0, 0], [0, area]]], dtype=torch.int32))
     classes = torch.tensor([[-1, 0]])
-    matches = match_segments(joint, classes, classes, torch.zeros(1, 2, dtype=torch.bool))
+    matches = match_segments(pairs, classes, classes, torch.zeros(1, 2, dtype=torch.bool))
     assert matches.iou[0, 1] == 1.0 and matches.gt_area[0, 1] == area
 
 
@@ -152,7 +153,8 @@ def test_pixels_of_one_class_beyond_2_to_the_31_in_one_update():
         pred, PanopticTarget(ids, rows, rows < 0, rows[:, 0])
     )
     metric = MeanIoU(CATEGORIES)
-    metric.add(comparison._replace(joint=comparison.joint * area))
+    pairs = comparison.pairs
+    metric.add(comparison._replace(pairs=pairs._replace(pixels=pairs.pixels * area)))
     assert metric.compute().per_class[CATEGORIES[0]["id"]]["tp"] == 4 * area
 
 

@@ -36,6 +36,7 @@ from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.mean_part_iou import mean_part_iou
 from pps_torch.ops.scoring.part_pixels import part_pixels
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from pps_torch.ops.scoring.segment_pairs import pairs_of_table
 from tests.factories import pps_pair
 from tests.ops.twins import expect_equal, on_device
 
@@ -81,7 +82,12 @@ def class_sums(pred_of_gt, iou, is_fn, is_fp, gt_class, pred_class, *, backend):
 
 def mean_of_matches(gt_parts, pred_parts, pred_of_gt, iou, gt_area, *gt_columns, backend):
     matches = matches_of(pred_of_gt, iou, pred_of_gt, pred_of_gt, gt_area)
-    return mean_part_iou(gt_parts, pred_parts, matches, *gt_columns, backend=backend)
+    tables = gt_parts, pred_parts, matches, *gt_columns
+    return mean_part_iou(*tables, num_classes=3, backend=backend)
+
+
+def matched_table(joint, *columns, backend):
+    return match_segments(pairs_of_table(joint), *columns, backend=backend)
 
 
 def counted_segments(*images, backend):
@@ -146,7 +152,7 @@ CASES = {
     ),
     "joint_counts": (joint_counts, (integers(0, 4, 2, 30), integers(0, 3, 2, 30), 4, 3)),
     "match_segments": (
-        match_segments,
+        matched_table,
         (integers(0, 2, 2, 5, 5) + 90 * torch.eye(5).long(), integers(0, 2, 2, 5))
         + (integers(0, 2, 2, 5), flags(2, 5)),
     ),

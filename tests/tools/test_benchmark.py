@@ -9,7 +9,7 @@ from pathlib import Path
 import benchmark
 import pytest
 import torch
-from benchmarks import growth, on_device, operations
+from benchmarks import growth, many_segments, on_device, operations
 from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device, PeerRun, rows_on_device
 from benchmarks.peers import PPSBySegment
@@ -114,6 +114,14 @@ def test_growth_runs_tiny(axis, monkeypatch):
     points = list(growth.measure_growth(Device(CPU, 0.03, 1), "PartPanopticQuality.update", axis))
     assert [point.axis for point in points] == [axis, axis]
     assert all(point.ours.median > 0 and point.floor > 0 for point in points)
+
+
+@pytest.mark.parametrize("name", ["from_segments", *many_segments.METRICS, *many_segments.FURTHER])
+def test_calls_on_many_segments_run_on_few(name, monkeypatch):
+    monkeypatch.setattr(many_segments, "SIZE", 96)
+    counted = many_segments.call_of(name, 50)()
+    if name in ("PartPQ", *many_segments.METRICS):
+        assert 0.2 < counted.compute().value < 1
 
 
 def test_a_difference_names_the_row_and_ends_the_run(tmp_path):

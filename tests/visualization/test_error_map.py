@@ -7,6 +7,7 @@ from PIL import Image
 
 from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.segment_pairs import pairs_of_table
 from pps_torch.visualization import (
     PixelError,
     colorize_errors,
@@ -110,8 +111,10 @@ def test_segments_are_matched_as_the_metric_matches_them(spec, seed):
     joint = torch.zeros(shape, dtype=torch.int32)
     joint.index_put_((gt_index, pred_index), torch.tensor(1, dtype=torch.int32), accumulate=True)
     no_crowd = torch.zeros(shape[0], dtype=torch.bool)
-    matches = match_segments(joint[None], gt_sids[None], pred_sids[None], no_crowd[None])
-    expected = errors_of_pairs(matches, gt_sids, pred_sids, no_crowd)[gt_index, pred_index]
+    matches = match_segments(
+        pairs_of_table(joint[None]), gt_sids[None], pred_sids[None], no_crowd[None]
+    )
+    expected = errors_of_pairs(gt_index, pred_index, matches, gt_sids, pred_sids, no_crowd)
     assert torch.equal(error_map(pred, gt, spec), expected)
 
 

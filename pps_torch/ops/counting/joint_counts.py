@@ -41,12 +41,13 @@ def joint_counts(
         return twin.joint_counts(rows, columns, num_rows, num_columns)
     runs = pixel_runs(rows, columns)
     row, column = (
-        _index(ids, size) for ids, size in zip(runs.maps, (num_rows, num_columns), strict=True)
+        ids_in_range(ids, size)
+        for ids, size in zip(runs.maps, (num_rows, num_columns), strict=True)
     )
     counts = pair_counts(runs, row, column, num_rows + 1, num_columns + 1, rows.shape[0])
     return counts.int()
 
 
-def _index(ids: Tensor, size: int) -> Tensor:
+def ids_in_range(ids: Tensor, size: int) -> Tensor:
     """Ids as int64, those outside `0..size-1` as `size`: without its sign, -1 is huge."""
     return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)

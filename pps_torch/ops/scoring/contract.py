@@ -21,6 +21,9 @@ NUM_PART_LABELS = 256
 #: Where a pixel of a matched prediction lies, seen from the ground-truth segment.
 OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
+#: Cells of a table of pairs of segments, of one image: 2,048 segments of either map, 16 MiB.
+MAX_TABLE_CELLS = 1 << 22
+
 #: The kinds of faults that marking counts, and then those of numbering the segments.
 PIXEL_FAULTS = (
     "pixels of target with a negative or three-digit uid",
@@ -112,6 +115,31 @@ class DenseIndices(NamedTuple):
     num_dropped: Tensor
 
 
+class SegmentPairs(NamedTuple):
+    """Pairs of a ground-truth and a predicted segment of the same image, and what they share.
+
+    A pair that is not listed shares nothing; one of 0 pixels says nothing.
+
+    Attributes:
+        gt: `(N,)` int64, place of the segment in the flattened `(B, G)`.
+        pred: `(N,)` int64, place of the segment in the flattened `(B, P)`.
+        pixels: `(N,)` int64.
+    """
+
+    gt: Tensor
+    pred: Tensor
+    pixels: Tensor
+
+
+def fits_table(num_gt: int, num_pred: int) -> bool:
+    """Whether each pair of segments has a cell of its own where sizes may not depend on values.
+
+    That is on CUDA and in graphs. Where there are more segments than a table takes, there are as
+    many pairs as pixels, which no image exceeds.
+    """
+    return num_gt * num_pred <= MAX_TABLE_CELLS
+
+
 class SegmentMatches(NamedTuple):
     """Matches of the segments of both maps. Index 0 of the segment dimensions is void.
 
@@ -159,11 +187,12 @@ class IndexedPixels(Protocol):
     The methods may be called in any order; neither changes the object.
     """
 
-    def count_overlaps(self) -> tuple[Tensor, Tensor]:
+    def count_overlaps(self) -> tuple[SegmentPairs, Tensor]:
         """Count the pixels of each pair of segments, and of each ground-truth part.
 
         Returns:
-            `(B, G, P)` and `(B, G, 256)` int32.
+            the pairs, and `(B, G, L)` int32: the part labels `0..L-2`, then void, which a
+            prediction may have. L is 256; on the CPU as few as hold the labels of the batch.
         """
 
     def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
@@ -178,6 +207,6 @@ class IndexedPixels(Protocol):
             is_crowd: `(B, G)` bool.
 
         Returns:
-            `(B, P, 3, 256)` int32: outside the matched segment, inside with the same part,
+            `(B, P, 3, L)` int32: outside the matched segment, inside with the same part,
             inside with another part.
         """

@@ -8,7 +8,7 @@ from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.compare_part_segments import compare_part_segments
-from pps_torch.ops.scoring.contract import PixelRules
+from pps_torch.ops.scoring.contract import PixelRules, fits_table
 
 
 def count_part_segments(
@@ -31,14 +31,16 @@ def count_part_segments(
         unknown_gt_pixels, unknown_pixels: scalar int64, added to in place: pixels of the ground
             truth and of the prediction whose scene id is unknown.
         uids, pps, rules: as for [`part_pixels`][pps_torch.ops.scoring.part_pixels.part_pixels].
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The Triton version takes
-            12 bytes of room a pixel, as each may be a run of its own, and that of the tables of
-            overlaps; it touches only as much as there are runs and segments.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. Triton counts where
+            [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so of the capacity. It
+            takes 12 bytes of room a pixel, as each may be a run of its own, and that of the tables
+            of overlaps; it touches only as much as there are runs and segments.
 
     Raises:
         ValueError: for images of 2**30 pixels or more.
     """
-    if uses_triton(backend, class_sums):
+    has_table = fits_table(rules.capacity + 1, rules.capacity + 1)
+    if uses_triton(backend, class_sums) and has_table:
         from pps_torch.ops.scoring.triton import count_part_segments as twin
 
         check_num_pixels(uids)

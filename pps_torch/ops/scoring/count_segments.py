@@ -7,6 +7,7 @@ from torch import Tensor
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
+from pps_torch.ops.scoring.contract import fits_table
 from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.segment_table import count_faults, segment_table
 
@@ -37,13 +38,15 @@ def count_segments(
         class_ids: `(C,)` int64, the categories.
         last_crowd_only: as for
             [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. Triton counts where
+            [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so.
 
     Raises:
         ValueError: for images of 2**30 pixels or more.
     """
     images = gt_map, pred_map, gt_categories, pred_categories, is_crowd
-    if uses_triton(backend, class_sums):
+    has_table = fits_table(*(c.shape[1] + 2 for c in (gt_categories, pred_categories)))
+    if uses_triton(backend, class_sums) and has_table:
         from pps_torch.ops.scoring.triton import count_segments as twin
 
         check_num_pixels(gt_map)

@@ -30,15 +30,34 @@ def dense_indices(is_present: Tensor, capacity: int, *, backend: str = "auto") -
 
         return DenseIndices(*twin.dense_indices(is_present, capacity))
     num_images, num_keys = is_present.shape
+    if is_on_host(is_present):
+        return _listed_indices(is_present, capacity)
     marks = is_present.int()
     marks[:, 0] = 0
-    rank = marks.cumsum(1, dtype=torch.int32)
-    size = capacity
-    if is_on_host(rank):
-        size = min(capacity, int(rank[:, -1].max()) if rank.numel() else 0)
-    rank = rank * marks
-    index = torch.where(rank <= size, rank, 0)
-    keys = rank.new_zeros(num_images, size + 1, dtype=torch.int64)
+    rank = marks.cumsum(1, dtype=torch.int32) * marks
+    index = torch.where(rank <= capacity, rank, 0)
+    keys = rank.new_zeros(num_images, capacity + 1, dtype=torch.int64)
     every_key = torch.arange(num_keys, device=rank.device).expand_as(rank)
     keys.scatter_(1, index.long(), torch.where(index > 0, every_key, 0))
-    return DenseIndices(index=index, keys=keys, num_dropped=(rank > size).sum())
+    return DenseIndices(index=index, keys=keys, num_dropped=(rank > capacity).sum())
+
+
+def _listed_indices(is_present: Tensor, capacity: int) -> DenseIndices:
+    """Number the keys that are there, without a look at the others."""
+    num_images, num_keys = is_present.shape
+    places = is_present.flatten().nonzero()[:, 0]
+    places = places[places % max(num_keys, 1) > 0]
+    image, key = places // max(num_keys, 1), places % max(num_keys, 1)
+    counts = torch.bincount(image, minlength=num_images)
+    rank = (
+        torch.arange(1, len(places) + 1, device=places.device) - (counts.cumsum(0) - counts)[image]
+    )
+    size = min(capacity, int(counts.max()) if num_images else 0)
+    rank = torch.where(rank <= size, rank, 0)
+    index = is_present.new_zeros(num_images * num_keys, dtype=torch.int32)
+    index[places] = rank.int()
+    keys = places.new_zeros(num_images, size + 1)
+    keys[image, rank] = torch.where(rank > 0, key, 0)
+    return DenseIndices(
+        index=index.view(num_images, num_keys), keys=keys, num_dropped=(rank == 0).sum()
+    )

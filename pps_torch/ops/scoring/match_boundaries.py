@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import VOID, SegmentMatches
-from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.contract import VOID, SegmentMatches, SegmentPairs
+from pps_torch.ops.scoring.match_segments import area_sums, match_segments
 
 
 def match_boundaries(
     matches: SegmentMatches,
-    joint: Tensor,
-    boundary_joint: Tensor,
+    pairs: SegmentPairs,
+    boundary_pairs: SegmentPairs,
     gt_class: Tensor,
     pred_class: Tensor,
     is_crowd: Tensor,
@@ -28,9 +28,9 @@ def match_boundaries(
 
     Args:
         matches: of the masks.
-        joint: `(B, G, P)` int32 pixels of the masks.
-        boundary_joint: `(B, G, P)` int32 pixels of the boundaries; row and column 0 are void,
-            and the last ones hold the interiors.
+        pairs: what the masks share.
+        boundary_pairs: what the boundaries share; segment 0 is void, and the last ones hold the
+            interiors.
         gt_class, pred_class, is_crowd: as for
             [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
@@ -38,17 +38,19 @@ def match_boundaries(
     Returns:
         the matches, and `(B, G)` float64, the IoU that each counts with, 0 without a match.
     """
-    boundary_joint = boundary_joint.long()
     match = matches.pred_of_gt
-    overlap = boundary_joint.gather(2, match[:, :, None])[:, :, 0]
-    outside = boundary_joint.sum(1) - boundary_joint[:, 0]
-    union = boundary_joint.sum(2) + outside.gather(1, match) - overlap
+    gt, pred, pixels = boundary_pairs
+    num_gt, num_pred = gt_class.shape[1], pred_class.shape[1]
+    is_own = match.flatten()[gt] == pred % num_pred
+    overlap = area_sums(gt, pixels * is_own, gt_class)
+    outside = area_sums(pred, pixels * (gt % num_gt > 0), pred_class)
+    union = area_sums(gt, pixels, gt_class) + outside.gather(1, match) - overlap
     is_match = (match > 0) & (2 * overlap > union)
     is_dropped = (match > 0) & ~is_match
     # Without a class the dropped segments match nothing, and nothing else can take their place.
     gt_class = torch.where(is_dropped, VOID, gt_class)
     kept = match_segments(
-        joint, gt_class, pred_class, is_crowd, last_crowd_only=True, backend=backend
+        pairs, gt_class, pred_class, is_crowd, last_crowd_only=True, backend=backend
     )
     iou = overlap.double() / union.clamp(min=1).double()
     scores = torch.where(is_match, torch.minimum(matches.iou, iou), 0.0)

@@ -15,15 +15,14 @@ from pps_torch.ops.scoring.contract import (
     SAME_PART,
     SegmentMatches,
 )
-from pps_torch.reserved import PPS_VOID
 
 
 class PartOverlaps(NamedTuple):
     """Pixels of each part label of each ground-truth segment and of its match.
 
     Attributes:
-        intersection, union: `(B, G, 256)` int64, by label; 0 is background.
-        is_label: `(B, G, 256)` bool, whether the label is present in either.
+        intersection, union: `(B, G, L)` int64, by label; 0 is background, the last one void.
+        is_label: `(B, G, L)` bool, whether the label is present in either.
     """
 
     intersection: Tensor
@@ -39,6 +38,7 @@ def mean_part_iou(
     is_crowd: Tensor,
     has_parts: Tensor,
     *,
+    num_classes: int,
     backend: str = "auto",
 ) -> Tensor:
     """Mean IoU over every part label that is present in a segment or in its match.
@@ -47,12 +47,14 @@ def mean_part_iou(
     of the class, and the segment's pixels of undefined part. A predicted void part is no label.
 
     Args:
-        gt_parts: `(B, G, 256)` int32 pixels of each part; column 0 is the undefined part.
-        pred_parts: `(B, P, 3, 256)` int32, see
+        gt_parts: `(B, G, L)` int32 pixels of each part; column 0 is the undefined part, the last
+            one void. In Triton L is 256.
+        pred_parts: `(B, P, 3, L)` int32, see
             [`count_parts`][pps_torch.ops.scoring.contract.IndexedPixels.count_parts].
         matches: what became of each segment.
         gt_class: `(B, G)` int64.
         is_crowd, has_parts: `(B, G)` bool.
+        num_classes: classes are `0..num_classes-1`, or negative for none.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
@@ -71,7 +73,7 @@ def mean_part_iou(
             is_crowd=is_crowd,
             has_parts=has_parts,
         )
-    overlaps = part_overlaps(gt_parts, pred_parts, matches, gt_class, is_crowd)
+    overlaps = part_overlaps(gt_parts, pred_parts, matches, gt_class, is_crowd, num_classes)
     union = torch.where(overlaps.is_label, overlaps.union, 1)
     iou = torch.where(overlaps.is_label, overlaps.intersection.double() / union.double(), 0.0)
     total = (iou * 2.0**FRACTION_BITS).long().sum(2)
@@ -86,6 +88,7 @@ def part_overlaps(
     matches: SegmentMatches,
     gt_class: Tensor,
     is_crowd: Tensor,
+    num_classes: int,
 ) -> PartOverlaps:
     """Overlaps of the part labels that `mean_part_iou` takes the mean over; arguments as there.
 
@@ -97,7 +100,9 @@ def part_overlaps(
     same, other = counts[:, :, SAME_PART], counts[:, :, OTHER_PART]
     pred_labels = counts[:, :, OUTSIDE] + same + other
 
-    evaluated = _evaluated_area(matches.gt_area, gt_class, is_crowd) - gt_parts[:, :, 0]
+    evaluated = (
+        _evaluated_area(matches.gt_area, gt_class, is_crowd, num_classes) - gt_parts[:, :, 0]
+    )
     gt_inside = gt_parts[:, :, 1:].sum(2)
     gt_background = evaluated - gt_inside
     pred_background = evaluated - pred_labels[:, :, 1:].sum(2)
@@ -109,12 +114,15 @@ def part_overlaps(
     intersection = torch.cat([both_background[:, :, None], same[:, :, 1:]], 2)
     union = gt_count + pred_count - intersection
     is_label = union > 0
-    is_label[:, :, PPS_VOID] = False
+    is_label[:, :, -1] = False
     return PartOverlaps(intersection=intersection, union=union, is_label=is_label)
 
 
-def _evaluated_area(gt_area: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
+def _evaluated_area(
+    gt_area: Tensor, gt_class: Tensor, is_crowd: Tensor, num_classes: int
+) -> Tensor:
     """Pixels of the image without void and without crowd of each segment's class, `(B, G)`."""
-    crowd_area = gt_area * is_crowd
-    same_class = gt_class[:, :, None] == gt_class[:, None, :]
-    return gt_area[:, 1:].sum(1, keepdim=True) - (crowd_area[:, None] * same_class).sum(2)
+    column = torch.where(gt_class < 0, num_classes, gt_class)
+    crowd_area = gt_area.new_zeros(len(gt_area), num_classes + 1)
+    crowd_area.scatter_add_(1, column, gt_area * is_crowd)
+    return gt_area[:, 1:].sum(1, keepdim=True) - crowd_area.gather(1, column)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.checks import is_on_host
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pair_counts import pair_counts
@@ -20,7 +21,9 @@ from pps_torch.ops.scoring.contract import (
     PartPixels,
     PixelRules,
     SegmentMarks,
+    SegmentPairs,
 )
+from pps_torch.ops.scoring.segment_pairs import list_pairs
 from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
 
 
@@ -37,7 +40,8 @@ def part_pixels(
         uids: `(B, P)`, any integer dtype: the ground truth.
         pps: `(B, 3, P)`, any integer dtype: scene class, instance and part.
         rules: what the ids mean.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]; Triton for a capacity of
+            which [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says that it may.
 
     Returns:
         the pixels as runs. Those of the Triton version take 12 bytes of room a pixel, as each may
@@ -67,6 +71,9 @@ class PartRuns:
         self.gt = _decode_gt(gt_ids, rules)
         self.pred = _decode_pred(*pred_ids, rules=rules)
         self.num_keys = rules.num_keys()
+        self.num_labels = NUM_PART_LABELS
+        if is_on_host(uids):
+            self._narrow_labels()
 
     def mark(self) -> SegmentMarks:
         """Mark the segments that are present."""
@@ -94,6 +101,15 @@ class PartRuns:
         slot = self.runs.image * table.shape[1] + column
         return table.flatten().index_select(0, slot).long()
 
+    def _narrow_labels(self) -> None:
+        """Leave no more labels than there are, so that tables of many segments stay small."""
+        maps = self.gt.part, self.pred.part
+        highest = [int((part * (part < PPS_VOID)).max()) if len(part) else 0 for part in maps]
+        void = max(highest) + 1
+        gt_part, pred_part = (torch.where(part == PPS_VOID, void, part) for part in maps)
+        self.gt, self.pred = self.gt._replace(part=gt_part), self.pred._replace(part=pred_part)
+        self.num_labels = void + 1
+
     def num_pixels(self, is_counted: Tensor) -> Tensor:
         """Pixels of the runs that are counted, a scalar."""
         return (is_counted * self.runs.lengths).sum()
@@ -117,13 +133,14 @@ class IndexedRuns:
         self.gt = pixels.look_up(gt.index, pixels.gt.key)
         self.pred = pixels.look_up(pred.index, pixels.pred.key)
 
-    def count_overlaps(self) -> tuple[Tensor, Tensor]:
+    def count_overlaps(self) -> tuple[SegmentPairs, Tensor]:
         """Count the pixels of each pair of segments, and of each ground-truth part."""
         runs, num_images = self.pixels.runs, self.pixels.shape[0]
-        joint = pair_counts(runs, self.gt, self.pred, self.num_gt, self.num_pred, num_images)
-        gt_part = self.pixels.gt.part
-        gt_parts = pair_counts(runs, self.gt, gt_part, self.num_gt, NUM_PART_LABELS, num_images)
-        return joint.int(), gt_parts.int()
+        shape = num_images, self.num_gt, self.num_pred
+        pairs = list_pairs(runs.image * self.num_gt + self.gt, self.pred, runs.lengths, shape)
+        sizes = self.num_gt, self.pixels.num_labels, num_images
+        gt_parts = pair_counts(runs, self.gt, self.pixels.gt.part, *sizes)
+        return pairs, gt_parts.int()
 
     def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
         """Count the parts of matched predictions, where they are evaluated."""
@@ -137,12 +154,12 @@ class IndexedRuns:
         is_counted = (match > 0) & (self.gt > 0) & ~on_crowd & ~is_undefined & pixels.pred.has_parts
         place = torch.where(gt_part == pred_part, SAME_PART, OTHER_PART)
         place = torch.where(is_inside, place, OUTSIDE)
-        part = place * NUM_PART_LABELS + pred_part
+        part = place * pixels.num_labels + pred_part
         maps, image, lengths, is_collapsed = pixels.runs
         counted = PixelRuns(maps, image, lengths * is_counted, is_collapsed)
-        num_columns, num_images = 3 * NUM_PART_LABELS, pixels.shape[0]
+        num_columns, num_images = 3 * pixels.num_labels, pixels.shape[0]
         counts = pair_counts(counted, self.pred, part, self.num_pred, num_columns, num_images)
-        return counts.int().view(*gt_of_pred.shape, 3, NUM_PART_LABELS)
+        return counts.int().view(*gt_of_pred.shape, 3, pixels.num_labels)
 
     def maps(self) -> tuple[Tensor, Tensor]:
         """Segments of each pixel, of the ground truth and of the prediction: `(B, P)` int32."""

@@ -1,4 +1,4 @@
-"""The table of joint counts of two segmented maps, with the classes of its rows and columns."""
+"""What the segments of two maps share, with their classes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.ops.counting.joint_counts import joint_counts
-from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
 from pps_torch.ops.scoring.segment_classes import count_unclassed, segment_classes
+from pps_torch.ops.scoring.segment_pairs import segment_pairs
 
 
 class SegmentTable(NamedTuple):
@@ -20,13 +20,13 @@ class SegmentTable(NamedTuple):
     segment of no class.
 
     Attributes:
-        joint: `(B, G, P)` int32 pixels.
+        pairs: the segments that share pixels.
         gt_class, pred_class: `(B, G)`, `(B, P)` int64, see
             [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes].
         is_crowd: `(B, G)` bool.
     """
 
-    joint: Tensor
+    pairs: SegmentPairs
     gt_class: Tensor
     pred_class: Tensor
     is_crowd: Tensor
@@ -47,9 +47,9 @@ def segment_table(
         segment_classes(categories, class_ids, backend=backend)
         for categories in (gt_categories, pred_categories)
     )
-    sizes = gt_class.shape[1] - 1, pred_class.shape[1] - 1
+    sizes = gt_class.shape[1], pred_class.shape[1]
     return SegmentTable(
-        joint=joint_counts(gt_map, pred_map, *sizes, backend=backend),
+        pairs=segment_pairs(gt_map, pred_map, *sizes, backend=backend),
         gt_class=gt_class,
         pred_class=pred_class,
         is_crowd=F.pad(is_crowd, (1, 1)),

@@ -168,10 +168,14 @@ def _shown_pixels(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
 
 def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> Tensor:
     """The error of each pixel, by the pair of segments that it lies in."""
-    pair_errors = errors_of_pairs(
-        comparison.matches, comparison.gt_class[0], comparison.pred_class[0], comparison.is_crowd[0]
+    return errors_of_pairs(
+        gt_map.long(),
+        pred_map.long(),
+        comparison.matches,
+        comparison.gt_class[0],
+        comparison.pred_class[0],
+        comparison.is_crowd[0],
     )
-    return pair_errors[gt_map.long(), pred_map.long()]
 
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Matching from joint counts: the thresholds at their edges, crowds, and both versions."""
+"""Matching from pairs of segments: the thresholds at their edges, crowds, and both versions."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import pytest
 import torch
 
 from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.segment_pairs import pairs_of_table
 from tests.ops.twins import expect_twins
 
 
 def match(joint, gt_class, pred_class, is_crowd=None, **options):
     """One image, from lists; row and column 0 are void."""
     is_crowd = torch.tensor([is_crowd or [False] * len(gt_class)])
-    tables = torch.tensor([joint]).int(), torch.tensor([gt_class]), torch.tensor([pred_class])
-    return expect_twins(match_segments, *tables, is_crowd, **options)
+    classes = torch.tensor([gt_class]), torch.tensor([pred_class])
+    pairs = pairs_of_table(torch.tensor([joint]))
+    return expect_twins(match_segments, pairs, *classes, is_crowd, **options)
 
 
 @pytest.mark.parametrize("overlap, is_match", [(5, False), (6, True)])
@@ -58,7 +60,8 @@ def test_twins_on_random_tables(num_images, num_gt, num_pred, last_crowd_only):
         for gt_or_pred in classes:
             gt_or_pred[:, 0] = -1
         is_crowd = torch.from_numpy(rng.random((num_images, num_gt)) < 0.3)
-        tables = [torch.from_numpy(joint).int(), *map(torch.from_numpy, classes), is_crowd]
+        joint, *classes = map(torch.from_numpy, (joint, *classes))
+        tables = pairs_of_table(joint), *classes, is_crowd
         found = expect_twins(match_segments, *tables, last_crowd_only=last_crowd_only)
-        assert torch.equal(found.gt_area, tables[0].sum(2))
-        assert torch.equal(found.pred_area, tables[0].sum(1))
+        assert torch.equal(found.gt_area, joint.sum(2))
+        assert torch.equal(found.pred_area, joint.sum(1))

@@ -31,14 +31,14 @@ def test_by_hand():
     others = (torch.tensor([[-1, 0]]), torch.tensor([[False, False]]))
     has_parts = torch.tensor([[False, True]])
     found = expect_twins(
-        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, has_parts
+        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, has_parts, num_classes=1
     )
     # Of the 20 evaluated pixels 10 are background in the ground truth, 13 in the prediction,
     # and 8 in both.
     assert found[0, 0] == 0.0
     torch.testing.assert_close(found[0, 1].item(), (3 / 4 + 0 / 9 + 8 / 15) / 3, atol=1e-15, rtol=0)
     found = expect_twins(
-        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, ~has_parts
+        mean_part_iou, gt_parts, pred_parts, matches_of(*table), *others, ~has_parts, num_classes=1
     )
     assert found.tolist() == [[0.0, 0.9]]
 
@@ -55,4 +55,5 @@ def test_twins_on_random_counts():
         classes = torch.from_numpy(rng.integers(-1, 3, shape))
         flags = [torch.from_numpy(rng.random(shape) < share) for share in (0.2, 0.7)]
         matches = matches_of(pred_of_gt, iou, gt_area)
-        expect_twins(mean_part_iou, gt_parts, pred_parts, matches, classes, *flags)
+        tables = gt_parts, pred_parts, matches, classes
+        expect_twins(mean_part_iou, *tables, *flags, num_classes=3)

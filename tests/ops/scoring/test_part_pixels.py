@@ -31,9 +31,17 @@ def three_passes(uids, pps, rng, backend: str):
     is_crowd = torch.from_numpy(rng.random((len(uids), 31)) < 0.3)
     matches = on_device((gt_of_pred, gt_class, is_crowd))
     parts = segments.count_parts(*matches)
-    overlaps = segments.count_overlaps()
+    pairs, gt_parts = segments.count_overlaps()
     expect_equal(segments.count_parts(*matches), parts)  # in any order
-    return *marks, *overlaps, parts
+    joint = torch.zeros(len(uids) * 31, 31, dtype=torch.int64, device=DEVICE)
+    joint.index_put_((pairs.gt, pairs.pred % 31), pairs.pixels, accumulate=True)
+    return *marks, joint, with_all_labels(gt_parts), with_all_labels(parts)
+
+
+def with_all_labels(parts):
+    """Counts of 256 part labels: on the CPU the plain version has no more than there are."""
+    unused = parts.new_zeros(*parts.shape[:-1], 256 - parts.shape[-1])
+    return torch.cat([parts[..., :-1], unused, parts[..., -1:]], -1)
 
 
 @pytest.mark.parametrize("num_images, size", [(1, (1, 1)), (2, (29, 37)), (0, (2, 3)), (3, (1, 5))])

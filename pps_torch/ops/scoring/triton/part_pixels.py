@@ -22,7 +22,9 @@ from pps_torch.ops.scoring.contract import (
     PixelRules,
     PixelTables,
     SegmentMarks,
+    SegmentPairs,
 )
+from pps_torch.ops.scoring.segment_pairs import pairs_of_table
 from pps_torch.ops.scoring.triton.part_runs import (
     NUM_ROWS,
     STEP,
@@ -71,9 +73,10 @@ class IndexedRuns:
         self.lists = (*runs, gt.index.contiguous(), pred.index.contiguous())
         self.sizes = (gt.keys.shape[1], pred.keys.shape[1])
 
-    def count_overlaps(self) -> tuple[Tensor, Tensor]:
+    def count_overlaps(self) -> tuple[SegmentPairs, Tensor]:
         """Count the pixels of each pair of segments, and of each ground-truth part."""
-        return count_overlaps(*self.lists, *self.sizes)
+        joint, gt_parts = count_overlaps(*self.lists, *self.sizes)
+        return pairs_of_table(joint), gt_parts
 
     def count_parts(self, gt_of_pred: Tensor, gt_class: Tensor, is_crowd: Tensor) -> Tensor:
         """Count the parts of matched predictions, where they are evaluated."""
@@ -140,7 +143,10 @@ def _empty_list(
 def count_overlaps(
     runs: Tensor, number: Tensor, gt_index: Tensor, pred_index: Tensor, num_gt: int, num_pred: int
 ) -> tuple[Tensor, Tensor]:
-    """See [`count_overlaps`][pps_torch.ops.scoring.contract.IndexedPixels.count_overlaps]."""
+    """See [`count_overlaps`][pps_torch.ops.scoring.contract.IndexedPixels.count_overlaps].
+
+    The pairs are a table `(B, G, P)` int32.
+    """
     joint = runs.new_zeros(len(runs), num_gt, num_pred)
     gt_parts = runs.new_zeros(len(runs), num_gt, NUM_PART_LABELS)
     launch = Launcher("count_overlaps", runs, number, gt_index, pred_index, num_gt, num_pred)

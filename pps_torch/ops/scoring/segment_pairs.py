@@ -1,0 +1,116 @@
+"""Pairs of segments of two maps that share pixels: the form in which overlaps are kept.
+
+Of all pairs of many segments few meet, so pairs are listed: the list grows with the segments and
+the pixels, where a table of all pairs would grow with the square of the segments.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pps_torch.checks import is_on_host
+from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.joint_counts import ids_in_range
+from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
+from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
+
+
+def segment_pairs(
+    gt_map: Tensor, pred_map: Tensor, num_gt: int, num_pred: int, *, backend: str = "auto"
+) -> SegmentPairs:
+    """List the pairs of ids that meet in the pixels of each image.
+
+    Args:
+        gt_map, pred_map: `(B, P)` maps of any integer dtype.
+        num_gt, num_pred: ids are `0..num_gt-2` and `0..num_pred-2`; all others count as the last
+            one, `num_gt-1` and `num_pred-1`.
+        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. Triton counts where
+            [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so.
+
+    Raises:
+        ValueError: for images of 2**30 pixels or more.
+
+    Example:
+        >>> gt, pred = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 0, 9]])
+        >>> segment_pairs(gt, pred, 3, 3)
+        SegmentPairs(gt=tensor([0, 1, 1]), pred=tensor([2, 0, 1]), pixels=tensor([1, 1, 1]))
+    """
+    check_num_pixels(gt_map)
+    shape = len(gt_map), num_gt, num_pred
+    if uses_triton(backend, gt_map) and fits_table(num_gt, num_pred):
+        from pps_torch.ops.counting.triton.joint_counts import joint_counts
+
+        return pairs_of_table(joint_counts(gt_map, pred_map, num_gt - 1, num_pred - 1))
+    runs = pixel_runs(gt_map, pred_map)
+    gt, pred = (ids_in_range(m, n - 1) for m, n in zip(runs.maps, (num_gt, num_pred)))
+    return list_pairs(runs.image * num_gt + gt, pred, runs.lengths, shape)
+
+
+def list_pairs(
+    gt: Tensor, pred: Tensor, pixels: Tensor, shape: tuple[int, int, int]
+) -> SegmentPairs:
+    """List pairs, each once, in the order of the ground truth and then of the prediction.
+
+    Args:
+        gt: `(N,)` int64, places in the flattened `(B, G)`.
+        pred: `(N,)` int64, segments `0..P-1`.
+        pixels: `(N,)` int64.
+        shape: `B, G, P`.
+
+    Returns:
+        on the CPU the pairs that have pixels. Elsewhere their number must not depend on values:
+        all cells of the table, where `fits_table` says so, else as many pairs as there were; those
+        of no pixels mean nothing.
+    """
+    num_images, num_gt, num_pred = shape
+    num_cells = num_images * num_gt * num_pred
+    cells = gt * num_pred + pred
+    if is_on_host(cells):
+        cells, pixels = _listed_cells(cells, pixels, num_cells)
+    elif fits_table(num_gt, num_pred):
+        table = pixels.new_zeros(num_cells).scatter_add_(0, cells, pixels)
+        return pairs_of_table(table.view(shape))
+    else:
+        cells, pixels = _sorted_cells(cells, pixels)
+    gt = cells // max(num_pred, 1)
+    return SegmentPairs(gt, cells - (gt - gt // max(num_gt, 1)) * num_pred, pixels)
+
+
+def _listed_cells(cells: Tensor, pixels: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
+    """The cells that have pixels, on the CPU, where a small table takes less time than sorting."""
+    if num_cells <= 4 * len(cells):
+        table = pixels.new_zeros(num_cells).scatter_add_(0, cells, pixels)
+        cells = table.nonzero()[:, 0]
+        return cells, table[cells]
+    # In maps equal cells come close after each other, which a stable sort makes use of.
+    order = np.argsort(cells.numpy(), kind="stable")
+    sorted_cells = cells.numpy()[order]
+    starts = np.flatnonzero(np.diff(sorted_cells, prepend=-1))
+    sums = np.add.reduceat(pixels.numpy()[order], starts)
+    is_listed = sums > 0
+    listed = sorted_cells[starts][is_listed], sums[is_listed]
+    return torch.from_numpy(listed[0]), torch.from_numpy(listed[1])
+
+
+def _sorted_cells(cells: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Sort cells; the first one of equal ones gets the pixels of all."""
+    cells, order = cells.sort()
+    is_first = torch.ones_like(cells, dtype=torch.bool)
+    is_first[1:] = cells[1:] != cells[:-1]
+    group = is_first.cumsum(0) - 1
+    sums = torch.zeros_like(pixels).scatter_add_(0, group, pixels[order])
+    return cells, torch.where(is_first, sums[group], 0)
+
+
+def pairs_of_table(table: Tensor) -> SegmentPairs:
+    """List all cells of a table `(B, G, P)` of pixels."""
+    num_images, num_gt, num_pred = table.shape
+    gt = torch.arange(num_images * num_gt, device=table.device)
+    pred = torch.arange(num_images * num_pred, device=table.device).view(num_images, 1, num_pred)
+    return SegmentPairs(
+        gt=gt[:, None].expand(-1, num_pred).reshape(-1),
+        pred=pred.expand(table.shape).reshape(-1),
+        pixels=table.reshape(-1).long(),
+    )

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import pty
 import re
 import resource
 import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,8 +71,10 @@ def main() -> int:
         command += ["--workers", str(parsed.workers)] if parsed.workers else []
         print(shlex.join(command), flush=True)
         messages = root / "messages.txt"
-        with messages.open("wb") as file:
-            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=file)
+        screen, terminal = pty.openpty()  # so that it shows a bar, and not a line each 10 %
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=terminal)
+        os.close(terminal)
+        threading.Thread(target=_record, args=(screen, messages), daemon=True).start()
         samples = list(watch(process, messages))
         if process.returncode != 0:
             print(messages.read_text()[-2000:], file=sys.stderr)
@@ -107,6 +112,13 @@ def _draw_streets(root: Path, size: tuple[int, int]) -> Iterator[tuple[Path, Pat
     merge_to_pps(SPEC, *panoptic, folders.parts, folders.images_json, folders.pps, options=options)
     for uids, pps in zip(sorted(folders.gt.iterdir()), sorted(folders.pps.glob("*.png"))):
         yield uids, pps, size
+
+
+def _record(screen: int, messages: Path) -> None:
+    """Write what appears on a terminal to a file, until nobody has it open any more."""
+    with messages.open("wb", buffering=0) as file, suppress(OSError):
+        while content := os.read(screen, 1 << 16):
+            file.write(content)
 
 
 def watch(process: subprocess.Popen, messages: Path) -> Iterator[Sample]:

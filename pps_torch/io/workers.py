@@ -1,19 +1,20 @@
-"""Worker threads for images: results in order, few in flight, a progress bar, a clean stop."""
+"""Worker threads for images: results in order, few in flight, progress shown, a clean stop."""
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
 from pps_torch.io.progress import Progress
-from pps_torch.io.terminal import Messages
+from pps_torch.io.terminal import Messages, print_message
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -56,24 +57,26 @@ def map_images(
         function: is called in worker threads.
         items: what it is called with.
         workers: how many threads; decoding, encoding and tensor operations run beside each other.
-        description: what the progress bar says; it shows rate and time left.
-        quiet: whether to show no progress bar.
+        description: what the progress bar says; it shows rate and time left. Where the standard
+            error is no terminal, a line each 10 % says the same.
+        quiet: whether to show no progress.
         progress: counts the items that are done.
     """
     progress = progress or Progress()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
     waiting: deque[Future[Result]] = deque()
     remaining = iter(items)
-    bar = tqdm(total=len(items), desc=description, unit="image", disable=quiet, file=Messages())
+    shown = _shown_progress(len(items), description, quiet)
     wait = True
 
     def next_result() -> Result:
         result = waiting.popleft().result()
         progress.done += 1
-        bar.update()
+        if bar is not None:
+            bar.update()
         return result
 
-    with _shared_cores(workers), bar:
+    with _shared_cores(workers), shown as bar:
         try:
             for item in remaining:
                 waiting.append(pool.submit(function, item))
@@ -86,6 +89,37 @@ def map_images(
             raise
         finally:
             pool.shutdown(wait, cancel_futures=True)
+
+
+class ProgressLines:
+    """Progress in a log or a pipe, where a bar would be one endless line: a line each 10 %."""
+
+    def __init__(self, total: int, description: str) -> None:
+        self._total, self._description = total, description
+        self._done, self._begun = 0, time.monotonic()
+
+    def update(self) -> None:
+        """Count an image, and print a line if it completes a tenth."""
+        self._done += 1
+        if 10 * self._done // self._total == 10 * (self._done - 1) // self._total:
+            return
+        seconds = time.monotonic() - self._begun
+        line = tqdm.format_meter(
+            self._done, self._total, seconds, ncols=0, prefix=self._description, unit="image"
+        )
+        print_message(line)
+
+
+def _shown_progress(
+    total: int, description: str, quiet: bool
+) -> AbstractContextManager[tqdm[NoReturn] | ProgressLines | None]:
+    """A bar on a terminal, lines elsewhere, nothing if quiet."""
+    if quiet:
+        return nullcontext()
+    messages = Messages()
+    if messages.isatty():
+        return tqdm(total=total, desc=description, unit="image", file=messages)
+    return nullcontext(ProgressLines(total, description))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 import pytest
 import torch
 
+from pps_torch.io.terminal import Messages
 from pps_torch.io.workers import available_cores, default_workers, map_images
 
 
@@ -68,9 +69,21 @@ def test_torch_threads_share_the_cores():
     assert torch.get_num_threads() == before
 
 
-def test_progress_bar(capsys):
+def test_progress_is_a_bar_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(Messages, "isatty", lambda _: True)
     list(map_images(str, range(3), workers=2, description="testing"))
-    assert "testing: 100%" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "\rtesting:   0%|" in shown and "testing: 100%|" in shown
+
+
+@pytest.mark.parametrize("total, lines", [(0, 0), (3, 3), (10, 10), (1234, 10)])
+def test_progress_is_a_line_each_tenth_in_a_log(capsys, total, lines):
+    list(map_images(str, range(total), workers=2, description="testing"))
+    shown = capsys.readouterr().err.splitlines()
+    assert len(shown) == lines and not any("\r" in line for line in shown)
+    if lines == 10:
+        assert [line.split("%")[0] for line in shown[:2]] == ["testing:  10", "testing:  20"]
+        assert f" {total}/{total} [" in shown[-1] and shown[-1].endswith("image/s]")
 
 
 def test_default_workers():

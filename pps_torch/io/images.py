@@ -23,7 +23,7 @@ from pps_torch.io.image_files import (
 )
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
-from pps_torch.io.pixels import decode_pixels, decoding
+from pps_torch.io.pixels import decode_pixels, decoding, encode_png
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
 
@@ -119,24 +119,21 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
         ids: (H, W) integers 0..16777215.
         outdated: files that would not fit the new one; they are deleted just before it appears.
     """
-    height, width = ids.shape
-    pixels = np.ascontiguousarray(ids, "<i4").tobytes()
-    image = PIL.Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
-    _write_png(path, image, outdated)
+    levels = np.ascontiguousarray(ids, "<i4").view(np.uint8).reshape(*ids.shape, 4)
+    write_file(path, encode_png(_interleaved(np.moveaxis(levels, 2, 0)[:3])), outdated)
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:
     """Write a picture or a PPS map, (3, H, W) uint8, as a PNG in one step."""
-    _write_png(path, PIL.Image.merge("RGB", [PIL.Image.fromarray(plane) for plane in channels]))
+    write_file(path, encode_png(_interleaved(channels)))
 
 
 def write_id_map(path: Path, ids: np.ndarray) -> None:
     """Write (H, W) ids in one step, by the ending of `path`: uint8 as PNG, int32 as TIFF."""
-    image = PIL.Image.fromarray(np.ascontiguousarray(ids))
     if path.suffix.lower() == ".png":
-        _write_png(path, image)
+        write_file(path, encode_png(ids))
         return
-    buffer = io.BytesIO()
+    image, buffer = PIL.Image.fromarray(np.ascontiguousarray(ids)), io.BytesIO()
     image.save(buffer, "TIFF", compression="tiff_adobe_deflate")
     write_file(path, buffer.getvalue())
 
@@ -154,15 +151,12 @@ def count_ids(ids: np.ndarray) -> dict[int, int]:
     return dict(zip(values.tolist(), counts.tolist()))
 
 
-def encode_png(image: PIL.Image.Image) -> bytes:
-    """Encode an image as a PNG, fast rather than small."""
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()
-
-
-def _write_png(path: Path, image: PIL.Image.Image, outdated: Iterable[Path] = ()) -> None:
-    write_file(path, encode_png(image), outdated)
+def _interleaved(channels: np.ndarray) -> np.ndarray:
+    """(3, H, W) uint8 as (H, W, 3); channel by channel this takes half of the time."""
+    pixels = np.empty((*channels.shape[1:], 3), np.uint8)
+    for place, channel in enumerate(channels):
+        pixels[..., place] = channel
+    return pixels
 
 
 def _read_pixels(

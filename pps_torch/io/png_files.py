@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from pps_torch.io.deflate import zlib
 from pps_torch.io.image_header import Header
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIECE = 1 << 20
@@ -18,6 +21,13 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 #: (first column, first row, step of columns, step of rows) of the passes of an interlaced PNG.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 _PASSES += ((0, 1, 1, 2),)
+
+
+#: The filter of a row that is stored as its difference from the one above.
+ABOVE = 2
+
+#: Of zlib-ng's levels the one that takes least time and space for rows of differences.
+_LEVEL = 2
 
 
 class Chunk(NamedTuple):
@@ -43,6 +53,26 @@ def read_png_header(file: BinaryIO) -> Header:
             length -= 4
         file.seek(length + 4, 1)
     return Header("PNG", height, width, _CHANNELS[color], depth, pictures=pictures)
+
+
+def png_of_rows(channels: str, width: int, rows: np.ndarray) -> bytes:
+    """A PNG of 8 bits.
+
+    Args:
+        channels: `grey` or `RGB`.
+        width: pixels.
+        rows: (H, 1 + bytes of a row) uint8, each row behind its filter.
+    """
+    color = next(number for number, name in _CHANNELS.items() if name == channels)
+    header = struct.pack(">IIBBBBB", width, len(rows), 8, color, 0, 0, 0)
+    packed = zlib.compress(rows.data, _LEVEL)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    checksum = zlib.crc32(data, zlib.crc32(kind))
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
 
 
 def read_chunks(content: bytes) -> list[Chunk]:

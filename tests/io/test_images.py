@@ -398,3 +398,17 @@ def test_every_decoder_reads_what_pillow_writes(tmp_path, optimize):
             assert np.array_equal(read_rgb_ids(tmp_path / "rgb.png", (height, width)), ids)
             PIL.Image.fromarray(colors[..., 0]).save(tmp_path / "grey.png", optimize=optimize)
             assert np.array_equal(read_id_map(tmp_path / "grey.png"), colors[..., 0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1), (23, 31)])
+def test_what_is_written_reads_the_same_with_pillow(tmp_path, size):
+    channels = np.random.default_rng(0).integers(0, 256, (3, *size)).astype(np.uint8)
+    write_rgb(tmp_path / "rgb.png", channels)
+    write_id_map(tmp_path / "grey.png", channels[0])
+    ids = np.tensordot([1, 256, 65536], channels, 1)
+    write_rgb_ids(tmp_path / "ids.png", ids)
+    assert np.array_equal(PIL.Image.open(tmp_path / "rgb.png"), channels.transpose(1, 2, 0))
+    assert np.array_equal(PIL.Image.open(tmp_path / "grey.png"), channels[0])
+    assert np.array_equal(PIL.Image.open(tmp_path / "ids.png"), channels.transpose(1, 2, 0))
+    assert np.array_equal(read_pps(tmp_path / "rgb.png"), channels)
+    assert np.array_equal(read_rgb_ids(tmp_path / "ids.png"), ids)

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import PIL.Image
 import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, ids_to_rgb
-from pps_torch.io.images import encode_png
+from pps_torch.io.pixels import encode_png
 from pps_torch.metrics import ImageRecord, SegmentRecord
 from pps_torch.pipelines.evaluation_tables import TableRecords
 
@@ -143,4 +142,4 @@ def _joined(parts: Iterable[dict[int, Any]]) -> dict[int, Any]:
 
 def _png(pixels: Tensor) -> bytes:
     """Encode `(H, W, 3)` integers 0..255 as a PNG."""
-    return encode_png(PIL.Image.fromarray(pixels.to(torch.uint8).cpu().contiguous().numpy()))
+    return encode_png(pixels.to(torch.uint8).cpu().contiguous().numpy())

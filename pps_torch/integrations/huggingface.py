@@ -3,15 +3,17 @@
 The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (`class_queries_logits`,
 `masks_queries_logits`) and DETR (`logits`, `pred_masks`) are merged by Mask2Former's rule, see
 [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries]. The post-processing of transformers
-differs in two ways: it weights masks by their score before it compares them with 0.5, and (except
-for EoMT) a segment that comes after fused stuff gets an id that is already taken; the latter is
-issue 23461 of transformers.
+differs: it weights masks by their score before it compares them with the threshold, and a kept
+query paints its weak pixels, too; `paint="argmax"` does the same. Except for EoMT, a segment that
+comes after fused stuff gets an id there that is already taken (issue 23461 of transformers); here
+ids are always unique.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Collection, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,36 +23,19 @@ from torch.nn import functional as F
 
 from pps_torch.checks import check_size
 from pps_torch.formats import PanopticSegmentation, PanopticTarget, rgb_to_ids
+from pps_torch.integrations.transformers_rules import (
+    MASK2FORMER_SIZE,
+    Thresholds,
+    is_of_mask2former,
+    merge_as_mask2former,
+    query_logits,
+    resized,
+    transformers_segments,
+)
 from pps_torch.merging import merge_panoptic_queries
 
 if importlib.util.find_spec("transformers") is None:
     raise ImportError("pps_torch.integrations.huggingface needs the library transformers")
-
-# The names of class logits and mask logits in the outputs of each family of models.
-_LOGITS = (("class_queries_logits", "masks_queries_logits"), ("logits", "pred_masks"))
-
-
-def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
-    """Find the class logits and mask logits in a model's outputs.
-
-    Args:
-        outputs: the output object of the model.
-
-    Returns:
-        class logits `(B, Q, C + 1)`, whose last class is "no object", and mask logits
-        `(B, Q, h, w)`.
-
-    Raises:
-        TypeError: the outputs have no such logits.
-    """
-    for names in _LOGITS:
-        class_logits, mask_logits = (getattr(outputs, name, None) for name in names)
-        if isinstance(class_logits, Tensor) and isinstance(mask_logits, Tensor):
-            return class_logits, mask_logits
-    raise TypeError(
-        f"outputs: expected {' or '.join(' and '.join(names) for names in _LOGITS)}, "
-        f"got {type(outputs).__name__}"
-    )
 
 
 def merge_outputs(
@@ -116,6 +101,7 @@ def merge_outputs_per_image(
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
     category_ids: Sequence[int] | Tensor | None = None,
+    mask_threshold: float = 0.5,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> list[PanopticSegmentation]:
@@ -124,6 +110,7 @@ def merge_outputs_per_image(
     Args:
         outputs, thing_ids, object_mask_threshold, min_kept_fraction, category_ids, validate,
             backend: as in `merge_outputs`.
+        mask_threshold: as in [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries].
         target_sizes: `(H, W)` of each image's map. Default: the size of the image in
             `image_sizes`, or else of the mask logits.
         image_sizes: `(h, w)` of each image within the batch, at the top left, if the processor
@@ -162,6 +149,7 @@ def merge_outputs_per_image(
                 object_mask_threshold=object_mask_threshold,
                 min_kept_fraction=min_kept_fraction,
                 category_ids=category_ids,
+                mask_threshold=mask_threshold,
                 out_size=None if target_sizes is None else target_sizes[index],
                 validate=validate,
                 backend=backend,
@@ -178,6 +166,7 @@ def post_process_panoptic_segmentation(
     label_ids_to_fuse: Collection[int] | None = None,
     target_sizes: Sequence[tuple[int, int]] | None = None,
     *,
+    paint: str = "confident",
     image_sizes: Sequence[tuple[int, int]] | None = None,
     padded_size: tuple[int, int] | None = None,
     category_ids: Sequence[int] | Tensor | None = None,
@@ -187,18 +176,22 @@ def post_process_panoptic_segmentation(
     """Merge outputs in place of an image processor's method of this name, with unique ids.
 
     The arguments up to `target_sizes`, their order and their defaults are those of Mask2Former,
-    MaskFormer, OneFormer and DETR. The method of EoMT differs: its arguments have another order,
-    its threshold is 0.8, it calls the stuff `stuff_classes`, and it removes padding by itself. For
-    EoMT, pass the arguments here by name, and `image_sizes` if the images were padded.
+    MaskFormer, OneFormer, DETR and ConditionalDetr. Those of EoMT and VideoMT have another order,
+    other defaults and other names: `post_processor_for` takes them as they are.
 
     Args:
         outputs: the output object of the model.
         threshold: class probability that a query must exceed.
-        mask_threshold: must be 0.5, the mask probability of Mask2Former's rule.
+        mask_threshold: mask probability from which on a pixel is in a mask.
         overlap_mask_area_threshold: fraction of its mask that a query must win.
         label_ids_to_fuse: label ids of stuff. None: every label is a thing.
-        target_sizes, image_sizes, padded_size, validate, backend: as in
-            `merge_outputs_per_image`.
+        target_sizes: `(H, W)` of each image's map. Default: 384 x 384 for the outputs of
+            Mask2Former, the size of the mask logits for others, as in transformers.
+        paint: `"confident"`, Mask2Former's own rule, or `"argmax"`, transformers' rule to the
+            pixel: masks are resized in its order, weighted before they are compared, and painted
+            with their weak pixels.
+        image_sizes, padded_size, category_ids, validate, backend: as in `merge_outputs_per_image`;
+            with `"argmax"` there is none of the first three.
 
     Returns:
         for each image `{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
@@ -206,7 +199,9 @@ def post_process_panoptic_segmentation(
         an image without any segment, where transformers has -1.
 
     Raises:
-        ValueError: for a label id that the model does not have, or another `mask_threshold`.
+        TypeError: `threshold` is a list, so that the arguments are in the order of EoMT.
+        ValueError: for a label id that the model does not have, or an argument that `paint` does
+            not take.
 
     Example:
         >>> from transformers.models.mask2former.modeling_mask2former import (
@@ -214,17 +209,34 @@ def post_process_panoptic_segmentation(
         >>> outputs = Output(  # label 0 is sky, label 1 is car, the last is "no object"
         ...     class_queries_logits=torch.tensor([[[0.0, 99, 0], [99, 0, 0]]]),
         ...     masks_queries_logits=torch.tensor([[[[9.0, -9, -9]], [[-9, 9, 9]]]]))
-        >>> result = post_process_panoptic_segmentation(outputs, label_ids_to_fuse={0})[0]
+        >>> result = post_process_panoptic_segmentation(
+        ...     outputs, label_ids_to_fuse={0}, target_sizes=[(1, 3)])[0]
         >>> result["segmentation"].tolist(), result["segments_info"][0]
         ([[1, 2, 2]], {'id': 1, 'label_id': 1, 'was_fused': False, 'score': 1.0})
     """
-    if mask_threshold != 0.5:
-        raise ValueError(f"mask_threshold: expected 0.5, got {mask_threshold}")
-    num_labels = query_logits(outputs)[0].shape[-1] - 1
+    if isinstance(threshold, Sequence):
+        raise TypeError(
+            f"threshold: expected a number, got a {type(threshold).__name__}; the second argument "
+            "of EoMT and VideoMT is target_sizes: pass arguments by name, or call "
+            "post_processor_for(processor), which has the order of that processor"
+        )
+    class_logits, mask_logits = query_logits(outputs)
+    num_labels = class_logits.shape[-1] - 1
     label_ids_to_fuse = () if label_ids_to_fuse is None else label_ids_to_fuse
     unknown = sorted(set(label_ids_to_fuse) - set(range(num_labels)))
     if unknown:
         raise ValueError(f"label_ids_to_fuse: expected 0..{num_labels - 1}, found {unknown}")
+    if paint == "argmax":
+        if (image_sizes, padded_size, category_ids) != (None, None, None):
+            raise ValueError("image_sizes, padded_size, category_ids: expected None with argmax")
+        thresholds = Thresholds(threshold, mask_threshold, overlap_mask_area_threshold)
+        _check_sizes("target_sizes", target_sizes, len(class_logits), None)
+        merged = merge_as_mask2former(outputs, label_ids_to_fuse, thresholds, target_sizes)
+        return [as_transformers_result(segmentation) for segmentation in merged]
+    if paint != "confident":
+        raise ValueError(f"paint: expected 'confident' or 'argmax', got {paint!r}")
+    if is_of_mask2former(outputs) and target_sizes is None and image_sizes is None:
+        target_sizes = [MASK2FORMER_SIZE] * len(class_logits)
     segmentations = merge_outputs_per_image(
         outputs,
         thing_ids=sorted(set(range(num_labels)) - set(label_ids_to_fuse)),
@@ -234,10 +246,93 @@ def post_process_panoptic_segmentation(
         object_mask_threshold=threshold,
         min_kept_fraction=overlap_mask_area_threshold,
         category_ids=category_ids,
+        mask_threshold=mask_threshold,
         validate=validate,
         backend=backend,
     )
     return [as_transformers_result(segmentation) for segmentation in segmentations]
+
+
+def post_processor_for(processor: Any) -> Callable[..., list[dict[str, Any]]]:
+    """Make a function in place of a processor's own `post_process_panoptic_segmentation`.
+
+    It takes that method's arguments, in their order and with their defaults, and follows its rule,
+    but with unique ids; its result has the same structure.
+
+    Args:
+        processor: what `AutoImageProcessor` loads for Mask2Former, MaskFormer, OneFormer, DETR,
+            ConditionalDetr or EoMT; VideoMT's video processor; a processor that holds one of these
+            as `image_processor`.
+
+    Raises:
+        TypeError: the processor has no such method.
+
+    Example:
+        >>> from transformers import EomtImageProcessor
+        >>> post_process = post_processor_for(EomtImageProcessor())
+        >>> outputs = {}  # of the model
+        >>> post_process(outputs, [(480, 640)], 0.8)    # doctest: +SKIP
+    """
+    processor = getattr(processor, "image_processor", processor)
+    method = getattr(processor, "post_process_panoptic_segmentation", None)
+    if method is None:
+        raise TypeError(
+            "processor: expected one with the method post_process_panoptic_segmentation, got "
+            f"{type(processor).__name__}"
+        )
+    signature = inspect.signature(method)
+    # EoMT and VideoMT need target_sizes; the others have a default.
+    is_as_eomt = signature.parameters["target_sizes"].default is inspect.Parameter.empty
+
+    def post_process(*args: Any, **kwargs: Any) -> list[dict[str, Any]]:
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        if is_as_eomt:
+            return _post_process_as_eomt(processor, **given.arguments)
+        return post_process_panoptic_segmentation(**given.arguments, paint="argmax")
+
+    return post_process
+
+
+def _post_process_as_eomt(
+    processor: Any,
+    outputs: Any,
+    target_sizes: Sequence[tuple[int, int]],
+    *,
+    stuff_classes: Collection[int] | None = None,
+    label_ids_to_fuse: Collection[int] | None = None,
+    size: Mapping[str, int] | None = None,
+    **thresholds: float,
+) -> list[dict[str, Any]]:
+    """Merge as EoMT, which has padded the images to `size`, or as VideoMT, which has not."""
+    class_logits, mask_logits = query_logits(outputs)
+    _check_sizes("target_sizes", target_sizes, len(class_logits), None)
+    if hasattr(processor, "unpad_image"):
+        size = processor.size if size is None else size
+        whole = size["shortest_edge"], size["longest_edge"] or size["shortest_edge"]
+        masks = F.interpolate(mask_logits, whole, mode="bilinear")
+        masks = processor.unpad_image(masks, target_sizes, size)
+    else:
+        masks = [resized(image, size) for image, size in zip(mask_logits, target_sizes)]
+    stuff = {*(stuff_classes or ()), *(label_ids_to_fuse or ())}
+    return [
+        _as_eomt_result(
+            transformers_segments(
+                labels, logits.sigmoid(), stuff, Thresholds(**thresholds), paint="confident"
+            )
+        )
+        for labels, logits in zip(class_logits, masks)
+    ]
+
+
+def _as_eomt_result(segmentation: PanopticSegmentation) -> dict[str, Any]:
+    """The result of EoMT's and VideoMT's methods: ids from 0, void is -1, no `was_fused`."""
+    result = as_transformers_result(segmentation)
+    infos = [
+        {"id": info["id"] - 1, "label_id": info["label_id"], "score": info["score"]}
+        for info in result["segments_info"]
+    ]
+    return {"segmentation": result["segmentation"].long() - 1, "segments_info": infos}
 
 
 def as_transformers_result(segmentation: PanopticSegmentation) -> dict[str, Any]:

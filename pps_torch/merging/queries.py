@@ -24,10 +24,15 @@ from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import as_category_ids, as_id_tensor, with_category_ids
 from pps_torch.merging.module_repr import format_settings
+from pps_torch.merging.painted_queries import PAINTS, paint_queries
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.contract import INFINITE
-from pps_torch.ops.painting.query_segments import query_segments
-from pps_torch.ops.painting.upsample_channel import at_least_float32
+from pps_torch.ops.painting.query_segments import query_segments, segments_of_queries
+from pps_torch.ops.painting.upsample_channel import (
+    at_least_float32,
+    make_finite,
+    upsample_planes,
+)
 
 
 @torch.no_grad()
@@ -40,6 +45,8 @@ def merge_panoptic_queries(
     min_kept_fraction: float = 0.8,
     out_size: tuple[int, int] | None = None,
     category_ids: Sequence[int] | Tensor | None = None,
+    paint: str = "confident",
+    mask_threshold: float = 0.5,
     validate: bool | None = None,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -61,6 +68,12 @@ def merge_panoptic_queries(
         out_size: `(H, W)`: upsample the logits bilinearly (align_corners=False), one query at
             a time. Default: the size of the logits.
         category_ids: the category id of each class index; then the result has category ids.
+        paint: what a query paints of the pixels that it wins: `"confident"`, those with a mask
+            probability of at least `mask_threshold`, or `"argmax"`, all of them, as mmdetection
+            does by default (`filter_low_score=False`).
+        mask_threshold: mask probability from which on a pixel is in a mask. With another one than
+            0.5, or with `"argmax"`, plain torch runs whatever the backend is, and takes memory for
+            Q masks of the size of the result.
         validate: refuse NaN, and a tensor `thing_ids` with wrong indices. Default: on the CPU only;
             unchecked, NaN counts as -inf.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. The two versions
@@ -83,7 +96,7 @@ def merge_panoptic_queries(
         >>> merge_panoptic_queries(class_logits, mask_logits, thing_ids=[0]).panoptic_seg
         tensor([[1, 0]], dtype=torch.int32)
     """
-    _check_settings(object_mask_threshold, min_kept_fraction)
+    _check_settings(object_mask_threshold, min_kept_fraction, paint, mask_threshold)
     _check_heads(class_logits, mask_logits, validate=validate)
     batch, (num_queries, num_labels) = class_logits.shape[:-2], class_logits.shape[-2:]
     thing_ids = as_id_tensor(
@@ -104,17 +117,34 @@ def merge_panoptic_queries(
     class_logits = class_logits.reshape(num_images, num_queries, num_labels)
     mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = _class_probabilities(class_logits).max(-1)
-    merged = query_segments(
-        mask_logits,
-        scores,
-        classes,
-        scores > object_mask_threshold,
-        thing_ids,
-        (height, width),
-        num_classes=num_labels - 1,
-        min_kept_fraction=min_kept_fraction,
-        backend=backend,
-    )
+    is_sure = scores > object_mask_threshold
+    if paint == "confident" and mask_threshold == 0.5:
+        merged = query_segments(
+            mask_logits,
+            scores,
+            classes,
+            is_sure,
+            thing_ids,
+            (height, width),
+            num_classes=num_labels - 1,
+            min_kept_fraction=min_kept_fraction,
+            backend=backend,
+        )
+    else:
+        check_backend(backend)
+        painted = paint_queries(
+            upsample_planes(make_finite(mask_logits), (height, width)).sigmoid(),
+            scores,
+            is_sure & (classes != num_labels - 1),
+            paint=paint,
+            mask_threshold=mask_threshold,
+        )
+        kept_fraction = painted.won.double() / painted.masks.double()
+        is_segment = (painted.owned > 0) & (painted.masks > 0)
+        is_segment &= kept_fraction >= min_kept_fraction
+        merged = segments_of_queries(
+            painted.owner, painted.owned, is_segment, classes, scores, thing_ids
+        )
     return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 
@@ -135,11 +165,13 @@ class QueryPanopticMerger(TensorHolder):
         object_mask_threshold: float = 0.8,
         min_kept_fraction: float = 0.8,
         category_ids: Sequence[int] | None = None,
+        paint: str = "confident",
+        mask_threshold: float = 0.5,
         validate: bool | None = None,
         backend: str = "auto",
     ) -> None:
         super().__init__()
-        _check_settings(object_mask_threshold, min_kept_fraction)
+        _check_settings(object_mask_threshold, min_kept_fraction, paint, mask_threshold)
         check_backend(backend)
         cpu = torch.device("cpu")
         self._hold_tables(
@@ -148,6 +180,8 @@ class QueryPanopticMerger(TensorHolder):
         )
         self.object_mask_threshold = object_mask_threshold
         self.min_kept_fraction = min_kept_fraction
+        self.paint = paint
+        self.mask_threshold = mask_threshold
         self.validate = validate
         self.backend = backend
 
@@ -166,6 +200,8 @@ class QueryPanopticMerger(TensorHolder):
             min_kept_fraction=self.min_kept_fraction,
             out_size=out_size,
             category_ids=self.category_ids,
+            paint=self.paint,
+            mask_threshold=self.mask_threshold,
             validate=self.validate,
             backend=self.backend,
         )
@@ -173,15 +209,19 @@ class QueryPanopticMerger(TensorHolder):
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""
         thresholds = ("object_mask_threshold", "min_kept_fraction")
-        return format_settings(
-            self, "thing_ids", *thresholds, "category_ids", "validate", "backend"
-        )
+        rest = ("category_ids", "paint", "mask_threshold", "validate", "backend")
+        return format_settings(self, "thing_ids", *thresholds, *rest)
 
 
-def _check_settings(object_mask_threshold: float, min_kept_fraction: float) -> None:
-    """Raise TypeError or ValueError for thresholds against which nothing can be compared."""
+def _check_settings(
+    object_mask_threshold: float, min_kept_fraction: float, paint: str, mask_threshold: float
+) -> None:
+    """Raise TypeError or ValueError for thresholds and rules that mean nothing."""
     check_number("object_mask_threshold", object_mask_threshold)
     check_fraction("min_kept_fraction", min_kept_fraction)
+    check_number("mask_threshold", mask_threshold)
+    if paint not in PAINTS:
+        raise ValueError(f"paint: expected one of {PAINTS}, got {paint!r}")
 
 
 def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | None) -> None:

@@ -20,6 +20,7 @@ from pps_torch.integrations.huggingface import (  # noqa: E402
     merge_outputs,
     merge_outputs_per_image,
     post_process_panoptic_segmentation,
+    post_processor_for,
     query_logits,
     target_from_example,
 )
@@ -217,8 +218,105 @@ def test_arguments_by_position_and_their_defaults():
     outputs.class_queries_logits = torch.tensor([[[0.0, 1, -9]] * 3])  # CAR: 0.73
     assert len(post_process_panoptic_segmentation(outputs)[0]["segments_info"]) == 3
     assert not post_process_panoptic_segmentation(outputs, 0.8)[0]["segments_info"]
-    with pytest.raises(ValueError, match=r"^mask_threshold: expected 0\.5, got 0\.4"):
-        post_process_panoptic_segmentation(outputs, 0.5, 0.4)
+    with pytest.raises(TypeError, match="threshold: expected a number, got a list; .* EoMT"):
+        post_process_panoptic_segmentation(outputs, [(1, 3)])
+    with pytest.raises(ValueError, match="paint: expected 'confident' or 'argmax', got 'all'"):
+        post_process_panoptic_segmentation(outputs, paint="all")
+    with pytest.raises(ValueError, match="category_ids: expected None with argmax"):
+        post_process_panoptic_segmentation(outputs, paint="argmax", category_ids=[3, 4])
+
+
+def test_a_mask_threshold_of_ones_own():
+    outputs = outputs_of([SKY, CAR])
+    outputs.masks_queries_logits = torch.tensor([[[[9.0, 0.5]], [[-9.0, 0.4]]]])  # 0.62, 0.6
+    low = post_process_panoptic_segmentation(outputs, overlap_mask_area_threshold=0)[0]
+    high = post_process_panoptic_segmentation(outputs, 0.5, 0.7, 0)[0]
+    assert low["segmentation"].tolist() == [[1, 1]] and high["segmentation"].tolist() == [[1, 0]]
+
+
+PROCESSORS = {
+    "Mask2Former": "Mask2FormerForUniversalSegmentationOutput",
+    "MaskFormer": "MaskFormerForInstanceSegmentationOutput",
+    "OneFormer": "OneFormerForUniversalSegmentationOutput",
+    "Detr": "DetrSegmentationOutput",
+    "ConditionalDetr": "ConditionalDetrSegmentationOutput",
+    "Eomt": "EomtForUniversalSegmentationOutput",
+    "Videomt": "VideomtForUniversalSegmentationOutput",
+}
+
+
+def random_outputs(family, seed, num_queries=9, num_labels=5):
+    """Outputs of a family of models whose masks overlap in pairs, many of them weak."""
+    rng = torch.Generator().manual_seed(seed)
+    classes = torch.randint(0, num_labels + 1, (2, num_queries), generator=rng)
+    class_logits = torch.randn(2, num_queries, num_labels + 1, generator=rng)
+    class_logits += 6 * torch.nn.functional.one_hot(classes, num_labels + 1)
+    owners = torch.randint(0, num_queries, (2, 1, 5, 7), generator=rng) // 2
+    pairs = torch.arange(num_queries)[:, None, None] // 2
+    mask_logits = torch.where(owners == pairs, 1.0, -2.0)
+    mask_logits = mask_logits + torch.randn(mask_logits.shape, generator=rng)
+    names = ("logits", "pred_masks") if "Detr" in family else (
+        "class_queries_logits", "masks_queries_logits"
+    )  # fmt: skip
+    kind = type(PROCESSORS[family], (SimpleNamespace,), {})
+    return kind(**dict(zip(names, (class_logits, mask_logits), strict=True)))
+
+
+def processor_of(family):
+    name = f"{family}VideoProcessor" if family == "Videomt" else f"{family}ImageProcessor"
+    if not hasattr(transformers, name):
+        pytest.skip(f"transformers {transformers.__version__} has no {name}")
+    size = {"size": {"shortest_edge": 20, "longest_edge": 28}} if family == "Eomt" else {}
+    extra = {"class_info_file": None} if family == "OneFormer" else {}
+    try:
+        return getattr(transformers, name)(**size)
+    except TypeError:
+        return getattr(transformers, name)(**extra)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", PROCESSORS)
+def test_a_processor_and_what_stands_for_it_agree_on_300_images(family):
+    """Without fused labels, as ids repeat there with them; EoMT's and VideoMT's do not."""
+    processor = processor_of(family)
+    ours, theirs = post_processor_for(processor), processor.post_process_panoptic_segmentation
+    sizes = [(20, 28), (13, 31)]
+    num_segments = 0
+    for seed in range(150):
+        fused = {1, 3} if family in ("Eomt", "Videomt") else set()
+        key = "stuff_classes" if family == "Eomt" else "label_ids_to_fuse"
+        options = {"threshold": 0.4, "overlap_mask_area_threshold": 0.3, key: fused}
+        options.update(target_sizes=sizes, mask_threshold=0.4)
+        if seed % 50 == 0 and not fused:
+            del options["target_sizes"]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = theirs(random_outputs(family, seed), **options)
+        for found, other in zip(ours(random_outputs(family, seed), **options), expected):
+            assert found["segments_info"] == other["segments_info"], seed
+            if other["segments_info"]:  # else theirs is -1 in float32
+                assert torch.equal(found["segmentation"], other["segmentation"]), seed
+            num_segments += len(found["segments_info"])
+    assert num_segments > 300
+
+
+def test_the_order_of_arguments_is_that_of_the_processor():
+    outputs = random_outputs("Eomt", 0)
+    post_process = post_processor_for(processor_of("Eomt"))
+    by_position = post_process(outputs, [(20, 28), (13, 31)], 0.4, 0.5, 0.3, [1])
+    by_name = post_process(
+        outputs, target_sizes=[(20, 28), (13, 31)], threshold=0.4, stuff_classes=[1],
+        overlap_mask_area_threshold=0.3,
+    )  # fmt: skip
+    assert all(
+        torch.equal(a["segmentation"], b["segmentation"]) for a, b in zip(by_position, by_name)
+    )
+    with pytest.raises(TypeError, match="missing a required argument: 'target_sizes'"):
+        post_process(outputs)
+    with pytest.raises(TypeError, match="processor: expected .*panoptic_segmentation, got ViT"):
+        post_processor_for(transformers.ViTImageProcessor())
+    holder = SimpleNamespace(image_processor=transformers.Mask2FormerImageProcessor())
+    assert len(post_processor_for(holder)(random_outputs("Mask2Former", 0), 0.4)) == 2
 
 
 def test_labels_to_fuse_that_the_model_does_not_have():

@@ -192,3 +192,46 @@ def test_wrong_arguments_are_named(change, error, match):
     }
     with pytest.raises(error, match=match):
         merge_panoptic_queries(**{**arguments, **change}, validate=True)
+
+
+def test_argmax_paints_weak_pixels_and_counts_as_before():
+    rows = (THING, 0.9, [0.9, 0.8, 0.4, 0.3]), (STUFF, 0.9, [0.1, 0.1, 0.1, 0.9])
+    assert row(merge_row(*rows)) == [1, 1, 0, 2]
+    assert row(merge_row(*rows, paint="argmax")) == [1, 1, 1, 2]
+    assert merge_row(*rows, paint="argmax").areas.tolist() == [3, 1]
+    lost = (THING, 0.9, [0.9, 0.6, 0.6]), (THING, 0.95, [0.1, 0.9, 0.9])  # 1 of its 3 pixels
+    assert row(merge_row(*lost, paint="argmax")) == [0, 1, 1]
+
+
+def test_a_mask_threshold_decides_what_is_painted_and_what_is_kept():
+    rows = (THING, 0.9, [0.9, 0.6, 0.6]), (THING, 0.95, [0.1, 0.1, 0.9])
+    assert row(merge_row(*rows, mask_threshold=0.7)) == [1, 0, 2]
+    assert row(merge_row(*rows, mask_threshold=0.5)) == [0, 0, 1]
+    with pytest.raises(
+        ValueError, match=r"paint: expected one of \('confident', 'argmax'\), got 1"
+    ):
+        merge_row(*rows, paint=1)
+    with pytest.raises(TypeError, match="mask_threshold: expected a number"):
+        merge_row(*rows, mask_threshold="0.5")
+
+
+@pytest.mark.parametrize(
+    ("paint", "mask_threshold"), [("argmax", 0.5), ("argmax", 0.3), ("confident", 0.65)]
+)
+def test_other_rules_of_painting_on_random_scenes(paint, mask_threshold):
+    settings = {"paint": paint, "mask_threshold": mask_threshold, "thing_ids": [0, 2]}
+    settings.update(object_mask_threshold=0.4, min_kept_fraction=0.5)
+    num_segments = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        class_logits, mask_logits = queries(rng, (11, 13), 8, 4)
+        out_size = (17, 23) if seed % 2 else None
+        found = merge_panoptic_queries(
+            torch.from_numpy(class_logits)[None], torch.from_numpy(mask_logits)[None],
+            out_size=out_size, **settings,
+        )  # fmt: skip
+        expected = slow_merge(class_logits, mask_logits, out_size=out_size, **settings)
+        (image,) = images_of(found)
+        expect_segmentation(image, *expected, capacity=8)
+        num_segments += len(expected[1])
+    assert num_segments > 100

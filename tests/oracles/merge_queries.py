@@ -39,6 +39,8 @@ def merge_panoptic_queries(
     object_mask_threshold: float = 0.8,
     min_kept_fraction: float = 0.8,
     out_size: tuple[int, int] | None = None,
+    paint: str = "confident",
+    mask_threshold: float = 0.5,
 ) -> tuple[np.ndarray, list[dict]]:
     """(panoptic map, segments in order) of one image; the last class is "no object"."""
     mask_logits = mask_logits.astype(np.float64)
@@ -60,9 +62,13 @@ def merge_panoptic_queries(
     owner = np.array(kept)[np.argmax(np.stack([scores[q] * probs[q] for q in kept]), axis=0)]
     segments, stuff = [], {}
     for query in kept:
-        confident = probs[query] >= 0.5
-        mask = (owner == query) & confident
-        if not mask.any() or np.sum(owner == query) / np.sum(confident) < min_kept_fraction:
+        confident = probs[query] >= mask_threshold
+        mask = (owner == query) & (confident | (paint == "argmax"))
+        if (
+            not mask.any()
+            or not confident.any()
+            or np.sum(owner == query) / np.sum(confident) < min_kept_fraction
+        ):
             continue
         category = int(classes[query])
         if category in stuff:

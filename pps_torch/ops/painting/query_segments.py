@@ -57,14 +57,33 @@ def query_segments(
     areas = query_competition(mask_logits, scores, takes_part, size)
     kept_fraction = areas.won.double() / areas.masks.double()
     is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
+    return segments_of_queries(areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
+
+
+def segments_of_queries(
+    owner: Tensor,
+    owned: Tensor,
+    is_segment: Tensor,
+    classes: Tensor,
+    scores: Tensor,
+    thing_ids: Tensor,
+) -> PanopticSegmentation:
+    """Number the queries that are segments, and paint the pixels that they own.
+
+    Args:
+        owner: `(B, H, W)` int32, the query of each pixel plus 1, 0 for none.
+        owned: `(B, Q)` int64, the pixels of each query.
+        is_segment: `(B, Q)` bool; the pixels of the others are void.
+        classes, scores, thing_ids: as in `query_segments`.
+    """
     is_thing = index_of(classes, thing_ids) >= 0
     segment_of_query, is_first = _number_queries(classes, is_thing, is_segment)
     rows = torch.where(is_first, segment_of_query - 1, ABSENT)
     query = torch.arange(classes.shape[1], device=classes.device).expand_as(classes)
-    visible = areas.owned.new_zeros(classes.shape[0], classes.shape[1] + 1)
-    visible.scatter_add_(1, segment_of_query, torch.where(is_segment, areas.owned, 0))
+    visible = owned.new_zeros(classes.shape[0], classes.shape[1] + 1)
+    visible.scatter_add_(1, segment_of_query, torch.where(is_segment, owned, 0))
     return PanopticSegmentation(
-        panoptic_seg=paint_ids(areas.owner, segment_of_query),
+        panoptic_seg=paint_ids(owner, segment_of_query),
         category_ids=place_rows(classes, rows, unused=ABSENT),
         is_thing=place_rows(is_thing, rows, unused=0),
         scores=place_rows(scores, rows, unused=0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Generic, ParamSpec, TypeVar
+from typing import Generic, ParamSpec, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ class DirectOperator(Generic[Arguments, Result]):
         self, name: str, function: Callable[Arguments, Result], mutates_args: Sequence[str]
     ) -> None:
         self._function = function
+        # Torch 2.6 looks for the name of a type among its own, not among those of the function.
+        if function.__annotations__["return"] != "None":
+            function.__annotations__["return"] = get_type_hints(function)["return"]
         self._operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
         self.register_fake = self._operator.register_fake
         self.__doc__ = function.__doc__

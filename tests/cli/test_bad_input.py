@@ -132,7 +132,7 @@ SHAPES = [
     (MERGE, blank("semantic", HEIGHT, WIDTH, 3), ["one channel", "three channels"]),
     (MERGE, blank("semantic", HEIGHT, WIDTH, 2), ["one channel", "alpha"]),
     (PPS, blank("parts", 9, 9), ["found 9 x 9"]),
-    (PPS, blank("panoptic_dir", HEIGHT, WIDTH), ["three channels", "found one channel"]),
+    (PPS, blank("panoptic_dir", HEIGHT, WIDTH), ["listed segments have no pixel"]),
     (PPS, blank("panoptic_dir", HEIGHT, WIDTH, 4), ["three channels", "alpha"]),
     (PARTPQ, blank("pps", HEIGHT, WIDTH), ["three channels", "found one channel"]),
     (PARTPQ, blank("pps", 4, 4, 3), ["found 4 x 4"]),

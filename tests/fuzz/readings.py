@@ -59,8 +59,8 @@ def found_outputs(tool: str, output: Path) -> dict[str, Any]:
         return _as_segments(found)
     if tool.startswith("eval"):
         (result,) = found.values()
-        rows = result[1] if tool == "eval_partpq" else result["per_class"]
-        return {"counts": {key: _counts(row) for key, row in rows.items() if key.isdecimal()}}
+        rows = result["metrics"]["PartPQ" if tool == "eval_partpq" else "PQ"]["classes"]
+        return {"counts": {str(row["id"]): _counts(row) for row in rows}}
     return found
 
 
@@ -300,7 +300,7 @@ def _as_segments(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counts(row: dict[str, Any]) -> list:
-    return [row["iou"], row["tp"], row["fp"], row["fn"]]
+    return [row["iou_sum"], row["tp"], row["fp"], row["fn"]]
 
 
 _EXPECTED = {

@@ -13,6 +13,8 @@ _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _INTS = (int, np.integer, torch.SymInt)
 _NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
 
+_HAS_EXPORTING_FLAG = hasattr(torch.compiler, "_is_exporting_flag")
+
 
 def check_integer(name: str, value: Tensor) -> None:
     """Raise TypeError unless `value` is a tensor of uint8 or a signed integer dtype.
@@ -148,9 +150,10 @@ def is_on_host(reference: Tensor) -> bool:
 def is_exporting() -> bool:
     """Say whether `torch.export` captures a program, and not `torch.compile`.
 
-    The flag behind `torch.compiler.is_exporting`, which Dynamo takes to be true in both.
+    The flag behind `torch.compiler.is_exporting`, which Dynamo takes to be true in both. Torch 2.6
+    has none; it says no.
     """
-    return torch.compiler._is_exporting_flag
+    return _HAS_EXPORTING_FLAG and torch.compiler._is_exporting_flag
 
 
 def can_keep_tensors() -> bool:

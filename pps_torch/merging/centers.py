@@ -126,7 +126,8 @@ def merge_panoptic_centers(
         top_k=top_k,
         backend=backend,
     )
-    merged = add_stuff(**found._asdict(), stuff_area_limit=stuff_area_limit, backend=backend)
+    *inputs, sources = found
+    merged = add_stuff(*inputs, sources=sources, stuff_area_limit=stuff_area_limit, backend=backend)
     return unflatten_batch(with_category_ids(merged, category_ids), batch)
 
 

@@ -143,10 +143,14 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "evaluation",
         metavar="EVALUATION",
+        nargs="+",
         help="the --save_dir of eval_partpq or eval_pq --tables, the folder of a Detectron2 "
-        "evaluator with tables, or a *_tables.json in it",
+        "evaluator with tables, or a *_tables.json in it; two of them are compared",
     )
     parser.add_argument("output", metavar="OUTPUT_HTML", help="the file to write")
+    parser.add_argument(
+        "--title", metavar="TEXT", help="heading (the name of the spec or the ground truth)"
+    )
     parser.add_argument("--photos", metavar="DIR", help="photos of the images")
     parser.add_argument("--gt", metavar="DIR", help="ground truth, where it has moved since")
     parser.add_argument("--pred", metavar="DIR", help="predictions, where they have moved since")
@@ -254,7 +258,7 @@ COMMANDS = (
     ),
     Command(
         "report",
-        "turn an evaluation into one HTML file that opens without a network",
+        "turn an evaluation, or the change between two, into one HTML file for any browser",
         _report_arguments,
     ),
     Command("demo", "run everything on a few small streets that it draws", _demo_arguments),

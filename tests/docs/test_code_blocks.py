@@ -51,7 +51,7 @@ NEEDED_BY = {
 #: Pages whose blocks take seconds.
 SLOW = {
     "python": {"README.md", "docs/integrations/torchvision.md"},
-    "shell": {"README.md", "docs/commands.md", "docs/guide.md"},
+    "shell": {"README.md", "docs/commands.md", "docs/guide.md", "docs/results.md"},
 }
 
 

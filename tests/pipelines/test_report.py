@@ -16,8 +16,8 @@ from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines import eval_pq, report
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
 from pps_torch.pipelines.html_report import summary
-from pps_torch.pipelines.html_report.page import TEMPLATES
 from pps_torch.pipelines.html_report.pictures import draw_pictures
+from pps_torch.pipelines.html_report.rendering import TEMPLATES
 from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
 from tests.cli.small_dataset import edit_sealed

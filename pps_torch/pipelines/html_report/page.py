@@ -1,31 +1,26 @@
-"""The HTML page, made from numbers and pictures. All names in it are escaped."""
+"""The page about one evaluation, made from numbers and pictures."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report import summary
 from pps_torch.pipelines.html_report.pictures import Pictures
-from pps_torch.version import __version__
+from pps_torch.pipelines.html_report.rendering import render
 from pps_torch.visualization import PixelError, error_legend_entries
 
-TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("script.js", "gallery.js")
+SCRIPTS = ("tables.js", "script.js", "gallery.js")
 
-_MOST_WITHOUT_SEARCH = 30  # classes
+MOST_WITHOUT_SEARCH = 30  # classes
 #: The outcomes of segments that the gallery shows, those that cost most first.
 SHOWN_VERDICTS = ("fn", "fp", "tp")
-_VERDICTS = {
+VERDICTS = {
     "tp": "matched",
     "fn": "missed",
     "fp": "false positive",
@@ -41,39 +36,29 @@ class PageImage(NamedTuple):
     pictures: Pictures
 
 
-def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> str:
+def render_page(
+    tables: Tables, images: Sequence[PageImage], palette: str, title: str | None = None
+) -> str:
     """Write the page as text.
-
-    Its Content-Security-Policy allows no request, and no script but its own, known by its hash.
 
     Args:
         tables: the evaluation.
         images: the images that are shown; the page puts the worst first.
         palette: the palette of the pictures.
+        title: its heading; by default the name of the spec, or of the ground truth's file.
 
     Raises:
         InputError: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise InputError('report needs jinja2: pip install "pps_torch[report]"') from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
     images = _worst_first(tables, images)
-    environment.filters.update(percent=_percent, number=_number)
-    script = "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    return environment.get_template("page.html").render(
+    return render(
+        "page.html",
+        SCRIPTS,
         tables=tables,
-        title=_title(tables),
+        title=title or title_of(tables),
         groups=summary.group_rows(tables),
         classes=summary.class_rows(tables),
-        most_without_search=_MOST_WITHOUT_SEARCH,
+        most_without_search=MOST_WITHOUT_SEARCH,
         qualities=[name for metric in tables.metrics for name in summary.quality_names(metric)],
         parts=summary.part_rows(tables),
         confusions={
@@ -82,18 +67,14 @@ def render_page(tables: Tables, images: Sequence[PageImage], palette: str) -> st
         },
         colors=summary.css_colors(tables.classes, palette),
         images=[_gallery_entry(tables, image) for image in images],
-        verdicts=_VERDICTS,
+        verdicts=VERDICTS,
         shown_verdicts=SHOWN_VERDICTS,
         errors=_error_colors(tables),
         data=_script_data(tables, images),
-        style=(TEMPLATES / "style.css").read_text(encoding="utf-8"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        version=__version__,
     )
 
 
-def _title(tables: Tables) -> str:
+def title_of(tables: Tables) -> str:
     """The name of the spec, or of the ground truth's file."""
     return tables.name if tables.part_aware else Path(tables.inputs["gt_json_file"]).stem
 
@@ -142,7 +123,7 @@ def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
             }
             for info in tables.classes
         },
-        "verdicts": _VERDICTS,
+        "verdicts": VERDICTS,
         "shownVerdicts": SHOWN_VERDICTS,
         "segmentFields": SegmentRecord._fields,
         "images": [
@@ -164,13 +145,3 @@ def _rounded(segment: SegmentRecord) -> list[Any]:
         round(value, 4) if isinstance(value, float) else value
         for value in segment._replace(part_ious=part_ious)
     ]
-
-
-def _percent(fraction: float | None) -> str:
-    """A fraction in per cent with one decimal; a dash for None and NaN."""
-    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.1f}"
-
-
-def _number(value: float) -> str:
-    """A number with thin spaces between its thousands."""
-    return f"{value:,.0f}".replace(",", "\u202f")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
+import torch
 from torch import Tensor
 
 from pps_torch.io.images import read_photo
@@ -59,6 +61,56 @@ def draw_pictures(scene: Scene, photo: Path | None) -> Pictures:
         pred=_png(scene.pred_picture),
         errors=_png(colorize_errors(scene.errors)),
         maps=base64.b64encode(zlib.compress(b"".join(planes), 9)).decode(),
+    )
+
+
+class ChangePictures(NamedTuple):
+    """The pictures of an image in two evaluations, as data URLs; sizes are in pixels.
+
+    Attributes:
+        width, height: of all pictures.
+        photo: JPEG, or None.
+        gt, before, after: PNG: ground truth, and what either evaluation predicted.
+        changes: PNG: what became of the segments of the ground truth.
+    """
+
+    width: int
+    height: int
+    photo: str | None
+    gt: str
+    before: str
+    after: str
+    changes: str
+
+    @property
+    def num_bytes(self) -> int:
+        """How many bytes the pictures take in a page."""
+        return sum(len(text) for text in self[2:] if text)
+
+
+def draw_changes(
+    before: Scene, after: Scene, colors: Mapping[int, tuple[int, int, int]], photo: Path | None
+) -> ChangePictures:
+    """Draw an image as two evaluations have it.
+
+    Args:
+        before, after: the image in either; the ground truth is the same.
+        colors: the colour of each segment of the ground truth by its index; void, 0, is white.
+        photo: its photograph, if there is one.
+    """
+    height, width = before.gt.shape
+    palette = torch.full((int(before.gt.max()) + 1, 3), 255, dtype=torch.uint8)
+    for index, color in colors.items():
+        if index < len(palette):
+            palette[index] = torch.tensor(color, dtype=torch.uint8)
+    return ChangePictures(
+        width=width,
+        height=height,
+        photo=None if photo is None else _jpeg(read_photo(photo, (height, width))),
+        gt=_png(before.gt_picture),
+        before=_png(before.pred_picture),
+        after=_png(after.pred_picture),
+        changes=_png(palette[before.gt.long()].permute(2, 0, 1)),
     )
 
 

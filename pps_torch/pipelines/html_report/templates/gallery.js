@@ -155,11 +155,3 @@ if (images) {
   }
   filter();
 }
-
-// Search: the classes whose name holds the text.
-byId("class-search")?.addEventListener("input", (event) => {
-  const text = event.target.value.trim().toLowerCase();
-  for (const row of byId("class-table").tBodies[0].rows) {
-    row.hidden = !row.cells[0].dataset.value.toLowerCase().includes(text);
-  }
-});

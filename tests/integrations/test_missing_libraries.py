@@ -19,6 +19,7 @@ FOLDER = Path(pps_torch.__file__).parent / "integrations"
         ("huggingface", "transformers"),
         ("torchvision", "torchvision"),
         ("mmdetection", "mmdet"),
+        ("mmdetection_metric", "mmdet"),
         ("torchmetrics", "torchmetrics"),
     ],
 )

@@ -6,6 +6,7 @@ The folder has a clone of each: `detectron2`, `Mask2Former`, `tapps`, `Panoptic-
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import types
@@ -44,6 +45,39 @@ def stand_in_for_extensions() -> None:
         if name not in sys.modules:
             sys.modules[name] = types.ModuleType(name)
     sys.modules["detectron2._C"].InstanceAnnotation = object
+
+
+class _EmptyOps(types.ModuleType):
+    """A module of classes that are empty, whatever is asked for."""
+
+    __path__: list[str] = []
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+class _OpsOfMmcv:
+    """Finds the operations of mmcv, which mmcv-lite does not have; mmdet imports them all."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        is_one = name == "mmcv.ops" or name.startswith("mmcv.ops.")
+        return importlib.util.spec_from_loader(name, self) if is_one else None
+
+    def create_module(self, spec: object) -> types.ModuleType:
+        return _EmptyOps(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """There is nothing to run."""
+
+
+def stand_in_for_ops_of_mmcv() -> None:
+    """Let mmdet be imported with mmcv-lite."""
+    pytest.importorskip("mmcv", reason="needs mmcv or mmcv-lite")
+    if importlib.util.find_spec("mmcv._ext") is None:
+        if not any(isinstance(finder, _OpsOfMmcv) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _OpsOfMmcv())
 
 
 @contextmanager

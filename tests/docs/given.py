@@ -90,7 +90,20 @@ def _a_detectron2_project() -> dict[str, object]:
     return {"cfg": cfg, "name": name, "inputs": inputs, "outputs": outputs}
 
 
+def _a_model_of_queries() -> dict[str, object]:
+    """A model that gives random logits for the 19 classes of the demo's streets."""
+    generator = torch.Generator().manual_seed(0)
+
+    def model(photo: Tensor) -> tuple[Tensor, Tensor]:
+        height, width = photo.shape[-2] // 8, photo.shape[-1] // 8
+        class_logits = 9 * torch.rand((1, 8, 20), generator=generator)
+        return class_logits, torch.randn((1, 8, height, width), generator=generator)
+
+    return {"device": torch.device("cpu"), "model": model}
+
+
 _GIVEN = {
+    "docs/training_loop.md": _a_model_of_queries,
     "README.md": _training_and_inference,
     "docs/guide.md": _a_street,
     "docs/api/visualization.md": _a_street,

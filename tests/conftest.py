@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out the modules that tests share: they hold neither tests nor doctests."""
     is_shared = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
     return True if is_shared else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interpreter():
+    """Triton's interpreter, where there is one, takes less time."""
+    from tests.triton_support import backends, quicker_interpreter
+
+    with quicker_interpreter() if backends._HAS_TRITON else nullcontext():
+        yield
 
 
 @pytest.fixture(params=DEVICES)

@@ -13,6 +13,7 @@ import torch
 from pps_torch import __version__
 from pps_torch.cli.main import main
 from pps_torch.env import NEEDED, OPTIONAL, environment
+from pps_torch.ops import backend as backends
 from tests import ROOT
 
 
@@ -44,11 +45,22 @@ def test_it_names_the_gpu(capsys):
         ("rocket", "0", "expected one of"),
     ],
 )
-def test_it_says_which_backend_auto_is(setting, interpreter, text):
-    environment = {**os.environ, "PPS_TORCH_BACKEND": setting, "TRITON_INTERPRET": interpreter}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+def test_it_says_which_backend_auto_is(monkeypatch, setting, interpreter, text):
+    monkeypatch.setenv(backends.ENVIRONMENT_VARIABLE, setting)
+    monkeypatch.setattr(backends, "_DEFAULT", setting)  # as if it had been so at the start
+    monkeypatch.setenv("TRITON_INTERPRET", interpreter)
+    assert text in environment()['backend "auto"']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "setting, text", [("torch", "cpu: torch; "), ("rocket", "expected one of")]
+)
+def test_it_reads_the_settings_when_it_starts(setting, text):
+    variables = {**os.environ, backends.ENVIRONMENT_VARIABLE: setting, "TRITON_INTERPRET": "0"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     run = [sys.executable, str(ROOT / "tools/env.py")]
-    done = subprocess.run(run, env=environment, capture_output=True, text=True)
+    done = subprocess.run(run, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert text in done.stdout
 

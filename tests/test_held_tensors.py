@@ -7,7 +7,6 @@ import pickle
 
 import pytest
 import torch
-import torch._dynamo
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pps_torch.held_tensors import TensorHolder
@@ -97,9 +96,11 @@ def test_copies_made_in_inference_mode_count_on():
 @pytest.mark.parametrize("way", WAYS)
 def test_torch_compile_takes_them_as_buffers(way):
     """Of fixed sizes and at a fixed address, as the functions of `torch._dynamo` say it."""
+    from torch import _dynamo as dynamo
+
     marked = torch.zeros(3)
-    torch._dynamo.mark_static(marked)
-    torch._dynamo.mark_static_address(marked, guard=False)
+    dynamo.mark_static(marked)
+    dynamo.mark_static_address(marked, guard=False)
     holder = WAYS[way](counted())
     for tensor in (holder.ids, holder.is_thing, holder.counts):
         assert vars(tensor) == vars(marked)

@@ -1,6 +1,7 @@
 """The rooms import each other in one direction only, and importing the package stays light."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -33,10 +34,15 @@ FILES = [
 ]
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text())
+
+
 def imported_rooms(path):
     """Rooms of this package that a file imports."""
     modules = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0 and node.module != "pps_torch", f"{path}: import from the room"
             modules.append(node.module)
@@ -54,6 +60,7 @@ def test_rooms_import_upward_only():
         assert imported_rooms(path) <= allowed, path
 
 
+@functools.cache
 def imports_among_operations():
     """Module of `ops` -> the modules of `ops` that it imports, anywhere in it."""
     names = {
@@ -63,7 +70,7 @@ def imports_among_operations():
     imports = {}
     for name, path in names.items():
         found = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom):
                 found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         imports[name] = found & names.keys()
@@ -93,9 +100,8 @@ def test_each_operator_has_its_plain_version_beside():
 
 def test_files_say_what_they_hold_and_stay_readable():
     for path in FILES:
-        source = path.read_text()
-        assert ast.get_docstring(ast.parse(source)), f"{path}: expected a docstring"
-        assert len(source.splitlines()) <= 450, path
+        assert ast.get_docstring(tree_of(path)), f"{path}: expected a docstring"
+        assert len(path.read_text().splitlines()) <= 450, path
 
 
 def test_import_loads_nothing_heavier_than_torch():

@@ -60,7 +60,9 @@ def one_error(capsys, *fragments):
     assert all(fragment in message for fragment in fragments), message
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    "tool", [*TOOLS[1:], pytest.param("merge_to_panoptic", marks=pytest.mark.slow)]
+)
 def test_disk_that_is_full_after_any_number_of_writes(tmp_path, monkeypatch, capsys, tool):
     whole = SmallDataset(tmp_path / "whole")
     assert whole.run(tool) == 0

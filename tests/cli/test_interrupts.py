@@ -27,6 +27,7 @@ COMMANDS = {
     "eval_pq": ("panoptic_dir", "evaluating", AT_THE_END),
     "visualize": ("pps", "drawing", NEXT_RUN),
 }
+QUICK = ("merge_to_panoptic", "eval_partpq")
 
 
 def interrupt(process: WarmProcess, again: bool = False) -> tuple[float, int, str]:
@@ -40,7 +41,10 @@ def interrupt(process: WarmProcess, again: bool = False) -> tuple[float, int, st
     return time.monotonic() - begun, code, process.messages.read_text()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in COMMANDS],
+)
 def test_while_threads_read_what_does_not_come(tmp_path, command):
     """Two threads wait for a disk that does not answer; Ctrl-C is pressed twice."""
     folder, step, left = COMMANDS[command]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,19 +27,22 @@ TOOLS = (
     "eval_partpq",
     "eval_pq",
 )
+QUICK = ("merge_to_panoptic", "eval_partpq")
 COUNT = 7
 
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """What one process writes and prints, tool by tool."""
-    found = {}
-    for tool in TOOLS:
+    """What one process writes and prints, by the tool."""
+
+    @functools.cache
+    def written_and_printed(tool):
         folder = tmp_path_factory.mktemp("alone")
         dataset = imperfect_dataset(folder)
         result = run_alone(dataset, tool, folder)
-        found[tool] = (dataset.written(), result)
-    return found
+        return dataset.written(), result
+
+    return written_and_printed
 
 
 def imperfect_dataset(folder) -> SmallDataset:
@@ -69,12 +72,15 @@ def shuffled(dataset, seed):
 @pytest.mark.parametrize(
     "world_size", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
 )
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    "tool",
+    [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in TOOLS],
+)
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, world_size):
     dataset = imperfect_dataset(tmp_path)
     job = Job(dataset.arguments(tool), world_size, tmp_path / "messages")
     assert job.exit_codes() == [0] * world_size, job.messages()
-    written, result = alone[tool]
+    written, result = alone(tool)
     assert dataset.written() == written
     first, *others = job.messages()
     assert first.replace(str(dataset.folder), "") == result
@@ -82,14 +88,17 @@ def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, wo
     assert not list(dataset.output.rglob("*_tmp"))
 
 
-@pytest.mark.parametrize("tool", ["eval_partpq", "merge_to_pps"])
+@pytest.mark.parametrize(
+    "tool", ["merge_to_pps", pytest.param("eval_partpq", marks=pytest.mark.slow)]
+)
 def test_the_order_of_the_list_changes_no_byte(tmp_path, alone, tool):
     dataset = imperfect_dataset(tmp_path)
     shuffled(dataset, seed=1)
     job = Job(dataset.arguments(tool), 3, tmp_path / "messages")
     assert job.exit_codes() == [0, 0, 0], job.messages()
-    assert dataset.written() == alone[tool][0]
-    assert job.messages()[0].replace(str(dataset.folder), "") == alone[tool][1]
+    written, result = alone(tool)
+    assert dataset.written() == written
+    assert job.messages()[0].replace(str(dataset.folder), "") == result
 
 
 def test_progress_is_that_of_the_first_process(tmp_path):
@@ -131,7 +140,7 @@ def whole(tmp_path_factory):
     return dataset.written()
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("victim", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
 def test_a_killed_process_ends_the_others_and_is_named(tmp_path, whole, victim):
     dataset = SmallDataset(tmp_path, 30)
     tool = "merge_to_panoptic"
@@ -175,6 +184,7 @@ def join_in_a_second() -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_a_process_that_never_starts_is_named(tmp_path):
     variables = {"WORLD_SIZE": "3", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     alone = WarmProcess([], tmp_path / "messages.txt", variables, program=join_in_a_second)
@@ -233,13 +243,13 @@ def test_torchrun(tmp_path, alone, kill):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     if sys.platform == "linux":
         environment["GLOO_SOCKET_IFNAME"] = "lo"
-    launch_it = partial(
+    launch_it = functools.partial(
         subprocess.Popen, [*launch, *script], env=environment, stderr=subprocess.PIPE, text=True
     )
     if not kill:
         process = launch_it()
         assert process.wait(60) == 0, process.stderr.read()
-        assert dataset.written() == alone["merge_to_panoptic"][0]
+        assert dataset.written() == alone("merge_to_panoptic")[0]
         return
     with never_read([sorted(dataset.semantic.iterdir())[1]]) as is_reading:  # an image of rank 1
         process = launch_it()

@@ -50,7 +50,12 @@ NEEDED_BY = {
 
 #: Pages whose blocks take seconds.
 SLOW = {
-    "python": {"README.md", "docs/integrations/torchvision.md"},
+    "python": {
+        "README.md",
+        "docs/api/merging.md",
+        "docs/integrations/huggingface.md",
+        "docs/integrations/torchvision.md",
+    },
     "shell": {"README.md", "docs/commands.md", "docs/guide.md", "docs/results.md"},
 }
 
@@ -68,7 +73,7 @@ def pages_with(language: str):
 def small_streets():
     """The demo's streets, smaller than it draws them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demonstration, "SIZE", (192, 384))
+        patch.setattr(demonstration, "SIZE", (128, 256))
         yield
 
 

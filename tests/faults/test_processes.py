@@ -55,12 +55,12 @@ def shorter(dataset: SmallDataset) -> Path:
     ("tool", "change", "what"),
     [
         ("eval_partpq", reordered, "images"),
-        ("merge_to_panoptic", shorter, "images"),
-        ("merge_to_pps", reordered, "images"),
         ("eval_partpq", "cpp_grouped", "spec"),
         ("merge_to_panoptic", "--score_threshold .4", "options"),
-        ("merge_to_panoptic", "--overwrite", "options"),
-        ("eval_pq", "--tables", "options"),
+        pytest.param("merge_to_panoptic", shorter, "images", marks=pytest.mark.slow),
+        pytest.param("merge_to_pps", reordered, "images", marks=pytest.mark.slow),
+        pytest.param("merge_to_panoptic", "--overwrite", "options", marks=pytest.mark.slow),
+        pytest.param("eval_pq", "--tables", "options", marks=pytest.mark.slow),
     ],
 )
 def test_processes_that_differ_are_told_before_any_work(tmp_path, tool, change, what):
@@ -90,10 +90,10 @@ class Impatient:
         return main()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("world_size", "victim"),
-    [(2, 1)]
-    + [pytest.param(*case, marks=pytest.mark.slow) for case in [(2, 0), (3, 2), (4, 0), (4, 3)]],
+    [(2, 1), (2, 0), (3, 2), (4, 0), (4, 3)],
 )
 def test_a_stopped_process_ends_the_others_and_is_named(tmp_path, world_size, victim):
     dataset = SmallDataset(tmp_path, 8)

@@ -21,10 +21,10 @@ slow = pytest.mark.slow
 @pytest.mark.parametrize(
     "case",
     [
-        *[merge_masks, merge_pps],
+        merge_pps,
         *[
             pytest.param(case, marks=slow)
-            for case in (merge_boxes, merge_queries, merge_centers, post_process)
+            for case in (merge_masks, merge_boxes, merge_queries, merge_centers, post_process)
         ],
     ],
 )

@@ -115,11 +115,11 @@ def public_modules() -> set[str]:
     }
 
 
-def expect_same(found: Any, expected: Any) -> None:
+def expect_same(found: Any, expected: Any, way: str = "") -> None:
     """Equal results, or lists of tensors equal in dtype and bits."""
     if isinstance(expected, list):
-        assert len(found) == len(expected)
+        assert len(found) == len(expected), way
         for one, other in zip(found, expected):
-            assert one.dtype == other.dtype and torch.equal(one, other)
+            assert one.dtype == other.dtype and torch.equal(one, other), way
     else:
-        assert found == expected
+        assert found == expected, way

@@ -11,27 +11,25 @@ import numpy as np
 import pytest
 import torch
 
-from tests.factories import CATEGORIES, panoptic_pair, pps_pair
-from tests.processes import in_processes
-
-torchmetrics = pytest.importorskip("torchmetrics")
-
-from pps_torch import (  # noqa: E402
+from pps_torch import (
     EvalSpec,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
     PartPanopticQuality,
 )
-from pps_torch.integrations import torchmetrics as integration  # noqa: E402
-from pps_torch.integrations.torchmetrics import (  # noqa: E402
-    PanopticQualityMetric,
-    PartPanopticQualityMetric,
-)
-from pps_torch.ops import backend as backends  # noqa: E402
+from pps_torch.ops import backend as backends
+from tests.factories import CATEGORIES, panoptic_pair, pps_pair
+from tests.processes import in_processes
 
 SPEC = EvalSpec.load("cpp_default")
 SUMS = ("class_sums", "faults")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torchmetrics():
+    """The library, whose import takes seconds: when a test needs it, not when it is collected."""
+    return pytest.importorskip("torchmetrics")
 
 
 def panoptic_images(count: int = 5) -> list[tuple]:
@@ -56,11 +54,15 @@ def part_images(count: int = 5, spec: EvalSpec = SPEC) -> list[tuple]:
 
 
 def make_panoptic(**settings):
+    from pps_torch.integrations.torchmetrics import PanopticQualityMetric
+
     return PanopticQualityMetric(CATEGORIES, **settings)
 
 
-def make_part(**settings):
-    return PartPanopticQualityMetric(SPEC, **settings)
+def make_part(spec: EvalSpec = SPEC, **settings):
+    from pps_torch.integrations.torchmetrics import PartPanopticQualityMetric
+
+    return PartPanopticQualityMetric(spec, **settings)
 
 
 CASES = {
@@ -171,7 +173,7 @@ def test_after_inference_mode_as_lightning_has_it(case):
     assert same_sums(metric, expected)
 
 
-def test_both_in_one_collection_with_keywords():
+def test_both_in_one_collection_with_keywords(torchmetrics):
     collection = torchmetrics.MetricCollection({"pq": make_panoptic(), "part": make_part()})
     expected = {"pq": CASES["pq"][1](), "part": CASES["part_pq"][1]()}
     for (pred, target), (pps, gt_uids) in zip(panoptic_images(), part_images(), strict=True):
@@ -185,12 +187,12 @@ def test_both_in_one_collection_with_keywords():
     assert values["PartPQ"].item() == expected["part"].compute().summary["PartPQ"]
 
 
-def test_a_collection_joins_metrics_of_the_same_rules_only():
+def test_a_collection_joins_metrics_of_the_same_rules_only(torchmetrics):
     """Metrics with equal states are updated once for all: the rules are part of the state."""
     specs = {name: EvalSpec.load(name) for name in ("ppp_default", "ppp_107")}
     collection = torchmetrics.MetricCollection(
-        {name: PartPanopticQualityMetric(spec, key="PartPQ") for name, spec in specs.items()}
-        | {"again": PartPanopticQualityMetric(specs["ppp_default"], key="PartSQ")}
+        {name: make_part(spec, key="PartPQ") for name, spec in specs.items()}
+        | {"again": make_part(specs["ppp_default"], key="PartSQ")}
     )
     # The first image is void: both specs count the same. The others tell them apart.
     void = (torch.zeros(3, 4, 4).long(), torch.zeros(4, 4).long())
@@ -210,7 +212,7 @@ def test_a_collection_joins_metrics_of_the_same_rules_only():
     assert groups == [["again", "ppp_default"], ["ppp_107"]]
 
 
-def test_a_collection_joins_metrics_that_raise_alike_only():
+def test_a_collection_joins_metrics_that_raise_alike_only(torchmetrics):
     """The first image has no bad ids; after it, metrics with equal states would be one."""
     settings = {"wide": {}, "again": {}, "narrow": {"capacity": 1}, "strict": {"validate": True}}
     collection = torchmetrics.MetricCollection({n: make_part(**s) for n, s in settings.items()})
@@ -354,5 +356,7 @@ def test_logged_by_a_lightning_module(tmp_path):
 
 
 def test_the_example_in_the_docstring_runs():
+    from pps_torch.integrations import torchmetrics as integration
+
     result = doctest.testmod(integration)
     assert result.attempted > 0 and result.failed == 0

@@ -8,16 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-pytest.importorskip("torchvision")
-from torchvision.models.detection import MaskRCNN  # noqa: E402
-from torchvision.models.detection.anchor_utils import AnchorGenerator  # noqa: E402
+from pps_torch import EvalSpec, PPSPostProcessor, merge_panoptic, merge_pps
 
-from pps_torch import (  # noqa: E402
-    EvalSpec,
-    PPSPostProcessor,
-    merge_panoptic,
-    merge_pps,
-)
+pytest.importorskip("pps_torch.integrations.torchvision", exc_type=ImportError)
 from pps_torch.integrations import torchvision as integration  # noqa: E402
 from pps_torch.integrations.torchvision import (  # noqa: E402
     MaskRCNNPostProcessor,
@@ -41,6 +34,9 @@ class Backbone(nn.Sequential):
 
 @pytest.fixture
 def detector():
+    from torchvision.models.detection import MaskRCNN
+    from torchvision.models.detection.anchor_utils import AnchorGenerator
+
     torch.manual_seed(0)
     anchors = AnchorGenerator(sizes=((24, 48),), aspect_ratios=((0.5, 1.0, 2.0),))
     return MaskRCNN(

@@ -183,7 +183,7 @@ def test_unchecked_probabilities_out_of_range_are_compared_as_they_are(
     assert (boxes(device, backend, mask_probs=(5, value))[1, 1] == 1) == inside
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", TRITON_SLOWLY)
 @pytest.mark.parametrize("corner", range(4))
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_unchecked_a_box_without_a_corner_holds_nothing(value, corner, backend, device):

@@ -109,7 +109,7 @@ def test_a_segment_after_fused_stuff_gets_a_new_id():
 @pytest.mark.parametrize("upsampled", [False, True])
 def test_random_scenes_as_the_oracle(size, batch, upsampled, device):
     rng = np.random.default_rng([*size, len(batch), upsampled])
-    for _ in range(8 if upsampled else 25):
+    for _ in range(5 if upsampled else 12):
         count, num_classes = int(rng.integers(0, 7)), int(rng.integers(1, 5))
         scenes = [queries(rng, size, count, num_classes) for _ in range(np.prod(batch, dtype=int))]
         stacked = [np.stack(a).reshape(*batch, *a[0].shape) for a in zip(*scenes)]

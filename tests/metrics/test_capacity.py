@@ -67,6 +67,7 @@ def test_panoptic_quality():
     assert [row["tp"] for row in result.per_class.values()] == [4] * 100 + [3] * 200
 
 
+@pytest.mark.slow
 def test_part_panoptic_quality():
     spec, cells = large_spec(), grid()
     inside = cells > 0

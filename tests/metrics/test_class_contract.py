@@ -72,7 +72,13 @@ def test_devices(contract, device):
     contract.check_device(device)
 
 
-@pytest.mark.parametrize("name", ["PanopticQuality", "PartPanopticQuality", "PartIoU"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "PartPanopticQuality",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("PanopticQuality", "PartIoU")),
+    ],
+)
 def test_two_processes_of_which_one_saw_no_image(name):
     CONTRACTS[name]().check_sync()
 

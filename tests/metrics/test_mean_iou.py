@@ -44,6 +44,7 @@ def test_mean_iou_of_random_maps_as_the_oracle(device):
         assert (result.summary["mIoU"], result.summary["n"]) == pytest.approx(expected, nan_ok=True)
 
 
+@pytest.mark.slow
 def test_mean_iou_as_torchmetrics():
     classification = pytest.importorskip("torchmetrics.classification")
     rng, num_classes = np.random.default_rng(0), 6

@@ -84,6 +84,7 @@ def test_random_scenes_as_the_oracle(rules, device):
             assert row["overlap_iou"] == pytest.approx(iou, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_random_scenes_as_torchmetrics():
     detection = pytest.importorskip("torchmetrics.detection")
     rng, things = np.random.default_rng(1), {c["id"] for c in CATEGORIES} - STUFF_IDS

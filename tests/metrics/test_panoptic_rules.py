@@ -109,7 +109,7 @@ def test_a_segment_predicted_void_by_more_than_half_is_forgiven(pred, fn):
 @pytest.mark.parametrize("rules", RULES)
 def test_random_scenes_as_the_oracle(rules, device):
     rng = np.random.default_rng(list(rules.encode()))
-    for size in SIZES * 20:
+    for size in SIZES * 10:
         pair = pair_with_voids(rng, size)
         metric = PanopticQuality(CATEGORIES, rules=rules).to(device)
         pred, gt = (type(v)(*(f.to(device) for f in v)) for v in as_tensors(pair))
@@ -120,6 +120,7 @@ def test_random_scenes_as_the_oracle(rules, device):
             assert row["iou"] == pytest.approx(iou, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_random_scenes_as_torchmetrics():
     detection = pytest.importorskip("torchmetrics.detection")
     rng, things = np.random.default_rng(0), {c["id"] for c in CATEGORIES} - STUFF

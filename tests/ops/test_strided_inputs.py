@@ -42,13 +42,14 @@ from tests.ops.twins import expect_equal, on_device
 
 BACKENDS = ("torch", "triton")
 LAYOUTS = {
+    "packed": lambda t: t.contiguous(),
     "sliced": lambda t: torch.stack([t, t], -1)[..., 0],
     "transposed": lambda t: t.mT.contiguous().mT if t.ndim > 1 else t,
     "expanded": lambda t: t[:1].expand_as(t) if t.ndim > 1 else t,
 }
 RNG = np.random.default_rng(0)
 SPEC = EvalSpec.load("cpp_default")
-RULES = PartPanopticQuality(SPEC).pixel_rules()
+RULES = PartPanopticQuality(SPEC, capacity=9).pixel_rules()
 PAIRS = [pps_pair(np.random.default_rng(seed), (5, 7), SPEC) for seed in (0, 1)]
 PPS, UIDS = (torch.from_numpy(np.stack(maps)).flatten(-2) for maps in zip(*PAIRS))
 
@@ -200,18 +201,23 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+def laid_out(layout, arguments):
+    return [
+        LAYOUTS[layout](value) if isinstance(value, torch.Tensor) else value for value in arguments
+    ]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("case", CASES)
-def test_the_layout_does_not_matter(case, backend, layout):
+def test_the_layout_does_not_matter(case, backend):
     operation, arguments = CASES[case]
-    laid_out, packed = [], []
-    for value in on_device(arguments):
-        is_tensor = isinstance(value, torch.Tensor)
-        laid_out.append(LAYOUTS[layout](value) if is_tensor else value)
-        packed.append(laid_out[-1].contiguous() if is_tensor else value)
-    found = operation(*laid_out, backend=backend)
-    expect_equal(found, operation(*packed, backend=backend))
+    arguments = on_device(arguments)
+    expected = operation(*laid_out("packed", arguments), backend=backend)
+    for layout in ("sliced", "transposed"):
+        expect_equal(operation(*laid_out(layout, arguments), backend=backend), expected)
+    expanded = laid_out("expanded", arguments)  # other values: those of the first image
+    expected = operation(*laid_out("packed", expanded), backend=backend)
+    expect_equal(operation(*expanded, backend=backend), expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

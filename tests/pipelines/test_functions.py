@@ -36,6 +36,7 @@ def test_each_command_is_a_function(command):
     assert command.name in pipelines.__all__
 
 
+@pytest.mark.slow
 def test_functions_stay_functions_when_modules_are_imported_first():
     code = "\n".join(
         [

@@ -33,7 +33,7 @@ SCENES = [
         for case in MERGES
     ),
     *(pytest.param(c, marks=pytest.mark.slow) for c in (merge_centers, count_segments, *COUNTS)),
-    count_parts,
+    pytest.param(count_parts, marks=pytest.mark.slow),
 ]
 
 

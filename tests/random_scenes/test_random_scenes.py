@@ -1,4 +1,4 @@
-"""Random scenes agree with the slow rules; 120 here, many more by tools/random_scenes.py."""
+"""Random scenes agree with the slow rules; 120 here (slow), many more by tools/random_scenes.py."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def test_a_scene_is_the_same_each_time_and_alone():
     assert Scene(4, 41, setting).part_seg.tolist() != Scene(3, 41, setting).part_seg.tolist()
 
 
+@pytest.mark.slow
 def test_the_digest_tells_blocks_apart_and_does_not_depend_on_what_ran_before():
     first, second, again = (
         check_block(1, numbers_of(block), "cpu", "eager").digest for block in (8, 9, 8)
@@ -49,6 +50,7 @@ def test_the_digest_tells_blocks_apart_and_does_not_depend_on_what_ran_before():
     assert first == again != second
 
 
+@pytest.mark.slow
 def test_a_wrong_number_is_found_with_the_command_for_its_scene(monkeypatch, capsys):
     """Scores of PartPQ that are off by 1e-11."""
     right = compare_part_segments.mean_part_iou

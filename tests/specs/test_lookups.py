@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from pps_torch.specs import EvalSpec
-from pps_torch.specs.bundled import bundled_files
 from pps_torch.specs.lookups import dataset_lookups, part_lookups
+from tests.factories import specs
 
-SPECS = tuple(bundled_files("evalspec"))
+BUNDLED = [name for name in specs() if name != "remapped"]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ SPECS = tuple(bundled_files("evalspec"))
     ],
 )
 def test_part_of_sid_pid(name, sid, pid, expected):
-    assert dataset_lookups(EvalSpec.load(name)).part_of_sid_pid[sid, pid + 1] == expected
+    assert dataset_lookups(specs()[name]).part_of_sid_pid[sid, pid + 1] == expected
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_part_of_sid_pid(name, sid, pid, expected):
     ],
 )
 def test_pid_of_sid_flat(name, sid, flat, expected):
-    assert part_lookups(EvalSpec.load(name)).pid_of_sid_flat[sid, flat] == expected
+    assert part_lookups(specs()[name]).pid_of_sid_flat[sid, flat] == expected
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", BUNDLED)
 def test_every_id_of_the_bundled_specs(name):
-    spec = EvalSpec.load(name)
+    spec = specs()[name]
     tables = dataset_lookups(spec)
     num_sids = len(spec.dataset.scene_classes)
     assert tables.class_of_sid.shape == tables.group_of_sid.shape == (num_sids + 1,)

@@ -6,7 +6,7 @@ import torch
 from pps_torch import EvalSpec, PartPanopticQuality, decode_uids, merge_panoptic, merge_pps
 from pps_torch.synthetic import make_street, predict_imperfectly
 
-SEEDS = [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_shapes_and_types(scene):
 
 
 def test_uids_are_valid(scene, spec):
-    for sid, iid, pid in torch.stack(decode_uids(scene.uids)).flatten(1).unique(dim=1).T.tolist():
+    for sid, iid, pid in torch.stack(decode_uids(scene.uids.unique()), 1).tolist():
         assert 0 <= sid < len(spec.dataset.scene_classes)
         assert iid == -1 or sid in spec.dataset.things
         assert pid == -1 or 1 <= pid < len(spec.dataset.part_classes[sid])

@@ -54,6 +54,7 @@ def rows_of(table: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
 
 
+@pytest.mark.slow
 def test_no_call_launches_more_than_its_budget():
     table = run_stubbed(BUDGET, "--scale", "0.0625", "--without", "host", "kernels")
     launches = {row[0]: int(row[1].split(" ")[0]) for row in rows_of(table)}

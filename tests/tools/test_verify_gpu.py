@@ -147,6 +147,7 @@ def test_names_of_kernels_fit_a_line(kernel, name):
     assert kernel_times.short_name(kernel) == name
 
 
+@pytest.mark.slow
 def test_a_test_file_whose_library_is_missing_is_skipped(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tools"))
     (tmp_path / "test_a.py").write_text("import no_such_library\n")

@@ -37,7 +37,7 @@ def expect_twins(inputs, size, device, mask_threshold=0.5, overlap_threshold=0.4
     return expected
 
 
-@pytest.mark.parametrize("num_masks", [0, 1, 2, pytest.param(33, marks=slow)])
+@pytest.mark.parametrize("num_masks", [0, 2, *(pytest.param(n, marks=slow) for n in (1, 33))])
 @pytest.mark.parametrize("num_images, size", [(0, (3, 5)), (1, (1, 1)), (2, (17, 65)), (1, (0, 4))])
 def test_twins_at_awkward_sizes(num_images, size, num_masks, device):
     inputs = scene(np.random.default_rng(num_masks), num_images, num_masks, size)
@@ -88,7 +88,7 @@ def chain(num_masks):
     return [torch.ones(1, num_masks, 5, 5), boxes, ranks, eligible]
 
 
-@pytest.mark.parametrize("num_masks", [14, 33, pytest.param(70, marks=slow)])
+@pytest.mark.parametrize("num_masks", [32, *(pytest.param(n, marks=slow) for n in (14, 33, 70))])
 def test_a_chain_in_which_each_mask_decides_the_next(num_masks, device):
     _, keep = expect_twins(chain(num_masks), (3, 2 * num_masks + 5), device)
     assert keep[0].tolist() == [rank % 2 == 0 for rank in range(num_masks)]

@@ -56,7 +56,7 @@ def test_triton_chooses_as_torch(num_images, channels, size, device):
 
 @needs_triton
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-@pytest.mark.parametrize("size", [(5, 9), (20, 36)])
+@pytest.mark.parametrize("size", [(5, 9), (11, 20)])
 def test_triton_with_any_dtype_and_stride(dtype, size, device):
     logits = torch.randn(2, 4, 5, 9, generator=torch.Generator().manual_seed(2)).to(dtype)
     expect_near_twins(logits.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2), size, device)

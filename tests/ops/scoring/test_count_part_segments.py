@@ -31,7 +31,9 @@ def repeated(rng, values, num_images: int, num_pixels: int, length: int):
     return torch.from_numpy(np.repeat(ids, length, 1)[:, :num_pixels])
 
 
-@pytest.mark.parametrize("length, capacity", [(1, 40), (7, 3), (5000, 40)])
+@pytest.mark.parametrize(
+    "length, capacity", [(1, 6), (7, 3), (5000, 6), pytest.param(1, 40, marks=pytest.mark.slow)]
+)
 def test_runs_of_one_pixel_and_runs_longer_than_a_block(length, capacity):
     """Two blocks, of which each pixel, or none but the first, begins a run."""
     rng, shape = np.random.default_rng(length), (1, 2200, length)

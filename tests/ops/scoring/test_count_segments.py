@@ -44,8 +44,10 @@ def test_by_hand(backend):
     assert faults.tolist() == [2, 0, 2, 0]  # id 9 has no row, category 99 no class
 
 
-@pytest.mark.parametrize("last_crowd_only", [False, True])
-@pytest.mark.parametrize("num_images, num_pixels", [(0, 9), (3, 0), (2, 1201)])
+@pytest.mark.parametrize(
+    "num_images, num_pixels, last_crowd_only",
+    [(0, 9, False), (1, 0, False), (2, 1201, False), (1, 1201, True)],
+)
 def test_twins(num_images, num_pixels, last_crowd_only):
     rng = np.random.default_rng(num_pixels)
     gt, pred = (

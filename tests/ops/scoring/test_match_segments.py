@@ -51,7 +51,7 @@ def test_all_crowds_of_the_class_forgive_or_only_the_last():
 @pytest.mark.parametrize("last_crowd_only", [False, True])
 def test_twins_on_random_tables(num_images, num_gt, num_pred, last_crowd_only):
     rng = np.random.default_rng(num_gt)
-    for _ in range(5):
+    for _ in range(3):
         joint = rng.integers(0, 30, (num_images, num_gt, num_pred)) * (rng.random() < 0.5)
         for image in joint:
             for gt in range(1, num_gt):

@@ -155,6 +155,7 @@ def test_nobody_leaves_before_all_are_done():
     assert not any(thread.is_alive() for thread in leaving)
 
 
+@pytest.mark.slow
 def test_the_first_failure_is_the_one_that_is_told():
     program = """
 import json, threading, time

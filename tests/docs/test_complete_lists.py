@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import pps_torch
 from pps_torch.cli.command_line import build_parser
@@ -54,9 +55,9 @@ def test_every_module_of_io_is_listed():
     assert len(listed) == len(set(listed)) and set(listed) == modules("io")
 
 
-def described(heading: str) -> set[str]:
-    """The names in the first column of a table of the page on results."""
-    table = re.findall(rf"^\| {re.escape(heading)}.*?(?=^$)", RESULTS, flags=re.M | re.S)[0]
+def described(heading: str, page: str = RESULTS, number: int = 0) -> set[str]:
+    """The names in the first column of a table of a page, by how its heading begins."""
+    table = re.findall(rf"^\| {re.escape(heading)}.*?(?=^$)", page, flags=re.M | re.S)[number]
     return set(
         re.findall(r"`(\w+)`", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
     )
@@ -76,6 +77,15 @@ def test_every_key_of_results_is_explained():
     numbers = {key for table in tables for row in table for key in row}
     assert described("key | unit") == numbers
     assert described("key | what") == {*document} | {key for entry in entries for key in entry}
+
+
+def test_every_key_of_a_spec_is_explained():
+    page = prose(DOCS / "own_data.md").partition("## Every key of both files")[2]
+    for number, kind in enumerate(("dataset", "eval")):
+        files = (PACKAGE / "specs" / f"{kind}_specs").glob("*.yaml")
+        keys = {key for file in files for key in yaml.safe_load(file.read_text())}
+        own = {"scene_class2sid"} if kind == "dataset" else set()
+        assert described("key |", page, number) == keys | own
 
 
 def test_every_kind_of_image_is_listed():

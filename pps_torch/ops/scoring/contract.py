@@ -41,8 +41,8 @@ class PixelTables(NamedTuple):
     """Tables that the ids of a pixel are looked up in.
 
     Attributes:
-        group_of_sid, part_of_sid_pid, class_of_eval_sid, has_parts_class: as in
-            [`DatasetLookups`][pps_torch.specs.lookups.DatasetLookups].
+        group_of_sid, part_of_sid_pid, class_of_eval_sid, has_parts_class: as in `DatasetLookups` of
+            `pps_torch.specs.lookups`.
         is_thing_group, class_of_group: `(G,)` bool and int64, by group.
     """
 

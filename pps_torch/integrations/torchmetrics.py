@@ -1,4 +1,4 @@
-"""torchmetrics: PQ and PartPQ as its metrics, for a MetricCollection and for Lightning.
+"""torchmetrics: PQ, PartPQ and their relatives as its metrics, for collections and for Lightning.
 
 Each holds the sums of a pps_torch metric as torchmetrics states that are summed over processes, so
 torchmetrics and Lightning reset, move and synchronise them like those of their own metrics.
@@ -21,12 +21,17 @@ from torchmetrics import Metric
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics import (
+    BoundaryPanopticQuality,
+    MeanIoU,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticQualityResult,
     PanopticRules,
     PartPanopticQuality,
     PartPanopticQualityResult,
 )
+from pps_torch.metrics.results import Result
+from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.specs import EvalSpec
 
 
@@ -41,14 +46,27 @@ class _WrappedMetric(Metric):
     is_differentiable = False
     higher_is_better = True
     full_state_update = False
+    plot_lower_bound = 0.0
 
-    result: PanopticQualityResult | PartPanopticQualityResult | None
+    result: Any  # the Result of the metric inside, or None
+
+    #: Qualities of a class by the names of `compute()`: PQ, SQ, RQ or the like, the main one first.
+    _QUALITIES: Mapping[str, str]
 
     def __init__(
-        self, metric: PanopticQuality | PartPanopticQuality, key: str | None, **kwargs: Any
+        self,
+        metric: SumMetric,
+        key: str | None,
+        return_sq_and_rq: bool = False,
+        return_per_class: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if key is not None and (return_sq_and_rq or return_per_class):
+            raise ValueError("key: expected None with return_sq_and_rq or return_per_class")
         self.key = key
+        self.return_sq_and_rq = return_sq_and_rq
+        self.return_per_class = return_per_class
         self.result = None
         self._sums = metric.count_names
         for name in self._sums:
@@ -56,23 +74,50 @@ class _WrappedMetric(Metric):
         # A MetricCollection updates only one of several metrics with equal states. This state
         # differs between metrics that count by different rules.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
-        self.metric = metric
+        self.metric: Any = metric
         if key is not None and key not in self._values():
             raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The ids of the classes, in the order of `return_per_class`."""
+        return tuple(self.metric.class_ids)
+
     def compute(self) -> dict[str, Tensor] | Tensor:
-        """Compute the qualities: float64 scalars by name or, with `key`, one scalar.
+        """Compute the qualities: float64 scalars by name.
+
+        With `key` it is one scalar; with `return_per_class` `(C,)`, nan for a class without
+        segments; with `return_sq_and_rq` PQ, SQ and RQ in a last axis `(3,)` or `(C, 3)`.
 
         Raises:
             ValueError: the updates had ids that the rules do not cover; it says how many.
         """
         self._lend_sums()
         self.result = self.metric.compute()
+        if self.return_per_class or self.return_sq_and_rq:
+            return self._qualities()
         values = {
             name: torch.tensor(value, dtype=torch.float64, device=self.device)
             for name, value in self._values(self.result).items()
         }
         return values if self.key is None else values[self.key]
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Plot one result or several over time, as torchmetrics' own metrics do."""
+        return self._plot(val, ax)
+
+    def _qualities(self) -> Tensor:
+        """The main quality, or all, of each class or of all classes together."""
+        names = list(self._QUALITIES.values()) if self.return_sq_and_rq else [self._main_quality]
+        groups = self.result.classes.values() if self.return_per_class else [self.result.all]
+        rows = [[getattr(group, name) for name in names] for group in groups]
+        table = torch.tensor(rows, dtype=torch.float64, device=self.device)
+        table = table if self.return_sq_and_rq else table[:, 0]
+        return table if self.return_per_class else table[0]
+
+    @property
+    def _main_quality(self) -> str:
+        return next(iter(self._QUALITIES.values()))
 
     def set_dtype(self, dst_type: str | torch.dtype) -> Metric:
         """Do nothing: all states are counts, exact as the integers that they are."""
@@ -97,15 +142,15 @@ class _WrappedMetric(Metric):
         raise NotImplementedError
 
 
-def _fingerprint(metric: PanopticQuality | PartPanopticQuality) -> Tensor:
+def _fingerprint(metric: SumMetric) -> Tensor:
     """Hash the rules and checks of a metric to `(32,)` int64.
 
     Metrics that count differently, or that do not raise errors for the same images, get different
     hashes. The backend is left out, as all backends give the same bits.
     """
-    capacity = metric.capacity if isinstance(metric, PartPanopticQuality) else None
-    settings = (metric.class_ids, metric._rules, capacity, metric.validate)
-    text = repr((type(metric).__name__, settings))
+    names = ("capacity", "dilation_ratio", "ignore_label")
+    own = [getattr(metric, name, None) for name in names]
+    text = repr((type(metric).__name__, metric.class_ids, metric._rules, own, metric.validate))
     return torch.tensor(list(hashlib.sha256(text.encode()).digest()))
 
 
@@ -120,6 +165,9 @@ class PanopticQualityMetric(_WrappedMetric):
         rules, validate, backend: as in [`PanopticQuality`][pps_torch.PanopticQuality].
         key: one of the names above: `compute()` then returns this scalar alone, as Lightning's
             `self.log` needs it. Default: a dict of all.
+        return_sq_and_rq, return_per_class: as in torchmetrics: `compute()` then returns a tensor,
+            `[PQ, SQ, RQ]`, PQ of each class, or all three of each class. Classes are in the order
+            of `class_ids`.
         kwargs: arguments of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:
@@ -139,7 +187,7 @@ class PanopticQualityMetric(_WrappedMetric):
         1.0
     """
 
-    metric: PanopticQuality
+    _QUALITIES = {"PQ": "pq", "SQ": "sq", "RQ": "rq"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -149,10 +197,12 @@ class PanopticQualityMetric(_WrappedMetric):
         validate: bool = False,
         backend: str = "auto",
         key: str | None = None,
+        return_sq_and_rq: bool = False,
+        return_per_class: bool = False,
         **kwargs: Any,
     ) -> None:
         metric = PanopticQuality(categories, rules=rules, validate=validate, backend=backend)
-        super().__init__(metric, key, **kwargs)
+        super().__init__(metric, key, return_sq_and_rq, return_per_class, **kwargs)
 
     def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
         """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
@@ -168,6 +218,112 @@ class PanopticQualityMetric(_WrappedMetric):
         }
 
 
+class ModifiedPanopticQualityMetric(PanopticQualityMetric):
+    """[`ModifiedPanopticQuality`][pps_torch.ModifiedPanopticQuality], PQ-dagger, as one of them.
+
+    `compute()` returns what `PanopticQualityMetric` does, and `PQ_dagger, n_dagger` likewise with
+    suffixes. With `return_per_class` it is PQ-dagger of each class.
+
+    Args:
+        categories, rules, validate, backend, key, return_per_class, kwargs: as in
+            `PanopticQualityMetric`.
+    """
+
+    _QUALITIES = {"PQ_dagger": "pq_dagger"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        rules: str | PanopticRules = "coco",
+        validate: bool = False,
+        backend: str = "auto",
+        key: str | None = None,
+        return_per_class: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        settings = {"rules": rules, "validate": validate, "backend": backend}
+        metric = ModifiedPanopticQuality(categories, **settings)  # type: ignore[arg-type]
+        _WrappedMetric.__init__(self, metric, key, False, return_per_class, **kwargs)
+
+
+class BoundaryPanopticQualityMetric(PanopticQualityMetric):
+    """[`BoundaryPanopticQuality`][pps_torch.BoundaryPanopticQuality] as one of them.
+
+    `compute()` returns what `PanopticQualityMetric` does, and `BoundaryPQ, BoundarySQ,
+    BoundaryRQ` likewise with suffixes. `return_per_class` and `return_sq_and_rq` are about these.
+
+    Args:
+        categories, validate, backend, key, return_sq_and_rq, return_per_class, kwargs: as in
+            `PanopticQualityMetric`.
+        dilation_ratio: as in [`BoundaryPanopticQuality`][pps_torch.BoundaryPanopticQuality].
+    """
+
+    _QUALITIES = {  # noqa: RUF012
+        "BoundaryPQ": "boundary_pq",
+        "BoundarySQ": "boundary_sq",
+        "BoundaryRQ": "boundary_rq",
+    }
+
+    def __init__(
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        dilation_ratio: float = 0.02,
+        validate: bool = False,
+        backend: str = "auto",
+        key: str | None = None,
+        return_sq_and_rq: bool = False,
+        return_per_class: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        metric = BoundaryPanopticQuality(
+            categories, dilation_ratio=dilation_ratio, validate=validate, backend=backend
+        )
+        _WrappedMetric.__init__(self, metric, key, return_sq_and_rq, return_per_class, **kwargs)
+
+
+class MeanIoUMetric(_WrappedMetric):
+    """[`MeanIoU`][pps_torch.MeanIoU] as a torchmetrics metric.
+
+    `compute()` returns `mIoU, mAcc, n`, or with `return_per_class` the IoU of each class.
+
+    Args:
+        categories, ignore_label, validate, backend: as in [`MeanIoU`][pps_torch.MeanIoU].
+        key, return_per_class, kwargs: as in `PanopticQualityMetric`.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch.integrations.torchmetrics import MeanIoUMetric
+        >>> metric = MeanIoUMetric([{"id": 7, "name": "road", "isthing": 0}], key="mIoU")
+        >>> metric(torch.tensor([[7, 7, 255]]), torch.tensor([[7, 7, 7]])).item()
+        0.6666666666666666
+    """
+
+    _QUALITIES = {"mIoU": "iou"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec,
+        *,
+        ignore_label: int | None = None,
+        validate: bool = False,
+        backend: str = "auto",
+        key: str | None = None,
+        return_per_class: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        metric = MeanIoU(categories, ignore_label=ignore_label, validate=validate, backend=backend)
+        super().__init__(metric, key, False, return_per_class, **kwargs)
+
+    def update(self, pred: Tensor, target: Tensor) -> None:
+        """Count a batch of semantic maps, see [`update`][pps_torch.metrics.MeanIoU.update]."""
+        self._count(pred, target)
+
+    def _values(self, result: Result | None = None) -> dict[str, float]:
+        return dict((result or self.metric.compute()).summary)
+
+
 class PartPanopticQualityMetric(_WrappedMetric):
     """[`PartPanopticQuality`][pps_torch.PartPanopticQuality] as a torchmetrics metric.
 
@@ -180,7 +336,8 @@ class PartPanopticQualityMetric(_WrappedMetric):
     Args:
         spec: the `EvalSpec`.
         capacity, validate, backend: as in [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
-        key, kwargs: as in `PanopticQualityMetric`.
+        key, return_sq_and_rq, return_per_class, kwargs: as in `PanopticQualityMetric`; PQ, SQ and
+            RQ are PartPQ, PartSQ and PartRQ.
 
     Raises:
         ValueError: for a wrong capacity, or an unknown backend or key.
@@ -196,7 +353,7 @@ class PartPanopticQualityMetric(_WrappedMetric):
         tensor(1., dtype=torch.float64)
     """
 
-    metric: PartPanopticQuality
+    _QUALITIES = {"PartPQ": "pq", "PartSQ": "sq", "PartRQ": "rq"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -206,10 +363,12 @@ class PartPanopticQualityMetric(_WrappedMetric):
         validate: bool = False,
         backend: str = "auto",
         key: str | None = None,
+        return_sq_and_rq: bool = False,
+        return_per_class: bool = False,
         **kwargs: Any,
     ) -> None:
         metric = PartPanopticQuality(spec, capacity=capacity, validate=validate, backend=backend)
-        super().__init__(metric, key, **kwargs)
+        super().__init__(metric, key, return_sq_and_rq, return_per_class, **kwargs)
 
     def update(self, pps: Tensor, gt_uids: Tensor) -> None:
         """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].

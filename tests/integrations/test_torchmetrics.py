@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import importlib
 import json
 import pickle
 
@@ -12,7 +11,9 @@ import pytest
 import torch
 
 from pps_torch import (
+    BoundaryPanopticQuality,
     EvalSpec,
+    ModifiedPanopticQuality,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
@@ -20,7 +21,9 @@ from pps_torch import (
 )
 from pps_torch.ops import backend as backends
 from tests.factories import CATEGORIES, panoptic_pair, pps_pair
-from tests.processes import in_processes
+from tests.integrations.lightning_run import images as lightning_images
+from tests.integrations.lightning_run import lightning_library
+from tests.processes import in_processes, run_python
 
 SPEC = EvalSpec.load("cpp_default")
 SUMS = ("class_sums", "faults")
@@ -302,19 +305,25 @@ def test_two_processes_have_the_bits_of_one():
     assert in_processes(2, shared) == [expected, expected]
 
 
-def lightning_library():
-    """lightning, or pytorch_lightning; needs one of them."""
-    for name in ("lightning.pytorch", "pytorch_lightning"):
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    pytest.skip("needs lightning or pytorch_lightning")
+@pytest.mark.slow
+def test_two_processes_of_lightning_log_the_number_of_all_images():
+    if lightning_library() is None:
+        pytest.skip("needs lightning or pytorch_lightning")
+    run = run_python("-m", "tests.integrations.lightning_run")
+    assert run.returncode == 0, run.stderr
+    metric = PartPanopticQuality(SPEC)
+    for image in lightning_images():
+        metric.update(*image)
+    expected = metric.compute().value
+    logged = json.loads(run.stdout.splitlines()[-1])
+    assert logged["part_pq"] == pytest.approx(expected, abs=1e-6) and expected > 0
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_logged_by_a_lightning_module(tmp_path):
     lightning = lightning_library()
+    if lightning is None:
+        pytest.skip("needs lightning or pytorch_lightning")
     images = part_images()
 
     class Model(lightning.LightningModule):
@@ -360,3 +369,115 @@ def test_the_example_in_the_docstring_runs():
 
     result = doctest.testmod(integration)
     assert result.attempted > 0 and result.failed == 0
+
+
+RELATIVES = {
+    "PanopticQualityMetric": (PanopticQuality, "PQ", "pq"),
+    "ModifiedPanopticQualityMetric": (ModifiedPanopticQuality, "PQ_dagger", "pq_dagger"),
+    "BoundaryPanopticQualityMetric": (BoundaryPanopticQuality, "BoundaryPQ", "boundary_pq"),
+}
+
+
+@pytest.mark.parametrize("name", RELATIVES)
+def test_the_relatives_of_pq_give_the_numbers_of_the_plain_metrics(name):
+    from pps_torch.integrations import torchmetrics as integration
+
+    wrapper, (kind, key, quality) = getattr(integration, name), RELATIVES[name]
+    plain_metric, images = kind(CATEGORIES), panoptic_images()
+    metrics = [wrapper(CATEGORIES, **o) for o in ({}, {"key": key}, {"return_per_class": True})]
+    for image in images:
+        plain_metric.update(*image)
+        for metric in metrics:
+            metric.update(*image)
+    result = plain_metric.compute()
+    everything, one, by_class = (metric.compute() for metric in metrics)
+    assert everything[key] == one == getattr(result.all, quality) > 0
+    assert metrics[2].class_ids == tuple(result.classes)
+    expected = [getattr(c, quality) for c in result.classes.values()]
+    assert by_class.tolist() == pytest.approx(expected, abs=0, nan_ok=True)
+
+
+def test_qualities_stand_in_the_axes_of_torchmetrics():
+    metrics = [
+        make_panoptic(return_sq_and_rq=True, return_per_class=per_class)
+        for per_class in (False, True)
+    ]
+    for image in panoptic_images():
+        for metric in metrics:
+            metric.update(*image)
+    together, by_class = (metric.compute() for metric in metrics)
+    result = metrics[0].result
+    assert together.tolist() == [result.all.pq, result.all.sq, result.all.rq]
+    assert by_class.shape == (len(CATEGORIES), 3)
+    with pytest.raises(ValueError, match="key: expected None with return_sq_and_rq or return_per"):
+        make_panoptic(key="PQ", return_per_class=True)
+
+
+def test_mean_iou_of_maps_and_of_each_class():
+    from pps_torch.integrations.torchmetrics import MeanIoUMetric
+
+    semantic = torch.tensor([[[7, 7, 1]]]), torch.tensor([[[7, 1, 1]]])
+    categories = [{"id": 1, "name": "a", "isthing": 0}, {"id": 7, "name": "b", "isthing": 0}]
+    assert MeanIoUMetric(categories, key="mIoU")(*semantic) == 0.5
+    assert MeanIoUMetric(categories, return_per_class=True)(*semantic).tolist() == [0.5, 0.5]
+    other = MeanIoUMetric(categories, ignore_label=3)
+    assert not torch.equal(other.fingerprint, MeanIoUMetric(categories).fingerprint)
+
+
+def test_a_collection_counts_once_for_all_that_count_alike(torchmetrics):
+    metrics = torchmetrics.MetricCollection(
+        {
+            "PQ": make_panoptic(key="PQ"),
+            "RQ_things": make_panoptic(key="RQ_things"),
+            "classes": make_panoptic(return_per_class=True),
+            "other rules": make_panoptic(key="PQ", rules="torchmetrics"),
+        }
+    )
+    images = panoptic_images()
+    metrics.update(*images[0])
+    groups = sorted(sorted(group) for group in metrics.compute_groups.values())
+    assert groups == [["PQ", "RQ_things", "classes"], ["other rules"]]
+    for image in images[1:]:
+        metrics.update(*image)
+    alone = make_panoptic()
+    for image in images:
+        alone.update(*image)
+    values = alone.compute()
+    found = metrics.compute()
+    assert found["PQ"] == values["PQ"] and found["RQ_things"] == values["RQ_things"]
+
+
+def test_wrappers_of_torchmetrics_take_them(torchmetrics):
+    names = [category["name"] for category in CATEGORIES]
+    classwise = torchmetrics.wrappers.ClasswiseWrapper(
+        make_panoptic(return_per_class=True), labels=names
+    )
+    tracker = torchmetrics.wrappers.MetricTracker(make_panoptic(key="PQ"))
+    for image in panoptic_images(4)[1:]:
+        classwise.update(*image)
+        tracker.increment()
+        tracker.update(*image)
+    found = classwise.compute()
+    assert list(found) == [f"panopticqualitymetric_{name}" for name in names]
+    best, step = tracker.best_metric(return_step=True)
+    assert best == max(tracker.compute_all()) and step in (0, 1, 2)
+
+
+def test_a_bootstrapper_draws_images_of_a_batch(torchmetrics):
+    """Maps as tensors, whose first axis it draws from; it does not know containers."""
+    maps = [torch.stack(field) for field in zip(*part_images(6))]
+    bootstrap = torchmetrics.wrappers.BootStrapper(
+        make_part(key="PartPQ"), num_bootstraps=4, sampling_strategy="multinomial"
+    )
+    torch.manual_seed(0)
+    bootstrap.update(*maps)
+    values = bootstrap.compute()
+    assert 0 < values["mean"] < 1 and values["std"] > 0
+
+
+def test_results_are_plotted():
+    pytest.importorskip("matplotlib", reason="plots need matplotlib")
+    for metric in (make_panoptic(key="PQ"), make_panoptic(), make_panoptic(return_per_class=True)):
+        metric.update(*panoptic_images(1)[0])
+        figure, _ = metric.plot()
+        assert figure.axes

@@ -23,6 +23,7 @@ from pps_torch.io.image_files import (
 )
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
+from pps_torch.io.image_runs import image_runs, rgb_ids
 from pps_torch.io.pixels import decode_pixels, decoding, encode_png
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
@@ -65,14 +66,16 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    header, pixels = _read_pixels(path, SEGMENTS, size)
-    if header.channels == "grey":
-        return pixels.astype(np.int32)
-    ids = pixels[..., 2].astype(np.int32)
-    for channel in (1, 0):
-        ids <<= 8
-        ids |= pixels[..., channel]
-    return ids
+    pixels = read_coded_ids(path, size)
+    return rgb_ids(pixels) if pixels.ndim == 3 else pixels.astype(np.int32)
+
+
+def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a COCO panoptic PNG as it is stored: (H, W, 3) uint8 colours, or grey levels (H, W).
+
+    Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
+    """
+    return _read_pixels(path, SEGMENTS, size)[1][..., :3]
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -138,17 +141,22 @@ def write_id_map(path: Path, ids: np.ndarray) -> None:
     write_file(path, buffer.getvalue())
 
 
-def count_ids(ids: np.ndarray) -> dict[int, int]:
-    """Count the pixels of each id of a map."""
-    if ids.dtype == np.uint8:
-        counts = PIL.Image.fromarray(ids).histogram()  # three times as fast as np.bincount
-        return {value: count for value, count in enumerate(counts) if count}
-    if ids.size and ids.min() >= 0 and ids.max() < 1 << 16:
-        counts = np.bincount(ids.reshape(-1))
-        values = np.flatnonzero(counts)
-        return dict(zip(values.tolist(), counts[values].tolist()))
-    values, counts = np.unique(ids, return_counts=True)
-    return dict(zip(values.tolist(), counts.tolist()))
+def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
+    """Count the pixels of each id of a map.
+
+    Args:
+        ids: of a map of any shape, or of its runs `(R,)`.
+        lengths: `(R,)` int64, the pixels of each run; None for a map.
+    """
+    if lengths is None:
+        (ids,), lengths = image_runs(ids.reshape(1, -1))
+    places = ids
+    values = None
+    if not len(ids) or ids.min() < 0 or ids.max() >= 1 << 16:
+        values, places = np.unique(ids, return_inverse=True)
+    counts = np.bincount(places, weights=lengths).astype(np.int64)  # exact up to 2**53
+    found = np.flatnonzero(counts)
+    return dict(zip((found if values is None else values[found]).tolist(), counts[found].tolist()))
 
 
 def _interleaved(channels: np.ndarray) -> np.ndarray:

@@ -238,6 +238,14 @@ class BoundaryPanopticQuality(PanopticQuality):
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "dilation_ratio": self.dilation_ratio}
 
+    def compare_runs(
+        self, pred: PanopticSegmentation, target: PanopticTarget, lengths: Tensor
+    ) -> SegmentComparison:
+        """Raise TypeError: runs have no boundaries."""
+        raise TypeError(
+            "compare_runs: expected maps of pixels for `compare`, as runs have no edges"
+        )
+
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         masks = super()._compare(pred, target)
         height, width = pred.panoptic_seg.shape[-2:]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
+from pps_torch.checks import check_device, check_integer, check_shape, checks_values
 from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
 
 
@@ -85,3 +87,14 @@ def check_comparison(comparison: Any, class_ids: tuple[int, ...]) -> None:
         raise ValueError(
             f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
         )
+
+
+def check_run_lengths(lengths: Tensor, maps: Tensor) -> None:
+    """Raise TypeError or ValueError unless `lengths` are pixels for each entry of `maps`."""
+    check_integer("lengths", lengths)
+    if lengths.dtype != torch.int64:
+        raise TypeError(f"lengths: expected int64, got {lengths.dtype}")
+    check_shape("lengths", lengths, tuple(maps.shape))
+    check_device("lengths", lengths, maps)
+    if checks_values(None, lengths) and lengths.numel() and lengths.min() < 0:
+        raise ValueError(f"lengths: expected 0 or more pixels, found {int(lengths.min())}")

@@ -31,7 +31,7 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.panoptic import check_container
 from pps_torch.metrics.categories import checked_categories, question_about_ids
 from pps_torch.metrics.class_counts import mean_qualities
-from pps_torch.metrics.comparisons import SegmentComparison
+from pps_torch.metrics.comparisons import SegmentComparison, check_run_lengths
 from pps_torch.metrics.panoptic_rules import (
     PanopticRules,
     find_rules,
@@ -41,7 +41,7 @@ from pps_torch.metrics.panoptic_rules import (
 from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
 from pps_torch.metrics.segment_metric import SegmentMetric
 from pps_torch.ops.scoring.count_segments import count_segments
-from pps_torch.ops.scoring.segment_table import count_faults, segment_table
+from pps_torch.ops.scoring.segment_table import SegmentTable, count_faults, segment_table
 from pps_torch.specs import EvalSpec
 
 _UNKNOWN = (
@@ -225,6 +225,43 @@ class PanopticQuality(SegmentMetric):
         self._check(pred, target)
         return self._compare(pred, target)
 
+    def compare_runs(
+        self, pred: PanopticSegmentation, target: PanopticTarget, lengths: Tensor
+    ) -> SegmentComparison:
+        """Compare the segments of a batch of maps of runs, and count nothing; `add` counts.
+
+        What is the same in both maps for many pixels is one entry here: images that are decoded or
+        stored as runs need no maps of pixels.
+
+        Args:
+            pred, target: as for `update`; each entry of `panoptic_seg` stands for a run of pixels,
+                in any order.
+            lengths: int64, the shape of `panoptic_seg`: the pixels of each run, 0 for none.
+
+        Raises:
+            TypeError, ValueError: as for `update`; on the CPU for negative lengths.
+
+        Example:
+            >>> metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1}])
+            >>> segments = [{"id": 1, "category_id": 1}]
+            >>> pred = PanopticSegmentation.from_segments(torch.tensor([[1, 0]]), segments)
+            >>> target = PanopticTarget.from_segments(torch.tensor([[1, 1]]), segments)
+            >>> comparison = metric.compare_runs(pred, target, torch.tensor([[3, 1]]))
+            >>> metric.add(comparison).compute().classes[1].iou_sum  # 3 of 4 pixels
+            0.75
+        """
+        self._check(pred, target)
+        check_run_lengths(lengths, target.panoptic_seg)
+        maps = _flat(pred, target)
+        return self._compared(
+            segment_table(
+                *maps,
+                self.category_ids,
+                lengths=lengths.reshape(maps[0].shape),
+                backend=self.backend,
+            )
+        )
+
     def compute(self) -> PanopticQualityResult:
         """Compute the qualities of everything counted so far.
 
@@ -286,7 +323,10 @@ class PanopticQuality(SegmentMetric):
         check_device("target.is_crowd", target.is_crowd, self.class_sums)
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
-        table = segment_table(*_flat(pred, target), self.category_ids, backend=self.backend)
+        maps = _flat(pred, target)
+        return self._compared(segment_table(*maps, self.category_ids, backend=self.backend))
+
+    def _compared(self, table: SegmentTable) -> SegmentComparison:
         pairs, gt_class, pred_class, is_crowd = table
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)

@@ -34,7 +34,12 @@ from pps_torch.checks import (
     check_shape,
 )
 from pps_torch.metrics.class_counts import mean_qualities
-from pps_torch.metrics.comparisons import PartComparison, SegmentComparison, check_comparison
+from pps_torch.metrics.comparisons import (
+    PartComparison,
+    SegmentComparison,
+    check_comparison,
+    check_run_lengths,
+)
 from pps_torch.metrics.former_names import accept_former_names
 from pps_torch.metrics.results import (
     ClassQuality,
@@ -287,8 +292,30 @@ class PartPanopticQuality(SegmentMetric):
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
         self._check(pred, target)
+        return self._compare(*_flat(pred, target))
+
+    def compare_runs(self, pred: Tensor, target: Tensor, lengths: Tensor) -> SegmentComparison:
+        """Compare the segments of a batch of maps of runs, and count nothing; `add` counts.
+
+        Args:
+            pred, target: as for `update`; each pixel of the maps stands for a run of pixels, in any
+                order.
+            lengths: int64, the shape of `target`: the pixels of each run, 0 for none.
+
+        Raises:
+            TypeError, ValueError: as for `update`; on the CPU for negative lengths.
+        """
+        self._check(pred, target)
+        check_run_lengths(lengths, target)
         uids, pps = _flat(pred, target)
-        found = compare_part_segments(uids, pps, self.pixel_rules(), backend=self.backend)
+        return self._compare(uids, pps, lengths.reshape(uids.shape))
+
+    def _compare(
+        self, uids: Tensor, pps: Tensor, lengths: Tensor | None = None
+    ) -> SegmentComparison:
+        found = compare_part_segments(
+            uids, pps, self.pixel_rules(), lengths=lengths, backend=self.backend
+        )
         return SegmentComparison(
             pairs=found.pairs,
             matches=found.matches,

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from pps_torch.io.errors import input_errors_at
 from pps_torch.io.image_list import Image, ImageList
-from pps_torch.io.images import read_id_map, read_pps
+from pps_torch.io.image_runs import image_runs
+from pps_torch.io.images import read_colors, read_id_map
 from pps_torch.io.pairing import find_files, ground_truth_suffixes
 from pps_torch.metrics import (
     ImageRecord,
@@ -22,6 +22,8 @@ from pps_torch.metrics import (
     PartPanopticQuality,
     PartPanopticQualityResult,
 )
+from pps_torch.metrics.comparisons import SegmentComparison
+from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
@@ -30,6 +32,7 @@ from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 from pps_torch.pipelines.running.spec_files import spec_digest, spec_files
 from pps_torch.pipelines.running.unknown_ids import UnknownClasses, UnknownIds, UnknownParts
+from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
 
 _GROUPS = (("", "n"), ("_parts", "n_p"), ("_noparts", "n_np"))
@@ -78,6 +81,7 @@ def eval_partpq(
         metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
         whole=WorkerMetrics(lambda: PartPanopticQuality(spec.without_parts()).to(device)),
         further=_further_metrics(metrics, spec, device),
+        needs_maps=device.type != "cpu" or "PartIoU" in metrics,
         tables=tables,
         unknown_sids=UnknownClasses("the predicted scene classes", spec),
         unknown_parts=UnknownParts.predicted(spec),
@@ -145,6 +149,7 @@ class _Job:
     metrics: WorkerMetrics[PartPanopticQuality]
     whole: WorkerMetrics[PartPanopticQuality]
     further: FurtherMetrics
+    needs_maps: bool
     tables: bool
     unknown_sids: UnknownClasses
     unknown_parts: UnknownParts
@@ -159,16 +164,18 @@ class _Job:
     def evaluate(self, image: Image) -> _Evaluated:
         """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
-        uids = read_id_map(gt_file, image.size)
-        pps = read_pps(pred_file, image.size)
-        metric = self.metrics.of_this_thread()
+        images = read_id_map(gt_file, image.size), read_colors(pred_file, image.size)
+        (uids, pps), lengths = image_runs(*images)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
-            records = self._update(metric, *(_to(ids, self.device) for ids in (pps, uids)))
+            if self.needs_maps:
+                records = self._count(*images)
+            else:
+                records = self._count(uids[None], pps[None], lengths)
         return _Evaluated(
-            unknown_sids=self.unknown_sids.examine(pps[0]),
-            unknown_parts=self.unknown_parts.examine_parts(pps[0], pps[2], pps[0].size),
-            unknown_gt_parts=self.unknown_gt_parts.examine_parts(*_with_parts(uids), uids.size),
-            has_ids=bool(pps[1:].any()),
+            unknown_sids=self.unknown_sids.examine(pps[:, 0], lengths),
+            unknown_parts=self.unknown_parts.examine_parts(pps[:, 0], pps[:, 2], lengths),
+            unknown_gt_parts=self.unknown_gt_parts.examine_parts(*_parts_of(uids), lengths),
+            has_ids=bool(pps[:, 1:].any()),
             records=records,
         )
 
@@ -178,19 +185,36 @@ class _Job:
         self.unknown_parts.add(evaluated.unknown_parts)
         self.unknown_gt_parts.add(evaluated.unknown_gt_parts)
 
-    def _update(self, metric: PartPanopticQuality, pps: Tensor, uids: Tensor) -> list[ImageRecord]:
+    def _count(
+        self, uids: np.ndarray, pps: np.ndarray, lengths: np.ndarray | None = None
+    ) -> list[ImageRecord]:
+        """Count maps `(H, W)` and `(H, W, 3)`, or `(1, R)` and `(1, R, 3)` of runs."""
+        channels = np.ascontiguousarray(np.moveaxis(pps, 2, 0))
+        pred, target = (torch.from_numpy(ids).to(self.device) for ids in (channels, uids))
+        pixels = None if lengths is None else torch.from_numpy(lengths)[None]
+
+        def compare(metric: PartPanopticQuality) -> SegmentComparison:
+            if pixels is None:
+                return metric.compare(pred, target)
+            return metric.compare_runs(pred, target, pixels)
+
+        metric = self.metrics.of_this_thread()
         self.further.update(
             {
-                "mIoU": lambda mean_iou: mean_iou.add(metric.compare(pps, uids)),
-                "PartIoU": lambda part_iou: part_iou.update(pps, uids),
+                "mIoU": lambda mean_iou: mean_iou.add(compare(metric)),
+                "PartIoU": lambda part_iou: part_iou.update(pred, target),
             }
         )
-        if not self.tables:
-            metric.update(pps, uids)
+        if pixels is None and not self.tables:
+            metric.update(pred, target)
             return []
-        records = metric.record_segments(pps, uids)
-        self.whole.of_this_thread().update(pps, uids)
-        return records
+        comparison = compare(metric)
+        metric.add(comparison)
+        if not self.tables:
+            return []
+        whole = self.whole.of_this_thread()
+        whole.add(compare(whole))
+        return image_records(comparison)
 
 
 def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device) -> FurtherMetrics:
@@ -201,14 +225,10 @@ def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device
     return FurtherMetrics(wanted, create)
 
 
-def _with_parts(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scene classes and parts of the pixels with a part level."""
-    with_part = uids[uids > 99_999]
-    return with_part // 100_000, with_part % 100
-
-
-def _to(ids: np.ndarray, device: torch.device) -> Tensor:
-    return torch.from_numpy(ids).to(device)
+def _parts_of(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scene classes and parts, -1 where a uid has no part level."""
+    has_part = uids > 99_999
+    return np.where(has_part, uids // 100_000, ABSENT), np.where(has_part, uids % 100, ABSENT)
 
 
 def _warn(

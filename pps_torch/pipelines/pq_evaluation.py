@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import (
     PanopticAnnotation,
     PanopticFile,
     contradiction_warning,
 )
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.images import read_rgb_ids
+from pps_torch.io.image_runs import image_runs, rgb_ids
+from pps_torch.io.images import read_coded_ids
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -25,7 +28,9 @@ from pps_torch.metrics import (
     PanopticQuality,
     PanopticQualityResult,
 )
+from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.panoptic_rules import RULES
+from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
@@ -90,6 +95,7 @@ def eval_pq(
             lambda: PanopticQuality(gt.categories, rules=rules, validate=True).to(device)
         ),
         further=_further_metrics(metrics, gt.categories, rules, device),
+        needs_maps=device.type != "cpu" or "BoundaryPQ" in metrics,
         tables=tables,
         device=device,
     )
@@ -137,34 +143,53 @@ class _Job:
     predictions: dict[str, PanopticAnnotation]
     metrics: WorkerMetrics[PanopticQuality]
     further: FurtherMetrics
+    needs_maps: bool
     tables: bool
     device: torch.device
 
     def evaluate(self, image_id: str) -> list[ImageRecord]:
         """Count an image and return its records; none unless tables are wanted."""
-        target_info, pred_info = self.gt.annotations[image_id], self.predictions[image_id]
-        # No map of ids outlives the making of its segments: images may be very large.
-        with input_errors_at(f"{target_info.where}: {target_info.png}"):
-            target = target_info.target(self._read(target_info, self.gt.sizes.get(image_id)))
-        height, width = target.panoptic_seg.shape
-        with input_errors_at(f"{pred_info.where}: {pred_info.png}"):
-            pred = pred_info.prediction(self._read(pred_info, (height, width)))
+        pred, target, lengths = self._read(image_id)
+
+        def compare(metric: PanopticQuality) -> SegmentComparison:
+            if lengths is None:
+                return metric.compare(pred, target)
+            return metric.compare_runs(pred, target, lengths)
+
         with input_errors_at(f"image {image_id}"):
             metric = self.metrics.of_this_thread()
             self.further.update(
                 {
-                    "mIoU": lambda mean_iou: mean_iou.add(metric.compare(pred, target)),
-                    "PQ-dagger": lambda modified: modified.update(pred, target),
+                    "mIoU": lambda mean_iou: mean_iou.add(compare(metric)),
+                    "PQ-dagger": lambda modified: modified.add(compare(modified)),
                     "BoundaryPQ": lambda boundary: boundary.update(pred, target),
                 }
             )
-            if self.tables:
-                return metric.record_segments(pred, target)
-            metric.update(pred, target)
-            return []
+            if lengths is None and not self.tables:
+                metric.update(pred, target)
+                return []
+            comparison = compare(metric)
+            metric.add(comparison)
+            return image_records(comparison) if self.tables else []
 
-    def _read(self, annotation: PanopticAnnotation, size: tuple[int, int] | None) -> Tensor:
-        return torch.from_numpy(read_rgb_ids(annotation.png, size)).to(self.device)
+    def _read(self, image_id: str) -> tuple[PanopticSegmentation, PanopticTarget, Tensor | None]:
+        """Prediction and ground truth of an image: maps, or runs of pixels with their lengths."""
+        pred, target = self.predictions[image_id], self.gt.annotations[image_id]
+        target_ids = read_coded_ids(target.png, self.gt.sizes.get(image_id))
+        height, width = target_ids.shape[:2]
+        images, lengths = (read_coded_ids(pred.png, (height, width)), target_ids), None
+        if not self.needs_maps:
+            runs, pixels = image_runs(*images)
+            images, lengths = (runs[0][None], runs[1][None]), torch.from_numpy(pixels)[None]
+        pred_ids, target_ids = (self._ids(image) for image in images)
+        with input_errors_at(f"{target.where}: {target.png}"):
+            segments = target.target(target_ids)
+        with input_errors_at(f"{pred.where}: {pred.png}"):
+            return pred.prediction(pred_ids), segments, lengths
+
+    def _ids(self, image: np.ndarray) -> Tensor:
+        ids = rgb_ids(image) if image.ndim == 3 else image.astype(np.int32)
+        return torch.from_numpy(ids).to(self.device)
 
 
 def _further_metrics(

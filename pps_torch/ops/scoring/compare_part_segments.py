@@ -54,7 +54,12 @@ class ComparedPartSegments(NamedTuple):
 
 
 def compare_part_segments(
-    uids: Tensor, pps: Tensor, rules: PixelRules, *, backend: str = "auto"
+    uids: Tensor,
+    pps: Tensor,
+    rules: PixelRules,
+    *,
+    lengths: Tensor | None = None,
+    backend: str = "auto",
 ) -> ComparedPartSegments:
     """Compare the segments of a batch; arguments, errors as for `part_pixels`.
 
@@ -66,7 +71,7 @@ def compare_part_segments(
     """
     if not fits_table(rules.capacity + 1, rules.capacity + 1):
         backend = "torch"
-    pixels = part_pixels(uids, pps, rules, backend=backend)
+    pixels = part_pixels(uids, pps, rules, lengths=lengths, backend=backend)
     marks = pixels.mark()
     gt = dense_indices(marks.gt, rules.capacity, backend=backend)
     pred = dense_indices(marks.pred, rules.capacity, backend=backend)

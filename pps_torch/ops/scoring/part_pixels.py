@@ -10,6 +10,7 @@ from torch import Tensor
 from pps_torch.checks import is_on_host
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import PixelRuns, check_num_pixels, pixel_runs
 from pps_torch.ops.scoring.contract import (
@@ -28,7 +29,12 @@ from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
 
 
 def part_pixels(
-    uids: Tensor, pps: Tensor, rules: PixelRules, *, backend: str = "auto"
+    uids: Tensor,
+    pps: Tensor,
+    rules: PixelRules,
+    *,
+    lengths: Tensor | None = None,
+    backend: str = "auto",
 ) -> PartPixels:
     """Read the pixels of a batch, so that they can be counted.
 
@@ -40,6 +46,8 @@ def part_pixels(
         uids: `(B, P)`, any integer dtype: the ground truth.
         pps: `(B, 3, P)`, any integer dtype: scene class, instance and part.
         rules: what the ids mean.
+        lengths: `(B, P)` int64, of maps of runs the pixels of each; None for maps of pixels. Torch
+            counts runs on any backend.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]; Triton for a capacity of
             which [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says that it may.
 
@@ -51,11 +59,11 @@ def part_pixels(
         ValueError: for images of 2**30 pixels or more.
     """
     check_num_pixels(uids)
-    if uses_triton(backend, uids):
+    if lengths is None and uses_triton(backend, uids):
         from pps_torch.ops.scoring.triton import part_pixels as twin
 
         return twin.part_pixels(uids, pps, rules)
-    return PartRuns(uids, pps, rules)
+    return PartRuns(uids, pps, rules, lengths)
 
 
 class PartRuns:
@@ -64,9 +72,12 @@ class PartRuns:
     The plain version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
     """
 
-    def __init__(self, uids: Tensor, pps: Tensor, rules: PixelRules) -> None:
+    def __init__(
+        self, uids: Tensor, pps: Tensor, rules: PixelRules, lengths: Tensor | None = None
+    ) -> None:
         self.shape = uids.shape
-        self.runs = pixel_runs(uids, *pps.unbind(1))
+        maps = uids, *pps.unbind(1)
+        self.runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
         gt_ids, *pred_ids = (values.long() for values in self.runs.maps)
         self.gt = _decode_gt(gt_ids, rules)
         self.pred = _decode_pred(*pred_ids, rules=rules)

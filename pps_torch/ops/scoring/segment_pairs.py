@@ -12,13 +12,20 @@ from torch import Tensor
 
 from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
+from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.joint_counts import ids_in_range
 from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
 from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
 
 
 def segment_pairs(
-    gt_map: Tensor, pred_map: Tensor, num_gt: int, num_pred: int, *, backend: str = "auto"
+    gt_map: Tensor,
+    pred_map: Tensor,
+    num_gt: int,
+    num_pred: int,
+    *,
+    lengths: Tensor | None = None,
+    backend: str = "auto",
 ) -> SegmentPairs:
     """List the pairs of ids that meet in the pixels of each image.
 
@@ -26,6 +33,8 @@ def segment_pairs(
         gt_map, pred_map: `(B, P)` maps of any integer dtype.
         num_gt, num_pred: ids are `0..num_gt-2` and `0..num_pred-2`; all others count as the last
             one, `num_gt-1` and `num_pred-1`.
+        lengths: `(B, P)` int64, of maps of runs the pixels of each; None for maps of pixels. Torch
+            counts runs on any backend.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. Triton counts where
             [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so.
 
@@ -39,11 +48,12 @@ def segment_pairs(
     """
     check_num_pixels(gt_map)
     shape = len(gt_map), num_gt, num_pred
-    if uses_triton(backend, gt_map) and fits_table(num_gt, num_pred):
+    if lengths is None and uses_triton(backend, gt_map) and fits_table(num_gt, num_pred):
         from pps_torch.ops.counting.triton.joint_counts import joint_counts
 
         return pairs_of_table(joint_counts(gt_map, pred_map, num_gt - 1, num_pred - 1))
-    runs = pixel_runs(gt_map, pred_map)
+    maps = gt_map, pred_map
+    runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
     gt, pred = (ids_in_range(m, n - 1) for m, n in zip(runs.maps, (num_gt, num_pred)))
     return list_pairs(runs.image * num_gt + gt, pred, runs.lengths, shape)
 

@@ -40,16 +40,21 @@ def segment_table(
     is_crowd: Tensor,
     class_ids: Tensor,
     *,
+    lengths: Tensor | None = None,
     backend: str = "auto",
 ) -> SegmentTable:
-    """Count the pixels that segments share; arguments as for `count_segments`."""
+    """Count the pixels that segments share.
+
+    Arguments are those of `count_segments`; `lengths` are for maps of runs, see
+    [`segment_pairs`][pps_torch.ops.scoring.segment_pairs.segment_pairs].
+    """
     gt_class, pred_class = (
         segment_classes(categories, class_ids, backend=backend)
         for categories in (gt_categories, pred_categories)
     )
     sizes = gt_class.shape[1], pred_class.shape[1]
     return SegmentTable(
-        pairs=segment_pairs(gt_map, pred_map, *sizes, backend=backend),
+        pairs=segment_pairs(gt_map, pred_map, *sizes, lengths=lengths, backend=backend),
         gt_class=gt_class,
         pred_class=pred_class,
         is_crowd=F.pad(is_crowd, (1, 1)),

@@ -70,9 +70,15 @@ class UnknownIds:
         self._unknown: Counter[Any] = Counter()
         self._num_pixels = 0
 
-    def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Count one map, in a worker; what is returned can be written as JSON and goes to `add`."""
-        return self._examined(count_ids(ids), ids.size)
+    def examine(self, ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any]:
+        """Count one map, in a worker; what is returned can be written as JSON and goes to `add`.
+
+        Args:
+            ids: of a map `(H, W)`, or of its runs `(R,)`.
+            lengths: `(R,)` int64, the pixels of each run; None for a map.
+        """
+        counts = count_ids(ids, lengths)
+        return self._examined(counts, sum(counts.values()))
 
     def add(self, examined: dict[str, Any]) -> None:
         """Add the counts of one map."""
@@ -134,12 +140,12 @@ class UnknownClasses(UnknownIds):
         self._spec = spec
         self._highest = self._num_zeros = 0
 
-    def examine(self, ids: np.ndarray) -> dict[str, Any]:
-        """Count one map `(H, W)`."""
-        counts = count_ids(ids)
+    def examine(self, ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[str, Any]:
+        """Count one map; arguments as for `UnknownIds`."""
+        counts = count_ids(ids, lengths)
         highest = max((value for value in counts if value not in self._void), default=0)
         num_zeros = counts.get(0, 0)
-        examined = self._examined(counts, ids.size)
+        examined = self._examined(counts, sum(counts.values()))
         return {**examined, "highest": highest, "num_zeros": num_zeros}
 
     def add(self, examined: dict[str, Any]) -> None:
@@ -224,13 +230,16 @@ class UnknownParts(UnknownIds):
         outcome = "are undefined, pixels that PartPQ leaves out"
         return cls("the parts of the ground truth", known, 100, outcome, dataset.name)
 
-    def examine_parts(self, sids: np.ndarray, pids: np.ndarray, num_pixels: int) -> dict[str, Any]:
-        """Count one map of so many pixels, given the scene class and part of those with a part."""
+    def examine_parts(
+        self, sids: np.ndarray, pids: np.ndarray, lengths: np.ndarray
+    ) -> dict[str, Any]:
+        """Count the runs of one map, given scene class, part and pixels of each, `(R,)`."""
         rows = np.where((sids >= 0) & (sids < self.num_sids), sids, self.num_sids).astype(np.int32)
         columns = np.where((pids >= 0) & (pids < self.num_pids), pids, self.num_pids)
         size = self.num_sids + 1, self.num_pids + 1
-        counts = np.bincount((rows * size[1] + columns).ravel(), minlength=size[0] * size[1])
-        return self.examine_counts(counts.reshape(size), num_pixels)
+        cells = rows * size[1] + columns
+        counts = np.bincount(cells, lengths, size[0] * size[1])  # floats, exact up to 2**53
+        return self.examine_counts(counts.reshape(size), int(lengths.sum()))
 
     def examine_counts(self, counts: np.ndarray, num_pixels: int) -> dict[str, Any]:
         """Count one map of so many pixels, of which each class and part is counted already.

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pps_torch.cli.main import main
+from pps_torch.pipelines import eval_partpq
 from pps_torch.pipelines.running.unknown_ids import UnknownClasses
 from pps_torch.specs import EvalSpec
 from tests.cli.small_dataset import BUILDING, CAR, IDS, PERSON, ROAD, SmallDataset, save
@@ -169,3 +170,20 @@ def test_unknown_parts_of_a_part_map(dataset, capsys):
     save(path, parts)
     assert dataset.run("merge_to_pps") == 0
     assert "200 (2 pixels)" in capsys.readouterr().err
+
+
+def test_parts_of_the_ground_truth_that_the_data_set_does_not_have(dataset, capsys):
+    """By position, as Panoptic-PartFormer calls it, the fifth argument is save_dir."""
+    path = next(dataset.gt.rglob(f"{FIRST}*"))
+    uids = np.array(Image.open(path))
+    uids[0, :5] = CAR * 100_000 + 109
+    save(path, uids)
+    folders = ("cpp_default", dataset.gt, dataset.pps, dataset.images_json, dataset.output)
+    eval_partpq(*folders)
+    assert (dataset.output / "cpp_default_results.json").is_file()
+    message = (
+        "warning: 5 of 2880 pixels of the parts of the ground truth (0.2 %) have ids that Cityscapes "
+        "Panoptic Parts does not know and are undefined, pixels that PartPQ leaves out: 26_09 (5 "
+        "pixels)"
+    )
+    assert message in capsys.readouterr().err

@@ -108,4 +108,5 @@ _GIVEN = {
     "docs/guide.md": _a_street,
     "docs/api/visualization.md": _a_street,
     "docs/integrations/detectron2.md": _a_detectron2_project,
+    "docs/integrations/detectron2_projects.md": _a_detectron2_project,
 }

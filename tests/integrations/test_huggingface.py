@@ -140,6 +140,18 @@ def test_two_cars_after_fused_sky_are_one_there_and_two_here():
     assert [i["id"] for i in theirs["segments_info"]] == [1, 2, 1, 2]
 
 
+def test_category_ids_take_the_place_of_label_ids():
+    outputs = outputs_of([CAR, SKY])
+    settings = {"thing_ids": [CAR], "category_ids": [70, 26]}  # of SKY and CAR
+    merged = merge_outputs(outputs, **settings)
+    (one,) = merge_outputs_per_image(outputs, **settings)
+    assert merged.category_ids[0].tolist() == one.category_ids.tolist() == [26, 70]
+    (result,) = post_process_panoptic_segmentation(
+        outputs, label_ids_to_fuse={SKY}, category_ids=settings["category_ids"]
+    )
+    assert [info["label_id"] for info in result["segments_info"]] == [26, 70]
+
+
 def test_the_result_has_transformers_shape():
     processor = transformers.Mask2FormerImageProcessor()
     outputs = outputs_of([SKY, CAR, CAR])

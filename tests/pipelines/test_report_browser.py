@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from pps_torch.pipelines import report
@@ -239,3 +241,12 @@ def test_the_checks_can_fail(browser, html, tmp_path):
     bad.write_text(policy)
     browser.open(bad)
     assert "Content Security Policy" in "".join(browser.complaints())
+
+
+def test_paper_has_all_pictures(page):
+    """Also those that never came into view."""
+    cuttings = "[...document.querySelectorAll('.worst canvas')]"
+    drawn = "(c) => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(Boolean)"
+    page.wait_for(f"{cuttings}.length > 3 && {cuttings}.every({drawn})")
+    printed = base64.b64decode(page.call("Page.printToPDF")["data"])
+    assert printed.count(b"/Subtype /Image") >= 8, "four panels of each image"

@@ -1,5 +1,6 @@
 // The gallery: worst segments, images, and what of both is shown.
-// Worst segments: a look at each, cut out of its image when it comes into view.
+// Worst segments: a look at each, cut out of its image when there is time. Not only when it comes
+// into view: it may be printed.
 const boxOf = (unpacked, image, gt, pred) => {
   let [left, top, right, bottom] = [image.width, image.height, 0, 0];
   for (let i = 0; i < unpacked.gt.length; i++) {
@@ -36,13 +37,7 @@ const drawCutting = async (button) => {
     context.drawImage(layer, x, y, width, height, 0, 0, canvas.width, canvas.height);
   }
 };
-const watcher = new IntersectionObserver((entries) => {
-  for (const entry of entries) {
-    if (!entry.isIntersecting) continue;
-    watcher.unobserve(entry.target);
-    drawCutting(entry.target);
-  }
-}, { rootMargin: "200px" });
+const whenIdle = (task) => (window.requestIdleCallback ? requestIdleCallback(task) : setTimeout(task));
 const articleOf = (number) => document.querySelector(`.image[data-image="${number}"]`);
 const headlineIoU = (segment) => (data.partAware ? segment.part_iou : segment.iou) ?? segment.iou;
 const badness = (segment) => (segment.verdict === "tp" ? -headlineIoU(segment) : segment.area);
@@ -70,7 +65,7 @@ const card = ({ number, segment }) => {
     lightSegment(number, segment);
   });
   item.append(button);
-  watcher.observe(button);
+  whenIdle(() => button.isConnected && drawCutting(button));
   return item;
 };
 

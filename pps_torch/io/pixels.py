@@ -5,7 +5,8 @@ And PNGs, encoded.
 kornia-rs takes a third of Pillow's time for the PNGs that ids mostly come in: grey or RGB of
 8 bits, not interlaced, with nothing but rows in them. It is asked only where the rows are whole and
 all checksums are right. Pillow decodes everything else, says what is wrong with a file, and decodes
-all where kornia-rs is not installed.
+all where kornia-rs is not installed. The strips of a TIFF that has what the data sets' maps of uids
+have and no more are unpacked here, under the same conditions.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import PIL.PngImagePlugin  # with the formats named here, Pillow need not load i
 import PIL.TiffImagePlugin
 
 from pps_torch.io.bmp_files import read_bmp_pixels
+from pps_torch.io.deflate import zlib as fast_zlib
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import damages
 from pps_torch.io.image_header import Header
@@ -34,6 +36,7 @@ from pps_torch.io.png_files import (
     png_of_rows,
     read_chunks,
 )
+from pps_torch.io.tiff_files import deflated_strips
 
 try:
     from kornia_rs.io import decode_image_png_u8
@@ -66,6 +69,8 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
         pixels = _decode_fast(header, content, chunks)
         if pixels is not None:
             return pixels
+    if header.format == "TIFF" and (strips := _decode_strips(header, content)) is not None:
+        return strips
     image = PIL.Image.open(io.BytesIO(content), formats=(header.format,))
     if (image.height, image.width) != (header.height, header.width):
         raise ValueError(f"its size is also said to be {image.height} x {image.width}")
@@ -88,6 +93,28 @@ def encode_png(pixels: np.ndarray) -> bytes:
     rows[:1, 1:] = values[:1]
     np.subtract(values[1:], values[:-1], out=rows[1:, 1:])
     return png_of_rows("RGB" if pixels.ndim == 3 else "grey", width, rows)
+
+
+def _decode_strips(header: Header, content: bytes) -> np.ndarray | None:
+    """Decode a TIFF of ids whose strips zlib has made; None where Pillow has to look at it."""
+    is_plain = header.channels == "grey" and header.byte_order == "little-endian"
+    strips = deflated_strips(io.BytesIO(content)) if is_plain else None
+    if strips is None or header.bits not in (8, 16, 32):
+        return None
+    kind = "u" if header.numbers == "unsigned" and header.bits < 32 else "i"
+    pixels = np.empty((header.height, header.width), f"<{kind}{header.bits // 8}")
+    bytes_of_rows, view, top = pixels.view(np.uint8), memoryview(content), 0
+    for place, length, num_rows in strips:
+        block = bytes_of_rows[top : top + num_rows]
+        packed, top = fast_zlib.decompressobj(), top + num_rows
+        try:
+            strip = packed.decompress(view[place : place + length], block.size + 1)
+        except fast_zlib.error:
+            return None
+        if len(strip) != block.size or not packed.eof:
+            return None
+        block[:] = np.frombuffer(strip, np.uint8).reshape(block.shape)
+    return pixels
 
 
 @contextmanager

@@ -45,6 +45,12 @@ _NUMBERS = {1: "unsigned", 2: "signed", 3: "floating point"}
 #: Type of a tag -> how its integers are stored; other types hold none.
 _INTEGERS = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _TEXT = 2
+
+#: The tags of a map of ids, and the types that their numbers may have: of 16 bits, or of 32.
+_PLAIN_TAGS = {
+    **dict.fromkeys((BITS, COMPRESSION, PHOTOMETRIC, SAMPLES, PLANAR, SAMPLE_FORMAT), (3,)),
+    **dict.fromkeys((WIDTH, HEIGHT, OFFSETS, ROWS_PER_STRIP, BYTE_COUNTS), (3, 4)),
+}
 _MOST_VALUES = 1 << 24
 _MOST_TAGS = 1 << 12
 _MOST_TEXT = 1 << 16
@@ -88,6 +94,40 @@ def read_tiff_header(file: BinaryIO) -> Header:
         _peculiarity(layout, tags),
     )
     return header
+
+
+def deflated_strips(file: BinaryIO) -> list[tuple[int, int, int]] | None:
+    """The strips of a grey TIFF that has the tags of a map of ids and no others.
+
+    Returns:
+        place and bytes in the file and the number of rows of each, from top to bottom, as zlib has
+        made them of the rows; None for any other TIFF.
+
+    Raises:
+        ValueError: the tags are damaged.
+    """
+    layout, tags, _ = _read_tags(file)
+    if layout.is_big or not _has_plain_tags(file, layout):
+        return None
+    if _compression(tags) != "deflate" or _one(tags, PLANAR, 1) != 1 or len(tags[BITS]) != 1:
+        return None
+    offsets, counts, (rows, _), _ = _pieces(tags)
+    height = _one(tags, HEIGHT, 0)
+    num_rows = [min(rows, height - top) for top in range(0, height, rows)]
+    return list(zip(offsets, counts, num_rows, strict=True))
+
+
+def _has_plain_tags(file: BinaryIO, layout: _Layout) -> bool:
+    """Whether the only page has the tags of a map of ids, each as TIFF wants its numbers stored."""
+    file.seek(4)
+    (place,) = layout.read(file, "I")
+    file.seek(place)
+    (count,) = layout.read(file, "H")
+    entries = [layout.read(file, "H", 6)[:2] for _ in range(count)]
+    (next_place,) = layout.read(file, "I")
+    numbers = [tag for tag, _ in entries]
+    is_plain = all(kind in _PLAIN_TAGS.get(tag, ()) for tag, kind in entries)
+    return is_plain and numbers == sorted(set(numbers)) and next_place == 0
 
 
 def check_tiff(file: BinaryIO) -> None:

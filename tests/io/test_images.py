@@ -412,3 +412,18 @@ def test_what_is_written_reads_the_same_with_pillow(tmp_path, size):
     assert np.array_equal(PIL.Image.open(tmp_path / "ids.png"), channels.transpose(1, 2, 0))
     assert np.array_equal(read_pps(tmp_path / "rgb.png"), channels)
     assert np.array_equal(read_rgb_ids(tmp_path / "ids.png"), ids)
+
+
+def test_strips_of_a_map_of_uids_are_read_as_pillow_reads_them(tmp_path):
+    path = tmp_path / "uids.tif"
+    uids = np.random.default_rng(0).integers(0, 2**31, (301, 97)).astype(np.int32)
+    image = PIL.Image.fromarray(uids)
+    for more in ({}, {278: 7}, {270: "a description, so that Pillow decodes"}):
+        image.save(path, compression="tiff_adobe_deflate", tiffinfo=more)
+        assert np.array_equal(read_id_map(path, uids.shape), uids), more
+    image.save(path, compression="tiff_adobe_deflate", tiffinfo={278: 301})
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="uids.tif: expected a complete image"):
+        read_id_map(path, uids.shape)

@@ -79,14 +79,14 @@ def decode_label_map(
 ) -> tuple[Tensor, Tensor]:
     """Split label maps into categories and instances, `(*B, H, W)` each, -1 where absent."""
     if encoding not in ENCODINGS:
-        raise ValueError(f"encoding: expected one of {ENCODINGS}, got {encoding!r}")
+        raise ValueError(f"encoding: expected one of {ENCODINGS}, found {encoding!r}")
     if (divisor is not None) != encoding.endswith("_major"):
         expected = "an int" if divisor is None else "None"
-        raise ValueError(f"divisor: expected {expected} for encoding {encoding!r}, got {divisor}")
+        raise ValueError(f"divisor: expected {expected} for encoding {encoding!r}, found {divisor}")
     if encoding == "pair":
         if not isinstance(labels, (tuple, list)) or len(labels) != 2:
             found = type(labels).__name__
-            raise TypeError(f"labels: expected two maps, categories and instances, got {found}")
+            raise TypeError(f"labels: expected two maps, categories and instances, found {found}")
         categories, instances = labels
         check_integer("labels[0]", categories)
         check_integer("labels[1]", instances)
@@ -94,7 +94,7 @@ def decode_label_map(
         check_device("labels[1]", instances, categories)
         return categories.long(), instances.long()
     if not isinstance(labels, Tensor):
-        raise TypeError(f"labels: expected a torch.Tensor, got {type(labels).__name__}")
+        raise TypeError(f"labels: expected a torch.Tensor, found {type(labels).__name__}")
     check_integer("labels", labels)
     if encoding == "uids":
         sids, iids, _ = decode_uids(labels)
@@ -112,7 +112,7 @@ def decode_label_map(
 def _decode_kitti_step(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """Split `(*B, 3, H, W)`: red is the class, green and blue the instance, 0 for none."""
     if rgb.ndim < 3 or rgb.shape[-3] != 3:
-        raise ValueError(f"labels: expected shape (*B, 3, H, W), got {tuple(rgb.shape)}")
+        raise ValueError(f"labels: expected shape (*B, 3, H, W), found {tuple(rgb.shape)}")
     categories, high, low = rgb.long().unbind(-3)
     instances = high * 256 + low
     return categories, torch.where(instances > 0, instances, ABSENT)
@@ -146,15 +146,15 @@ def _checked(
     """The ids of categories, and which are things."""
     expected = "categories: expected an EvalSpec or a list of dicts with id and isthing"
     if not isinstance(categories, Sequence):
-        raise TypeError(f"{expected}, got {type(categories).__name__}")
+        raise TypeError(f"{expected}, found {type(categories).__name__}")
     ids, things = [], []
     for place, category in enumerate(categories):
         if not isinstance(category, Mapping) or not {"id", "isthing"} <= category.keys():
-            raise TypeError(f"{expected}, got {category!r}")
+            raise TypeError(f"{expected}, found {category!r}")
         check_int(f"categories[{place}]: id", category["id"], 0)
         if category["id"] > _MAX_CATEGORY_ID or category["id"] in ids:
             expected_id = f"each id once, and at most {_MAX_CATEGORY_ID}"
-            raise ValueError(f"categories: expected {expected_id}, got {category['id']}")
+            raise ValueError(f"categories: expected {expected_id}, found {category['id']}")
         ids.append(int(category["id"]))
         things.append(bool(category["isthing"]))
     return tuple(ids), tuple(things)
@@ -199,7 +199,7 @@ def number_labels(
     shape, batch = categories.shape, categories.shape[:-2]
     num_images, num_pixels = batch.numel(), shape[-2:].numel()
     if num_images > _MAX_IMAGES:
-        raise ValueError(f"labels: expected at most {_MAX_IMAGES} images, got {num_images}")
+        raise ValueError(f"labels: expected at most {_MAX_IMAGES} images, found {num_images}")
     if checks_values(None, instances) and instances.numel() and instances.max() > _MAX_INSTANCE:
         raise ValueError(f"labels: expected instances up to {_MAX_INSTANCE}, found others")
     keys = _keys(categories.reshape(-1), instances.reshape(-1), num_images, num_pixels, classes)
@@ -222,7 +222,7 @@ def number_labels(
         capacity = int(counts.max()) if num_images else 0
     elif checks_values(None, counts) and num_images and counts.max() > capacity:
         needed = int(counts.max())
-        raise ValueError(f"capacity: expected at least {needed} segments, got {capacity}")
+        raise ValueError(f"capacity: expected at least {needed} segments, found {capacity}")
     number = torch.where(number <= capacity, number, 0)
 
     panoptic_seg = torch.empty_like(number).scatter_(0, order, number).int()

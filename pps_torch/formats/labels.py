@@ -98,10 +98,10 @@ def _major_first(one: Tensor, other: Tensor, order: str) -> tuple[Tensor, Tensor
 def _checked_divisor(divisor: Any, order: str) -> int:
     """Check a divisor and an order; return the divisor as Python's int, whatever int it was."""
     if order not in _ORDERS:
-        raise ValueError(f"order: expected one of {_ORDERS}, got {order!r}")
+        raise ValueError(f"order: expected one of {_ORDERS}, found {order!r}")
     check_int("divisor", divisor, 1)
     if divisor > _HIGHEST:
-        raise ValueError(f"divisor: expected an int of 64 bits, got {divisor}")
+        raise ValueError(f"divisor: expected an int of 64 bits, found {divisor}")
     return int(divisor) if isinstance(divisor, np.integer) else divisor
 
 

@@ -84,7 +84,7 @@ class PanopticSegmentation(NamedTuple):
         ids, segments_info = _as_map(ids), _with_category_ids(segments_info)
         panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
         if thing_ids is not None and not isinstance(thing_ids, Collection):
-            raise TypeError(f"thing_ids: expected ints, got {type(thing_ids).__name__}")
+            raise TypeError(f"thing_ids: expected ints, found {type(thing_ids).__name__}")
         things = [_is_thing(info, () if thing_ids is None else thing_ids) for info in segments_info]
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
@@ -317,7 +317,7 @@ def check_container(name: str, value: object, *kinds: type) -> None:
         expected = " or a ".join(kind.__name__ for kind in kinds)
         raise TypeError(
             f"{name}: expected a {expected} (its from_segments makes one), "
-            f"got {type(value).__name__}"
+            f"found {type(value).__name__}"
         )
 
 
@@ -332,7 +332,7 @@ def _num_unused(count: int, capacity: int | None) -> int:
         return 0
     check_int("capacity", capacity, 0)
     if capacity < count:
-        raise ValueError(f"capacity: expected at least {count} segments, got {capacity}")
+        raise ValueError(f"capacity: expected at least {count} segments, found {capacity}")
     return capacity - count
 
 
@@ -340,7 +340,7 @@ def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
     """The map of ids as a tensor; raise TypeError or ValueError unless it holds integers."""
     if isinstance(ids, np.ndarray):
         if ids.dtype.kind not in "iu":
-            raise TypeError(f"ids: expected an integer dtype, got {ids.dtype}")
+            raise TypeError(f"ids: expected an integer dtype, found {ids.dtype}")
         if ids.size and int(ids.max()) > _INT64.max:
             raise ValueError(f"ids: expected ids below 2**63, found {ids.max()}")
         ids = torch.from_numpy(ids.astype(np.int64, order="C"))
@@ -358,7 +358,9 @@ def _score(row: int, info: Mapping[str, Any]) -> float:
     try:
         return 0.0 if score is None else float(score)
     except (TypeError, ValueError):
-        raise TypeError(f"segments_info[{row}]: score: expected a number, got {score!r}") from None
+        raise TypeError(
+            f"segments_info[{row}]: score: expected a number, found {score!r}"
+        ) from None
 
 
 def _with_category_ids(segments_info: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -377,11 +379,11 @@ def _with_category_ids(segments_info: Sequence[Mapping[str, Any]]) -> list[Mappi
 def _check_list(segments_info: Sequence[Mapping[str, Any]]) -> None:
     if not isinstance(segments_info, Sequence):
         raise TypeError(
-            f"segments_info: expected a list of dicts, got {type(segments_info).__name__}"
+            f"segments_info: expected a list of dicts, found {type(segments_info).__name__}"
         )
     for index, info in enumerate(segments_info):
         if not isinstance(info, Mapping):
-            raise TypeError(f"segments_info[{index}]: expected a dict, got {type(info).__name__}")
+            raise TypeError(f"segments_info[{index}]: expected a dict, found {type(info).__name__}")
 
 
 def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
@@ -410,10 +412,10 @@ def _number_segments(
         The map in int32, and the areas `(S,)` int64.
     """
     if ids.ndim != 2:
-        raise ValueError(f"ids: expected shape (H, W), got {tuple(ids.shape)}")
+        raise ValueError(f"ids: expected shape (H, W), found {tuple(ids.shape)}")
     check_int("void_id", void_id, _INT64.min)
     if void_id > _INT64.max:
-        raise ValueError(f"void_id: expected an int of 64 bits, got {void_id}")
+        raise ValueError(f"void_id: expected an int of 64 bits, found {void_id}")
     listed = [info["id"] for info in segments_info]
     doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
     if doubled or void_id in listed:

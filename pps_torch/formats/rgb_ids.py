@@ -33,7 +33,7 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
     """
     check_integer("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
-        raise ValueError(f"rgb: expected shape (*B, H, W, 3), got {tuple(rgb.shape)}")
+        raise ValueError(f"rgb: expected shape (*B, H, W, 3), found {tuple(rgb.shape)}")
     if rgb.dtype != torch.uint8 and checks_values(validate, rgb):
         _refuse_outside("rgb", rgb, 255)
     red, green, blue = (channel.to(torch.int32) for channel in rgb.unbind(-1))

@@ -216,8 +216,8 @@ def post_process_panoptic_segmentation(
     """
     if isinstance(threshold, Sequence):
         raise TypeError(
-            f"threshold: expected a number, got a {type(threshold).__name__}; the second argument "
-            "of EoMT and VideoMT is target_sizes: pass arguments by name, or call "
+            f"threshold: expected a number, found a {type(threshold).__name__}; the second "
+            "argument of EoMT and VideoMT is target_sizes: pass arguments by name, or call "
             "post_processor_for(processor), which has the order of that processor"
         )
     class_logits, mask_logits = query_logits(outputs)
@@ -234,7 +234,7 @@ def post_process_panoptic_segmentation(
         merged = merge_as_mask2former(outputs, label_ids_to_fuse, thresholds, target_sizes)
         return [as_transformers_result(segmentation) for segmentation in merged]
     if paint != "confident":
-        raise ValueError(f"paint: expected 'confident' or 'argmax', got {paint!r}")
+        raise ValueError(f"paint: expected 'confident' or 'argmax', found {paint!r}")
     if is_of_mask2former(outputs) and target_sizes is None and image_sizes is None:
         target_sizes = [MASK2FORMER_SIZE] * len(class_logits)
     segmentations = merge_outputs_per_image(
@@ -277,7 +277,7 @@ def post_processor_for(processor: Any) -> Callable[..., list[dict[str, Any]]]:
     method = getattr(processor, "post_process_panoptic_segmentation", None)
     if method is None:
         raise TypeError(
-            "processor: expected one with the method post_process_panoptic_segmentation, got "
+            "processor: expected one with the method post_process_panoptic_segmentation, found "
             f"{type(processor).__name__}"
         )
     signature = inspect.signature(method)
@@ -396,7 +396,7 @@ def target_from_example(
     rgb, segments = example[label_key], example["segments_info"]
     rgb = rgb if isinstance(rgb, Tensor) else torch.from_numpy(np.array(rgb))
     if rgb.ndim != 3 or rgb.shape[2] != 3:
-        raise ValueError(f"{label_key}: expected shape (H, W, 3), got {tuple(rgb.shape)}")
+        raise ValueError(f"{label_key}: expected shape (H, W, 3), found {tuple(rgb.shape)}")
     if isinstance(segments, Mapping):
         segments = [dict(zip(segments, values)) for values in zip(*segments.values())]
     if label_ids is not None:
@@ -417,7 +417,7 @@ def _check_sizes(
     if sizes is None:
         return
     if len(sizes) != num_images:
-        raise ValueError(f"{name}: expected {num_images} sizes, got {len(sizes)}")
+        raise ValueError(f"{name}: expected {num_images} sizes, found {len(sizes)}")
     for size in sizes:
         check_size(name, size)
         if largest is not None and (size[0] > largest[0] or size[1] > largest[1]):

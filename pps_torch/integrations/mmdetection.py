@@ -60,11 +60,11 @@ def from_mmdetection(
     if labels.ndim == 3 and labels.shape[0] == 1:
         labels = labels[0]
     if labels.ndim != 2:
-        raise ValueError(f"labels: expected shape (H, W) or (1, H, W), got {tuple(labels.shape)}")
+        raise ValueError(f"labels: expected shape (H, W) or (1, H, W), found {tuple(labels.shape)}")
     if not 0 <= num_things <= num_classes < INSTANCE_OFFSET:
         raise ValueError(
             "num_things, num_classes: expected 0 <= num_things <= num_classes < "
-            f"{INSTANCE_OFFSET}, got {num_things}, {num_classes}"
+            f"{INSTANCE_OFFSET}, found {num_things}, {num_classes}"
         )
     found, index = torch.unique(labels.long(), return_inverse=True)
     categories, _ = decode_labels(found, INSTANCE_OFFSET, "instance_major")
@@ -103,7 +103,7 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
     """
     categories, is_thing = segmentation.category_ids, segmentation.is_thing
     if not 0 <= num_classes < INSTANCE_OFFSET:
-        raise ValueError(f"num_classes: expected 0..{INSTANCE_OFFSET - 1}, got {num_classes}")
+        raise ValueError(f"num_classes: expected 0..{INSTANCE_OFFSET - 1}, found {num_classes}")
     if checks_values(None, categories) and bool((categories >= num_classes).any()):
         raise ValueError(
             f"segmentation.category_ids: expected class indices below {num_classes}, found "

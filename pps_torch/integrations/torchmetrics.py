@@ -76,7 +76,7 @@ class _WrappedMetric(Metric):
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
         self.metric: Any = metric
         if key is not None and key not in self._values():
-            raise ValueError(f"key: expected one of {sorted(self._values())}, got {key!r}")
+            raise ValueError(f"key: expected one of {sorted(self._values())}, found {key!r}")
 
     @property
     def class_ids(self) -> tuple[int, ...]:

@@ -181,7 +181,7 @@ def stack_detections(
         TypeError, ValueError: for a wrong dtype or shape, or an empty batch.
     """
     if not detections:
-        raise ValueError("detections: expected at least one image, got none")
+        raise ValueError("detections: expected at least one image, found none")
     for index, image in enumerate(detections):
         name = f"detections[{index}]"
         missing = {"masks", "boxes", "scores", "labels"} - set(image)

@@ -58,7 +58,7 @@ def query_logits(outputs: Any) -> tuple[Tensor, Tensor]:
             return class_logits, mask_logits
     raise TypeError(
         f"outputs: expected {' or '.join(' and '.join(names) for names in _LOGITS)}, "
-        f"got {type(outputs).__name__}"
+        f"found {type(outputs).__name__}"
     )
 
 

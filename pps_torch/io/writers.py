@@ -117,7 +117,7 @@ class PanopticWriter:
         check_container("panoptic", panoptic, PanopticSegmentation)
         if panoptic.panoptic_seg.ndim != 2:
             shape = tuple(panoptic.panoptic_seg.shape)
-            raise ValueError(f"panoptic: expected one image (H, W), got {shape}")
+            raise ValueError(f"panoptic: expected one image (H, W), found {shape}")
         name = f"{image_id}.png" if file_name is None else file_name
         png = self.folder / name
         if not is_inside(png, self.folder):
@@ -181,7 +181,7 @@ def write_pps(path: Path | str, pps: Tensor) -> None:
     """
     check_integer("pps", pps)
     if pps.ndim != 3 or pps.shape[0] != 3:
-        raise ValueError(f"pps: expected shape (3, H, W), got {tuple(pps.shape)}")
+        raise ValueError(f"pps: expected shape (3, H, W), found {tuple(pps.shape)}")
     channels = pps.cpu()
     for channel, what in zip(channels, ("scene classes", "instances", "parts")):
         if channel.numel() and not (0 <= channel.min() and channel.max() <= _LARGEST_BYTE):
@@ -224,7 +224,7 @@ def write_cityscapes_instances(
     check_shape("scores", scores, (len(masks),))
     check_shape("category_ids", category_ids, (len(masks),))
     if Path(image_id).name != image_id or any(character.isspace() for character in image_id):
-        raise ValueError(f"image_id: expected a name without spaces or slashes, got {image_id!r}")
+        raise ValueError(f"image_id: expected a name without spaces or slashes, found {image_id!r}")
     folder, lines = Path(folder), []
     make_folder(folder / "masks")
     instances = zip(masks.cpu().numpy(), category_ids.tolist(), scores.tolist())

@@ -185,7 +185,7 @@ def _check_mask_threshold(mask_threshold: float) -> None:
     """Raise TypeError or ValueError unless the threshold is a fraction above 0."""
     check_number("mask_threshold", mask_threshold)
     if not 0 < mask_threshold <= 1:
-        raise ValueError(f"mask_threshold: expected more than 0, at most 1, got {mask_threshold}")
+        raise ValueError(f"mask_threshold: expected more than 0, at most 1, found {mask_threshold}")
 
 
 def _check_boxes(
@@ -200,7 +200,7 @@ def _check_boxes(
     check_shape("mask_probs", mask_probs, (*scores.shape, side, side))
     check_shape("boxes", boxes, (*scores.shape, 4))
     if side == 0:
-        raise ValueError(f"mask_probs: expected masks of M >= 1, got {tuple(mask_probs.shape)}")
+        raise ValueError(f"mask_probs: expected masks of M >= 1, found {tuple(mask_probs.shape)}")
     if not checks_values(validate, boxes):
         return
     if not bool(boxes.isfinite().all()):

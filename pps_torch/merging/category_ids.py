@@ -41,14 +41,14 @@ def as_id_tensor(
     if isinstance(ids, Tensor):
         check_integer(name, ids)
         if ids.ndim != 1:
-            raise ValueError(f"{name}: expected shape (K,), got {tuple(ids.shape)}")
+            raise ValueError(f"{name}: expected shape (K,), found {tuple(ids.shape)}")
         if checks_values(validate, ids):
             _check_ids(name, ids.tolist(), num_classes)
         return ids.to(device, torch.int64)
     try:
         ids = [operator.index(value) for value in ids]
     except TypeError:
-        raise TypeError(f"{name}: expected ints, got {ids}") from None
+        raise TypeError(f"{name}: expected ints, found {ids}") from None
     _check_ids(name, ids, num_classes)
     if device.type == "cpu" or torch.compiler.is_compiling() or not can_keep_tensors():
         return torch.tensor(ids, dtype=torch.int64, device=device)
@@ -71,7 +71,7 @@ def as_category_ids(
         return None
     ids = as_id_tensor("category_ids", category_ids, device, validate=validate)
     if num_classes is not None and len(ids) != num_classes:
-        raise ValueError(f"category_ids: expected {num_classes} ids, one a class, got {len(ids)}")
+        raise ValueError(f"category_ids: expected {num_classes} ids, one a class, found {len(ids)}")
     return ids
 
 
@@ -123,4 +123,4 @@ def _check_ids(name: str, ids: list[int], num_classes: int | None) -> None:
     kind = f"class indices 0..{end - 1}" if end else "class indices, of which there are none"
     if num_classes is None:
         kind = "ids of 0 or more" if max(ids) < end else "ids below 2**63"
-    raise ValueError(f"{name}: expected distinct {kind}, got {ids}")
+    raise ValueError(f"{name}: expected distinct {kind}, found {ids}")

@@ -209,7 +209,7 @@ def _check_settings(
     check_number("stuff_area_limit", stuff_area_limit)
     check_int("nms_kernel", nms_kernel, 1)
     if nms_kernel % 2 == 0:
-        raise ValueError(f"nms_kernel: expected an odd number of pixels, got {nms_kernel}")
+        raise ValueError(f"nms_kernel: expected an odd number of pixels, found {nms_kernel}")
     check_int("top_k", top_k, 1)
 
 

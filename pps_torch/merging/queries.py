@@ -221,7 +221,7 @@ def _check_settings(
     check_fraction("min_kept_fraction", min_kept_fraction)
     check_number("mask_threshold", mask_threshold)
     if paint not in PAINTS:
-        raise ValueError(f"paint: expected one of {PAINTS}, got {paint!r}")
+        raise ValueError(f"paint: expected one of {PAINTS}, found {paint!r}")
 
 
 def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | None) -> None:

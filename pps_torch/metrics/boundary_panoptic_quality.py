@@ -192,7 +192,7 @@ class BoundaryPanopticQuality(PanopticQuality):
     ) -> None:
         check_number("dilation_ratio", dilation_ratio)
         if not 0 < dilation_ratio < math.inf:
-            raise ValueError(f"dilation_ratio: expected a number above 0, got {dilation_ratio}")
+            raise ValueError(f"dilation_ratio: expected a number above 0, found {dilation_ratio}")
         super().__init__(categories, validate=validate, backend=backend)
         self.dilation_ratio = dilation_ratio
         # Not in the fingerprint, so that PQ, too, can add what this class has compared.
@@ -208,7 +208,7 @@ class BoundaryPanopticQuality(PanopticQuality):
         if dilation_ratio != self.dilation_ratio:
             raise ValueError(
                 f"comparison: expected one with dilation_ratio {self.dilation_ratio}, "
-                f"got {dilation_ratio}"
+                f"found {dilation_ratio}"
             )
         super().add(comparison)
         classes = comparison.gt_class, comparison.pred_class

@@ -40,7 +40,7 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
         checked.append({**category, "id": category_id, "isthing": int(category["isthing"])})
     ids = [category["id"] for category in checked]
     if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
-        raise ValueError(f"categories: expected each id once, and none negative, got {ids}")
+        raise ValueError(f"categories: expected each id once, and none negative, found {ids}")
     return checked
 
 
@@ -70,5 +70,5 @@ def _named(ids: Sequence[int]) -> str:
 def _not_a_list_of_dicts(found: object) -> TypeError:
     return TypeError(
         "categories: expected an EvalSpec or a list of dicts with id, name and isthing, "
-        f"got {found!r}"
+        f"found {found!r}"
     )

@@ -80,6 +80,6 @@ def iou_of_limbs(upper: int, lower: int, number: int) -> float:
     if number >= MAX_MATCHES or min(upper, lower) < 0:
         raise ValueError(
             f"IoUs: expected those of fewer than 2**{63 - LIMB_BITS} segments of a class, "
-            f"got {number}: their sum is not exact"
+            f"found {number}: their sum is not exact"
         )
     return ((upper << LIMB_BITS) + lower) / (1 << 2 * LIMB_BITS)

@@ -82,10 +82,10 @@ def check_comparison(comparison: Any, class_ids: tuple[int, ...]) -> None:
     """Raise TypeError unless a metric's `compare` gave it, ValueError for other classes."""
     if not isinstance(comparison, SegmentComparison):
         found = type(comparison).__name__
-        raise TypeError(f"comparison: expected the result of a metric's compare, got {found}")
+        raise TypeError(f"comparison: expected the result of a metric's compare, found {found}")
     if tuple(comparison.class_ids) != class_ids:  # a list, where a DataLoader brought it
         raise ValueError(
-            f"comparison: expected one of the classes {class_ids}, got {comparison.class_ids}"
+            f"comparison: expected one of the classes {class_ids}, found {comparison.class_ids}"
         )
 
 
@@ -93,7 +93,7 @@ def check_run_lengths(lengths: Tensor, maps: Tensor) -> None:
     """Raise TypeError or ValueError unless `lengths` are pixels for each entry of `maps`."""
     check_integer("lengths", lengths)
     if lengths.dtype != torch.int64:
-        raise TypeError(f"lengths: expected int64, got {lengths.dtype}")
+        raise TypeError(f"lengths: expected int64, found {lengths.dtype}")
     check_shape("lengths", lengths, tuple(maps.shape))
     check_device("lengths", lengths, maps)
     if checks_values(None, lengths) and lengths.numel() and lengths.min() < 0:

@@ -25,7 +25,7 @@ def accept_former_names(**name_now: str) -> Callable[[AnyFunction], AnyFunction]
                 if former in kwargs:
                     if name in kwargs:
                         raise TypeError(
-                            f"{function.__name__}: expected {name} once, got it also by its "
+                            f"{function.__name__}: expected {name} once, found it also by its "
                             f"former name {former}"
                         )
                     kwargs[name] = kwargs.pop(former)

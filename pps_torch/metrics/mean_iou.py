@@ -143,13 +143,13 @@ class MeanIoU(SumMetric):
             ignore_label = categories.ignore_label if isinstance(categories, EvalSpec) else PPS_VOID
         ids = [category["id"] for category in checked]
         if max(ids, default=0) >= MAX_CATEGORY_ID:
-            raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, got {max(ids)}")
+            raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, found {max(ids)}")
         try:
             ignore_label = operator.index(ignore_label)
         except TypeError:
-            raise TypeError(f"ignore_label: expected an int, got {ignore_label!r}") from None
+            raise TypeError(f"ignore_label: expected an int, found {ignore_label!r}") from None
         if ignore_label in ids:
-            raise ValueError(f"ignore_label: expected an id of no category, got {ignore_label}")
+            raise ValueError(f"ignore_label: expected an id of no category, found {ignore_label}")
         super().__init__(ids, (ignore_label,), _FAULTS, validate, backend)
         self.categories, self.ignore_label = checked, ignore_label
         self._add_state("confusion", len(ids), len(ids) + 1)

@@ -44,7 +44,7 @@ class PanopticRules:
 
     def __post_init__(self) -> None:
         if self.crowds not in CROWDS:
-            raise ValueError(f"crowds: expected one of {CROWDS}, got {self.crowds!r}")
+            raise ValueError(f"crowds: expected one of {CROWDS}, found {self.crowds!r}")
 
     @property
     def changes_pairs(self) -> bool:
@@ -76,7 +76,7 @@ def find_rules(rules: str | PanopticRules) -> PanopticRules:
     if isinstance(rules, PanopticRules):
         return rules
     if not isinstance(rules, str) or rules not in RULES:
-        raise ValueError(f"rules: expected one of {tuple(RULES)} or PanopticRules, got {rules!r}")
+        raise ValueError(f"rules: expected one of {tuple(RULES)} or PanopticRules, found {rules!r}")
     return RULES[rules]
 
 

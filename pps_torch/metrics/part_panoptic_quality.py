@@ -234,7 +234,7 @@ class PartPanopticQuality(SegmentMetric):
         class_of_group, num_classes = lookups.class_of_group, len(spec.eval_sids)
         highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
         if capacity > highest:
-            raise ValueError(f"capacity: expected 1..{highest}, got {capacity}")
+            raise ValueError(f"capacity: expected 1..{highest}, found {capacity}")
         self._hold_tables(
             group_of_sid=lookups.group_of_sid,
             is_thing_group=lookups.is_thing_class[class_of_group],

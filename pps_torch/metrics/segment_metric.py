@@ -62,7 +62,7 @@ class SegmentMetric(SumMetric):
         if comparison.rules != self._rules_text:
             raise ValueError(
                 f"comparison: expected one by the rules {self._rules_text}, "
-                f"got one by {comparison.rules}"
+                f"found one by {comparison.rules}"
             )
         add_to_class_sums(
             self.class_sums,
@@ -148,5 +148,7 @@ def segment_maps(metric: SegmentMetric, pred: Any, target: Any) -> tuple[Tensor,
 
 def _checked_metric(metric: SegmentMetric) -> SegmentMetric:
     if not isinstance(metric, SegmentMetric):
-        raise TypeError(f"metric: expected one that counts segments, got a {type(metric).__name__}")
+        raise TypeError(
+            f"metric: expected one that counts segments, found a {type(metric).__name__}"
+        )
     return metric

@@ -142,7 +142,7 @@ class SumMetric(TensorHolder):
         """
         if other is self:
             raise ValueError(
-                "other: expected another metric, got this one, which would count twice"
+                "other: expected another metric, found this one, which would count twice"
             )
         if (
             type(self) is not type(other)
@@ -151,8 +151,8 @@ class SumMetric(TensorHolder):
         ):
             raise ValueError(
                 f"other: expected a {type(self).__name__} of the classes {self.class_ids} with "
-                f"the same meaning of ids and the same rules, got a {type(other).__name__} of the "
-                f"classes {getattr(other, 'class_ids', None)}"
+                f"the same meaning of ids and the same rules, found a {type(other).__name__} of "
+                f"the classes {getattr(other, 'class_ids', None)}"
             )
         self._check_may_count("merge_state")
         other._check_may_count("merge_state")
@@ -225,10 +225,12 @@ class SumMetric(TensorHolder):
         for name, value in (("pred", preds), ("target", targets)):
             if not isinstance(value, list):
                 raise TypeError(
-                    f"{name}: expected a list as the other is, got {type(value).__name__}"
+                    f"{name}: expected a list as the other is, found {type(value).__name__}"
                 )
         if len(preds) != len(targets):
-            raise ValueError(f"target: expected a list of {len(preds)}, got one of {len(targets)}")
+            raise ValueError(
+                f"target: expected a list of {len(preds)}, found one of {len(targets)}"
+            )
         for pred, target in zip(preds, targets):
             self.update(pred, target)
         return self
@@ -299,17 +301,17 @@ class SumMetric(TensorHolder):
         """Reasons why a state cannot be this metric's, as messages."""
         version = metadata.get("version") or 1
         if version > self._version:
-            return [f"{prefix}: expected layout {self._version} or older, got {version}"]
+            return [f"{prefix}: expected layout {self._version} or older, found {version}"]
         for name, own in (("class_ids", self.class_ids), ("rules", repr(self._rules))):
             if metadata.get(name, own) != own:
                 expected, found = _around_difference(str(own), str(metadata[name]))
-                return [f"{prefix}{name}: expected {expected}, got {found}"]
+                return [f"{prefix}{name}: expected {expected}, found {found}"]
         differences = []
         for name, other in counts.items():
             own = getattr(self, name)
             if (own.dtype, own.shape) != (other.dtype, other.shape):
                 expected, found = (f"{t.dtype} {tuple(t.shape)}" for t in (own, other))
-                differences.append(f"{prefix}{name}: expected {expected}, got {found}")
+                differences.append(f"{prefix}{name}: expected {expected}, found {found}")
         return differences
 
     def _add_state(self, name: str, *shape: int, first_layout: int = 1) -> None:

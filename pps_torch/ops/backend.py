@@ -89,11 +89,11 @@ def uses_triton(backend: str, reference: Tensor) -> bool:
 def check_backend(backend: str) -> None:
     """Raise ValueError unless `backend`, or what "auto" stands for, is in `BACKENDS`."""
     if backend not in BACKENDS:
-        raise ValueError(f"backend: expected one of {BACKENDS}, got {backend!r}")
+        raise ValueError(f"backend: expected one of {BACKENDS}, found {backend!r}")
     if backend == "auto" and _DEFAULT not in BACKENDS:
         raise ValueError(
             f"environment variable {ENVIRONMENT_VARIABLE}: expected one of {BACKENDS}, "
-            f"got {_DEFAULT!r}"
+            f"found {_DEFAULT!r}"
         )
 
 

@@ -35,7 +35,7 @@ def find_spec(name_or_path: str | os.PathLike[str], kind: Kind) -> Path:
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
         raise TypeError(
-            f"name_or_path: expected a name or a path, got {type(name_or_path).__name__}"
+            f"name_or_path: expected a name or a path, found {type(name_or_path).__name__}"
         )
     bundled = bundled_files(kind)
     path = bundled.get(os.fspath(name_or_path), Path(name_or_path))

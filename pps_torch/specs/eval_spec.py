@@ -147,7 +147,7 @@ class EvalSpec(ComparedInOrder):
         if not isinstance(dataset, DatasetSpec):
             raise TypeError(
                 "dataset: expected a DatasetSpec (DatasetSpec.load makes one), "
-                f"got {type(dataset).__name__}"
+                f"found {type(dataset).__name__}"
             )
         fields = Fields(mapping, source)
         sids = _read_sids(fields, dataset)
@@ -292,7 +292,7 @@ def check_eval_spec(name: str, spec: object) -> None:
     """Raise TypeError unless `spec` is an `EvalSpec`; the name or path of one is refused."""
     if not isinstance(spec, EvalSpec):
         raise TypeError(
-            f"{name}: expected an EvalSpec (EvalSpec.load makes one), got {type(spec).__name__}"
+            f"{name}: expected an EvalSpec (EvalSpec.load makes one), found {type(spec).__name__}"
         )
 
 

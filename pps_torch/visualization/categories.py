@@ -68,7 +68,7 @@ def _is_int(value: Any) -> TypeGuard[int]:
 def _type_error(found: object) -> TypeError:
     return TypeError(
         "categories: expected an EvalSpec or a list of dicts with id and isthing, "
-        f"got {type(found).__name__}"
+        f"found {type(found).__name__}"
     )
 
 

@@ -82,9 +82,9 @@ def simulate_deficiency(rgb: Tensor, deficiency: str) -> Tensor:
     """
     check_uint8("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
-        raise ValueError(f"rgb: expected shape (..., 3), got {tuple(rgb.shape)}")
+        raise ValueError(f"rgb: expected shape (..., 3), found {tuple(rgb.shape)}")
     if deficiency not in DEFICIENCIES:
-        raise ValueError(f"deficiency: expected one of {[*DEFICIENCIES]}, got {deficiency!r}")
+        raise ValueError(f"deficiency: expected one of {[*DEFICIENCIES]}, found {deficiency!r}")
     matrix = torch.tensor(DEFICIENCIES[deficiency], dtype=torch.float64, device=rgb.device)
     return linear_to_rgb(rgb_to_linear(rgb) @ matrix.T)
 

@@ -133,10 +133,10 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
     check_integer(name, pps)
     check_ndim(name, pps, 3, "(*B, 3, H, W)")
     if pps.shape[-3] != 3:
-        raise ValueError(f"{name}: expected shape (*B, 3, H, W), got {tuple(pps.shape)}")
+        raise ValueError(f"{name}: expected shape (*B, 3, H, W), found {tuple(pps.shape)}")
     sids, iids, pids = pps.unbind(-3)
     if iids.numel() and iids.min() < 0:
-        raise ValueError(f"{name}: expected instance numbers >= 0, got {int(iids.min())}")
+        raise ValueError(f"{name}: expected instance numbers >= 0, found {int(iids.min())}")
     paint_of = spec_paints(spec, pps.device).paint_of_sid_pid
     rows, columns = paint_of.shape
     if not (_all_below(rows, sids) and _all_below(columns, pids)):

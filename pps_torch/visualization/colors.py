@@ -118,7 +118,7 @@ def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str)
         ValueError: for a palette that is not one of `PALETTES`.
     """
     if palette not in PALETTES:
-        raise ValueError(f"palette: expected one of {PALETTES}, got {palette!r}")
+        raise ValueError(f"palette: expected one of {PALETTES}, found {palette!r}")
     if palette == "class":
         return list(own)
     safe = colorblind_colors(len(own))

@@ -101,10 +101,12 @@ def legend(entries: list[LegendEntry], picture_size: tuple[int, int]) -> Tensor:
         TypeError, ValueError: for entries that are no `LegendEntry`, or another size.
     """
     if not isinstance(entries, Sequence):
-        raise TypeError(f"entries: expected a list of LegendEntry, got {type(entries).__name__}")
+        raise TypeError(f"entries: expected a list of LegendEntry, found {type(entries).__name__}")
     for place, entry in enumerate(entries):
         if not isinstance(entry, LegendEntry):
-            raise TypeError(f"entries[{place}]: expected a LegendEntry, got {type(entry).__name__}")
+            raise TypeError(
+                f"entries[{place}]: expected a LegendEntry, found {type(entry).__name__}"
+            )
     check_size("picture_size", picture_size)
     layout = _Layout(picture_size)
     return torch.from_numpy(layout.draw(layout.columns(entries)))

@@ -31,11 +31,11 @@ def overlay(photo: Tensor, colored: Tensor, void: Tensor, alpha: float = 0.5) ->
     check_device("void", void, colored)
     if photo.shape[-2:] != colored.shape[-2:]:
         raise ValueError(
-            f"photo: expected the size of the coloured map, {_size(colored)}, got {_size(photo)}"
+            f"photo: expected the size of the coloured map, {_size(colored)}, found {_size(photo)}"
         )
     if void.shape[-2:] != colored.shape[-2:]:
         raise ValueError(
-            f"void: expected the size of the coloured map, {_size(colored)}, got {_size(void)}"
+            f"void: expected the size of the coloured map, {_size(colored)}, found {_size(void)}"
         )
     check_fraction("alpha", alpha)
     blend = torch.lerp(photo.float(), colored.float(), alpha).round_().to(torch.uint8)

@@ -144,15 +144,20 @@ def test_it_is_the_inverse_of_the_encoders():
 @pytest.mark.parametrize(
     ("labels", "options", "error", "message"),
     [
-        (PAIR[0], {}, TypeError, "labels: expected two maps, categories and instances, got Tensor"),
-        (PAIR, {"encoding": "uids"}, TypeError, "labels: expected a torch.Tensor, got tuple"),
+        (
+            PAIR[0],
+            {},
+            TypeError,
+            "labels: expected two maps, categories and instances, found Tensor",
+        ),
+        (PAIR, {"encoding": "uids"}, TypeError, "labels: expected a torch.Tensor, found tuple"),
         (PAIR[0], {"encoding": "coco"}, ValueError, "encoding: expected one of"),
         (PAIR[0], {"encoding": "uids", "divisor": 9}, ValueError, "divisor: expected None"),
         (PAIR[0], {"encoding": "category_major"}, ValueError, "divisor: expected an int"),
         (PAIR[0], {"encoding": "kitti_step"}, ValueError, r"labels: expected shape \(\*B, 3, H"),
         ((PAIR[0], PAIR[1][:, :2]), {}, ValueError, r"labels\[1\]: expected shape \(1, 8\)"),
         ((PAIR[0].float(), PAIR[1]), {}, TypeError, r"labels\[0\]: expected uint8 or a signed"),
-        (PAIR, {"capacity": 3}, ValueError, "capacity: expected at least 4 segments, got 3"),
+        (PAIR, {"capacity": 3}, ValueError, "capacity: expected at least 4 segments, found 3"),
         (PAIR, {"capacity": -1}, ValueError, "capacity: expected an int of 0 or more"),
         ((PAIR[0], PAIR[1] + 2**31), {}, ValueError, "labels: expected instances up to"),
     ],

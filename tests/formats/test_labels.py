@@ -90,12 +90,12 @@ def test_wrong_types_and_shapes_are_refused():
         encode_labels(ids.float(), ids, 1000, "category_major")
     with pytest.raises(ValueError, match=r"^instances: .*\(2, 3\).*\(3, 2\)"):
         encode_labels(ids, ids.T, 1000, "category_major")
-    with pytest.raises(ValueError, match="^instances: expected a tensor on cpu, got meta"):
+    with pytest.raises(ValueError, match="^instances: expected a tensor on cpu, found meta"):
         encode_labels(ids, ids.to("meta"), 1000, "category_major")
     for no_tensor in ([[1]], None):
-        with pytest.raises(TypeError, match="^labels: expected a torch.Tensor, got"):
+        with pytest.raises(TypeError, match="^labels: expected a torch.Tensor, found"):
             decode_labels(no_tensor, 1000, "category_major")
-        with pytest.raises(TypeError, match="^instances: expected a torch.Tensor, got"):
+        with pytest.raises(TypeError, match="^instances: expected a torch.Tensor, found"):
             encode_labels(ids, no_tensor, 1000, "category_major")
 
 

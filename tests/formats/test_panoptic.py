@@ -43,7 +43,7 @@ def test_maps_of_numpy(dtype):
         found = container.from_segments(array, SEGMENTS)
         expected = container.from_segments(torch.tensor(IDS).flip(1), SEGMENTS)
         assert all(torch.equal(a, b) for a, b in zip(found, expected))
-        with pytest.raises(TypeError, match="^ids: expected an integer dtype, got float64"):
+        with pytest.raises(TypeError, match="^ids: expected an integer dtype, found float64"):
             container.from_segments(np.zeros((2, 2)), [])
         with pytest.raises(ValueError, match=r"^ids: expected ids below 2\*\*63, found 184"):
             container.from_segments(np.full((1, 1), 2**64 - 1, np.uint64), [])
@@ -149,9 +149,9 @@ def test_listed_segments_say_what_they_are(info, match):
 @pytest.mark.parametrize(
     "segments, match",
     [
-        (None, "^segments_info: expected a list of dicts, got NoneType"),
-        (torch.zeros(2), "^segments_info: expected a list of dicts, got Tensor"),
-        ([3], r"^segments_info\[0\]: expected a dict, got int"),
+        (None, "^segments_info: expected a list of dicts, found NoneType"),
+        (torch.zeros(2), "^segments_info: expected a list of dicts, found Tensor"),
+        ([3], r"^segments_info\[0\]: expected a dict, found int"),
     ],
 )
 def test_segments_of_another_kind_are_refused(container, segments, match):
@@ -180,13 +180,13 @@ def test_an_id_that_the_map_cannot_hold_is_not_in_it(container, dtype):
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
-        ({"ids": [[1]]}, TypeError, "^ids: expected a torch.Tensor, got list"),
-        ({"ids": None}, TypeError, "^ids: expected a torch.Tensor, got NoneType"),
-        ({"void_id": None}, TypeError, "^void_id: expected an int, got None"),
-        ({"void_id": 1.0}, TypeError, "^void_id: expected an int, got 1.0"),
-        ({"void_id": 1 << 63}, ValueError, "^void_id: expected an int of 64 bits, got 92"),
-        ({"capacity": 3.0}, TypeError, "^capacity: expected an int, got 3.0"),
-        ({"capacity": -1}, ValueError, "^capacity: expected an int of 0 or more, got -1"),
+        ({"ids": [[1]]}, TypeError, "^ids: expected a torch.Tensor, found list"),
+        ({"ids": None}, TypeError, "^ids: expected a torch.Tensor, found NoneType"),
+        ({"void_id": None}, TypeError, "^void_id: expected an int, found None"),
+        ({"void_id": 1.0}, TypeError, "^void_id: expected an int, found 1.0"),
+        ({"void_id": 1 << 63}, ValueError, "^void_id: expected an int of 64 bits, found 92"),
+        ({"capacity": 3.0}, TypeError, "^capacity: expected an int, found 3.0"),
+        ({"capacity": -1}, ValueError, "^capacity: expected an int of 0 or more, found -1"),
         (
             {"segments_info": [{"id": 1 << 63, "category_id": 1}]},
             ValueError,
@@ -213,9 +213,11 @@ def test_ints_of_numpy_are_ints(value):
 
 def test_wrong_arguments_of_a_prediction_are_named():
     ids, infos = torch.ones(1, 1, dtype=torch.int64), [{"id": 1, "category_id": 1, "score": "x"}]
-    with pytest.raises(TypeError, match=r"^segments_info\[0\]: score: expected a number, got 'x'"):
+    with pytest.raises(
+        TypeError, match=r"^segments_info\[0\]: score: expected a number, found 'x'"
+    ):
         PanopticSegmentation.from_segments(ids, infos)
-    with pytest.raises(TypeError, match="^thing_ids: expected ints, got int"):
+    with pytest.raises(TypeError, match="^thing_ids: expected ints, found int"):
         PanopticSegmentation.from_segments(ids, infos, thing_ids=1)
 
 

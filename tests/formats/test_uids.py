@@ -113,9 +113,9 @@ def test_levels_of_different_shapes_are_refused():
     sids = torch.ones(2, 3, dtype=torch.int64)
     with pytest.raises(ValueError, match=r"^pids: .*\(2, 3\).*\(3, 2\)"):
         encode_uids(sids, sids, sids.T)
-    with pytest.raises(ValueError, match="^iids: expected a tensor on cpu, got meta"):
+    with pytest.raises(ValueError, match="^iids: expected a tensor on cpu, found meta"):
         encode_uids(sids, sids.to("meta"), sids)
-    with pytest.raises(TypeError, match="^uids: expected a torch.Tensor, got list"):
+    with pytest.raises(TypeError, match="^uids: expected a torch.Tensor, found list"):
         decode_uids([7])
 
 
@@ -129,5 +129,5 @@ def test_uids_of_three_digits_are_illegal_in_any_dtype(dtype):
 
 @pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
 def test_wide_unsigned_integers_are_refused_by_name(dtype):
-    with pytest.raises(TypeError, match=f"uids: expected uint8 or a signed .*, got {dtype}"):
+    with pytest.raises(TypeError, match=f"uids: expected uint8 or a signed .*, found {dtype}"):
         decode_uids(torch.tensor([7], dtype=dtype))

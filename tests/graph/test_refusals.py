@@ -55,6 +55,6 @@ def merging():
 def test_values_cannot_be_validated_in_a_graph(case):
     call, inputs = case()
     torch.compiler.reset()
-    message = re.escape("validate: expected None or False where a graph is captured, got True")
+    message = re.escape("validate: expected None or False where a graph is captured, found True")
     with pytest.raises(Exception, match=message):
         torch.compile(call, backend="eager", fullgraph=True)(*inputs)

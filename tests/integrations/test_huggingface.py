@@ -230,9 +230,9 @@ def test_arguments_by_position_and_their_defaults():
     outputs.class_queries_logits = torch.tensor([[[0.0, 1, -9]] * 3])  # CAR: 0.73
     assert len(post_process_panoptic_segmentation(outputs)[0]["segments_info"]) == 3
     assert not post_process_panoptic_segmentation(outputs, 0.8)[0]["segments_info"]
-    with pytest.raises(TypeError, match="threshold: expected a number, got a list; .* EoMT"):
+    with pytest.raises(TypeError, match="threshold: expected a number, found a list; .* EoMT"):
         post_process_panoptic_segmentation(outputs, [(1, 3)])
-    with pytest.raises(ValueError, match="paint: expected 'confident' or 'argmax', got 'all'"):
+    with pytest.raises(ValueError, match="paint: expected 'confident' or 'argmax', found 'all'"):
         post_process_panoptic_segmentation(outputs, paint="all")
     with pytest.raises(ValueError, match="category_ids: expected None with argmax"):
         post_process_panoptic_segmentation(outputs, paint="argmax", category_ids=[3, 4])
@@ -325,7 +325,7 @@ def test_the_order_of_arguments_is_that_of_the_processor():
     )
     with pytest.raises(TypeError, match="missing a required argument: 'target_sizes'"):
         post_process(outputs)
-    with pytest.raises(TypeError, match="processor: expected .*panoptic_segmentation, got ViT"):
+    with pytest.raises(TypeError, match="processor: expected .*panoptic_segmentation, found ViT"):
         post_processor_for(transformers.ViTImageProcessor())
     holder = SimpleNamespace(image_processor=transformers.Mask2FormerImageProcessor())
     assert len(post_processor_for(holder)(random_outputs("Mask2Former", 0), 0.4)) == 2

@@ -138,7 +138,7 @@ def test_one_key_is_a_scalar(case):
     for image in images:
         metric.update(*image)
     assert metric.compute().item() == make_dict(expected)[key]
-    with pytest.raises(ValueError, match="^key: expected one of .*, got 'AP'"):
+    with pytest.raises(ValueError, match="^key: expected one of .*, found 'AP'"):
         make(key="AP")
 
 

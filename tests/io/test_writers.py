@@ -90,7 +90,7 @@ def test_an_earlier_json_is_not_replaced_by_chance(tmp_path):
     ("panoptic", "name", "message"),
     [
         ("x", None, "^panoptic: expected a PanopticSegmentation"),
-        ("batch", None, r"^panoptic: expected one image \(H, W\), got \(1, 5, 8\)"),
+        ("batch", None, r"^panoptic: expected one image \(H, W\), found \(1, 5, 8\)"),
         ("one", "../a.png", "^file_name: expected a name inside"),
     ],
 )
@@ -127,7 +127,7 @@ def test_pps_maps(tmp_path, dtype):
 @pytest.mark.parametrize(
     ("pps", "message"),
     [
-        (torch.zeros(2, 2).long(), r"^pps: expected shape \(3, H, W\), got \(2, 2\)"),
+        (torch.zeros(2, 2).long(), r"^pps: expected shape \(3, H, W\), found \(2, 2\)"),
         (torch.zeros(3, 2, 2), "^pps: expected uint8 or a signed integer"),
         (
             torch.tensor([[[7]], [[256]], [[1]]]),
@@ -169,8 +169,8 @@ def test_instances_as_cityscapes_expects_them(tmp_path):
     ("changes", "message"),
     [
         ({"masks": torch.ones(1, 2, 2)}, "^masks: expected torch.bool"),
-        ({"scores": torch.ones(2)}, r"^scores: expected shape \(1,\), got \(2,\)"),
-        ({"image_id": "a b"}, "^image_id: expected a name without spaces or slashes, got 'a b'"),
+        ({"scores": torch.ones(2)}, r"^scores: expected shape \(1,\), found \(2,\)"),
+        ({"image_id": "a b"}, "^image_id: expected a name without spaces or slashes, found 'a b'"),
         ({"image_id": "../a"}, "^image_id: expected a name without"),
     ],
 )

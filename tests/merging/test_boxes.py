@@ -149,7 +149,7 @@ def test_inputs_are_read_only_and_may_be_strided(device):
         ({"scores": torch.full((2,), float("nan"))}, ValueError, "^scores: .*NaN"),
         ({"pred_classes": torch.zeros(2)}, TypeError, "^pred_classes: "),
         ({"mask_threshold": 0.0}, ValueError, "^mask_threshold: .*0.0"),
-        ({"mask_threshold": "0.5"}, TypeError, "^mask_threshold: expected a number, got '0.5'"),
+        ({"mask_threshold": "0.5"}, TypeError, "^mask_threshold: expected a number, found '0.5'"),
     ],
 )
 def test_wrong_arguments_are_named(change, error, match):

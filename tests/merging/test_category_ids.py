@@ -86,7 +86,7 @@ def test_ids_that_no_class_can_have_are_refused(case):
 @pytest.mark.parametrize("case", ["queries", "centers"])
 def test_each_channel_needs_an_id(case):
     function, _, settings, inputs = CASES[case]
-    with pytest.raises(ValueError, match="^category_ids: expected 3 ids, one a class, got 4$"):
+    with pytest.raises(ValueError, match="^category_ids: expected 3 ids, one a class, found 4$"):
         function(*inputs, **settings, category_ids=[*IDS, 4])
 
 

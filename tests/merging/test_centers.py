@@ -252,10 +252,14 @@ HEADS = tuple(torch.zeros(shape) for shape in ((3, 4, 5), (1, 4, 5), (2, 4, 5)))
         ({"thing_ids": torch.tensor([[1]])}, ValueError, r"^thing_ids: .*\(K,\).*\(1, 1\)"),
         ({"out_size": (8, -1)}, ValueError, r"^out_size: .*\(8, -1\)"),
         ({"out_size": ()}, TypeError, r"^out_size: .*\(\)"),
-        ({"nms_kernel": 3.0}, TypeError, "^nms_kernel: expected an int, got 3.0"),
+        ({"nms_kernel": 3.0}, TypeError, "^nms_kernel: expected an int, found 3.0"),
         ({"top_k": 0}, ValueError, "^top_k: .*0"),
-        ({"top_k": 2.0}, TypeError, "^top_k: expected an int, got 2.0"),
-        ({"center_threshold": "0.1"}, TypeError, "^center_threshold: expected a number, got '0.1'"),
+        ({"top_k": 2.0}, TypeError, "^top_k: expected an int, found 2.0"),
+        (
+            {"center_threshold": "0.1"},
+            TypeError,
+            "^center_threshold: expected a number, found '0.1'",
+        ),
         ({"center_threshold": float("nan")}, ValueError, "^center_threshold: "),
     ],
 )

@@ -241,7 +241,7 @@ def test_logits_without_values_are_refused(function, name, shape, validate, back
         heads |= {"offsets": torch.zeros(2, *shape[1:])}
     text = str(shape).replace("(", r"\(").replace(")", r"\)")
     for size in SIZES:
-        with pytest.raises(ValueError, match=f"^{name}: expected .* at least, got shape {text}"):
+        with pytest.raises(ValueError, match=f"^{name}: expected .* at least, found shape {text}"):
             function(list(heads.values()), size, backend, validate=validate)
 
 

@@ -239,10 +239,10 @@ def test_no_image_and_no_instance():
         ({"pred_classes": torch.zeros(3, dtype=torch.int64)}, ValueError, "^pred_classes: "),
         ({"pred_classes": torch.tensor([24, -1])}, ValueError, "^pred_classes: .*-1"),
         ({"overlap_threshold": 1.5}, ValueError, "^overlap_threshold: .*1.5"),
-        ({"score_threshold": "0.5"}, TypeError, "^score_threshold: expected a number, got '0.5'"),
+        ({"score_threshold": "0.5"}, TypeError, "^score_threshold: expected a number, found '0.5'"),
         ({"overlap_threshold": torch.ones(1)}, TypeError, "^overlap_threshold: expected a number"),
         ({"stuff_ids": [7, 7]}, ValueError, "^stuff_ids: "),
-        ({"stuff_ids": [7.0]}, TypeError, "^stuff_ids: expected ints, got .7.0."),
+        ({"stuff_ids": [7.0]}, TypeError, "^stuff_ids: expected ints, found .7.0."),
     ],
 )
 def test_wrong_arguments_are_named(change, error, match):
@@ -279,9 +279,9 @@ def test_what_is_dropped_unchecked_is_dropped_at_any_threshold(change, threshold
 @pytest.mark.parametrize(
     "wrong, match, is_always_refused",
     [
-        ([ROAD, -1], r"^stuff_ids: expected distinct ids of 0 or more, got \[7, -1\]", False),
+        ([ROAD, -1], r"^stuff_ids: expected distinct ids of 0 or more, found \[7, -1\]", False),
         ([ROAD, ROAD], "^stuff_ids: expected distinct", False),
-        ([[ROAD, SKY]], r"^stuff_ids: expected shape \(K,\), got \(1, 2\)", True),
+        ([[ROAD, SKY]], r"^stuff_ids: expected shape \(K,\), found \(1, 2\)", True),
     ],
 )
 def test_a_tensor_of_stuff_ids_is_checked_like_a_list(wrong, match, is_always_refused):

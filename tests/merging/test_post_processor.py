@@ -184,7 +184,9 @@ def test_post_processor_names_the_head_with_a_wrong_channel_count():
 def test_post_processor_names_an_image_size_that_is_none(size, error):
     inputs = heads(np.random.default_rng(0), ())
     assert PPSPostProcessor(SPEC)(*inputs, [24, 32])[1].shape == (3, 24, 32)
-    with pytest.raises(error, match=r"^image_size: expected \(H, W\), two ints of 1 or more, got"):
+    with pytest.raises(
+        error, match=r"^image_size: expected \(H, W\), two ints of 1 or more, found"
+    ):
         PPSPostProcessor(SPEC)(*inputs, size)
 
 
@@ -242,7 +244,7 @@ def test_settings_are_checked_when_a_module_is_made(make, match):
 def test_a_head_on_another_device_is_named(index, name):
     inputs = list(heads(np.random.default_rng(0), ()))
     inputs[index] = inputs[index].to("meta")
-    with pytest.raises(ValueError, match=f"^{name}.*: expected a tensor on cpu, got meta"):
+    with pytest.raises(ValueError, match=f"^{name}.*: expected a tensor on cpu, found meta"):
         PPSPostProcessor(SPEC)(*inputs, (24, 32))
 
 
@@ -257,5 +259,7 @@ def test_values_cannot_be_validated_while_a_graph_is_captured(monkeypatch):
 
 @pytest.mark.parametrize("make", [PPSMerger, PPSPostProcessor])
 def test_the_name_of_a_spec_is_no_spec(make):
-    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+    with pytest.raises(
+        TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* found str"
+    ):
         make("cpp_default")

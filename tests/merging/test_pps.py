@@ -144,7 +144,7 @@ def test_real_cityscapes_image_from_heads_to_pps(real_images):
         ({"panoptic_seg": torch.full((2, 3), 2, dtype=torch.int32)}, ValueError, "0..1.*2"),
         ({"panoptic_seg": torch.full((2, 3), -1, dtype=torch.int32)}, ValueError, "-1"),
         ({"category_ids": torch.tensor([26.9])}, TypeError, "^panoptic.category_ids: "),
-        ({"category_ids": torch.tensor([[26], [26]])}, ValueError, r"\(1,\), got \(2, 1\)"),
+        ({"category_ids": torch.tensor([[26], [26]])}, ValueError, r"\(1,\), found \(2, 1\)"),
         ({"category_ids": torch.tensor([2**32 + 7])}, ValueError, "below 2.*4294967303"),
     ],
 )
@@ -160,7 +160,11 @@ def test_wrong_arguments_are_named(change, error, match):
 def test_what_is_no_panoptic_segmentation_and_no_spec_is_named():
     ids, part_seg = torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64)
     spec = EvalSpec.load("cpp_default")
-    with pytest.raises(TypeError, match="^panoptic: expected a PanopticSegmentation .* got tuple"):
+    with pytest.raises(
+        TypeError, match="^panoptic: expected a PanopticSegmentation .* found tuple"
+    ):
         merge_pps((ids, []), part_seg, spec)
-    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+    with pytest.raises(
+        TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* found str"
+    ):
         merge_pps(PanopticSegmentation.from_segments(ids, []), part_seg, "cpp_default")

@@ -208,7 +208,7 @@ def test_a_mask_threshold_decides_what_is_painted_and_what_is_kept():
     assert row(merge_row(*rows, mask_threshold=0.7)) == [1, 0, 2]
     assert row(merge_row(*rows, mask_threshold=0.5)) == [0, 0, 1]
     with pytest.raises(
-        ValueError, match=r"paint: expected one of \('confident', 'argmax'\), got 1"
+        ValueError, match=r"paint: expected one of \('confident', 'argmax'\), found 1"
     ):
         merge_row(*rows, paint=1)
     with pytest.raises(TypeError, match="mask_threshold: expected a number"):

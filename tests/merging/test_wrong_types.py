@@ -25,11 +25,11 @@ PARTS = torch.zeros(2, 3, dtype=torch.int64)
 @pytest.mark.parametrize(
     "panoptic, part_seg, match",
     [
-        (PANOPTIC, [[0]], "^part_seg: expected a torch.Tensor, got list"),
-        (PANOPTIC, None, "^part_seg: expected a torch.Tensor, got NoneType"),
+        (PANOPTIC, [[0]], "^part_seg: expected a torch.Tensor, found list"),
+        (PANOPTIC, None, "^part_seg: expected a torch.Tensor, found NoneType"),
         (None, PARTS, "^panoptic: expected a PanopticSegmentation"),
-        (PANOPTIC._replace(panoptic_seg=[[1]]), PARTS, r"^panoptic.panoptic_seg: .*got list"),
-        (PANOPTIC._replace(category_ids=[26]), PARTS, r"^panoptic.category_ids: .*got list"),
+        (PANOPTIC._replace(panoptic_seg=[[1]]), PARTS, r"^panoptic.panoptic_seg: .*found list"),
+        (PANOPTIC._replace(category_ids=[26]), PARTS, r"^panoptic.category_ids: .*found list"),
     ],
 )
 def test_maps_of_parts(merge, panoptic, part_seg, match):
@@ -49,18 +49,18 @@ def test_heads_of_the_post_processor(value):
     if value is None:
         names.remove("part_logits")  # without parts there are none
     for index, name in enumerate(names):
-        with pytest.raises(TypeError, match=f"^{name}: expected a torch.Tensor, got"):
+        with pytest.raises(TypeError, match=f"^{name}: expected a torch.Tensor, found"):
             PPSPostProcessor(SPEC)(*heads[:index], value, *heads[index + 1 :], (4, 6))
 
 
 @pytest.mark.parametrize(
     "ids, error, match",
     [
-        ([2**63], ValueError, r"^stuff_ids: expected distinct ids below 2\*\*63, got \[9223"),
-        ([-1], ValueError, r"^stuff_ids: expected distinct ids of 0 or more, got \[-1\]"),
-        (None, TypeError, "^stuff_ids: expected ints, got None"),
-        (["7"], TypeError, r"^stuff_ids: expected ints, got \['7'\]"),
-        (7, TypeError, "^stuff_ids: expected ints, got 7"),
+        ([2**63], ValueError, r"^stuff_ids: expected distinct ids below 2\*\*63, found \[9223"),
+        ([-1], ValueError, r"^stuff_ids: expected distinct ids of 0 or more, found \[-1\]"),
+        (None, TypeError, "^stuff_ids: expected ints, found None"),
+        (["7"], TypeError, r"^stuff_ids: expected ints, found \['7'\]"),
+        (7, TypeError, "^stuff_ids: expected ints, found 7"),
     ],
 )
 def test_ids_of_stuff(ids, error, match):

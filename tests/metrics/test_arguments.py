@@ -50,14 +50,14 @@ def test_former_names_of_compare_and_of_the_functions():
 
 @pytest.mark.parametrize("name", [n for n, m in metrics().items() if hasattr(m, "add")])
 def test_what_is_no_comparison_is_not_added(name):
-    with pytest.raises(TypeError, match="^comparison: expected the result of .* got NoneType"):
+    with pytest.raises(TypeError, match="^comparison: expected the result of .* found NoneType"):
         metrics()[name].add(None)
 
 
 def test_a_list_of_categories_is_no_tensor():
     ids, segments = torch.ones(2, 3, dtype=torch.long), [{"id": 1, "category_id": 7}]
     pred = PanopticSegmentation.from_segments(ids, segments)
-    with pytest.raises(TypeError, match="^pred.category_ids: expected a torch.Tensor, got list"):
+    with pytest.raises(TypeError, match="^pred.category_ids: expected a torch.Tensor, found list"):
         PanopticQuality(SPEC).update(
             pred._replace(category_ids=[7]), PanopticTarget.from_segments(ids, segments)
         )

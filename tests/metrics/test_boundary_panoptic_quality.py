@@ -199,9 +199,9 @@ def test_bad_arguments_are_refused():
     for ratio in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="^dilation_ratio: expected a number"):
             BoundaryPanopticQuality(CATEGORIES, dilation_ratio=ratio)
-    with pytest.raises(TypeError, match="^dilation_ratio: expected a number, got '0.02'"):
+    with pytest.raises(TypeError, match="^dilation_ratio: expected a number, found '0.02'"):
         BoundaryPanopticQuality(CATEGORIES, dilation_ratio="0.02")
-    with pytest.raises(ValueError, match="^distance: expected at least 1 pixel, got 0"):
+    with pytest.raises(ValueError, match="^distance: expected at least 1 pixel, found 0"):
         boundary_ids(torch.zeros(1, 2, 2, dtype=torch.long), 0)
     with pytest.raises(ValueError, match="^other: .*the same rules"):
         BoundaryPanopticQuality(CATEGORIES).merge_state(

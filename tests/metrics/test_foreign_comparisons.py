@@ -42,7 +42,7 @@ def is_empty(metric):
         (
             BoundaryPanopticQuality(ROAD_AND_CAR),
             BoundaryPanopticQuality(ROAD_AND_CAR, dilation_ratio=0.1),
-            "dilation_ratio 0.02, got 0.1",
+            "dilation_ratio 0.02, found 0.1",
         ),
         (
             PartPanopticQuality(EvalSpec.load("cpp_default")),

@@ -108,7 +108,7 @@ def test_matches_up_to_the_last_one_that_the_limbs_hold():
 def test_more_matches_than_the_limbs_hold_are_an_error(number):
     metric = PanopticQuality(CATEGORIES)
     metric.class_sums[0, 2] = number
-    with pytest.raises(ValueError, match=rf"IoUs: expected .* fewer than 2\*\*33 .*got {number}"):
+    with pytest.raises(ValueError, match=rf"IoUs: expected .* fewer than 2\*\*33 .*found {number}"):
         metric.compute()
     modified = ModifiedPanopticQuality(CATEGORIES)
     modified.overlap_sums[0, 2] = number

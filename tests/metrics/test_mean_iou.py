@@ -120,7 +120,7 @@ def test_the_void_label_is_a_number_in_every_dtype(dtype, ignore_label):
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="^ignore_label: .*3"):
         MeanIoU(CATEGORIES, ignore_label=3)
-    with pytest.raises(TypeError, match="^ignore_label: expected an int, got 0.5"):
+    with pytest.raises(TypeError, match="^ignore_label: expected an int, found 0.5"):
         MeanIoU(CATEGORIES, ignore_label=0.5)
     with pytest.raises(ValueError, match="^categories: expected ids below"):
         MeanIoU([{"id": 1 << 30, "name": "far", "isthing": 0}])

@@ -303,9 +303,9 @@ def test_what_is_no_segmentation_is_named():
         PanopticSegmentation.from_segments(ids, []),
         PanopticTarget.from_segments(ids, []),
     )
-    with pytest.raises(TypeError, match="^pred: expected a PanopticSegmentation .*got tuple"):
+    with pytest.raises(TypeError, match="^pred: expected a PanopticSegmentation .*found tuple"):
         metric.update((ids, []), target)
-    with pytest.raises(TypeError, match="^target: expected a PanopticTarget .*got Panoptic"):
+    with pytest.raises(TypeError, match="^target: expected a PanopticTarget .*found Panoptic"):
         metric.update(pred, pred)
     assert not metric.update(pred, target).class_sums.any()
 

@@ -154,7 +154,9 @@ def test_pixels_without_part_label_of_a_class_whose_parts_are_one(name, train_la
 
 @pytest.mark.parametrize("make", [PartIoU, PartPanopticQuality])
 def test_the_name_of_a_spec_is_no_spec(make):
-    with pytest.raises(TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* got str"):
+    with pytest.raises(
+        TypeError, match=r"^spec: expected an EvalSpec \(EvalSpec.load .* found str"
+    ):
         make("cpp_default")
 
 

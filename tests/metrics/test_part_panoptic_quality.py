@@ -224,7 +224,7 @@ def test_wrong_shapes_and_types_are_named(pps, uids, error, match):
 
 
 def test_a_capacity_below_one_is_refused():
-    with pytest.raises(TypeError, match="^capacity: expected an int, got 10.5"):
+    with pytest.raises(TypeError, match="^capacity: expected an int, found 10.5"):
         PartPanopticQuality(CPP, capacity=10.5)
     with pytest.raises(ValueError, match="^capacity: .*0"):
         PartPanopticQuality(CPP, capacity=0)

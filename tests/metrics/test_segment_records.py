@@ -183,7 +183,9 @@ def test_records_are_as_strict_as_the_metric():
         metric.record_segments(torch.zeros(3, 1, 1).long(), torch.tensor([[261]]))
     with pytest.raises(ValueError, match="^target: expected shape"):
         metric.record_segments(torch.zeros(3, 1, 1).long(), torch.zeros(1).long())
-    with pytest.raises(TypeError, match="metric: expected one that counts segments, got a Linear"):
+    with pytest.raises(
+        TypeError, match="metric: expected one that counts segments, found a Linear"
+    ):
         record_segments(torch.nn.Linear(1, 1), torch.zeros(3, 1, 1), torch.zeros(1, 1))
 
 

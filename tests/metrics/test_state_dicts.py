@@ -67,11 +67,11 @@ FEWER, OTHERS = CATEGORIES[:2], [*CATEGORIES[:2], {**CATEGORIES[2], "id": 4}]
 @pytest.mark.parametrize(
     "other, message",
     [
-        (lambda: PanopticQuality(FEWER), r"class_ids: expected \(3, 7\), got \(3, 7, 200\)"),
-        (lambda: PanopticQuality(OTHERS), r"class_ids: expected \(3, 7, 4\), got \(3, 7, 200\)"),
-        (lambda: PanopticQuality(STUFF), r"rules: expected .*False.*, got .*True"),
+        (lambda: PanopticQuality(FEWER), r"class_ids: expected \(3, 7\), found \(3, 7, 200\)"),
+        (lambda: PanopticQuality(OTHERS), r"class_ids: expected \(3, 7, 4\), found \(3, 7, 200\)"),
+        (lambda: PanopticQuality(STUFF), r"rules: expected .*False.*, found .*True"),
         (lambda: PanopticQuality(CATEGORIES, rules="deeplab2"), r"rules: .*crowds='void'"),
-        (lambda: MeanIoU(CATEGORIES), r"rules: expected \(255,\), got "),
+        (lambda: MeanIoU(CATEGORIES), r"rules: expected \(255,\), found "),
     ],
 )
 def test_a_state_of_other_classes_or_rules_is_refused_and_changes_nothing(other, message):
@@ -83,7 +83,7 @@ def test_a_state_of_other_classes_or_rules_is_refused_and_changes_nothing(other,
 
 def test_a_state_of_another_spec_names_the_place_and_not_all_of_it():
     part_pq = PartPanopticQuality(EvalSpec.load("cpp_default"))
-    with pytest.raises(RuntimeError, match=r"class_ids: expected .*7, 8.*, got .*1, 2") as raised:
+    with pytest.raises(RuntimeError, match=r"class_ids: expected .*7, 8.*, found .*1, 2") as raised:
         part_pq.load_state_dict(PartPanopticQuality(EvalSpec.load("ppp_default")).state_dict())
     assert len(str(raised.value)) < 400
 
@@ -93,12 +93,12 @@ def test_without_metadata_shapes_and_dtypes_tell():
     plain = dict(metric.state_dict())
     PanopticQuality(CATEGORIES).load_state_dict(plain)
     fewer = PanopticQuality(FEWER)
-    expected = r"class_sums: expected torch.int64 \(2, 5\), got torch.int64 \(3, 5\)"
+    expected = r"class_sums: expected torch.int64 \(2, 5\), found torch.int64 \(3, 5\)"
     with pytest.raises(RuntimeError, match=expected):
         fewer.load_state_dict(plain)
     assert not fewer.faults.any()
     rounded = {name: value.float() for name, value in plain.items()}
-    with pytest.raises(RuntimeError, match="expected torch.int64 .* got torch.float32"):
+    with pytest.raises(RuntimeError, match="expected torch.int64 .* found torch.float32"):
         PanopticQuality(CATEGORIES).load_state_dict(rounded)
 
 
@@ -114,7 +114,7 @@ def test_a_plain_copy_of_the_dict_loses_no_count(name):
 def test_a_state_of_a_newer_layout_is_refused():
     state = counted(PanopticQuality(CATEGORIES)).state_dict()
     state._metadata[""]["version"] = 3
-    with pytest.raises(RuntimeError, match="expected layout 2 or older, got 3"):
+    with pytest.raises(RuntimeError, match="expected layout 2 or older, found 3"):
         PanopticQuality(CATEGORIES).load_state_dict(state)
 
 
@@ -131,7 +131,9 @@ def test_in_a_module_the_error_says_which_metric():
     def model(categories):
         return torch.nn.ModuleDict({"score": PanopticQuality(categories).persistent()})
 
-    with pytest.raises(RuntimeError, match=r"score.class_ids: expected \(3, 7\), got \(3, 7, 200"):
+    with pytest.raises(
+        RuntimeError, match=r"score.class_ids: expected \(3, 7\), found \(3, 7, 200"
+    ):
         model(FEWER).load_state_dict(model(CATEGORIES).state_dict())
     model(CATEGORIES).load_state_dict(model(CATEGORIES).state_dict())
 

@@ -26,7 +26,7 @@ def test_auto_is_torch_on_the_cpu():
 @pytest.mark.parametrize("backend", ["Triton", "cuda", ""])
 def test_another_name_is_refused(backend):
     for refuse in (lambda: uses_triton(backend, ON_CPU), lambda: check_backend(backend)):
-        with pytest.raises(ValueError, match=r"backend: expected one of .* got"):
+        with pytest.raises(ValueError, match=r"backend: expected one of .* found"):
             refuse()
     with pytest.raises(ValueError, match="backend"):
         PanopticQuality([{"id": 1, "name": "car", "isthing": 1}], backend=backend)
@@ -153,7 +153,7 @@ def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(
     module = where_the_variable_is("both", monkeypatch)
     expected = re.escape(
         "environment variable PPS_TORCH_BACKEND: expected one of "
-        "('auto', 'torch', 'triton'), got 'both'"
+        "('auto', 'torch', 'triton'), found 'both'"
     )
     with pytest.raises(ValueError, match=expected):
         module.check_backend("auto")

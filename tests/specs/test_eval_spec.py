@@ -82,12 +82,12 @@ def test_specs_that_say_something_else_are_not_equal(toy, toy_fields, toy_datase
 def test_arguments_of_another_type_are_named(toy_fields):
     for spec in (EvalSpec, DatasetSpec):
         with pytest.raises(
-            TypeError, match="^name_or_path: expected a name or a path, got NoneType"
+            TypeError, match="^name_or_path: expected a name or a path, found NoneType"
         ):
             spec.load(None)
-    with pytest.raises(TypeError, match="^dataset: expected a DatasetSpec .*, got str"):
+    with pytest.raises(TypeError, match="^dataset: expected a DatasetSpec .*, found str"):
         EvalSpec.from_dict(toy_fields, "cpp")
-    with pytest.raises(TypeError, match="^spec: expected an EvalSpec .*, got str"):
+    with pytest.raises(TypeError, match="^spec: expected an EvalSpec .*, found str"):
         dataset_lookups("cpp_default")
 
 

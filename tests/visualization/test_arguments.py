@@ -110,24 +110,24 @@ def without(category, key):
             TypeError,
             "^panoptic: expected a PanopticSegmentation or a P",
         ),
-        (None, CATEGORIES, TypeError, "^panoptic: expected .*, got NoneType"),
+        (None, CATEGORIES, TypeError, "^panoptic: expected .*, found NoneType"),
         (
             PANOPTIC._replace(category_ids=[90, 5]),
             CATEGORIES,
             TypeError,
-            "^panoptic.category_ids: expected a torch.Tensor, got list",
+            "^panoptic.category_ids: expected a torch.Tensor, found list",
         ),
         (
             PANOPTIC._replace(category_ids=torch.tensor([[90, 5]])),
             CATEGORIES,
             ValueError,
-            r"^panoptic.category_ids: expected shape \(2,\), got \(1, 2\)",
+            r"^panoptic.category_ids: expected shape \(2,\), found \(1, 2\)",
         ),
         (
             PANOPTIC._replace(category_ids=torch.tensor([90, 5], device="meta")),
             CATEGORIES,
             ValueError,
-            "^panoptic.category_ids: expected a tensor on cpu, got meta",
+            "^panoptic.category_ids: expected a tensor on cpu, found meta",
         ),
         (
             PANOPTIC._replace(panoptic_seg=PANOPTIC.panoptic_seg.double()),
@@ -135,9 +135,14 @@ def without(category, key):
             TypeError,
             "^panoptic.panoptic_seg: expected uint8 or a signed integer dtype",
         ),
-        (PANOPTIC, None, TypeError, "^categories: expected an EvalSpec or a list .*, got NoneType"),
-        (PANOPTIC, "cpp_default", TypeError, "^categories: expected an EvalSpec .*, got str"),
-        (PANOPTIC, CATEGORIES[0], TypeError, "^categories: expected an EvalSpec .*, got dict"),
+        (
+            PANOPTIC,
+            None,
+            TypeError,
+            "^categories: expected an EvalSpec or a list .*, found NoneType",
+        ),
+        (PANOPTIC, "cpp_default", TypeError, "^categories: expected an EvalSpec .*, found str"),
+        (PANOPTIC, CATEGORIES[0], TypeError, "^categories: expected an EvalSpec .*, found dict"),
         (PANOPTIC, [], ValueError, r"^categories: .* category ids \[5, 90\] are not among them"),
         (
             PANOPTIC,
@@ -185,14 +190,18 @@ def test_a_legend_needs_names():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: colorize_pps([[7]], SPEC), TypeError, "^pps: expected a torch.Tensor, got list"),
+        (lambda: colorize_pps([[7]], SPEC), TypeError, "^pps: expected a torch.Tensor, found list"),
         (lambda: colorize_pps(PPS, "cpp_default"), TypeError, "^spec: expected an EvalSpec"),
-        (lambda: colorize_pps(PPS, SPEC.categories), TypeError, "^spec: .*, got list"),
+        (lambda: colorize_pps(PPS, SPEC.categories), TypeError, "^spec: .*, found list"),
         (lambda: pps_legend_entries(None, SPEC), TypeError, "^pps: expected a torch.Tensor"),
         (lambda: error_map(None, PPS, SPEC), TypeError, "^pps: expected a torch.Tensor"),
         (lambda: error_map(PPS, None, SPEC), TypeError, "^gt_pps: expected a torch.Tensor"),
-        (lambda: error_map(PPS, PPS.to("meta"), SPEC), ValueError, "^gt_pps: .* on cpu, got meta"),
-        (lambda: colorize_errors([1]), TypeError, "^errors: expected a torch.Tensor, got list"),
+        (
+            lambda: error_map(PPS, PPS.to("meta"), SPEC),
+            ValueError,
+            "^gt_pps: .* on cpu, found meta",
+        ),
+        (lambda: colorize_errors([1]), TypeError, "^errors: expected a torch.Tensor, found list"),
         (
             lambda: colorize_errors(torch.tensor([[1, 6]])),
             ValueError,
@@ -205,18 +214,18 @@ def test_a_legend_needs_names():
         (
             lambda: simulate_deficiency(torch.zeros(2, 3), "protanopia"),
             TypeError,
-            "^rgb: expected torch.uint8, got torch.float32",
+            "^rgb: expected torch.uint8, found torch.float32",
         ),
         (
             lambda: simulate_deficiency(PICTURE, "protanopia"),
             ValueError,
-            r"^rgb: expected shape \(..., 3\), got \(3, 1, 4\)",
+            r"^rgb: expected shape \(..., 3\), found \(3, 1, 4\)",
         ),
         (lambda: legend(None, (9, 9)), TypeError, "^entries: expected a list of LegendEntry"),
         (
             lambda: legend([("road", (1, 2, 3))], (9, 9)),
             TypeError,
-            r"^entries\[0\]: expected a LegendEntry, got tuple",
+            r"^entries\[0\]: expected a LegendEntry, found tuple",
         ),
         (
             lambda: legend([LegendEntry("road", (1, 2, 3))], 9),
@@ -227,24 +236,24 @@ def test_a_legend_needs_names():
         (
             lambda: with_legend(PICTURE[None], PICTURE),
             ValueError,
-            r"^picture: expected shape \(3, 1, 4\), got \(1, 3, 1, 4\)",
+            r"^picture: expected shape \(3, 1, 4\), found \(1, 3, 1, 4\)",
         ),
         (
             lambda: overlay(PICTURE.float(), PICTURE, PICTURE[0] > 0),
             TypeError,
-            "^photo: expected torch.uint8, got torch.float32",
+            "^photo: expected torch.uint8, found torch.float32",
         ),
         (lambda: overlay(PICTURE, None, PICTURE[0] > 0), TypeError, "^colored: expected a torch"),
         (lambda: overlay(PICTURE, PICTURE, PICTURE[0]), TypeError, "^void: expected torch.bool"),
         (
             lambda: overlay(PICTURE, PICTURE[:2], PICTURE[0] > 0),
             ValueError,
-            r"^colored: expected shape \(\*B, 3, H, W\), got \(2, 1, 4\)",
+            r"^colored: expected shape \(\*B, 3, H, W\), found \(2, 1, 4\)",
         ),
         (
             lambda: overlay(PICTURE.to("meta"), PICTURE, PICTURE[0] > 0),
             ValueError,
-            "^photo: expected a tensor on cpu, got meta",
+            "^photo: expected a tensor on cpu, found meta",
         ),
     ],
 )

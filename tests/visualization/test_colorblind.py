@@ -113,10 +113,10 @@ def test_a_simulation_keeps_grays_and_merges_what_dichromats_confuse():
     red_and_green = [(200, 0, 0), (90, 90, 0)]
     assert least_distance(red_and_green) > 0.15
     assert least_distance(red_and_green, lambda c: simulate_deficiency(c, "protanopia")) < 0.05
-    with pytest.raises(ValueError, match=r"deficiency: expected one of .* got 'red'"):
+    with pytest.raises(ValueError, match=r"deficiency: expected one of .* found 'red'"):
         simulate_deficiency(grays, "red")
 
 
 def test_unknown_palette():
-    with pytest.raises(ValueError, match=r"palette: expected one of .* got 'rainbow'"):
+    with pytest.raises(ValueError, match=r"palette: expected one of .* found 'rainbow'"):
         palette_colors([(1, 2, 3)], [True], "rainbow")

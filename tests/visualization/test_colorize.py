@@ -116,9 +116,9 @@ def test_thin_and_void_maps(spec, shape):
         (pps_of([[CAR]], [[1]], [[300]]), "parts 26_300 "),
         (pps_of([[255]], [[0]], [[300]]), "parts 255_300 "),
         (pps_of([[SKY]], [[0]], [[2]]), "parts 23_02 "),
-        (pps_of([[CAR]], [[-1]]), "instance numbers >= 0, got -1"),
-        (torch.zeros(2, 4, 4, dtype=torch.int32), r"\(\*B, 3, H, W\), got \(2, 4, 4\)"),
-        (torch.zeros(4, 4, dtype=torch.int32), r"\(\*B, 3, H, W\), got \(4, 4\)"),
+        (pps_of([[CAR]], [[-1]]), "instance numbers >= 0, found -1"),
+        (torch.zeros(2, 4, 4, dtype=torch.int32), r"\(\*B, 3, H, W\), found \(2, 4, 4\)"),
+        (torch.zeros(4, 4, dtype=torch.int32), r"\(\*B, 3, H, W\), found \(4, 4\)"),
     ],
 )
 def test_pps_maps_that_do_not_fit_the_spec(spec, pps, message):
@@ -187,7 +187,7 @@ def test_palette():
         lambda: colorize_pps(pps, spec, palette="gray"),
         lambda: colorize_panoptic(panoptic, CATEGORIES, palette="gray"),
     ):
-        with pytest.raises(ValueError, match="palette: expected one of .*, got 'gray'"):
+        with pytest.raises(ValueError, match="palette: expected one of .*, found 'gray'"):
             draw()
 
 

@@ -28,9 +28,9 @@ def test_batch():
 @pytest.mark.parametrize(
     ("photo", "void", "alpha", "message"),
     [
-        (flat(0, 4, 6), (2, 3), 0.5, "photo: expected .* 2 x 3, got 4 x 6$"),
-        (flat(0), (3, 2), 0.5, "void: expected .* 2 x 3, got 3 x 2"),
-        (flat(0), (2, 3), 1.5, "alpha: expected a fraction in 0..1, got 1.5"),
+        (flat(0, 4, 6), (2, 3), 0.5, "photo: expected .* 2 x 3, found 4 x 6$"),
+        (flat(0), (3, 2), 0.5, "void: expected .* 2 x 3, found 3 x 2"),
+        (flat(0), (2, 3), 1.5, "alpha: expected a fraction in 0..1, found 1.5"),
     ],
 )
 def test_errors(photo, void, alpha, message):

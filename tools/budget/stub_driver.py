@@ -79,7 +79,7 @@ class Log:
 def install(capability: int = 90) -> Log:
     """Puts the stub in place of the driver, and lets Triton run on the CPU's tensors."""
     if os.environ.get("TRITON_INTERPRET") == "1":
-        raise RuntimeError("TRITON_INTERPRET: expected it unset, got 1")
+        raise RuntimeError("TRITON_INTERPRET: expected it unset, found 1")
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
 

@@ -51,7 +51,7 @@ def check_num_things(num_classes: int, spec: EvalSpec) -> None:
     if num_classes != len(spec.things):
         raise ValueError(
             f"MODEL.ROI_HEADS.NUM_CLASSES: expected the {len(spec.things)} things of "
-            f"{spec.name}, got {num_classes}"
+            f"{spec.name}, found {num_classes}"
         )
 
 
@@ -61,7 +61,7 @@ def check_num_labels(num_classes: int, spec: EvalSpec) -> None:
     if num_classes != expected:
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.NUM_CLASSES: expected {expected} for {spec.name} (all things "
-            f"together, and {len(spec.stuff)} stuff classes), got {num_classes}"
+            f"together, and {len(spec.stuff)} stuff classes), found {num_classes}"
         )
 
 
@@ -73,5 +73,5 @@ def check_ignore_value(ignore_value: int, spec: EvalSpec) -> None:
     if ignore_value != spec.ignore_label:
         raise ValueError(
             f"MODEL.SEM_SEG_HEAD.IGNORE_VALUE: expected {spec.ignore_label}, the ignore_label of "
-            f"{spec.name}, got {ignore_value}"
+            f"{spec.name}, found {ignore_value}"
         )

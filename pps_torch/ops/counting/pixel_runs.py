@@ -58,4 +58,4 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
 def check_num_pixels(maps: Tensor) -> None:
     """Raise ValueError unless the images of `maps (*, P)` have fewer than 2**30 pixels."""
     if maps.shape[-1] >= MAX_PIXELS:
-        raise ValueError(f"maps: expected fewer than 2**30 pixels an image, got {maps.shape[-1]}")
+        raise ValueError(f"maps: expected fewer than 2**30 pixels an image, found {maps.shape[-1]}")

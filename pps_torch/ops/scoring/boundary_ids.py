@@ -40,7 +40,7 @@ def boundary_ids(ids: Tensor, distance: int) -> Tensor:
                  [ 7,  7,  7,  7,  7]]])
     """
     if distance < 1:
-        raise ValueError(f"distance: expected at least 1 pixel, got {distance}")
+        raise ValueError(f"distance: expected at least 1 pixel, found {distance}")
     ids = ids.to(torch.promote_types(ids.dtype, torch.int16))
     height, width = ids.shape[1:]
     if min(height, width) <= 2 * distance:

@@ -33,9 +33,9 @@ def test_every_class_has_one_number(name):
 
 def test_wrong_numbers_are_refused():
     spec = EvalSpec.load("cpp_default")
-    with pytest.raises(ValueError, match="ROI_HEADS.NUM_CLASSES: expected the 8 things .*got 80"):
+    with pytest.raises(ValueError, match="ROI_HEADS.NUM_CLASSES: expected the 8 things .*found 80"):
         check_num_things(80, spec)
-    with pytest.raises(ValueError, match="SEM_SEG_HEAD.NUM_CLASSES: expected 12 .*got 19"):
+    with pytest.raises(ValueError, match="SEM_SEG_HEAD.NUM_CLASSES: expected 12 .*found 19"):
         check_num_labels(19, spec)
-    with pytest.raises(ValueError, match="HEAD.IGNORE_VALUE: expected 255, the .* got 254"):
+    with pytest.raises(ValueError, match="HEAD.IGNORE_VALUE: expected 255, the .* found 254"):
         check_ignore_value(254, spec)

@@ -43,7 +43,7 @@ def test_the_ends_of_the_id_types():
 
 def test_an_image_of_too_many_pixels_is_refused():
     pixels = torch.zeros(1, 1, dtype=torch.uint8).expand(1, MAX_PIXELS)
-    with pytest.raises(ValueError, match=r"2\*\*30 pixels an image, got 1073741824"):
+    with pytest.raises(ValueError, match=r"2\*\*30 pixels an image, found 1073741824"):
         joint_counts(pixels, pixels, 1, 1)
 
 

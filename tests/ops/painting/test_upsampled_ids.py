@@ -76,6 +76,6 @@ def test_triton_refuses_sizes_that_leave_32_bits(device):
     logits, ids = torch.zeros(1, 1, 1, 33_000, device=device), torch.zeros(1, device=device).int()
     assert upsampled_ids(logits, ids, (2, 33_000), backend="torch").shape == (1, 2, 33_000)
     with pytest.raises(
-        ValueError, match=r"^out_size: expected an output .*\(1, 33000\).*, got \(2, 33000\)"
+        ValueError, match=r"^out_size: expected an output .*\(1, 33000\).*, found \(2, 33000\)"
     ):
         upsampled_ids(logits, ids, (2, 33_000), backend="triton")

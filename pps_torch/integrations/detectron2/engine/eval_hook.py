@@ -268,4 +268,4 @@ def _single_evaluators(evaluator: Any) -> Iterator[DatasetEvaluator]:
 def _check_not_negative(**values: int) -> None:
     for name, value in values.items():
         if value < 0:
-            raise ValueError(f"{name}: expected 0 or more, got {value}")
+            raise ValueError(f"{name}: expected 0 or more, found {value}")

@@ -21,7 +21,7 @@ def fixed_subset(num_images: int, count: int) -> list[int]:
         [0, 2, 5, 7]
     """
     if count < 0:
-        raise ValueError(f"count: expected 0 or more, got {count}")
+        raise ValueError(f"count: expected 0 or more, found {count}")
     if count == 0 or count > num_images:
         count = num_images
     return [place * num_images // count for place in range(count)]

@@ -125,7 +125,7 @@ class FusedMerge(TensorHolder):
         if num_channels != expected:
             raise ValueError(
                 f"sem_seg: expected {expected} channels (MODEL.SEM_SEG_HEAD.NUM_CLASSES), "
-                f"got {num_channels}"
+                f"found {num_channels}"
             )
 
     def _merge(

@@ -53,7 +53,7 @@ def use_fused_merge(
         return model
     if spec is not None or not paste_masks:
         name = type(inner).__name__
-        raise ValueError(f"spec, paste_masks: expected a PanopticFPN with these, got a {name}")
+        raise ValueError(f"spec, paste_masks: expected a PanopticFPN with these, found a {name}")
     if merges_centers(inner):
         fuse_centers(inner)
     elif merges_queries(inner):
@@ -61,7 +61,7 @@ def use_fused_merge(
     else:
         raise TypeError(
             "model: expected a PanopticFPN, a model with the panoptic_inference of Mask2Former "
-            f"(MaskFormer and TAPPS have it too), or a PanopticDeepLab, got "
+            f"(MaskFormer and TAPPS have it too), or a PanopticDeepLab, found "
             f"{type(inner).__name__}; merge_panoptic_boxes, merge_panoptic_queries and "
             "merge_panoptic_centers merge the heads of any model"
         )

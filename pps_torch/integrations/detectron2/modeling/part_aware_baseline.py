@@ -188,7 +188,8 @@ def build_models(cfg: CfgNode) -> tuple[dict[str, nn.Module], dict[str, str]]:
             continue
         if not config_file:
             raise ValueError(
-                f"MODEL.PPS.BASELINE.{role.upper()}_CONFIG: expected a configuration file, got none"
+                f"MODEL.PPS.BASELINE.{role.upper()}_CONFIG: expected a configuration file, "
+                "found none"
             )
         source = config_file, options[f"{role.upper()}_WEIGHTS"]
         if source not in name_of_source:
@@ -214,7 +215,7 @@ def _build_model(role: str, config_file: str, weights: str, device: str) -> nn.M
 
 def _check_semantic_classes(name: str, semantic_classes: str) -> None:
     if semantic_classes not in SEMANTIC_CLASSES:
-        raise ValueError(f"{name}: expected one of {SEMANTIC_CLASSES}, got {semantic_classes!r}")
+        raise ValueError(f"{name}: expected one of {SEMANTIC_CLASSES}, found {semantic_classes!r}")
 
 
 def _check_role(role: str, model: Any, spec: EvalSpec) -> None:
@@ -241,11 +242,11 @@ def _part_ids(raw: RawOutputs, spec: EvalSpec) -> Tensor:
     """
     logits = raw.sem_seg if raw.part_seg is None else raw.part_seg
     if logits is None:
-        raise ValueError("part model: expected part logits, got none")
+        raise ValueError("part model: expected part logits, found none")
     expected = num_part_classes(spec)
     if len(logits) != expected:
         raise ValueError(
             f"part model (MODEL.PPS.BASELINE.PART_CONFIG): expected {expected} channels, "
-            f"got {len(logits)}"
+            f"found {len(logits)}"
         )
     return logits.argmax(dim=0)

@@ -49,7 +49,7 @@ class PartSegFPNHead(SemSegFPNHead):
     ) -> None:
         super().__init__(input_shape, ignore_value=ignore_value, **head_options)
         if background_weight < 0:
-            raise ValueError(f"background_weight: expected 0 or more, got {background_weight}")
+            raise ValueError(f"background_weight: expected 0 or more, found {background_weight}")
         self.background_weight = background_weight
 
     @classmethod
@@ -136,6 +136,6 @@ def _check_options(options: CfgNode, input_shape: dict[str, ShapeSpec]) -> None:
         )
     if options.BACKGROUND_WEIGHT < 0:
         raise ValueError(
-            "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, got "
+            "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, found "
             f"{options.BACKGROUND_WEIGHT}"
         )

@@ -35,7 +35,7 @@ def detectron2_segments_info(panoptic: PanopticSegmentation) -> list[dict[str, A
     """
     if panoptic.category_ids.ndim != 1:
         shape = tuple(panoptic.panoptic_seg.shape)
-        raise ValueError(f"panoptic: expected one image (H, W), got {shape}")
+        raise ValueError(f"panoptic: expected one image (H, W), found {shape}")
     return [_thing(info) if info["isthing"] else _stuff(info) for info in panoptic.segments_info()]
 
 

@@ -32,7 +32,7 @@ def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dic
     if interpolates and max(height * out_height, width * out_width) >= 1 << 30:
         raise ValueError(
             "out_size: expected an output of which each side times that of the input, "
-            f"{(height, width)}, is less than 2**30, got {(out_height, out_width)}; "
+            f"{(height, width)}, is less than 2**30, found {(out_height, out_width)}; "
             "the torch backend has no such limit"
         )
     farthest = (height - 1) * row_stride + (width - 1) * column_stride

@@ -177,7 +177,7 @@ def test_from_config_reads_its_keys():
 
 @pytest.mark.parametrize("option", ["period", "subset"])
 def test_negative_numbers_are_refused(option):
-    with pytest.raises(ValueError, match=f"{option}: expected 0 or more, got -1"):
+    with pytest.raises(ValueError, match=f"{option}: expected 0 or more, found -1"):
         Trainer([], **{option: -1})
 
 
@@ -186,7 +186,7 @@ def test_a_negative_key_is_named(key):
     cfg = get_cfg()
     add_pps_config(cfg)
     cfg.TEST.PPS[key] = -5
-    with pytest.raises(ValueError, match=f"TEST.PPS.{key}: expected 0 or more, got -5"):
+    with pytest.raises(ValueError, match=f"TEST.PPS.{key}: expected 0 or more, found -5"):
         PPSEvalHook.from_config(cfg, SimpleNamespace())
 
 

@@ -23,5 +23,5 @@ def test_subset_is_spread_evenly(num_images, count, expected):
 
 
 def test_a_negative_count_is_refused():
-    with pytest.raises(ValueError, match="count: expected 0 or more, got -1"):
+    with pytest.raises(ValueError, match="count: expected 0 or more, found -1"):
         fixed_subset(10, -1)

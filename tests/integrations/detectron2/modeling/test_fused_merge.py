@@ -201,7 +201,9 @@ class OwnInference(PanopticFPN):
 
 
 def test_other_models_are_refused():
-    message = "expected a PanopticFPN, .* Mask2Former .*, or a PanopticDeepLab, got Linear; merge_"
+    message = (
+        "expected a PanopticFPN, .* Mask2Former .*, or a PanopticDeepLab, found Linear; merge_"
+    )
     with pytest.raises(TypeError, match=message):
         use_fused_merge(torch.nn.Linear(1, 1))
     model = lively_model(small_config("PanopticFPN"))
@@ -210,12 +212,12 @@ def test_other_models_are_refused():
         use_fused_merge(model)
     cfg = small_config("PanopticFPN")
     cfg.MODEL.ROI_HEADS.NUM_CLASSES = 9
-    with pytest.raises(ValueError, match=r"NUM_CLASSES: expected the 8 things .* got 9"):
+    with pytest.raises(ValueError, match=r"NUM_CLASSES: expected the 8 things .* found 9"):
         use_fused_merge(lively_model(cfg), spec=SPEC)
     cfg = small_config("PanopticFPN")
     cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 13
     model = use_fused_merge(lively_model(cfg), spec=SPEC)
-    with pytest.raises(ValueError, match="sem_seg: .* 12 channels .*, got 13"), torch.no_grad():
+    with pytest.raises(ValueError, match="sem_seg: .* 12 channels .*, found 13"), torch.no_grad():
         model([photo(0)])
     cfg = small_config("PanopticFPN")
     cfg.MODEL.MASK_ON = False

@@ -110,12 +110,12 @@ def test_semantic_channels_may_be_all_classes(tmp_path):
 
     cfg.MODEL.PPS.BASELINE.SEMANTIC_CLASSES = "stuff"
     model = build_model(cfg).eval()
-    with pytest.raises(ValueError, match="sem_seg: .* 12 channels .*, got 19"), torch.no_grad():
+    with pytest.raises(ValueError, match="sem_seg: .* 12 channels .*, found 19"), torch.no_grad():
         model([photo(6)])
     cfg.MODEL.PPS.BASELINE.SEMANTIC_CLASSES = "things"
-    with pytest.raises(ValueError, match="BASELINE.SEMANTIC_CLASSES: .* one of .*got 'things'"):
+    with pytest.raises(ValueError, match="BASELINE.SEMANTIC_CLASSES: .* one of .*found 'things'"):
         build_model(cfg)
-    with pytest.raises(ValueError, match="^semantic_classes: expected one of .*got 'things'"):
+    with pytest.raises(ValueError, match="^semantic_classes: expected one of .*found 'things'"):
         PartAwareBaseline({}, name_of_role={}, eval_spec=SPEC, semantic_classes="things")
 
 
@@ -143,7 +143,7 @@ def test_a_missing_file_and_a_wrong_part_model_are_named(tmp_path):
         build_model(baseline_config(whole, ("", ""), whole))
     part = write_model(tmp_path, "SemanticSegmentor", num_labels=12)
     model = build_model(baseline_config(whole, whole, part)).eval()
-    with pytest.raises(ValueError, match=r"part model \(.*PART_CONFIG\): .* 24 channels, got 12"):
+    with pytest.raises(ValueError, match=r"part model \(.*PART_CONFIG\): .* 24 channels, found 12"):
         model([photo(0)])
 
 

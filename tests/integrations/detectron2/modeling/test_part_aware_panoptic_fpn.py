@@ -123,7 +123,7 @@ def test_the_heads_ignore_what_the_spec_ignores(tmp_path):
     spec_file.write_text(text.replace("ignore_label: 255", "ignore_label: 254"))
     cfg = small_config("PartAwarePanopticFPN")
     cfg.MODEL.PPS.EVAL_SPEC = str(spec_file)
-    with pytest.raises(ValueError, match="SEM_SEG_HEAD.IGNORE_VALUE: expected 254, .* got 255"):
+    with pytest.raises(ValueError, match="SEM_SEG_HEAD.IGNORE_VALUE: expected 254, .* found 255"):
         build_model(cfg)
     cfg.MODEL.SEM_SEG_HEAD.IGNORE_VALUE = 254
     assert build_model(cfg).part_head.ignore_value == 254
@@ -132,10 +132,10 @@ def test_the_heads_ignore_what_the_spec_ignores(tmp_path):
 def test_wrong_options_of_the_part_head_are_named():
     cfg = small_config("PartAwarePanopticFPN")
     cfg.MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT = -1.0
-    message = "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, got -1.0"
+    message = "MODEL.PPS.PART_HEAD.BACKGROUND_WEIGHT: expected 0 or more, found -1.0"
     with pytest.raises(ValueError, match=message):
         build_model(cfg)
-    with pytest.raises(ValueError, match="^background_weight: expected 0 or more, got -2"):
+    with pytest.raises(ValueError, match="^background_weight: expected 0 or more, found -2"):
         PartSegFPNHead(
             {"p2": ShapeSpec(channels=8, stride=4)}, background_weight=-2, num_classes=24,
             conv_dims=32, common_stride=4, norm="GN",

@@ -23,5 +23,7 @@ def test_segments_have_the_keys_of_detectron2():
         [("id", 4), ("isthing", False), ("category_id", 3), ("area", 1)],
     ]
     batch = PanopticSegmentation(*(field[None] for field in merged))
-    with pytest.raises(ValueError, match=r"panoptic: expected one image \(H, W\), got \(1, 1, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"panoptic: expected one image \(H, W\), found \(1, 1, 4\)"
+    ):
         detectron2_segments_info(batch)

@@ -98,6 +98,16 @@ def test_each_operator_has_its_plain_version_beside():
             assert (path.parents[1] / path.name).exists(), path
 
 
+#: Files of `ops/scoring/` that hold no operation of their own; their users' tests cover them.
+NO_OPERATION = ("__init__", "compare_part_segments", "contract", "segment_table")
+
+
+def test_each_operation_of_scoring_has_a_test_file():
+    files = {path.stem for path in (PACKAGE / "ops" / "scoring").glob("*.py")}
+    tested = {path.stem for path in (ROOT / "tests" / "ops" / "scoring").glob("test_*.py")}
+    assert {f"test_{name}" for name in files.difference(NO_OPERATION)} <= tested
+
+
 def test_files_say_what_they_hold_and_stay_readable():
     for path in FILES:
         assert ast.get_docstring(tree_of(path)), f"{path}: expected a docstring"

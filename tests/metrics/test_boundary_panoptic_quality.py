@@ -15,11 +15,10 @@ import torch
 
 from pps_torch import BoundaryPanopticQuality, ModifiedPanopticQuality, PanopticQuality
 from pps_torch.metrics.boundary_panoptic_quality import boundary_distance
-from pps_torch.ops.scoring.boundary_ids import INTERIOR, boundary_ids
 from tests.factories import CATEGORIES, SIZES, panoptic_pair
 from tests.metrics import cells
 from tests.metrics.scenes import as_tensors, stack
-from tests.oracles.boundary_quality import boundary, boundary_quality
+from tests.oracles.boundary_quality import boundary_quality
 
 #: ((height, width), ratio) -> {category: (iou, tp, fp, fn)}
 GOLDEN = {
@@ -169,24 +168,6 @@ def test_the_table_shows_both():
     assert "BoundaryPQ" in table and "69.4" in table
 
 
-# The operation
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
-def test_boundary_ids_as_erosion_of_each_mask(dtype, device):
-    rng = np.random.default_rng(0)
-    for size in (*SIZES, (31, 47)):
-        ids = np.stack([cells.cells(*size, 5, s) for s in rng.integers(0, 3, 2)])
-        ids[rng.random(ids.shape) < 0.02] = 0
-        for distance in (1, 2, 4, 9):
-            found = boundary_ids(torch.from_numpy(ids).to(device, dtype), distance).cpu().numpy()
-            for image, result in zip(ids, found):
-                for number in range(6):
-                    edge = image == 0 if number == 0 else boundary(image == number, distance)
-                    assert np.array_equal(result == number, edge)
-                assert np.isin(result, [INTERIOR, *range(6)]).all()
-
-
 @pytest.mark.parametrize(
     "size, ratio, distance",
     [((480, 640), 0.02, 16), ((1024, 2048), 0.005, 11), ((3, 4), 0.02, 1), ((3, 4), 0.5, 2)],
@@ -201,8 +182,6 @@ def test_bad_arguments_are_refused():
             BoundaryPanopticQuality(CATEGORIES, dilation_ratio=ratio)
     with pytest.raises(TypeError, match="^dilation_ratio: expected a number, found '0.02'"):
         BoundaryPanopticQuality(CATEGORIES, dilation_ratio="0.02")
-    with pytest.raises(ValueError, match="^distance: expected at least 1 pixel, found 0"):
-        boundary_ids(torch.zeros(1, 2, 2, dtype=torch.long), 0)
     with pytest.raises(ValueError, match="^other: .*the same rules"):
         BoundaryPanopticQuality(CATEGORIES).merge_state(
             BoundaryPanopticQuality(CATEGORIES, dilation_ratio=0.005)

@@ -56,6 +56,7 @@ def test_twins_on_random_counts(many):
         iou = torch.from_numpy(rng.random(shape)) * (pred_of_gt > 0)
         classes = torch.from_numpy(rng.integers(-1, 3, shape))
         flags = [torch.from_numpy(rng.random(shape) < share) for share in (0.2, 0.7)]
+        classes[:, 0], flags[0][:, 0] = -1, False  # void has no class, and is no crowd
         matches = matches_of(pred_of_gt, iou, gt_area)
         tables = gt_parts, pred_parts, matches, classes
         expect_twins(mean_part_iou, *tables, *flags, num_classes=3)

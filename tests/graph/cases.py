@@ -99,12 +99,14 @@ def merge_masks(device):
 def merge_boxes(device):
     probs = torch.rand(2, 3, 28, 28, device=device)
     inputs = (_sem_seg(device), probs, _boxes(device), *_instances(device))
-    return pps_torch.BoxPanopticMerger(SPEC.stuff, stuff_area_limit=4), inputs
+    settings = {"stuff_area_limit": 4, "category_ids": range(100, 134)}
+    return pps_torch.BoxPanopticMerger(SPEC.stuff, **settings), inputs
 
 
 def merge_queries(device):
     inputs = (torch.rand(2, 5, 20, device=device) * 9, torch.randn(2, 5, 8, 12, device=device))
-    return MergeQueries([0, 1, 2], object_mask_threshold=0.2, min_kept_fraction=0.1), inputs
+    settings = {"object_mask_threshold": 0.2, "min_kept_fraction": 0.1}
+    return MergeQueries([0, 1, 2], category_ids=range(100, 119), **settings), inputs
 
 
 def merge_centers(device):

@@ -121,4 +121,5 @@ def _held(tensor: Tensor) -> Tensor:
     """
     tensor._dynamo_static_indices = set(range(tensor.ndim))  # type: ignore[attr-defined]
     tensor._dynamo_static_input_type = "unguarded"  # type: ignore[attr-defined]
+    tensor._has_dynamo_dim_marking = True  # type: ignore[attr-defined]  # torch 2.14 asks first
     return tensor

@@ -103,4 +103,4 @@ def test_torch_compile_takes_them_as_buffers(way):
     dynamo.mark_static_address(marked, guard=False)
     holder = WAYS[way](counted())
     for tensor in (holder.ids, holder.is_thing, holder.counts):
-        assert vars(tensor) == vars(marked)
+        assert vars(marked).items() <= vars(tensor).items()

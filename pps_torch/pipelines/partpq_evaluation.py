@@ -227,6 +227,7 @@ def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device
 
 def _parts_of(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scene classes and parts, -1 where a uid has no part level."""
+    uids = uids.astype(np.int64)  # -1 fits
     has_part = uids > 99_999
     return np.where(has_part, uids // 100_000, ABSENT), np.where(has_part, uids % 100, ABSENT)
 

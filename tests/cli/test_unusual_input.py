@@ -106,17 +106,18 @@ def test_both_instance_formats_agree(tmp_path):
     assert coco.written() == cityscapes.written()
 
 
-def test_ground_truth_as_png_and_predictions_with_opaque_alpha(tmp_path):
-    """Uids below 65536, which are those without parts, fit in a PNG."""
+@pytest.mark.parametrize("dtype, divisor", [(np.uint16, 100), (np.uint8, 100_000)])
+def test_ground_truth_as_png_and_predictions_with_opaque_alpha(tmp_path, dtype, divisor):
+    """Uids below 65536, which are those without parts, fit in 16 bits, those of classes in 8."""
     dataset = SmallDataset(tmp_path / "tiffs"), SmallDataset(tmp_path / "pngs")
     results = []
     for number, d in enumerate(dataset):
         for path in sorted(d.gt.iterdir()):
             uids = np.array(Image.open(path))
-            uids = np.where(uids > 65535, uids // 100, uids)
+            uids = np.where(uids > 65535, uids // divisor, uids)
             path.unlink()
             png = path.with_suffix(".png")
-            save(path, uids.astype(np.int32)) if number == 0 else save(png, uids.astype(np.uint16))
+            save(path, uids.astype(np.int32)) if number == 0 else save(png, uids.astype(dtype))
         for path in d.pps.iterdir():
             save(path, Image.open(path).convert("RGBA" if number else "RGB"))
         assert d.run("eval_partpq") == 0

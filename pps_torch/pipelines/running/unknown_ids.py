@@ -234,8 +234,7 @@ class UnknownParts(UnknownIds):
         self, sids: np.ndarray, pids: np.ndarray, lengths: np.ndarray
     ) -> dict[str, Any]:
         """Count the runs of one map, given scene class, part and pixels of each, `(R,)`."""
-        rows = np.where((sids >= 0) & (sids < self.num_sids), sids, self.num_sids).astype(np.int32)
-        columns = np.where((pids >= 0) & (pids < self.num_pids), pids, self.num_pids)
+        rows, columns = _within(sids, self.num_sids), _within(pids, self.num_pids)
         size = self.num_sids + 1, self.num_pids + 1
         cells = rows * size[1] + columns
         counts = np.bincount(cells, lengths, size[0] * size[1])  # floats, exact up to 2**53
@@ -255,3 +254,9 @@ class UnknownParts(UnknownIds):
             for sid, pid in np.argwhere(self._is_unknown & (counts > 0)).tolist()
         ]
         return {"unknown": unknown, "num_pixels": num_pixels}
+
+
+def _within(ids: np.ndarray, size: int) -> np.ndarray:
+    """Ids as int64, those outside `0..size-1` as `size`, which the dtype of ids may not hold."""
+    ids = ids.astype(np.int64)
+    return np.where((ids >= 0) & (ids < size), ids, size)

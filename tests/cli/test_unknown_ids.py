@@ -182,8 +182,8 @@ def test_parts_of_the_ground_truth_that_the_data_set_does_not_have(dataset, caps
     eval_partpq(*folders)
     assert (dataset.output / "cpp_default_results.json").is_file()
     message = (
-        "warning: 5 of 2880 pixels of the parts of the ground truth (0.2 %) have ids that Cityscapes "
-        "Panoptic Parts does not know and are undefined, pixels that PartPQ leaves out: 26_09 (5 "
-        "pixels)"
+        "warning: 5 of 2880 pixels of the parts of the ground truth (0.2 %) have ids that "
+        "Cityscapes Panoptic Parts does not know and are undefined, pixels that PartPQ leaves "
+        "out: 26_09 (5 pixels)"
     )
     assert message in capsys.readouterr().err

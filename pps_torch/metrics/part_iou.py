@@ -38,9 +38,8 @@ from pps_torch.metrics.former_names import accept_former_names
 from pps_torch.metrics.results import Result, data_frame, without_nan
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines
-from pps_torch.ops.scoring.contract import NUM_PART_LABELS
+from pps_torch.ops.scoring.contract import NUM_PART_LABELS, is_predicted_void
 from pps_torch.ops.scoring.label_pairs import LabelPairs
-from pps_torch.reserved import PPS_VOID
 from pps_torch.specs import EvalSpec, check_eval_spec
 from pps_torch.specs.lookups import dataset_lookups
 
@@ -288,7 +287,7 @@ class PartIoU(SumMetric):
         sizes = num_parts + 1, num_classes + 1
         self.part_confusion += pairs.count(gt_part, pred_part, sizes[0], sizes[0])[:-1]
         self.class_confusion += pairs.count(gt_class, pred_class, sizes[1], sizes[1])[:-1]
-        is_void = (sids == 0) | (sids == PPS_VOID) | (sids == self.spec.ignore_label)
+        is_void = is_predicted_void(sids, self.spec.ignore_label)
         is_unknown = (pred_class == num_classes) & ~is_void
         self.unknown_pixels += pairs.num_pixels_of(is_unknown)
         self.unknown_gt_pixels += pairs.num_pixels_of(is_legal & (gt_sids == unknown_sid))

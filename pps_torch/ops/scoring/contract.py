@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
+from pps_torch.reserved import PPS_VOID
+
 #: An IoU is an integer multiple of 2**-60, split over two sums of 30 bits each.
 LIMB_BITS = 30
 
@@ -35,6 +37,11 @@ SEGMENT_FAULTS = (
     "segments of target above the capacity, {capacity}",
     "segments of pred above the capacity, {capacity}",
 )
+
+
+def is_predicted_void(sids: Tensor, ignore_label: int) -> Tensor:
+    """Whether scene ids of a PPS map mean void: 0, 255 or the spec's own; bool of their shape."""
+    return (sids == 0) | (sids == PPS_VOID) | (sids == ignore_label)
 
 
 class PixelTables(NamedTuple):

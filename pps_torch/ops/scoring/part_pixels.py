@@ -23,6 +23,7 @@ from pps_torch.ops.scoring.contract import (
     PixelRules,
     SegmentMarks,
     SegmentPairs,
+    is_predicted_void,
 )
 from pps_torch.ops.scoring.segment_pairs import list_pairs
 from pps_torch.reserved import PPS_VOID, UNDEFINED_PART
@@ -228,7 +229,6 @@ def _decode_pred(sids: Tensor, iids: Tensor, parts: Tensor, *, rules: PixelRules
     row = torch.where(sids < 0, last, sids).clamp_(max=last)
     class_index = tables.class_of_eval_sid.index_select(0, row)
     has_class = class_index >= 0
-    is_void = (sids == 0) | (sids == PPS_VOID) | (sids == rules.ignore_label)
     is_outside = has_class & ((iids < 0) | (iids > capacity))
     key = 1 + class_index * (capacity + 2) + iids
     has_parts = has_class & tables.has_parts_class.index_select(0, class_index.clamp(min=0))
@@ -240,6 +240,6 @@ def _decode_pred(sids: Tensor, iids: Tensor, parts: Tensor, *, rules: PixelRules
         part=parts * has_parts,
         has_parts=has_parts,
         is_outside=is_outside,
-        is_unknown=~has_class & ~is_void,
+        is_unknown=~has_class & ~is_predicted_void(sids, rules.ignore_label),
         is_bad_part=has_parts & ~is_void_part & ~is_byte,
     )

@@ -187,7 +187,7 @@ def predicted_part(
 
 @triton.jit
 def is_void(sid, ignore_label, PPS_VOID: tl.constexpr = PPS_VOID):
-    """Whether predicted scene ids mean void."""
+    """Whether predicted scene ids mean void, as `is_predicted_void` says it."""
     return (sid == 0) | (sid == PPS_VOID) | (sid == ignore_label)
 
 

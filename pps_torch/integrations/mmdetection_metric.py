@@ -6,7 +6,6 @@ Importing this module registers `PPSPanopticMetric`; a configuration does so wit
 
 from __future__ import annotations
 
-import importlib.util
 import os.path
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,18 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-if importlib.util.find_spec("mmdet") is None:
-    raise ImportError("pps_torch.integrations.mmdetection_metric needs the library mmdet")
+from pps_torch.integrations.libraries import importing
 
-try:
+with importing("mmdet", "pps_torch.integrations.mmdetection_metric"):
     from mmdet.registry import METRICS
     from mmengine.evaluator import BaseMetric
     from mmengine.fileio import get_local_path
     from mmengine.logging import print_log
-except Exception as error:  # mmdet asserts the versions of mmcv and mmengine
-    raise ImportError(
-        f"pps_torch.integrations.mmdetection_metric: mmdet cannot be imported: {error}"
-    ) from error
 
 from pps_torch.formats import PanopticTarget
 from pps_torch.integrations.mmdetection import from_mmdetection

@@ -7,17 +7,16 @@ torchmetrics and Lightning reset, move and synchronise them like those of their 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-if importlib.util.find_spec("torchmetrics") is None:
-    raise ImportError("pps_torch.integrations.torchmetrics needs the library torchmetrics")
+from pps_torch.integrations.libraries import importing
 
-from torchmetrics import Metric
+with importing("torchmetrics", "pps_torch.integrations.torchmetrics"):
+    from torchmetrics import Metric
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics import (

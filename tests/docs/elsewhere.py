@@ -10,5 +10,6 @@ RUN_ELSEWHERE = {
     "fuzz.py": "tests/fuzz/test_fuzz.py",
     "train_on_coco_files.py": "tests/docs/test_examples.py",
     "mask2former_to_partpq.py": "tests/docs/test_examples.py",
+    "mask2former_trainer.py": "tests/docs/test_examples.py",
     "two_processes.py": "tests/docs/test_examples.py",
 }

@@ -13,9 +13,9 @@ from tests.processes import run_python
 FOLDER = ROOT / "docs" / "examples"
 
 
-def output_of(script: str) -> str:
+def output_of(script: str, *arguments: str) -> str:
     """What a script prints."""
-    run = run_python(str(FOLDER / script))
+    run = run_python(str(FOLDER / script), *arguments)
     assert run.returncode == 0, run.stderr
     return run.stdout
 
@@ -42,6 +42,13 @@ def test_mask2former_gets_pq_and_partpq():
     pytest.importorskip("scipy")
     pq, part_pq = numbers(r"^All +(\S+)", output_of("mask2former_to_partpq.py"))
     assert pq > 5 and part_pq > 5 and pq != part_pq
+
+
+@pytest.mark.slow
+def test_the_trainer_reports_pq_after_each_epoch():
+    for library in ("transformers", "scipy", "accelerate"):
+        pytest.importorskip(library)
+    assert len(numbers(r"^epoch \d: PQ (.*)$", output_of("mask2former_trainer.py", "2"))) == 2
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import pps_torch
+from pps_torch.integrations.libraries import importing
 
 FOLDER = Path(pps_torch.__file__).parent / "integrations"
 
@@ -32,3 +33,16 @@ def test_the_import_names_the_missing_library(name, library, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", find_all_but_it)
     with pytest.raises(ImportError, match=f"^pps_torch.integrations.{name} needs .* {library}$"):
         runpy.run_path(str(FOLDER / f"{name}.py"))
+
+
+def test_a_library_that_does_not_fit_is_named_with_its_version(monkeypatch):
+    with pytest.raises(
+        ImportError, match=r"^example cannot use torch 2\..* \(compared with none\): ca"
+    ):
+        with importing("torch", "example"):
+            from torch import nothing_of_the_kind  # noqa: F401
+    with pytest.raises(
+        ImportError, match="^example cannot use json of unknown version .*: too old"
+    ):
+        with importing("json", "example"):
+            raise AssertionError("too old")

@@ -1,0 +1,46 @@
+"""What an integration says at its import when its library is missing or does not fit."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: The versions with which the integrations were last compared.
+COMPARED_WITH = {
+    "mmdet": "3.3",
+    "torchmetrics": "1.9",
+    "torchvision": "0.26",
+    "transformers": "5.23",
+}
+
+
+@contextmanager
+def importing(library: str, integration: str) -> Iterator[None]:
+    """Import from a library; raise ImportError that names it, and its version where it is there.
+
+    Args:
+        library: its name.
+        integration: the module that needs it.
+
+    Example:
+        >>> with importing("a_library", "pps_torch.integrations.example"):
+        ...     import a_library
+        Traceback (most recent call last):
+            ...
+        ImportError: pps_torch.integrations.example needs the library a_library
+    """
+    if importlib.util.find_spec(library) is None:
+        raise ImportError(f"{integration} needs the library {library}")
+    try:
+        yield
+    except Exception as error:  # some libraries assert the versions of others
+        try:
+            version = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            version = "of unknown version"
+        raise ImportError(
+            f"{integration} cannot use {library} {version} (compared with "
+            f"{COMPARED_WITH.get(library, 'none')}): {error}"
+        ) from error

@@ -44,6 +44,10 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         return code
     except KeyboardInterrupt:
         pass  # the progress bar closes as this is left
+    except RuntimeError as error:
+        # Python may fail to leave a lock in which Ctrl-C met it, and say that instead.
+        if not isinstance(error.__context__, KeyboardInterrupt):
+            raise
     return interrupts.end()
 
 

@@ -136,3 +136,18 @@ def test_nothing_is_left_open(tmp_path):
         now = len(os.listdir("/proc/self/fd")), threading.active_count()
         assert before in (None, now)
         before = now
+
+
+def test_in_a_lock_that_python_fails_to_leave(tmp_path, monkeypatch, capsys):
+    """`with lock:` ends in a RuntimeError where Ctrl-C comes before the lock is acquired."""
+
+    def evaluate(*_):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            threading.Lock().release()
+
+    dataset = SmallDataset(tmp_path)
+    monkeypatch.setattr("pps_torch.pipelines.partpq_evaluation.EvalSpec.load", evaluate)
+    assert dataset.run("eval_partpq") == 130
+    assert capsys.readouterr().err.startswith("stopped; ")

@@ -63,7 +63,7 @@ def report(
         photos: folder of photos; without it the page has none.
         gt, pred: folders of the maps, where they have moved since the evaluation. If the ground
             truth was evaluated without files, `gt` must name its folder; otherwise the page has
-            no pictures, and a warning says so.
+            no pictures, and a warning says so. Two evaluations take no `pred`.
         num_images: how many images to show at most; by default 24, or as many as it takes to have
             a missed or false segment of every class that has any. Such images are chosen first,
             then those of the lowest quality. Of two evaluations, those that changed most.

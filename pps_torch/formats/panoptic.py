@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.checks import check_int, check_integer
+from pps_torch.checks import check_int, check_integer, is_on_host
 from pps_torch.formats.label_maps import (
     decode_label_map,
     number_labels,
@@ -20,11 +20,9 @@ from pps_torch.formats.label_maps import (
     target_classes,
 )
 from pps_torch.formats.labels import encode_labels
+from pps_torch.formats.runs import BLOCK, run_lengths, run_starts
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
-
-#: Pixels that are numbered at once; repeat_interleave takes eight bytes for each.
-_BLOCK = 1 << 21
 
 _INT64 = torch.iinfo(torch.int64)
 
@@ -341,9 +339,11 @@ def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
     if isinstance(ids, np.ndarray):
         if ids.dtype.kind not in "iu":
             raise TypeError(f"ids: expected an integer dtype, found {ids.dtype}")
-        if ids.size and int(ids.max()) > _INT64.max:
+        if ids.dtype == np.uint64 and ids.size and int(ids.max()) > _INT64.max:
             raise ValueError(f"ids: expected ids below 2**63, found {ids.max()}")
-        ids = torch.from_numpy(ids.astype(np.int64, order="C"))
+        unsigned = ids.dtype.kind == "u" and ids.dtype.itemsize > 1
+        dtype = np.dtype(np.int64) if unsigned else ids.dtype.newbyteorder("=")
+        ids = torch.from_numpy(np.require(ids, dtype, ["C", "W"]))
     check_integer("ids", ids)
     return ids
 
@@ -382,7 +382,7 @@ def _check_list(segments_info: Sequence[Mapping[str, Any]]) -> None:
             f"segments_info: expected a list of dicts, found {type(segments_info).__name__}"
         )
     for index, info in enumerate(segments_info):
-        if not isinstance(info, Mapping):
+        if type(info) is not dict and not isinstance(info, Mapping):  # which takes its time
             raise TypeError(f"segments_info[{index}]: expected a dict, found {type(info).__name__}")
 
 
@@ -390,7 +390,9 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
     for index, info in enumerate(segments_info):
         for key in ("id", "category_id"):
             value: Any = info.get(key)
-            is_int = isinstance(value, Integral) and not isinstance(value, bool)
+            is_int = type(value) is int or (  # most are, and to ask for Integral takes its time
+                isinstance(value, Integral) and not isinstance(value, bool)
+            )
             if not (is_int and 0 <= value <= _INT64.max):
                 raise ValueError(
                     f"segments_info[{index}]: {key}: expected an int from 0 to 2**63 - 1, "
@@ -417,25 +419,15 @@ def _number_segments(
     if void_id > _INT64.max:
         raise ValueError(f"void_id: expected an int of 64 bits, found {void_id}")
     listed = [info["id"] for info in segments_info]
-    doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
-    if doubled or void_id in listed:
+    if len({void_id, *listed}) <= len(listed):
+        doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
         raise ValueError(
             f"segments_info: expected each id once and none equal to void ({void_id}), "
             f"found {doubled or void_id}"
         )
     keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
-    sorted_keys, numbers = keys.sort()
-    areas = torch.zeros_like(keys)
-    unlisted: set[int] = set()
-    panoptic_seg = torch.empty(ids.shape, dtype=torch.int32, device=ids.device)
-    rows = max(1, _BLOCK // max(1, ids.shape[1]))
-    for block, numbered in zip(ids.split(rows), panoptic_seg.split(rows)):
-        values, lengths = torch.unique_consecutive(block.reshape(-1), return_counts=True)
-        position = torch.searchsorted(sorted_keys, values.long()).clamp(max=len(listed))
-        unlisted.update(values[sorted_keys[position] != values].unique().tolist())
-        areas.scatter_add_(0, numbers[position], lengths)
-        runs = torch.repeat_interleave(numbers[position].to(torch.int32), lengths)
-        numbered.copy_(runs.view(numbered.shape))
+    number = _number_on_host if is_on_host(ids) else _number_pixels
+    panoptic_seg, areas, unlisted = number(ids.reshape(-1), *keys.sort())
     if unlisted:
         raise ValueError(
             "segments_info: the map has segments that are not listed: "
@@ -444,4 +436,40 @@ def _number_segments(
     missing = keys[1:][areas[1:] == 0].tolist()
     if missing:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    return panoptic_seg, areas[1:]
+    return panoptic_seg.view(ids.shape), areas[1:]
+
+
+def _number_on_host(
+    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
+) -> tuple[Tensor, Tensor, set[int]]:
+    """Number the pixels `(P,)` by the place of their id among the keys, run by run.
+
+    Returns:
+        `(P,)` int32, the areas by number, and the ids that are not among the keys.
+    """
+    keys, number_of_key = sorted_keys.numpy(), numbers.numpy().astype(np.int32)
+    panoptic_seg, areas, unlisted = np.empty(len(ids), np.int32), np.zeros(len(keys)), set()
+    for first in range(0, len(ids), BLOCK):
+        block = ids[first : first + BLOCK]
+        starts = run_starts([block], len(block))
+        lengths = run_lengths(starts, len(block)).numpy()
+        values = block.numpy()[starts.numpy()].astype(np.int64)
+        place = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+        is_unlisted = keys[place] != values
+        if is_unlisted.any():
+            unlisted.update(values[is_unlisted].tolist())
+        number = number_of_key[place]
+        areas += np.bincount(number, lengths, len(keys))  # float64, which holds them exactly
+        panoptic_seg[first : first + BLOCK] = np.repeat(number, lengths)
+    return torch.from_numpy(panoptic_seg), torch.from_numpy(areas.astype(np.int64)), unlisted
+
+
+def _number_pixels(
+    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
+) -> tuple[Tensor, Tensor, set[int]]:
+    """The same on another device."""
+    place = torch.searchsorted(sorted_keys, ids.long()).clamp_(max=len(sorted_keys) - 1)
+    unlisted = set(ids[sorted_keys[place] != ids].unique().tolist())
+    number = numbers[place]
+    areas = torch.zeros_like(numbers).scatter_add_(0, number, torch.ones_like(number))
+    return number.int(), areas, unlisted

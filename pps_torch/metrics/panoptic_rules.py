@@ -135,8 +135,9 @@ def evaluated_pairs(
         pixels = pixels * (pred % max(num_pred, 1) > 0)
     if rules.crowds != "void":
         return SegmentPairs(gt, pred, pixels)
-    void = torch.where(is_crowd.flatten()[gt], gt % max(num_gt, 1), 0)
-    return list_pairs(gt - void, pred % max(num_pred, 1), pixels, (len(gt_class), num_gt, num_pred))
+    number = torch.where(is_crowd.flatten()[gt], 0, gt % max(num_gt, 1))
+    shape = len(gt_class), num_gt, num_pred
+    return list_pairs(gt // max(num_gt, 1), number, pred % max(num_pred, 1), pixels, shape)
 
 
 def merge_stuff(
@@ -153,8 +154,9 @@ def merge_stuff(
     first_gt, first_pred = (
         _first_of_stuff(classes, is_stuff_class) for classes in (gt_class, pred_class)
     )
-    gt = pairs.gt // max(shape[1], 1) * shape[1] + first_gt.flatten()[pairs.gt]
-    return list_pairs(gt, first_pred.flatten()[pairs.pred], pairs.pixels, shape)
+    image = pairs.gt // max(shape[1], 1)
+    gt, pred = first_gt.flatten()[pairs.gt], first_pred.flatten()[pairs.pred]
+    return list_pairs(image, gt, pred, pairs.pixels, shape)
 
 
 def _first_of_stuff(classes: Tensor, is_stuff_class: Tensor) -> Tensor:

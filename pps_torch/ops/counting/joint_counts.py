@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
@@ -50,4 +52,7 @@ def joint_counts(
 
 def ids_in_range(ids: Tensor, size: int) -> Tensor:
     """Ids as int64, those outside `0..size-1` as `size`: without its sign, -1 is huge."""
+    if is_on_host(ids):
+        unsigned = ids.numpy().astype(np.int64).view(np.uint64)
+        return torch.from_numpy(np.minimum(unsigned, size, out=unsigned).view(np.int64))
     return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)

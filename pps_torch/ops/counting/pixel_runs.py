@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.ops.counting.runs import expand_runs, run_lengths, run_starts
+from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
 MAX_PIXELS = 1 << 30
@@ -49,10 +50,12 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
         return PixelRuns(maps=flat, image=image.reshape(-1), lengths=lengths, is_collapsed=False)
     starts = run_starts(flat, num_pixels)
-    image = torch.from_numpy(starts.numpy() // max(num_pixels, 1))
     lengths = run_lengths(starts, flat[0].numel())
-    values = tuple(values.index_select(0, starts) for values in flat)
-    return PixelRuns(maps=values, image=image, lengths=lengths, is_collapsed=True)
+    # Not with torch: its threads wait for each other, and so few runs gain nothing by them.
+    first = starts.numpy()
+    image = first // num_pixels if num_images > 1 else np.zeros_like(first)
+    values = tuple(torch.from_numpy(values.numpy()[first]) for values in flat)
+    return PixelRuns(values, torch.from_numpy(image), lengths, is_collapsed=True)
 
 
 def check_num_pixels(maps: Tensor) -> None:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
+from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 from pps_torch.ops.backend import uses_triton
-from pps_torch.ops.counting.runs import expand_runs, run_lengths, run_starts
 from pps_torch.ops.fold import at, is_one_loop
 from pps_torch.ops.painting.greedy_paint import MaskWindow, fold_paint, greedy_paint
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.scoring.contract import LIMB_BITS, SegmentMatches
+from pps_torch.ops.scoring.on_host import add_on_host
 
 
 def add_to_class_sums(
@@ -39,6 +41,9 @@ def add_to_class_sums(
             is_fp=matches.is_fp,
             pred_class=pred_class,
         )
+        return
+    if is_on_host(class_sums):
+        add_on_host(class_sums, matches, scores, gt_class, pred_class)
         return
     is_tp = matches.pred_of_gt > 0
     iou = (torch.where(is_tp, scores, 0.0) * 2.0 ** (2 * LIMB_BITS)).long()

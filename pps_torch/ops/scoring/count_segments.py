@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
 from pps_torch.ops.scoring.class_sums import add_to_class_sums
 from pps_torch.ops.scoring.contract import fits_table
 from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.on_host import count_on_host
 from pps_torch.ops.scoring.segment_table import count_faults, segment_table
 
 
@@ -51,6 +53,9 @@ def count_segments(
 
         check_num_pixels(gt_map)
         twin.count_segments(class_sums, faults, *images, class_ids, last_crowd_only)
+        return
+    if is_on_host(class_sums):
+        count_on_host(class_sums, faults, *images, class_ids, last_crowd_only)
         return
     table = segment_table(*images, class_ids, backend="torch")
     matches = match_segments(*table, last_crowd_only=last_crowd_only, backend="torch")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
+from pps_torch.ops.scoring.on_host import match_on_host
 
 
 def match_segments(
@@ -54,6 +56,8 @@ def match_segments(
         joint = pixels.view(num_images, num_gt, num_pred).int()
         columns = twin.match_segments(joint, gt_class, pred_class, is_crowd, last_crowd_only)
         return SegmentMatches(*columns)
+    if is_on_host(pixels):
+        return match_on_host(pairs, gt_class, pred_class, is_crowd, last_crowd_only)
     gt_number, pred_number = gt % max(num_gt, 1), pred % max(num_pred, 1)
     gt_area = area_sums(gt, pixels, gt_class)
     pred_area = area_sums(pred, pixels, pred_class)

@@ -149,7 +149,7 @@ class IndexedRuns:
         """Count the pixels of each pair of segments, and of each ground-truth part."""
         runs, num_images = self.pixels.runs, self.pixels.shape[0]
         shape = num_images, self.num_gt, self.num_pred
-        pairs = list_pairs(runs.image * self.num_gt + self.gt, self.pred, runs.lengths, shape)
+        pairs = list_pairs(runs.image, self.gt, self.pred, runs.lengths, shape)
         sizes = self.num_gt, self.pixels.num_labels, num_images
         gt_parts = pair_counts(runs, self.gt, self.pixels.gt.part, *sizes)
         return pairs, gt_parts.int()

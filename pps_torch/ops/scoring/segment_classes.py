@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.checks import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.scoring.contract import UNKNOWN, UNUSED, VOID
+from pps_torch.ops.scoring.on_host import classes_on_host
 
 
 def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "auto") -> Tensor:
@@ -31,6 +34,8 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "
         from pps_torch.ops.scoring.triton import segment_classes as twin
 
         return twin.segment_classes(category_ids, class_ids)
+    if is_on_host(category_ids):
+        return torch.from_numpy(classes_on_host(category_ids.numpy(), class_ids.numpy()))
     number = torch.arange(1, len(class_ids) + 1, device=class_ids.device)
     number = ((category_ids[:, :, None] == class_ids) * number).sum(2)
     index = torch.where(number > 0, number - 1, UNKNOWN)
@@ -53,4 +58,7 @@ def count_unclassed(classes: Tensor, areas: Tensor, *, backend: str = "auto") ->
         from pps_torch.ops.scoring.triton import segment_classes as twin
 
         return twin.count_unclassed(classes, areas)
+    if is_on_host(classes):
+        unused, unknown = (classes.numpy() == kind for kind in (UNUSED, UNKNOWN))
+        return torch.tensor([int(areas.numpy()[unused].sum()), int(np.count_nonzero(unknown))])
     return torch.stack([(areas * (classes == UNUSED)).sum(), (classes == UNKNOWN).sum()])

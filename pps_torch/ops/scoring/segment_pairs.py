@@ -6,7 +6,10 @@ the pixels, where a table of all pairs would grow with the square of the segment
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -16,6 +19,8 @@ from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.joint_counts import ids_in_range
 from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
 from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
+
+Array = npt.NDArray[Any]
 
 
 def segment_pairs(
@@ -55,17 +60,16 @@ def segment_pairs(
     maps = gt_map, pred_map
     runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
     gt, pred = (ids_in_range(m, n - 1) for m, n in zip(runs.maps, (num_gt, num_pred)))
-    return list_pairs(runs.image * num_gt + gt, pred, runs.lengths, shape)
+    return list_pairs(runs.image, gt, pred, runs.lengths, shape)
 
 
 def list_pairs(
-    gt: Tensor, pred: Tensor, pixels: Tensor, shape: tuple[int, int, int]
+    image: Tensor, gt: Tensor, pred: Tensor, pixels: Tensor, shape: tuple[int, int, int]
 ) -> SegmentPairs:
     """List pairs, each once, in the order of the ground truth and then of the prediction.
 
     Args:
-        gt: `(N,)` int64, places in the flattened `(B, G)`.
-        pred: `(N,)` int64, segments `0..P-1`.
+        image, gt, pred: `(N,)` int64, in `0..B-1`, `0..G-1` and `0..P-1`.
         pixels: `(N,)` int64.
         shape: `B, G, P`.
 
@@ -75,33 +79,40 @@ def list_pairs(
         of no pixels mean nothing.
     """
     num_images, num_gt, num_pred = shape
-    num_cells = num_images * num_gt * num_pred
-    cells = gt * num_pred + pred
-    if is_on_host(cells):
-        cells, pixels = _listed_cells(cells, pixels, num_cells)
-    elif fits_table(num_gt, num_pred):
-        table = pixels.new_zeros(num_cells).scatter_add_(0, cells, pixels)
+    if is_on_host(gt):
+        places = image.numpy(), gt.numpy(), pred.numpy()
+        return _pairs_on_host(*places, pixels.numpy(), shape)
+    cells = (image * num_gt + gt) * num_pred + pred
+    if fits_table(num_gt, num_pred):
+        table = pixels.new_zeros(num_images * num_gt * num_pred).scatter_add_(0, cells, pixels)
         return pairs_of_table(table.view(shape))
-    else:
-        cells, pixels = _sorted_cells(cells, pixels)
+    cells, pixels = _sorted_cells(cells, pixels)
     gt = cells // max(num_pred, 1)
     return SegmentPairs(gt, cells - (gt - gt // max(num_gt, 1)) * num_pred, pixels)
 
 
-def _listed_cells(cells: Tensor, pixels: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
-    """The cells that have pixels, on the CPU, where a small table takes less time than sorting."""
+def _pairs_on_host(
+    image: Array, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
+) -> SegmentPairs:
+    """The pairs that have pixels, in NumPy, whose calls take less time than torch's."""
+    num_images, num_gt, num_pred = shape
+    num_cells = num_images * num_gt * num_pred
+    cells = (image * num_gt + gt if num_images > 1 else gt) * num_pred + pred
+    # To look through a table takes less time than to sort, if it is a small one.
     if num_cells <= 4 * len(cells):
-        table = pixels.new_zeros(num_cells).scatter_add_(0, cells, pixels)
-        cells = table.nonzero()[:, 0]
-        return cells, table[cells]
-    # In maps equal cells come close after each other, which a stable sort makes use of.
-    order = np.argsort(cells.numpy(), kind="stable")
-    sorted_cells = cells.numpy()[order]
-    starts = np.flatnonzero(np.diff(sorted_cells, prepend=-1))
-    sums = np.add.reduceat(pixels.numpy()[order], starts)
-    is_listed = sums > 0
-    listed = sorted_cells[starts][is_listed], sums[is_listed]
-    return torch.from_numpy(listed[0]), torch.from_numpy(listed[1])
+        table = np.bincount(cells, pixels, num_cells)  # float64, which holds areas exactly
+        cells = np.flatnonzero(table)
+        pixels = table[cells].astype(np.int64)
+    else:
+        # In maps equal cells come close after each other, which a stable sort makes use of.
+        order = np.argsort(cells, kind="stable")
+        cells = cells[order]
+        starts = np.flatnonzero(np.diff(cells, prepend=-1))
+        pixels = np.add.reduceat(pixels[order], starts)
+        cells, pixels = cells[starts][pixels > 0], pixels[pixels > 0]
+    gt = cells // max(num_pred, 1)
+    pred = cells - (gt - gt // max(num_gt, 1)) * num_pred
+    return SegmentPairs(*map(torch.from_numpy, (gt, pred, pixels)))
 
 
 def _sorted_cells(cells: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

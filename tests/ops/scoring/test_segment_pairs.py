@@ -51,5 +51,6 @@ def test_each_way_gives_the_same_pairs(way, shape, monkeypatch):
 
 @pytest.mark.parametrize("size", [2, 90])
 def test_a_pair_that_comes_twice_is_listed_once(size):
-    pairs = list_pairs(*map(torch.tensor, ([1, 0, 1], [0, 1, 0], [2, 5, 3])), (1, size, 2))
+    columns = map(torch.tensor, ([0, 0, 0], [1, 0, 1], [0, 1, 0], [2, 5, 3]))
+    pairs = list_pairs(*columns, (1, size, 2))
     assert listed(pairs) == [(0, 1, 5), (1, 0, 5)]

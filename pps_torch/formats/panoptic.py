@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.checks import check_int, check_integer, is_on_host
+from pps_torch.checks import check_int, check_integer
 from pps_torch.formats.label_maps import (
     decode_label_map,
     number_labels,
@@ -20,7 +20,7 @@ from pps_torch.formats.label_maps import (
     target_classes,
 )
 from pps_torch.formats.labels import encode_labels
-from pps_torch.formats.runs import BLOCK, run_lengths, run_starts
+from pps_torch.formats.segment_numbers import number_pixels
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 
@@ -426,8 +426,7 @@ def _number_segments(
             f"found {doubled or void_id}"
         )
     keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
-    number = _number_on_host if is_on_host(ids) else _number_pixels
-    panoptic_seg, areas, unlisted = number(ids.reshape(-1), *keys.sort())
+    panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), *keys.sort())
     if unlisted:
         raise ValueError(
             "segments_info: the map has segments that are not listed: "
@@ -437,39 +436,3 @@ def _number_segments(
     if missing:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
     return panoptic_seg.view(ids.shape), areas[1:]
-
-
-def _number_on_host(
-    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
-) -> tuple[Tensor, Tensor, set[int]]:
-    """Number the pixels `(P,)` by the place of their id among the keys, run by run.
-
-    Returns:
-        `(P,)` int32, the areas by number, and the ids that are not among the keys.
-    """
-    keys, number_of_key = sorted_keys.numpy(), numbers.numpy().astype(np.int32)
-    panoptic_seg, areas, unlisted = np.empty(len(ids), np.int32), np.zeros(len(keys)), set()
-    for first in range(0, len(ids), BLOCK):
-        block = ids[first : first + BLOCK]
-        starts = run_starts([block], len(block))
-        lengths = run_lengths(starts, len(block)).numpy()
-        values = block.numpy()[starts.numpy()].astype(np.int64)
-        place = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
-        is_unlisted = keys[place] != values
-        if is_unlisted.any():
-            unlisted.update(values[is_unlisted].tolist())
-        number = number_of_key[place]
-        areas += np.bincount(number, lengths, len(keys))  # float64, which holds them exactly
-        panoptic_seg[first : first + BLOCK] = np.repeat(number, lengths)
-    return torch.from_numpy(panoptic_seg), torch.from_numpy(areas.astype(np.int64)), unlisted
-
-
-def _number_pixels(
-    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
-) -> tuple[Tensor, Tensor, set[int]]:
-    """The same on another device."""
-    place = torch.searchsorted(sorted_keys, ids.long()).clamp_(max=len(sorted_keys) - 1)
-    unlisted = set(ids[sorted_keys[place] != ids].unique().tolist())
-    number = numbers[place]
-    areas = torch.zeros_like(numbers).scatter_add_(0, number, torch.ones_like(number))
-    return number.int(), areas, unlisted

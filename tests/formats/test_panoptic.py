@@ -228,15 +228,29 @@ def test_many_unlisted_segments_are_not_all_printed():
 
 def test_maps_of_several_blocks(monkeypatch):
     """Large maps are numbered block by block, with the same numbers, areas and errors."""
-    from pps_torch.formats import panoptic, runs
+    from pps_torch.formats import runs, segment_numbers
 
     ids = torch.randint(0, 40, (37, 11), generator=torch.Generator().manual_seed(0)) * 7
     infos = [{"id": int(i), "category_id": 1} for i in ids.unique().flip(0).tolist() if i]
     whole = PanopticSegmentation.from_segments(ids, infos)
     for block in (1, 30, 200):
-        monkeypatch.setattr(panoptic, "BLOCK", block)
+        monkeypatch.setattr(segment_numbers, "BLOCK", block)
         monkeypatch.setattr(runs, "BLOCK", block)
         found = PanopticSegmentation.from_segments(ids, infos)
         assert all(torch.equal(a, b) for a, b in zip(found, whole))
         with pytest.raises(ValueError, match="not listed: \\[7, 14\\]"):
             PanopticSegmentation.from_segments(ids, [i for i in infos if i["id"] > 14])
+
+
+def test_ids_on_another_device_get_the_same_numbers(monkeypatch):
+    """Another device than the CPU, which the CPU is made to play."""
+    from pps_torch.formats import segment_numbers
+
+    ids = torch.tensor([[9, 9, 0], [4, 300, 9]])
+    infos = [{"id": i, "category_id": 1} for i in (300, 9, 4)]
+    expected = PanopticSegmentation.from_segments(ids, infos)
+    monkeypatch.setattr(segment_numbers, "is_on_host", lambda _: False)
+    found = PanopticSegmentation.from_segments(ids, infos)
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(found, expected))
+    with pytest.raises(ValueError, match=r"not listed: \[4\]"):
+        PanopticSegmentation.from_segments(ids, infos[:2])

@@ -27,12 +27,18 @@ from pps_torch import (
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
 
 SPEC = EvalSpec.load("cpp_default")
-NAMES = ("PartPQ of the image", "PQ of two maps")
+NAMES = (
+    "PartPQ of the image",
+    "PQ of two maps",
+    "PQ of two maps of 427 x 640",
+    "PQ of two maps with two threads",
+)
+COCO_SIZE = (427, 640)
 
 
 def rows_in_memory(images: CopiedImages, reference: Reference, rounds: int) -> list[Measurement]:
-    """PartPQ with and without decoding, and PQ."""
-    functions = (partpq_of_image, pq_of_maps)
+    """PartPQ with and without decoding, and PQ: at the image's size, at COCO's, with threads."""
+    functions = (partpq_of_image, pq_of_maps, pq_of_coco_size, pq_with_two_threads)
     return [
         Measurement(name, partial(function, images, reference, rounds))
         for name, function in zip(NAMES, functions)
@@ -113,6 +119,52 @@ def pq_of_maps(images: CopiedImages, reference: Reference, rounds: int) -> list[
             goal=Goal(at_least=1),
         ),
     ]
+
+
+def pq_of_coco_size(images: CopiedImages, reference: Reference, rounds: int) -> list[Row]:
+    """PQ of the same maps, sampled at every few rows and columns, against vernier alone."""
+    pred_ids, pred_info, gt_ids, gt_info = _id_maps(images.make(1))
+    rows, columns = (
+        torch.arange(n) * full // n for n, full in zip(COCO_SIZE, gt_ids.shape, strict=True)
+    )
+    maps = [ids[rows[:, None], columns].contiguous() for ids in (pred_ids, gt_ids)]
+    infos = [
+        [{**info, "area": area} for info in listed if (area := int((ids == info["id"]).sum()))]
+        for ids, listed in zip(maps, (pred_info, gt_info))
+    ]
+    (pred_ids, gt_ids), (pred_info, gt_info) = maps, infos
+    pred = PanopticSegmentation.from_segments(pred_ids, pred_info)
+    target = PanopticTarget.from_segments(gt_ids, gt_info)
+    metric = PanopticQuality(SPEC).update(pred, target)
+
+    def from_ids() -> None:
+        pred = PanopticSegmentation.from_segments(pred_ids, pred_info)
+        metric.reset().update(pred, PanopticTarget.from_segments(gt_ids, gt_info))
+
+    building, kernel = _vernier_seconds(metric, pred_ids, pred_info, gt_ids, gt_info, rounds)
+    update = Spread.of(host_seconds(lambda: metric.reset().update(pred, target), rounds))
+    whole = Spread.of(host_seconds(from_ids, rounds))
+    size = "{} x {}".format(*COCO_SIZE)
+    return [
+        Row("PQ, as tensors", size, update, peer="vernier's kernel", theirs=kernel),
+        Row("PQ, from id maps", size, whole, peer="vernier, from id maps", theirs=building),
+    ]
+
+
+def pq_with_two_threads(images: CopiedImages, reference: Reference, rounds: int) -> list[Row]:
+    """PQ with two threads of torch against one: on a busy machine they must not wait in vain."""
+    pred_ids, pred_info, gt_ids, gt_info = _id_maps(images.make(1))
+    pred = PanopticSegmentation.from_segments(pred_ids, pred_info)
+    target = PanopticTarget.from_segments(gt_ids, gt_info)
+    metric, threads = PanopticQuality(SPEC), torch.get_num_threads()
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for number in [1, 2] * rounds:
+        torch.set_num_threads(number)
+        seconds[number] += host_seconds(lambda: metric.reset().update(pred, target), 1)
+    torch.set_num_threads(threads)
+    one, two = (Spread.of(seconds[number]) for number in (1, 2))
+    goal = Goal(at_least=2 / 3)
+    return [Row("PQ, two threads", "", two, peer="PQ, one thread", theirs=one, goal=goal)]
 
 
 def _id_maps(root) -> tuple[torch.Tensor, list[dict[str, Any]], torch.Tensor, list[dict[str, Any]]]:

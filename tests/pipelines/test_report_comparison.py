@@ -146,6 +146,7 @@ def test_wrong_arguments_are_named(scene, tmp_path, capsys):
     assert "expected the name of a file, found a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_chromium() is None, reason="needs Chromium or Chrome")
 def test_in_a_browser(scene, tmp_path):
     html = report([scene.save_dir, scene.second_dir], tmp_path / "a.html", options=OPTIONS)

@@ -58,7 +58,7 @@ class LabelSegments(NamedTuple):
     """The segments of label maps, numbered from 1 on by class, then id, then instance.
 
     Attributes:
-        panoptic_seg: `(*B, H, W)` int32, 0 is void.
+        panoptic_seg: `(*B, H, W)` int32, 0 is void; ids above S are segments that found no row.
         category_ids: `(*B, S)` int64, -1 in unused rows.
         is_thing: `(*B, S)` bool.
         has_instance: `(*B, S)` bool.
@@ -223,12 +223,11 @@ def number_labels(
     elif checks_values(None, counts) and num_images and counts.max() > capacity:
         needed = int(counts.max())
         raise ValueError(f"capacity: expected at least {needed} segments, found {capacity}")
-    number = torch.where(number <= capacity, number, 0)
 
     panoptic_seg = torch.empty_like(number).scatter_(0, order, number).int()
     if is_on_host(keys):
         panoptic_seg = torch.repeat_interleave(panoptic_seg, lengths)
-    row = image * (capacity + 1) + number
+    row = image * (capacity + 1) + torch.where(number <= capacity, number, 0)
     num_classes = len(classes.category_of_class)
     class_index = torch.where(
         group < num_classes, group, _class_of(group - num_classes, classes.class_of_id)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.checks import check_int, check_integer
+from pps_torch.checks import check_int, check_integer, checks_values
 from pps_torch.formats.label_maps import (
     decode_label_map,
     number_labels,
@@ -151,7 +151,7 @@ class PanopticSegmentation(NamedTuple):
 
         Raises:
             TypeError, ValueError: for a divisor that is no int or below 1; on the CPU also where a
-                class has too many instances for it.
+                class has too many instances for it, or a pixel an id without row.
 
         Example:
             >>> import torch
@@ -167,6 +167,11 @@ class PanopticSegmentation(NamedTuple):
         labels = encode_labels(categories, instances, label_divisor, "category_major")
         void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
         pixels = self.panoptic_seg.flatten(-2).long()
+        has_row = (pixels >= VOID_ID) & (pixels <= categories.shape[-1])
+        if checks_values(None, pixels) and not has_row.all():
+            found = int(pixels[~has_row][0])
+            raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
+        pixels = torch.where(has_row, pixels, VOID_ID)
         return torch.cat([void, labels], -1).gather(-1, pixels).view(self.panoptic_seg.shape)
 
     def segments_info(self) -> list[Any]:
@@ -278,7 +283,8 @@ class PanopticTarget(NamedTuple):
 
         Raises:
             TypeError, ValueError: for a wrong argument, naming it; on the CPU also for more
-                segments than `capacity`. On CUDA those beyond it are void, and `num_segments`
+                segments than `capacity`. On CUDA those beyond it keep ids above `capacity` in the
+                map, without a row, for which the `compute` of a metric raises; `num_segments`
                 counts them.
 
         Example:

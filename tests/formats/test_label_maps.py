@@ -10,11 +10,14 @@ import torch
 
 from pps_torch import (
     EvalSpec,
+    ModifiedPanopticQuality,
+    PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
     encode_labels,
     encode_uids,
 )
+from pps_torch.formats import label_maps
 from tests.factories import INTEGER_DTYPES
 
 ROAD, CAR = 7, 26
@@ -177,6 +180,33 @@ def test_bad_categories_are_named(categories, error):
         PanopticTarget.from_labels(PAIR, categories)
 
 
+@pytest.mark.parametrize("short", ["pred", "target"])
+@pytest.mark.parametrize("metric", [PanopticQuality, ModifiedPanopticQuality])
+def test_segments_beyond_the_capacity_are_faults_where_no_value_is_checked(
+    metric, short, monkeypatch
+):
+    """Three cars, and room for two."""
+    maps = torch.tensor([[26, 26, 26]]), torch.tensor([[1, 2, 3]])
+    categories = [{"id": CAR, "name": "car", "isthing": 1}]
+    monkeypatch.setattr(label_maps, "checks_values", lambda *_: False)  # as on CUDA
+    monkeypatch.setattr(label_maps, "is_on_host", lambda _: False)
+    pred = PanopticSegmentation.from_labels(maps, categories, capacity=2 + (short != "pred"))
+    target = PanopticTarget.from_labels(maps, categories, capacity=2 + (short != "target"))
+    found = pred if short == "pred" else target
+    assert found.panoptic_seg.tolist() == [[1, 2, 3]] and int(found.num_segments) == 3
+    message = f"1 pixels of {short} with a segment id that has no row in its table"
+    with pytest.raises(ValueError, match=message):
+        metric(categories).update(pred, target).compute()
+    with pytest.raises(ValueError, match=message):
+        metric(categories, validate=True).update(pred, target)
+    if short == "pred":
+        with pytest.raises(ValueError, match="expected ids with a row in the table, found 3"):
+            pred.to_labels(1000)
+    fitting = PanopticSegmentation.from_labels(maps, categories, capacity=3)
+    whole = PanopticTarget.from_labels(maps, categories, capacity=3)
+    assert metric(categories).update(fitting, whole).compute().classes[CAR].tp == 3
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_nothing_waits_for_the_device_and_overflow_is_counted():
@@ -187,5 +217,5 @@ def test_nothing_waits_for_the_device_and_overflow_is_counted():
         target = PanopticTarget.from_labels(maps, CATEGORIES, capacity=3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert target.panoptic_seg.tolist() == [[1, 2, 3, 3, 0, 1, 0, 0]]
+    assert target.panoptic_seg.tolist() == MAP
     assert int(target.num_segments) == 4

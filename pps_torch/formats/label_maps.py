@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -33,6 +33,11 @@ ENCODINGS = (
     "category_major",
     "instance_major",
 )
+#: Ids of void in the maps of most data sets, unless a category has them.
+VOID_IDS = (0, 255)
+
+_UNKNOWN = -2  # class index of an id that is neither a category's nor void
+_MOST_NAMED = 10  # ids in an error
 _INSTANCE_BITS, _GROUP_BITS = 31, 21
 _MAX_INSTANCE = (1 << _INSTANCE_BITS) - 2
 _MAX_CATEGORY_ID = (1 << 20) - 1
@@ -43,8 +48,8 @@ class LabelClasses(NamedTuple):
     """What the category ids of a map mean.
 
     Attributes:
-        class_of_id: `(I + 1,)` int64, class index by id, -1 for ids of no class; the last entry
-            stands for every other id.
+        class_of_id: `(I + 1,)` int64, class index by id, -1 for void, -2 for ids that mean nothing;
+            the last entry stands for every other id that is not negative.
         category_of_class: `(C,)` int64, the category id of each class.
         is_thing: `(C,)` bool.
     """
@@ -119,25 +124,43 @@ def _decode_kitti_step(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prediction_classes(
-    categories: Sequence[Mapping[str, Any]] | EvalSpec, device: torch.device
+    categories: Sequence[Mapping[str, Any]] | EvalSpec,
+    void_ids: Collection[int],
+    device: torch.device,
 ) -> LabelClasses:
     """The classes of a map of predictions, which holds the evaluation's ids."""
+    void = _checked_void(void_ids)
     if isinstance(categories, EvalSpec):
+        void = (*void, categories.ignore_label)
         categories = categories.categories
     ids, things = _checked(categories)
-    return _class_tables(tuple(zip(ids, range(len(ids)))), ids, things, device)
+    return _class_tables(tuple(zip(ids, range(len(ids)))), void, ids, things, device)
 
 
 def target_classes(
-    categories: Sequence[Mapping[str, Any]] | EvalSpec, device: torch.device
+    categories: Sequence[Mapping[str, Any]] | EvalSpec,
+    void_ids: Collection[int],
+    device: torch.device,
 ) -> LabelClasses:
     """The classes of a map of ground truth, which holds the data set's ids."""
     if not isinstance(categories, EvalSpec):
-        return prediction_classes(categories, device)
+        return prediction_classes(categories, void_ids, device)
+    void = (*_checked_void(void_ids), *categories.dataset.sids)
     ids, things = _checked(categories.categories)
     index = {eval_sid: place for place, eval_sid in enumerate(ids)}
     pairs = tuple((sid, index[e]) for sid, e in categories.dataset_sid_to_eval_sid.items())
-    return _class_tables(pairs, ids, things, device)
+    return _class_tables(pairs, void, ids, things, device)
+
+
+def _checked_void(void_ids: Collection[int]) -> tuple[int, ...]:
+    """The ids of void."""
+    if not isinstance(void_ids, Collection):
+        raise TypeError(f"void_ids: expected ints, found {type(void_ids).__name__}")
+    for void_id in void_ids:
+        check_int("void_ids", void_id, 0)
+        if void_id > _MAX_CATEGORY_ID:
+            raise ValueError(f"void_ids: expected at most {_MAX_CATEGORY_ID}, found {void_id}")
+    return tuple(map(int, void_ids))
 
 
 def _checked(
@@ -164,14 +187,16 @@ def _checked(
 @torch.inference_mode(False)
 def _class_tables(
     pairs: tuple[tuple[int, int], ...],
+    void_ids: tuple[int, ...],
     category_ids: tuple[int, ...],
     things: tuple[bool, ...],
     device: torch.device,
 ) -> LabelClasses:
     """Make the tables once for each device: a copy to a GPU waits for it."""
-    size = max((category_id for category_id, _ in pairs), default=-1) + 2
-    class_of_id = torch.full((size,), ABSENT, dtype=torch.int64, device="cpu")
-    for category_id, class_index in pairs:
+    class_indices = {**dict.fromkeys(void_ids, ABSENT), **dict(pairs)}
+    size = max(class_indices, default=-1) + 2
+    class_of_id = torch.full((size,), _UNKNOWN, dtype=torch.int64, device="cpu")
+    for category_id, class_index in class_indices.items():
         class_of_id[category_id] = class_index
     category_of_class = torch.tensor(category_ids, dtype=torch.int64)
     is_thing = torch.tensor(things, dtype=torch.bool)
@@ -179,19 +204,25 @@ def _class_tables(
 
 
 def number_labels(
-    categories: Tensor, instances: Tensor, classes: LabelClasses, capacity: int | None
+    categories: Tensor,
+    instances: Tensor,
+    classes: LabelClasses,
+    capacity: int | None,
+    validate: bool | None,
 ) -> LabelSegments:
     """Number the segments of maps: an instance of a thing is one, and all pixels of a stuff class.
 
     Args:
-        categories, instances: `(*B, H, W)` int64; ids of no class are void, a negative instance
-            is absent.
+        categories, instances: `(*B, H, W)` int64; a negative category is void, a negative instance
+            absent.
         classes: what the categories mean.
         capacity: rows of the table, `S`; None for as many as needed, which waits for the device.
+        validate: look for what is raised; None does so on the CPU. Unchecked, pixels of an unknown
+            category have id `S + 1`.
 
     Raises:
-        ValueError: on the CPU, for more segments than `capacity`, or instances of 2**31 - 1 and
-            more.
+        ValueError: with `validate`, for an unknown category, more segments than `capacity`, or
+            instances of 2**31 - 1 and more.
     """
     check_ndim("labels", categories, 2, "(*B, H, W)")
     if capacity is not None:
@@ -200,9 +231,14 @@ def number_labels(
     num_images, num_pixels = batch.numel(), shape[-2:].numel()
     if num_images > _MAX_IMAGES:
         raise ValueError(f"labels: expected at most {_MAX_IMAGES} images, found {num_images}")
-    if checks_values(None, instances) and instances.numel() and instances.max() > _MAX_INSTANCE:
-        raise ValueError(f"labels: expected instances up to {_MAX_INSTANCE}, found others")
-    keys = _keys(categories.reshape(-1), instances.reshape(-1), num_images, num_pixels, classes)
+    category, instance = categories.reshape(-1), instances.reshape(-1)
+    class_of_pixel = _class_of(category, classes.class_of_id)
+    is_checked = checks_values(validate, instances)
+    if is_checked:
+        _refuse_unknown(category[class_of_pixel == _UNKNOWN], classes)
+        if instance.numel() and instance.max() > _MAX_INSTANCE:
+            raise ValueError(f"labels: expected instances up to {_MAX_INSTANCE}, found others")
+    keys = _keys(category, class_of_pixel, instance, num_images, num_pixels, classes)
     lengths = torch.ones((), dtype=torch.int64, device=keys.device).expand(keys.shape)
     if is_on_host(keys):
         keys, lengths = torch.unique_consecutive(keys, return_counts=True)
@@ -220,13 +256,15 @@ def number_labels(
     number = torch.where(group >= 0, number, 0)
     if capacity is None:
         capacity = int(counts.max()) if num_images else 0
-    elif checks_values(None, counts) and num_images and counts.max() > capacity:
+    elif is_checked and num_images and counts.max() > capacity:
         needed = int(counts.max())
         raise ValueError(f"capacity: expected at least {needed} segments, found {capacity}")
 
     panoptic_seg = torch.empty_like(number).scatter_(0, order, number).int()
     if is_on_host(keys):
         panoptic_seg = torch.repeat_interleave(panoptic_seg, lengths)
+    if not is_checked:
+        panoptic_seg = torch.where(class_of_pixel == _UNKNOWN, capacity + 1, panoptic_seg)
     row = image * (capacity + 1) + torch.where(number <= capacity, number, 0)
     num_classes = len(classes.category_of_class)
     class_index = torch.where(
@@ -244,10 +282,10 @@ def number_labels(
     areas.scatter_add_(0, row, lengths[order])
     has_instance = (keys & ((1 << _INSTANCE_BITS) - 1)) > 0
     is_thing = classes.is_thing[class_index] if num_classes else torch.zeros_like(has_instance)
-    category = classes.category_of_class[class_index] if num_classes else torch.full_like(keys, -1)
+    found = classes.category_of_class[class_index] if num_classes else torch.full_like(keys, -1)
     return LabelSegments(
         panoptic_seg=panoptic_seg.view(shape),
-        category_ids=column(category, ABSENT),
+        category_ids=column(found, ABSENT),
         is_thing=column(is_thing, False),
         has_instance=column(has_instance, False),
         areas=by_image(areas),
@@ -255,8 +293,30 @@ def number_labels(
     )
 
 
+def _refuse_unknown(unknown: Tensor, classes: LabelClasses) -> None:
+    """Raise ValueError if there are ids that are neither a category's nor void."""
+    if unknown.numel():
+        known, void = (
+            _named(which.nonzero().flatten().tolist())
+            for which in (classes.class_of_id >= 0, classes.class_of_id == ABSENT)
+        )
+        raise ValueError(
+            f"labels: expected the ids {known}, or void ({void}), found "
+            f"{_named(unknown.unique().tolist())}; are these class indices? "
+            "torch.tensor(category_ids)[indices] makes category ids of them; void_ids= names "
+            "further ids of void"
+        )
+
+
+def _named(ids: list[int]) -> str:
+    """The first ids, and how many more there are."""
+    rest = len(ids) - _MOST_NAMED
+    return ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {rest} more" if rest > 0 else "")
+
+
 def _keys(
     categories: Tensor,
+    class_index: Tensor,
     instances: Tensor,
     num_images: int,
     num_pixels: int,
@@ -267,12 +327,11 @@ def _keys(
     The group 0 is void, then come the classes of stuff, then the ids of things: instances of two
     ids that are one class are told apart.
     """
-    class_index = _class_of(categories, classes.class_of_id)
     num_classes = len(classes.category_of_class)
     is_thing = class_index >= 0
     if num_classes:
         is_thing = is_thing & classes.is_thing[class_index.clamp(min=0)]
-    group = torch.where(is_thing, num_classes + categories, class_index) + 1
+    group = torch.where(is_thing, num_classes + categories, class_index.clamp(min=ABSENT)) + 1
     instance = torch.where(is_thing, instances.clamp(min=ABSENT) + 1, 0)
     image = torch.arange(num_images, device=categories.device)
     image = image[:, None].expand(-1, num_pixels).reshape(-1)
@@ -280,6 +339,5 @@ def _keys(
 
 
 def _class_of(ids: Tensor, class_of_id: Tensor) -> Tensor:
-    """The class index of each id, -1 for ids of no class."""
-    last = len(class_of_id) - 1
-    return class_of_id[torch.where(ids < 0, last, ids).clamp(max=last)]
+    """The class index of each id, -1 for void, -2 for unknown ids."""
+    return torch.where(ids < 0, ABSENT, class_of_id[ids.clamp(0, len(class_of_id) - 1)])

@@ -14,6 +14,7 @@ from torch.utils import _pytree
 
 from pps_torch.checks import check_int, check_integer, checks_values
 from pps_torch.formats.label_maps import (
+    VOID_IDS,
     decode_label_map,
     number_labels,
     prediction_classes,
@@ -108,6 +109,8 @@ class PanopticSegmentation(NamedTuple):
         encoding: str = "pair",
         divisor: int | None = None,
         capacity: int | None = None,
+        void_ids: Collection[int] = VOID_IDS,
+        validate: bool | None = None,
     ) -> PanopticSegmentation:
         """Make one from maps of categories and instances, or from one map that packs both.
 
@@ -115,16 +118,17 @@ class PanopticSegmentation(NamedTuple):
         a thing without instance are one segment more. Everything stays on the device.
 
         Args:
-            labels, encoding, divisor, capacity: as in `PanopticTarget`'s
+            labels, encoding, divisor, capacity, void_ids, validate: as in `PanopticTarget`'s
                 [`from_labels`][pps_torch.formats.PanopticTarget.from_labels].
             categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec`, whose evaluation
-                ids the map holds. Ids of no category are void.
+                ids the map holds; its `ignore_label` is void.
 
         Raises:
             TypeError, ValueError: as in `PanopticTarget`'s `from_labels`.
         """
         maps = decode_label_map(labels, encoding, divisor)
-        found = number_labels(*maps, prediction_classes(categories, maps[0].device), capacity)
+        classes = prediction_classes(categories, void_ids, maps[0].device)
+        found = number_labels(*maps, classes, capacity, validate)
         rows = torch.arange(found.category_ids.shape[-1], device=maps[0].device)
         return cls(
             panoptic_seg=found.panoptic_seg,
@@ -253,6 +257,8 @@ class PanopticTarget(NamedTuple):
         encoding: str = "pair",
         divisor: int | None = None,
         capacity: int | None = None,
+        void_ids: Collection[int] = VOID_IDS,
+        validate: bool | None = None,
     ) -> PanopticTarget:
         """Make one from maps of categories and instances, or from one map that packs both.
 
@@ -275,17 +281,20 @@ class PanopticTarget(NamedTuple):
                   [`decode_labels`][pps_torch.decode_labels], which need `divisor`; there are no
                   crowds.
             categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec`, whose dataset's
-                ids the map holds. Ids of no category are void.
+                ids the map holds; those that the spec ignores are void.
             encoding: see `labels`.
             divisor: of the last two encodings; None for the others.
             capacity: rows of the table; images of one batch share it. None for as many as the
                 fullest image needs; on CUDA that waits for the device.
+            void_ids: ids that are void, beside negative ones, unless a category has them. The
+                classes of a data set that are not evaluated belong here, or into an `EvalSpec`.
+            validate: look for the ids and the capacity that `Raises` names; None does so on the
+                CPU. Unchecked, segments that find no row, and pixels of unknown ids, have ids above
+                `capacity` in the map, for which the `compute` of a metric raises.
 
         Raises:
-            TypeError, ValueError: for a wrong argument, naming it; on the CPU also for more
-                segments than `capacity`. On CUDA those beyond it keep ids above `capacity` in the
-                map, without a row, for which the `compute` of a metric raises; `num_segments`
-                counts them.
+            TypeError, ValueError: for a wrong argument, naming it; with `validate` also for ids
+                that are neither a category's nor void, and more segments than `capacity`.
 
         Example:
             >>> import torch
@@ -298,7 +307,8 @@ class PanopticTarget(NamedTuple):
             tensor([False,  True, False, False])
         """
         maps = decode_label_map(labels, encoding, divisor)
-        found = number_labels(*maps, target_classes(categories, maps[0].device), capacity)
+        classes = target_classes(categories, void_ids, maps[0].device)
+        found = number_labels(*maps, classes, capacity, validate)
         return cls(
             panoptic_seg=found.panoptic_seg,
             category_ids=found.category_ids,

@@ -22,10 +22,11 @@ from tests.factories import INTEGER_DTYPES
 
 ROAD, CAR = 7, 26
 CATEGORIES = [{"id": CAR, "isthing": 1}, {"id": ROAD, "isthing": 0}]
-# Road, a crowd of cars, car 1 twice, car 2, no category, void.
+# Road, a crowd of cars, car 1 twice, car 2, an id that VOID names, void.
 PAIR = torch.tensor([[7, 26, 26, 26, 26, 7, 5, -1]]), torch.tensor([[3, -1, 1, 1, 2, -1, 1, 4]])
 MAP, CLASSES = [[1, 2, 3, 3, 4, 1, 0, 0]], [ROAD, CAR, CAR, CAR]
 CROWD = [False, True, False, False]
+VOID = (0, 5)
 
 
 def kitti_step(categories, instances):
@@ -45,7 +46,7 @@ def kitti_step(categories, instances):
 def test_targets_of_encodings_with_crowds(encoding, labels, divisor, device):
     labels = tuple(m.to(device) for m in labels) if encoding == "pair" else labels.to(device)
     target = PanopticTarget.from_labels(
-        labels, CATEGORIES, encoding=encoding, divisor=divisor, capacity=6
+        labels, CATEGORIES, encoding=encoding, divisor=divisor, capacity=6, void_ids=VOID
     )
     assert target.panoptic_seg.tolist() == MAP and target.panoptic_seg.dtype == torch.int32
     assert target.category_ids.tolist() == [*CLASSES, -1, -1]
@@ -61,13 +62,15 @@ def test_encodings_without_crowds(encoding, divisor, base):
     """Instance 0 is an instance."""
     categories, instances = torch.tensor([[7, 26, 26, 26, 5]]), torch.tensor([[0, 0, 3, 0, 1]])
     labels = instances * 100 + categories if base is None else categories * base + instances
-    target = PanopticTarget.from_labels(labels, CATEGORIES, encoding=encoding, divisor=divisor)
+    target = PanopticTarget.from_labels(
+        labels, CATEGORIES, encoding=encoding, divisor=divisor, void_ids=VOID
+    )
     assert target.panoptic_seg.tolist() == [[1, 2, 3, 2, 0]]
     assert target.category_ids.tolist() == [7, 26, 26] and not target.is_crowd.any()
 
 
 def test_predictions():
-    pred = PanopticSegmentation.from_labels(PAIR, CATEGORIES)
+    pred = PanopticSegmentation.from_labels(PAIR, CATEGORIES, void_ids=VOID)
     assert pred.panoptic_seg.tolist() == MAP and pred.category_ids.tolist() == CLASSES
     assert pred.is_thing.tolist() == [False, True, True, True]
     assert pred.areas.tolist() == [2, 1, 2, 1] and pred.source.tolist() == [-1, 1, 2, 3]
@@ -107,7 +110,11 @@ def test_a_spec_reads_dataset_ids_of_targets_and_evaluation_ids_of_predictions()
     target = PanopticTarget.from_labels(maps, spec)
     assert target.panoptic_seg.tolist() == [[2, 3, 3, 1, 0]]
     assert target.category_ids.tolist() == [7, 27, 27]
-    pred = PanopticSegmentation.from_labels(maps, spec)
+    with pytest.raises(
+        ValueError, match=r"expected the ids 7, 27, or void \(0, 255\), found 8, 26;"
+    ):
+        PanopticSegmentation.from_labels(maps, spec)
+    pred = PanopticSegmentation.from_labels(maps, spec, void_ids=(8, 26))
     assert pred.panoptic_seg.tolist() == [[0, 2, 2, 0, 1]]
     assert pred.category_ids.tolist() == [7, 27]
 
@@ -118,7 +125,7 @@ def test_random_maps_are_numbered_as_by_a_loop(seed):
     categories = rng.choice([-1, 5, 7, 26], (3, 9, 13))
     instances = rng.integers(-1, 4, (3, 9, 13))
     target = PanopticTarget.from_labels(
-        (torch.from_numpy(categories), torch.from_numpy(instances)), CATEGORIES
+        (torch.from_numpy(categories), torch.from_numpy(instances)), CATEGORIES, void_ids=VOID
     )
     for image in range(3):
         keys = [
@@ -162,12 +169,14 @@ def test_it_is_the_inverse_of_the_encoders():
         ((PAIR[0].float(), PAIR[1]), {}, TypeError, r"labels\[0\]: expected uint8 or a signed"),
         (PAIR, {"capacity": 3}, ValueError, "capacity: expected at least 4 segments, found 3"),
         (PAIR, {"capacity": -1}, ValueError, "capacity: expected an int of 0 or more"),
+        (PAIR, {"void_ids": 5}, TypeError, "void_ids: expected ints, found int"),
+        (PAIR, {"void_ids": [-1]}, ValueError, "void_ids: expected an int of 0 or more"),
         ((PAIR[0], PAIR[1] + 2**31), {}, ValueError, "labels: expected instances up to"),
     ],
 )
 def test_bad_arguments_are_named(labels, options, error, message):
     with pytest.raises(error, match=f"^{message}"):
-        PanopticTarget.from_labels(labels, CATEGORIES, **options)
+        PanopticTarget.from_labels(labels, CATEGORIES, **{"void_ids": VOID, **options})
 
 
 @pytest.mark.parametrize(
@@ -188,8 +197,8 @@ def test_segments_beyond_the_capacity_are_faults_where_no_value_is_checked(
     """Three cars, and room for two."""
     maps = torch.tensor([[26, 26, 26]]), torch.tensor([[1, 2, 3]])
     categories = [{"id": CAR, "name": "car", "isthing": 1}]
-    monkeypatch.setattr(label_maps, "checks_values", lambda *_: False)  # as on CUDA
-    monkeypatch.setattr(label_maps, "is_on_host", lambda _: False)
+    monkeypatch.setattr(label_maps, "checks_values", lambda validate, _: bool(validate))
+    monkeypatch.setattr(label_maps, "is_on_host", lambda _: False)  # as on CUDA
     pred = PanopticSegmentation.from_labels(maps, categories, capacity=2 + (short != "pred"))
     target = PanopticTarget.from_labels(maps, categories, capacity=2 + (short != "target"))
     found = pred if short == "pred" else target
@@ -207,14 +216,48 @@ def test_segments_beyond_the_capacity_are_faults_where_no_value_is_checked(
     assert metric(categories).update(fitting, whole).compute().classes[CAR].tp == 3
 
 
+@pytest.mark.parametrize("kind", [PanopticSegmentation, PanopticTarget])
+def test_class_indices_are_asked_for(kind):
+    """Of road 0, which is void in most data sets, and car 1."""
+    indices, instances = torch.tensor([[0, 0, 1, 1]]), torch.tensor([[-1, -1, 1, 2]])
+    message = r"^labels: expected the ids 7, 26, or void \(0, 255\), found 1; are these class ind"
+    with pytest.raises(ValueError, match=message):
+        kind.from_labels((indices, instances), CATEGORIES)
+    ids = torch.tensor([ROAD, CAR])[indices]
+    assert kind.from_labels((ids, instances), CATEGORIES).category_ids.tolist() == [7, 26, 26]
+
+
+def test_unknown_ids_are_faults_where_no_value_is_checked():
+    categories = [{**c, "name": str(c["id"])} for c in CATEGORIES]
+    maps = torch.tensor([[0, 7, 1, 1]]), torch.tensor([[-1, -1, 1, 2]])
+    pred = PanopticSegmentation.from_labels(maps, categories, validate=False)
+    assert pred.panoptic_seg.tolist() == [[0, 1, 2, 2]] and pred.category_ids.tolist() == [7]
+    target = PanopticTarget.from_labels(maps, categories, void_ids=(0, 1))
+    with pytest.raises(ValueError, match="2 pixels of pred with a segment id that has no row"):
+        PanopticQuality(categories).update(pred, target).compute()
+
+
+def test_a_category_may_have_the_id_of_void_and_a_spec_its_own():
+    target = PanopticTarget.from_labels(
+        (torch.tensor([[0, 255]]), torch.tensor([[-1, -1]])), [{"id": 0, "isthing": 0}]
+    )
+    assert target.panoptic_seg.tolist() == [[1, 0]]
+    spec = replace(EvalSpec.load("cpp_default"), ignore_label=200)
+    maps = torch.tensor([[7, 200]]), torch.tensor([[-1, -1]])
+    assert PanopticSegmentation.from_labels(maps, spec).panoptic_seg.tolist() == [[1, 0]]
+    ego_vehicle_and_caravan = torch.tensor([[7, 1, 29]]), torch.tensor([[-1, -1, -1]])
+    target = PanopticTarget.from_labels(ego_vehicle_and_caravan, EvalSpec.load("cpp_default"))
+    assert target.panoptic_seg.tolist() == [[1, 0, 0]]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_nothing_waits_for_the_device_and_overflow_is_counted():
     maps = tuple(m.cuda() for m in PAIR)
-    PanopticTarget.from_labels(maps, CATEGORIES, capacity=3)  # makes the tables
+    PanopticTarget.from_labels(maps, CATEGORIES, capacity=3, void_ids=VOID)  # makes the tables
     torch.cuda.set_sync_debug_mode("error")
     try:
-        target = PanopticTarget.from_labels(maps, CATEGORIES, capacity=3)
+        target = PanopticTarget.from_labels(maps, CATEGORIES, capacity=3, void_ids=VOID)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert target.panoptic_seg.tolist() == MAP

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from pps_torch.formats.label_maps import (
 )
 from pps_torch.formats.labels import encode_labels
 from pps_torch.formats.segment_numbers import number_pixels
+from pps_torch.formats.segments_info import score_of, thing_of, with_category_ids
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
 
@@ -80,15 +80,15 @@ class PanopticSegmentation(NamedTuple):
         Raises:
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
-        ids, segments_info = _as_map(ids), _with_category_ids(segments_info)
+        ids, segments_info = _as_map(ids), with_category_ids(segments_info)
         panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
         if thing_ids is not None and not isinstance(thing_ids, Collection):
             raise TypeError(f"thing_ids: expected ints, found {type(thing_ids).__name__}")
-        things = [_is_thing(info, () if thing_ids is None else thing_ids) for info in segments_info]
+        things = [thing_of(info, () if thing_ids is None else thing_ids) for info in segments_info]
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
         categories = [info["category_id"] for info in segments_info]
-        scores = [_score(row, info) for row, info in enumerate(segments_info)]
+        scores = [score_of(row, info) for row, info in enumerate(segments_info)]
         source = [row if is_thing else ABSENT for row, is_thing in enumerate(things)]
         return cls(
             panoptic_seg=panoptic_seg,
@@ -236,7 +236,7 @@ class PanopticTarget(NamedTuple):
         Raises:
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
-        ids, segments_info = _as_map(ids), _with_category_ids(segments_info)
+        ids, segments_info = _as_map(ids), with_category_ids(segments_info)
         panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
@@ -362,63 +362,6 @@ def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
         ids = torch.from_numpy(np.require(ids, dtype, ["C", "W"]))
     check_integer("ids", ids)
     return ids
-
-
-def _is_thing(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
-    is_thing = info.get("isthing")
-    return info["category_id"] in thing_ids if is_thing is None else bool(is_thing)
-
-
-def _score(row: int, info: Mapping[str, Any]) -> float:
-    score = info.get("score")
-    try:
-        return 0.0 if score is None else float(score)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"segments_info[{row}]: score: expected a number, found {score!r}"
-        ) from None
-
-
-def _with_category_ids(segments_info: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Check the dicts of a list; where one has a `label_id` alone, that is its `category_id`."""
-    _check_list(segments_info)
-    named = [
-        {**info, "category_id": info["label_id"]}
-        if "label_id" in info and "category_id" not in info
-        else info
-        for info in segments_info
-    ]
-    _check_infos(named)
-    return named
-
-
-def _check_list(segments_info: Sequence[Mapping[str, Any]]) -> None:
-    if not isinstance(segments_info, Sequence):
-        raise TypeError(
-            f"segments_info: expected a list of dicts, found {type(segments_info).__name__}"
-        )
-    for index, info in enumerate(segments_info):
-        if type(info) is not dict and not isinstance(info, Mapping):  # which takes its time
-            raise TypeError(f"segments_info[{index}]: expected a dict, found {type(info).__name__}")
-
-
-def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
-    for index, info in enumerate(segments_info):
-        for key in ("id", "category_id"):
-            value: Any = info.get(key)
-            is_int = type(value) is int or (  # most are, and to ask for Integral takes its time
-                isinstance(value, Integral) and not isinstance(value, bool)
-            )
-            if not (is_int and 0 <= value <= _INT64.max):
-                raise ValueError(
-                    f"segments_info[{index}]: {key}: expected an int from 0 to 2**63 - 1, "
-                    f"found {value!r}"
-                )
-        for key in ("iscrowd", "isthing"):
-            if info.get(key, 0) not in (0, 1, None):
-                raise ValueError(
-                    f"segments_info[{index}]: {key}: expected 0 or 1, found {info[key]!r}"
-                )
 
 
 def _number_segments(

@@ -110,9 +110,12 @@ def test_nothing_changed(scene, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": "a_1"}, "the same images, found 1 and 2; in one of them alone are .*b_2"),
-        ({"class": "train"}, r"the same classes, found 19 and 19; .*\(7, 'train'\), \(7, 'road'\)"),
-        ({"instance": 9}, r"the same ground truth of image b_2, found .*\(\d+, 26, 9\)"),
+        ({"images": "a_1"}, "the same images, found 1 and 2; in one of them alone: b_2$"),
+        ({"class": "train"}, r"the same classes, found 19 and 19; .*\(7, 'train', .*\(7, 'road', "),
+        ({"is_thing": True}, r"the same classes, .*'road', 'thing', .*'road', 'stuff', "),
+        ({"parts": {1: "rail"}}, r"the same classes, .*'road', 'stuff', {1: 'rail'}\), .*, {}\)"),
+        ({"instance": 9}, r"the same ground truth of image b_2, found .*\(\d+, 26, 9, \d+\)"),
+        ({"area": 9}, r"the same ground truth of image b_2, found .*\(\d+, 26, 2, 9\)"),
         ({"rules": "deeplab2"}, "the same rules, found deeplab2 and coco"),
     ],
 )
@@ -122,10 +125,12 @@ def test_what_cannot_be_compared(scene, tmp_path, change, message):
             tables["images"] = tables["images"][:1]
         if "class" in change:
             tables["classes"][0]["name"] = change["class"]
-        if "instance" in change:
-            column = tables["segment_columns"].index("instance")
+        for key in {"is_thing", "parts"} & change.keys():
+            tables["classes"][0][key] = change[key]
+        for key in {"instance", "area"} & change.keys():
+            instance, column = map(tables["segment_columns"].index, ("instance", key))
             segments = tables["images"][1]["segments"]
-            next(s for s in segments if s[column] == 2)[column] = 9
+            next(s for s in segments if s[instance] == 2)[column] = 9
         if "rules" in change:
             tables["inputs"]["rules"] = change["rules"]
 
@@ -134,6 +139,17 @@ def test_what_cannot_be_compared(scene, tmp_path, change, message):
     with pytest.raises(InputError, match=f"^expected evaluations with {message}"):
         report([path, scene.second_dir], tmp_path / "a.html", options=OPTIONS)
     assert not (tmp_path / "a.html").exists()
+
+
+def test_order_and_colors_of_classes_do_not_matter(scene, tmp_path):
+    def edit(tables):
+        tables["classes"].reverse()
+        tables["classes"][0]["color"] = [1, 2, 3]
+
+    path = tmp_path / "cpp_default_tables.json"
+    edit_sealed(scene.save_dir / path.name, edit, path)
+    comparison = Comparison(Tables.load(path), Tables.load(scene.second_dir))
+    assert comparison.groups() == Comparison(*scene.tables()).groups()
 
 
 def test_wrong_arguments_are_named(scene, tmp_path, capsys):

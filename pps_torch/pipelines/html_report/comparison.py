@@ -162,12 +162,14 @@ def _num_false(segments: list[SegmentRecord]) -> int:
     return sum(segment.verdict == "fp" for segment in segments)
 
 
-def _ground_truth_of(segments: list[SegmentRecord]) -> list[tuple[int, int, int | None]]:
-    return [(s.index, s.class_id, s.instance) for s in _of_ground_truth(segments)]
+def _ground_truth_of(segments: list[SegmentRecord]) -> list[tuple[int, int, int | None, int]]:
+    return [(s.index, s.class_id, s.instance, s.area) for s in _of_ground_truth(segments)]
 
 
-def _classes_of(tables: Tables) -> list[tuple[int, str]]:
-    return [(info.id, info.name) for info in tables.classes]
+def _classes_of(tables: Tables) -> list[tuple[int, str, str, dict[int, str]]]:
+    """All that is said of the classes but their order and colours, by id."""
+    classes = sorted(tables.classes, key=lambda info: info.id)
+    return [(c.id, c.name, "thing" if c.is_thing else "stuff", c.parts) for c in classes]
 
 
 def _quality(counts: ClassCounts) -> float:
@@ -181,8 +183,10 @@ def _number(gain: float) -> float:
 def _different(what: str, one: object, other: object) -> InputError:
     """The error of evaluations that cannot be compared; of lists it has the first differences."""
     if isinstance(one, list) and isinstance(other, list):
-        only = [next((x for x in a if x not in b), None) for a, b in ((one, other), (other, one))]
-        found = f"{len(one)} and {len(other)}; in one of them alone are e.g. {only[0]}, {only[1]}"
+        only = [
+            x for a, b in ((one, other), (other, one)) for x in [y for y in a if y not in b][:1]
+        ]
+        found = f"{len(one)} and {len(other)}; in one of them alone: {', '.join(map(str, only))}"
     else:
         found = f"{one} and {other}"
     return InputError(f"expected evaluations with the same {what}, found {found}")

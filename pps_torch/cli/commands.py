@@ -121,6 +121,13 @@ def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
         help="whose PQ it is (coco)",
     )
     _add_metrics(parser, "mIoU", "PQ-dagger", "BoundaryPQ")
+    parser.add_argument(
+        "--dilation_ratio",
+        type=float,
+        metavar="R",
+        help="of BoundaryPQ: width of a boundary, a fraction of the image's diagonal (0.02; 0.005 "
+        "by the rules of cityscapes)",
+    )
     _add_reference_layout(parser, "pq_reference.json, PQ as panopticapi writes it")
 
 

@@ -38,8 +38,8 @@ from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 
-#: The metrics that count by the rules of the evaluation.
-_BY_RULES = ("PQ", "PQ-dagger")
+#: The rules that Boundary PQ matches by, each with its width of boundaries.
+_BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
 
 
 def eval_pq(
@@ -52,6 +52,7 @@ def eval_pq(
     tables: bool = False,
     rules: str = "coco",
     metrics: Sequence[str] = (),
+    dilation_ratio: float | None = None,
     reference_layout: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
 ) -> PanopticQualityResult:
@@ -67,7 +68,10 @@ def eval_pq(
             place of the segment in its `segments_info`, from 1 on.
         rules: whose PQ it is, see [`PanopticQuality`][pps_torch.PanopticQuality].
         metrics: what else is counted, of `mIoU`, `PQ-dagger` and `BoundaryPQ`; their tables are
-            printed, and their results saved in the same file.
+            printed, and their results saved in the same file. Boundary PQ has the rules of COCO
+            and Cityscapes alone.
+        dilation_ratio: of Boundary PQ, the width of a boundary as a fraction of the image's
+            diagonal; default: 0.005 by the rules `"cityscapes"`, else 0.02.
         reference_layout: whether `save_dir` also gets `pq_reference.json`, PQ in the layout of
             panopticapi.
 
@@ -78,6 +82,7 @@ def eval_pq(
     if rules not in RULES:
         expected = ", ".join(RULES)
         raise InputError(f"expected one of {expected}, found {rules!r}", argument="rules")
+    ratio = _checked_ratio(dilation_ratio, rules, metrics)
     gt = PanopticFile.load(gt_json_file, gt_folder)
     if not gt.categories:
         raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
@@ -94,7 +99,7 @@ def eval_pq(
         metrics=WorkerMetrics(
             lambda: PanopticQuality(gt.categories, rules=rules, validate=True).to(device)
         ),
-        further=_further_metrics(metrics, gt.categories, rules, device),
+        further=_further_metrics(metrics, gt.categories, rules, ratio, device),
         needs_maps=device.type != "cpu" or "BoundaryPQ" in metrics,
         tables=tables,
         device=device,
@@ -112,7 +117,7 @@ def eval_pq(
         command="eval_pq",
         images=image_ids,
         categories=gt.categories,
-        options=(tables, rules, [*metrics]),
+        options=(tables, rules, [*metrics], ratio),
     )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
         for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
@@ -128,9 +133,11 @@ def eval_pq(
             )
         further = job.further.results(options)
         show_further(further, options)
-        document = results_document(
-            {"PQ": result, **further}, len(image_ids), rules=dict.fromkeys(_BY_RULES, rules)
-        )
+        settings: dict[str, dict[str, Any]] = {
+            **dict.fromkeys(("PQ", "PQ-dagger"), {"rules": rules}),
+            "BoundaryPQ": {"rules": rules, "dilation_ratio": ratio},
+        }
+        document = results_document({"PQ": result, **further}, len(image_ids), settings=settings)
         files.save(document, made, result, as_panopticapi(result) if reference_layout else None)
     return result
 
@@ -193,16 +200,44 @@ class _Job:
 
 
 def _further_metrics(
-    wanted: Sequence[str], categories: list[dict[str, Any]], rules: str, device: torch.device
+    wanted: Sequence[str],
+    categories: list[dict[str, Any]],
+    rules: str,
+    ratio: float,
+    device: torch.device,
 ) -> FurtherMetrics:
     create: dict[str, Callable[[], SumMetric]] = {
         "mIoU": lambda: MeanIoU(categories, validate=True).to(device),
         "PQ-dagger": lambda: ModifiedPanopticQuality(categories, rules=rules, validate=True).to(
             device
         ),
-        "BoundaryPQ": lambda: BoundaryPanopticQuality(categories, validate=True).to(device),
+        "BoundaryPQ": lambda: BoundaryPanopticQuality(
+            categories, dilation_ratio=ratio, validate=True
+        ).to(device),
     }
     return FurtherMetrics(wanted, create)
+
+
+def _checked_ratio(ratio: float | None, rules: str, metrics: Sequence[str]) -> float:
+    """The dilation ratio of Boundary PQ, if that is wanted."""
+    if "BoundaryPQ" not in metrics:
+        if ratio is not None:
+            found = ", ".join(metrics) or "none"
+            raise InputError(
+                f"expected it with BoundaryPQ among the metrics, found {found}",
+                argument="dilation_ratio",
+            )
+        return _BOUNDARY_RULES["coco"]
+    if rules not in _BOUNDARY_RULES:
+        expected = " or ".join(_BOUNDARY_RULES)
+        raise InputError(f"expected {expected} for BoundaryPQ, found {rules}", argument="rules")
+    if ratio is None:
+        return _BOUNDARY_RULES[rules]
+    if isinstance(ratio, bool) or not isinstance(ratio, (int, float)) or not 0 < ratio <= 1:
+        raise InputError(
+            f"expected a fraction above 0, at most 1, found {ratio!r}", argument="dilation_ratio"
+        )
+    return float(ratio)
 
 
 def as_panopticapi(result: PanopticQualityResult) -> dict[str, Any]:

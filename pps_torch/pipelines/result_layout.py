@@ -29,14 +29,15 @@ def results_document(
     results: Mapping[str, Result],
     num_images: int,
     *,
-    rules: Mapping[str, str] | None = None,
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The content of `<name>_results.json`; see the page on results.
 
     Args:
         results: by the name of the metric, that of the evaluation first.
         num_images: how many images were evaluated.
-        rules: whose rules a metric counted by, where there is a choice.
+        settings: what a metric was set to, by its name: `rules`, `dilation_ratio`, `spec`; ready
+            for JSON.
 
     Example:
         >>> import torch
@@ -49,7 +50,7 @@ def results_document(
         >>> document["metrics"]["mIoU"]["units"]["tp"]
         'pixels'
     """
-    rules = rules or {}
+    settings = settings or {}
     return {
         "layout": LAYOUT,
         "pps_torch": __version__,
@@ -57,7 +58,7 @@ def results_document(
         "metrics": {
             name: {
                 "value": without_nan({"value": result.value})["value"],
-                **({"rules": rules[name]} if name in rules else {}),
+                **settings.get(name, {}),
                 **_numbers(result),
             }
             for name, result in results.items()

@@ -70,7 +70,8 @@ def test_every_column_of_a_table_is_explained():
 
 def test_every_key_of_results_is_explained():
     metrics = {name: metric.compute() for name, metric in record.metrics().items()}
-    document = results_document(metrics, 0, rules={"PanopticQuality": "coco"})
+    settings = {"BoundaryPanopticQuality": {"rules": "coco", "dilation_ratio": 0.02}}
+    document = results_document(metrics, 0, settings=settings)
     entries = document["metrics"].values()
     tables = [entry.get(key, []) for entry in entries for key in ("classes", "part_labels")]
     tables += [entry["groups"].values() for entry in entries]

@@ -65,10 +65,11 @@ def in_memory(d, *metrics):
     return [json.loads(json.dumps(m.compute().as_dict(), default=str)) for m in metrics]
 
 
-@pytest.mark.parametrize("rules", ["coco", "torchmetrics", "deeplab2"])
+@pytest.mark.parametrize("rules", ["coco", "cityscapes", "torchmetrics", "deeplab2"])
 def test_rules_and_metrics_beside_pq(dataset, tmp_path, rules, capsys):
     (paths, folders), save_dir = files(dataset), tmp_path / "out"
-    wanted = ("mIoU", "PQ-dagger", "BoundaryPQ")
+    ratio = {"coco": 0.02, "cityscapes": 0.005}.get(rules)
+    wanted = ("mIoU", "PQ-dagger", "BoundaryPQ")[: 3 if ratio else 2]
     result = eval_pq(
         *paths, **folders, save_dir=save_dir, rules=rules, metrics=wanted, options=OPTIONS
     )
@@ -78,19 +79,21 @@ def test_rules_and_metrics_beside_pq(dataset, tmp_path, rules, capsys):
         PanopticQuality(categories, rules=rules),
         MeanIoU(categories),
         ModifiedPanopticQuality(categories, rules=rules),
-        BoundaryPanopticQuality(categories),
+        BoundaryPanopticQuality(categories, dilation_ratio=ratio or 0.02),
     )
     assert json.loads(json.dumps(result.as_dict(), default=str)) == pq
     saved = json.loads((save_dir / "pq_results.json").read_text())["metrics"]
     assert list(saved) == ["PQ", *wanted]
-    assert [saved[name].get("rules") for name in saved] == [rules, None, rules, None]
+    assert [saved[name].get("rules") for name in saved] == [rules, None, rules, rules][: len(saved)]
+    if ratio:
+        assert saved["BoundaryPQ"]["dilation_ratio"] == ratio
     summaries = [e["summary"] for e in expected]
     means = (
         summaries[0]["mIoU"],
         summaries[1]["All"]["PQ_dagger"],
         summaries[2]["All"]["BoundaryPQ"],
     )
-    assert tuple(saved[name]["value"] for name in wanted) == means
+    assert tuple(saved[name]["value"] for name in wanted) == means[: len(wanted)]
     assert "mIoU\n\n" in capsys.readouterr().out
 
 
@@ -123,8 +126,22 @@ def test_other_names_are_refused(dataset, capsys):
         eval_pq(*paths, **folders, metrics=["AP"], options=OPTIONS)
     with pytest.raises(InputError, match="^rules: expected one of coco, .* found 'lvis'"):
         eval_pq(*paths, **folders, rules="lvis", options=OPTIONS)
+    for options, message in (
+        ({"rules": "deeplab2"}, "^rules: expected coco or cityscapes for BoundaryPQ, found deepl"),
+        ({"dilation_ratio": 0}, "^dilation_ratio: expected a fraction above 0, .* found 0$"),
+        (
+            {"dilation_ratio": 0.1, "metrics": []},
+            "^dilation_ratio: expected it with BoundaryPQ .*none",
+        ),
+    ):
+        with pytest.raises(InputError, match=message):
+            eval_pq(*paths, **folders, **{"metrics": ["BoundaryPQ"], **options}, options=OPTIONS)
     with pytest.raises(SystemExit):
         main([*dataset.arguments("eval_partpq"), "--metrics", "BoundaryPQ"])
     assert main([*dataset.arguments("eval_pq"), "--metrics", "mIoU", "--rules", "deeplab2"]) == 0
     saved = json.loads((dataset.output / "pq_results.json").read_text())
     assert list(saved["metrics"]) == ["PQ", "mIoU"]
+    boundary = ["--metrics", "BoundaryPQ", "--dilation_ratio", "0.3", "--overwrite"]
+    assert main([*dataset.arguments("eval_pq"), *boundary]) == 0
+    saved = json.loads((dataset.output / "pq_results.json").read_text())["metrics"]["BoundaryPQ"]
+    assert (saved["rules"], saved["dilation_ratio"]) == ("coco", 0.3)

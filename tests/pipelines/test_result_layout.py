@@ -21,7 +21,8 @@ def test_numbers_by_hand():
         {"id": 6, "name": "road", "isthing": 0},
     ]
     result = PanopticQuality(categories).update(*one_image()).compute()
-    document = json.loads(encode_json(results_document({"PQ": result}, 1, rules={"PQ": "coco"})))
+    settings = {"PQ": {"rules": "coco"}}
+    document = json.loads(encode_json(results_document({"PQ": result}, 1, settings=settings)))
     one = {"pq": 1.0, "sq": 1.0, "rq": 1.0}
     none = dict.fromkeys(one)
     counts = {"iou_sum": 1.0, "tp": 1, "fp": 0, "fn": 0}

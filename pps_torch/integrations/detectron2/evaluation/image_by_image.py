@@ -126,10 +126,10 @@ class ImageByImageEvaluator(DatasetEvaluator):
         return results
 
     def _document(
-        self, results: Mapping[str, Result], rules: Mapping[str, str] | None = None
+        self, results: Mapping[str, Result], settings: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Any]:
         """The results of all images in the layout of all files of results."""
-        return results_document(results, self._num_seen, rules=rules)
+        return results_document(results, self._num_seen, settings=settings)
 
     def _find(self, image_id: Any) -> int:
         index = self._index.get(normalise_id(image_id))

@@ -34,6 +34,8 @@ from pps_torch.metrics import PanopticQuality
 from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
 from pps_torch.pipelines.running.results import ResultFiles
 
+_SETTINGS = {"PQ": {"rules": "coco"}}
+
 
 class PanopticQualityEvaluator(ImageByImageEvaluator):
     """PQ on the device of the model, in place of Detectron2's `COCOPanopticEvaluator`.
@@ -118,7 +120,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         result = self._metric.compute()
-        self._save("panoptic_quality.json", self._document({"PQ": result}, {"PQ": "coco"}))
+        self._save("panoptic_quality.json", self._document({"PQ": result}, _SETTINGS))
         return OrderedDict({self._task: panoptic_scores(result.summary)}), result.table()
 
     def _outdated_files(self) -> list[Path]:
@@ -150,7 +152,7 @@ class PanopticQualityEvaluator(ImageByImageEvaluator):
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(self._result_name, "PQ", inputs, classes, result, ids, records)
         with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
-            files.save(self._document({"PQ": result}, {"PQ": "coco"}), tables, result)
+            files.save(self._document({"PQ": result}, _SETTINGS), tables, result)
 
 
 def _check_has_panoptic_files(dataset_name: str, metadata: Metadata) -> None:

@@ -127,7 +127,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         parts, whole = self._part_metric.compute(), self._whole_metric.compute()
-        document = self._document({"PartPQ": parts, "PQ": whole})
+        document = self._document({"PartPQ": parts, "PQ": whole}, {})
         self._save("part_panoptic_quality.json", document)
         for warning in self._part_ids.warnings(self._counts.counted_here()):
             logger.warning(f"{self._name}: {warning}")
@@ -150,7 +150,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(spec.name, "PartPQ", inputs, classes, result, ids, records, whole)
         with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
-            files.save(self._document({"PartPQ": result, "PQ": whole}), tables, result)
+            files.save(self._document({"PartPQ": result, "PQ": whole}, {}), tables, result)
 
 
 def _stacked(pps: Any) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import PIL.Image
 import PIL.ImageOps
 
@@ -121,24 +122,43 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
         path: the file.
         ids: (H, W) integers 0..16777215.
         outdated: files that would not fit the new one; they are deleted just before it appears.
+
+    Raises:
+        TypeError, ValueError: ids of another dtype, or that 24 bits do not hold.
     """
-    levels = np.ascontiguousarray(ids, "<i4").view(np.uint8).reshape(*ids.shape, 4)
+    levels = _as_dtype(ids, "<i4", 0, 2**24 - 1).view(np.uint8).reshape(*ids.shape, 4)
     write_file(path, encode_png(_interleaved(np.moveaxis(levels, 2, 0)[:3])), outdated)
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:
     """Write a picture or a PPS map, (3, H, W) uint8, as a PNG in one step."""
+    if channels.dtype != np.uint8:
+        raise TypeError(f"channels: expected uint8, found {channels.dtype}")
     write_file(path, encode_png(_interleaved(channels)))
 
 
 def write_id_map(path: Path, ids: np.ndarray) -> None:
-    """Write (H, W) ids in one step, by the ending of `path`: uint8 as PNG, int32 as TIFF."""
-    if path.suffix.lower() == ".png":
-        write_file(path, encode_png(ids))
-        return
-    image, buffer = PIL.Image.fromarray(np.ascontiguousarray(ids)), io.BytesIO()
-    image.save(buffer, "TIFF", compression="tiff_adobe_deflate")
-    write_file(path, buffer.getvalue())
+    """Write a map with one id per pixel in one step, by the ending of `path`.
+
+    Args:
+        path: a .png gets 8 bits, a .tif or .tiff 32.
+        ids: (H, W) integers: 0..255 for a PNG, those of int32 for a TIFF.
+
+    Raises:
+        TypeError, ValueError: ids of another dtype, or that the file does not hold.
+        InputError: another ending.
+    """
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        content = encode_png(_as_dtype(ids, np.uint8, 0, 255))
+    elif suffix in (".tif", ".tiff"):
+        image = PIL.Image.fromarray(_as_dtype(ids, np.int32, -(2**31), 2**31 - 1))
+        buffer = io.BytesIO()
+        image.save(buffer, "TIFF", compression="tiff_adobe_deflate")
+        content = buffer.getvalue()
+    else:
+        raise InputError(f"{path}: expected a name that ends with .png, .tif or .tiff")
+    write_file(path, content)
 
 
 def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
@@ -157,6 +177,16 @@ def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, i
     counts = np.bincount(places, weights=lengths).astype(np.int64)  # exact up to 2**53
     found = np.flatnonzero(counts)
     return dict(zip((found if values is None else values[found]).tolist(), counts[found].tolist()))
+
+
+def _as_dtype(ids: np.ndarray, dtype: npt.DTypeLike, lowest: int, highest: int) -> np.ndarray:
+    """Convert ids to the dtype of a file, contiguous; it has to hold them."""
+    if ids.dtype.kind not in "iu":
+        raise TypeError(f"ids: expected integers, found {ids.dtype}")
+    if ids.size and not (lowest <= ids.min() and ids.max() <= highest):
+        found = f"{ids.min()} to {ids.max()}"
+        raise ValueError(f"ids: expected {lowest} to {highest}, found {found}")
+    return np.ascontiguousarray(ids, dtype)
 
 
 def _interleaved(channels: np.ndarray) -> np.ndarray:

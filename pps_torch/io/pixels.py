@@ -85,7 +85,12 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
     Each row is stored as its difference from the one above, which is mostly zero in a map of ids. A
     twelfth of the time of encoders that choose for each row how to store it, and smaller.
+
+    Raises:
+        TypeError: another dtype.
     """
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"pixels: expected uint8, found {pixels.dtype}")
     height, width = pixels.shape[:2]
     values = pixels.reshape(height, -1)
     rows = np.empty((height, values.shape[1] + 1), np.uint8)

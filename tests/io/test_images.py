@@ -167,6 +167,39 @@ def test_id_map_round_trip(tmp_path):
     assert np.array_equal(read_id_map(tmp_path / "map.tif"), IDS.astype(np.int32) * 10_000)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+def test_ids_of_any_integer_dtype_are_written_where_they_fit(tmp_path, dtype):
+    for name in ("map.png", "map.tif", "map.TIFF"):
+        write_id_map(tmp_path / name, IDS.astype(dtype))
+        assert np.array_equal(read_id_map(tmp_path / name), IDS)
+    write_rgb_ids(tmp_path / "ids.png", IDS.astype(dtype))
+    assert np.array_equal(read_rgb_ids(tmp_path / "ids.png"), IDS)
+    write_id_map(tmp_path / "ends.tif", np.array([[2**31 - 1, -(2**31)]]))
+    assert read_id_map(tmp_path / "ends.tif").tolist() == [[2**31 - 1, -(2**31)]]
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "ids", "message"),
+    [
+        (write_rgb_ids, "a.png", [[5, 2**24]], "^ids: expected 0 to 16777215, found 5 to 16777216"),
+        (write_rgb_ids, "a.png", [[-1]], "^ids: expected 0 to 16777215, found -1 to -1"),
+        (write_rgb_ids, "a.png", [[0.5]], "^ids: expected integers, found float64"),
+        (write_id_map, "a.png", [[0, 256]], "^ids: expected 0 to 255, found 0 to 256"),
+        (write_id_map, "a.png", [[True]], "^ids: expected integers, found bool"),
+        (write_id_map, "a.tif", [[2**31]], "^ids: expected -2147483648 to 2147483647, found"),
+        (write_id_map, "a.tif", [[0.0]], "^ids: expected integers, found float64"),
+        (write_id_map, "a.jpg", [[0]], r"a.jpg: expected a name that ends with .png, .tif or"),
+        (write_rgb, "a.png", [[[256]]] * 3, "^channels: expected uint8, found int64"),
+    ],
+)
+def test_what_a_file_does_not_hold_is_not_written(tmp_path, write, name, ids, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        write(tmp_path / name, np.array(ids))
+    assert not (tmp_path / name).exists()
+    with pytest.raises(TypeError, match="^pixels: expected uint8, found int64"):
+        pixels.encode_png(np.zeros((2, 3), np.int64))
+
+
 def rgb(channels, height=2, width=3):
     return PIL.Image.fromarray(np.zeros((height, width, channels), np.uint8).squeeze())
 

@@ -12,7 +12,7 @@ have and no more are unpacked here, under the same conditions.
 from __future__ import annotations
 
 import io
-import zlib
+import zlib  # for its errors, which Pillow raises whatever unpacks here
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path

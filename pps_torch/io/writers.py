@@ -27,6 +27,7 @@ from pps_torch.io.file_names import is_inside
 from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import write_id_map, write_rgb, write_rgb_ids
 from pps_torch.io.json_files import save_json
+from pps_torch.metrics.categories import checked_categories, question_about_ids
 from pps_torch.specs import EvalSpec
 
 _LARGEST_BYTE = 255
@@ -50,6 +51,8 @@ class PanopticWriter:
         overwrite: whether an earlier JSON may be replaced.
 
     Raises:
+        TypeError, ValueError: categories that are none, see
+            [`PanopticQuality`][pps_torch.PanopticQuality].
         InputError: the JSON is there already.
 
     Example:
@@ -75,9 +78,7 @@ class PanopticWriter:
         self.path = Path(json_file)
         if self.path.exists() and not overwrite:
             raise InputError(f"{self.path}: already exists", remedy=("overwrite", "replace it"))
-        if isinstance(categories, EvalSpec):
-            categories = categories.categories
-        self._categories = [dict(category) for category in categories]
+        self._categories = checked_categories(categories)
         has_colors = all(category.get("color") for category in self._categories)
         self._generator = SegmentIdGenerator(self._categories) if has_colors else None
         self._images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
@@ -111,7 +112,8 @@ class PanopticWriter:
             file_name: of the PNG, inside the folder; default: `<image_id>.png`.
 
         Raises:
-            TypeError, ValueError: something else than one panoptic prediction.
+            TypeError, ValueError: something else than one panoptic prediction, or segments of a
+                category that is not one of the categories.
             InputError: a name that leads out of the folder, or a file that cannot be written.
         """
         check_container("panoptic", panoptic, PanopticSegmentation)
@@ -122,8 +124,14 @@ class PanopticWriter:
         png = self.folder / name
         if not is_inside(png, self.folder):
             raise InputError(f"file_name: expected a name inside {self.folder}, found {name!r}")
-        make_folder(png.parent)
         infos = panoptic.segments_info()
+        known = [category["id"] for category in self._categories]
+        if not {info["category_id"] for info in infos} <= {*known}:
+            raise ValueError(
+                "panoptic.category_ids: expected those of the categories, found unknown ones"
+                + question_about_ids(known, panoptic.category_ids)
+            )
+        make_folder(png.parent)
         numbers = [info["id"] for info in infos]
         ids = numbers if self._generator is None else self._generator.ids(infos)
         seg = panoptic.panoptic_seg.cpu().numpy()

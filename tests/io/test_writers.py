@@ -24,9 +24,9 @@ SPEC = EvalSpec.load("cpp_default")
 CATEGORIES = [{"id": 7, "name": "road", "isthing": 0}, {"id": 26, "name": "car", "isthing": 1}]
 
 
-def prediction(seed=0, categories=CATEGORIES):
+def prediction(seed=0, categories=CATEGORIES, ids=(7, 26)):
     rng = np.random.default_rng(seed)
-    maps = rng.choice([7, 26, 26, -1], (5, 8)), rng.integers(1, 3, (5, 8))
+    maps = rng.choice([ids[0], ids[1], ids[1], -1], (5, 8)), rng.integers(1, 3, (5, 8))
     return PanopticSegmentation.from_labels(tuple(map(torch.from_numpy, maps)), categories)
 
 
@@ -100,6 +100,23 @@ def test_bad_predictions_are_named(tmp_path, panoptic, name, message):
     writer = PanopticWriter(tmp_path / "pred.json", CATEGORIES)
     with pytest.raises((TypeError, ValueError), match=message):
         writer.write(1, {"batch": batch, "one": one}.get(panoptic, panoptic), file_name=name)
+
+
+@pytest.mark.parametrize("categories", [CATEGORIES, SPEC], ids=["plain ids", "ids near colours"])
+def test_class_indices_in_place_of_ids_are_named(tmp_path, categories):
+    classes = [{"id": i, "name": str(i), "isthing": i} for i in (0, 1)]
+    pred = prediction(0, classes, ids=(0, 1))
+    message = (
+        r"^panoptic.category_ids: expected .* \(0, 1\); the categories have the ids 7, .*indices"
+    )
+    with pytest.raises(ValueError, match=message):
+        PanopticWriter(tmp_path / "pred.json", categories).write(1, pred)
+    assert not list((tmp_path / "pred").iterdir())
+
+
+def test_categories_that_are_none_are_named(tmp_path):
+    with pytest.raises(ValueError, match="^categories: expected keys id, name, isthing"):
+        PanopticWriter(tmp_path / "pred.json", [{"id": 7}])
 
 
 def write_share(rank, folder):

@@ -39,7 +39,9 @@ class PanopticWriter:
     The JSON appears when the `with` block ends without an error; each file is written whole or not
     at all. In processes of `torch.distributed` each writes the images that it is given; the end
     of the block waits for all of them, the first one writes the JSON, and an image that several
-    have written, as a `DistributedSampler` pads its last batch, is listed once.
+    have written, as a `DistributedSampler` pads its last batch, is listed once. If the block of one
+    ends with an error, there is no JSON, and the blocks of the others end with a RuntimeError that
+    names it.
 
     It is also the panoptic submission of Cityscapes, with `cityscapes_panoptic_test.json` for the
     file, `<city>_123456_123456` for the image ids, and the data set's ids, not the train ids.
@@ -98,8 +100,19 @@ class PanopticWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            self._write_json()
+        if error is not None and not isinstance(error, Exception):
+            return  # who is interrupted waits for nobody
+        shares = _gathered((None if error is None else repr(error), self._images))
+        if error is not None:
+            return
+        failures = [f"{rank}: {failure}" for rank, (failure, _) in enumerate(shares) if failure]
+        if failures:
+            raise RuntimeError(
+                f"{self.path}: expected the images of all processes, found that some failed: "
+                + "; ".join(failures)
+            )
+        if not _is_distributed() or dist.get_rank() == 0:
+            self._write_json([images for _, images in shares])
 
     def write(
         self, image_id: int | str, panoptic: PanopticSegmentation, *, file_name: str | None = None
@@ -153,22 +166,30 @@ class PanopticWriter:
             },
         )
 
-    def _write_json(self) -> None:
-        images = self._images
-        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
-            gathered: list[Any] = [None] * dist.get_world_size()
-            dist.all_gather_object(gathered, images)
-            if dist.get_rank() != 0:
-                return
-            images = {}
-            for of_rank in gathered:
-                images = {**of_rank, **images}
+    def _write_json(self, shares: Sequence[Mapping[str, Any]]) -> None:
+        """Write the JSON of the images that each process has written."""
+        images: dict[str, Any] = {}
+        for share in shares:
+            images = {**share, **images}
         content = {
             "images": [image for image, _ in images.values()],
             "annotations": [annotation for _, annotation in images.values()],
             "categories": self._categories,
         }
         save_json(self.path, content)
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def _gathered(value: Any) -> list[Any]:
+    """The values of all processes, in all of them."""
+    if not _is_distributed():
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def write_pps(path: Path | str, pps: Tensor) -> None:

@@ -123,11 +123,22 @@ def write_share(rank, folder):
     with PanopticWriter(folder / "pred.json", CATEGORIES) as writer:
         for image_id in (rank, rank + 2, 4):  # both have image 4
             writer.write(image_id, prediction(image_id))
+    with pytest.raises((KeyError, RuntimeError)) as caught:  # noqa: SIM117
+        with PanopticWriter(folder / "other.json", CATEGORIES) as writer:
+            writer.write(rank, prediction(rank))
+            if rank == 1:
+                raise KeyError("lost")
+    return str(caught.value)
 
 
 @pytest.mark.slow
-def test_two_processes_write_one_json(tmp_path):
-    in_processes(2, write_share, tmp_path)
+def test_two_processes_write_one_json_or_none(tmp_path):
+    first, second = in_processes(2, write_share, tmp_path)
+    assert second == "'lost'" and not (tmp_path / "other.json").exists()
+    assert first == (
+        f"{tmp_path / 'other.json'}: expected the images of all processes, found that some failed: "
+        "1: KeyError('lost')"
+    )
     file = PanopticFile.load(tmp_path / "pred.json")
     assert sorted(file.annotations) == ["0", "1", "2", "3", "4"]
     assert all(annotation.png.is_file() for annotation in file.annotations.values())

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.checks import check_floating, check_integer, check_shape, check_size
+from pps_torch.checks import (
+    check_floating,
+    check_integer,
+    check_shape,
+    check_size,
+    checks_values,
+)
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
@@ -130,7 +136,8 @@ class MaskRCNNPostProcessor(TensorHolder):
             sem_seg_logits: `(B, C, h, w)` float, at any stride.
             part_logits: `(B, P, h', w')` float, at any stride; None without a part network. Both
                 logits are upsampled bilinearly (align_corners=False), and the highest channel wins.
-            image_size: `(H, W)`; needed with masks in their boxes' frames.
+            image_size: `(H, W)`; needed with masks in their boxes' frames. Default: that of the
+                masks, which the boxes must not leave.
             masks_are_logits: whether the masks are logits; else they are probabilities 0..1.
 
         Returns:
@@ -147,6 +154,8 @@ class MaskRCNNPostProcessor(TensorHolder):
         height, width = masks.shape[-2:] if image_size is None else image_size
         size, batch = (height, width), masks.shape[:1]
         validate, backend = self.validate, self.backend
+        if image_size is None and checks_values(validate, boxes):
+            _check_masks_in_image(boxes, size)
         check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
         if part_logits is not None:
             check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
@@ -163,6 +172,17 @@ class MaskRCNNPostProcessor(TensorHolder):
             return panoptic, None
         part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
+
+
+def _check_masks_in_image(boxes: Tensor, size: tuple[int, int]) -> None:
+    """Raise ValueError if boxes `(B, N, 4)` leave masks of this size by a pixel or more."""
+    height, width = size
+    right, bottom = boxes[..., 2:].flatten(0, 1).amax(0).tolist() if boxes.numel() else (0, 0)
+    if right >= width + 1 or bottom >= height + 1:
+        raise ValueError(
+            "image_size: expected (H, W), as boxes reach to "
+            f"({right:g}, {bottom:g}) and leave masks of (H, W) {size}, found None"
+        )
 
 
 def stack_detections(

@@ -24,8 +24,9 @@ with importing("mmdet", "pps_torch.integrations.mmdetection_metric"):
 
 from pps_torch.formats import PanopticTarget
 from pps_torch.integrations.mmdetection import from_mmdetection
-from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.io.image_list import normalise_id
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.metrics import PanopticQuality
 
@@ -43,7 +44,8 @@ class PPSPanopticMetric(BaseMetric):
     Args:
         ann_file: the COCO panoptic JSON. None: the ground truth's segments come with the samples,
             and the categories are the data set's class indices.
-        seg_prefix: the folder of the ground truth's PNGs.
+        seg_prefix: the folder of the ground truth's PNGs. They have the names in the JSON or,
+            without one, those of the photos.
         classwise, nproc: taken as configurations have them; all classes are always shown, and the
             counting needs no processes.
         backend_args, collect_device, prefix: as in `CocoPanopticMetric`.
@@ -149,12 +151,10 @@ class PPSPanopticMetric(BaseMetric):
 
     def _target(self, sample: Mapping[str, Any]) -> PanopticTarget:
         """Read the ground truth of an image."""
-        name = os.path.basename(sample["img_path"]).replace(".jpg", ".png")
-        png = os.path.join(self.seg_prefix, name)
-        with get_local_path(png, backend_args=self.backend_args) as path:
-            ids = torch.from_numpy(read_rgb_ids(Path(path)))
         if self._file is not None:
-            return PanopticTarget.from_segments(ids, self._segments(str(sample["img_id"])))
+            annotation = self._annotation(normalise_id(sample["img_id"]))
+            return annotation.target(self._read_ids(annotation.png))
+        name = os.path.basename(sample["img_path"]).replace(".jpg", ".png")
         things = {info["id"]: bool(info["isthing"]) for info in self._categories()}
         infos = [
             {
@@ -164,10 +164,16 @@ class PPSPanopticMetric(BaseMetric):
             }
             for info in sample["segments_info"]
         ]
-        return PanopticTarget.from_segments(ids, infos)
+        return PanopticTarget.from_segments(
+            self._read_ids(os.path.join(self.seg_prefix, name)), infos
+        )
 
-    def _segments(self, image_id: str) -> list[dict[str, Any]]:
+    def _read_ids(self, png: Path | str) -> Tensor:
+        with get_local_path(png, backend_args=self.backend_args) as path:
+            return torch.from_numpy(read_rgb_ids(Path(path)))
+
+    def _annotation(self, image_id: str) -> PanopticAnnotation:
         assert self._file is not None
         if image_id not in self._file.annotations:
             raise InputError(f"{self._file.path}: expected an annotation of image {image_id}")
-        return self._file.annotations[image_id].segments_info
+        return self._file.annotations[image_id]

@@ -124,6 +124,16 @@ def test_the_metric_of_a_configuration_gives_the_numbers_of_coco_panoptic_metric
     assert 0 < found["coco_panoptic/PQ_th"] < 100
 
 
+def test_the_names_of_the_pngs_are_those_in_the_json(mmdet, images):
+    from pps_torch.integrations.mmdetection_metric import PPSPanopticMetric
+
+    renamed = [{**sample, "img_path": "a/photo.jpeg"} for sample in images.samples]
+    found = evaluate(PPSPanopticMetric(images.json, str(images.folder)), renamed)
+    assert found == evaluate(PPSPanopticMetric(images.json, str(images.folder)), images.samples)
+    with pytest.raises((FileNotFoundError, ValueError), match="photo.jpeg"):
+        evaluate(PPSPanopticMetric(seg_prefix=str(images.folder)), renamed)
+
+
 def test_what_is_not_there_is_named(mmdet, images):
     from pps_torch.integrations.mmdetection_metric import PPSPanopticMetric
     from pps_torch.io.errors import InputError

@@ -111,7 +111,9 @@ def test_masks_in_their_boxes(detector, masks_are_logits):
 def test_masks_in_their_boxes_need_the_size_of_the_image():
     detections = [detection(n, masks=torch.ones(n, 1, 28, 28)) for n in (2, 0)]
     post_process = MaskRCNNPostProcessor(SPEC)
-    message = r"^image_size: expected .H, W., as boxes reach to \(96, 64\) .* \(28, 28\), found None"
+    message = (
+        r"^image_size: expected .H, W., as boxes reach to \(96, 64\) .* \(28, 28\), found None"
+    )
     with pytest.raises(ValueError, match=message):
         post_process(detections, *logits())
     assert post_process(detections, *logits(), SIZE)[0].panoptic_seg.shape[1:] == SIZE

@@ -4,9 +4,9 @@ The outputs of Mask2Former, MaskFormer, OneFormer, EoMT (`class_queries_logits`,
 `masks_queries_logits`) and DETR (`logits`, `pred_masks`) are merged by Mask2Former's rule, see
 [`merge_panoptic_queries`][pps_torch.merge_panoptic_queries]. The post-processing of transformers
 differs: it weights masks by their score before it compares them with the threshold, and a kept
-query paints its weak pixels, too; `paint="argmax"` does the same. Except for EoMT, a segment that
-comes after fused stuff gets an id there that is already taken (issue 23461 of transformers); here
-ids are always unique.
+query paints its weak pixels, too. What has the name of its method here has its rule. Except for
+EoMT, a segment that comes after fused stuff gets an id there that is already taken (issue 23461 of
+transformers); here ids are always unique.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from pps_torch.integrations.transformers_rules import (
     transformers_segments,
 )
 from pps_torch.merging import merge_panoptic_queries
+from pps_torch.merging.category_ids import as_category_ids, with_category_ids
 
 if importlib.util.find_spec("transformers") is None:
     raise ImportError("pps_torch.integrations.huggingface needs the library transformers")
@@ -166,7 +167,7 @@ def post_process_panoptic_segmentation(
     label_ids_to_fuse: Collection[int] | None = None,
     target_sizes: Sequence[tuple[int, int]] | None = None,
     *,
-    paint: str = "confident",
+    paint: str = "argmax",
     image_sizes: Sequence[tuple[int, int]] | None = None,
     padded_size: tuple[int, int] | None = None,
     category_ids: Sequence[int] | Tensor | None = None,
@@ -187,11 +188,11 @@ def post_process_panoptic_segmentation(
         label_ids_to_fuse: label ids of stuff. None: every label is a thing.
         target_sizes: `(H, W)` of each image's map. Default: 384 x 384 for the outputs of
             Mask2Former, the size of the mask logits for others, as in transformers.
-        paint: `"confident"`, Mask2Former's own rule, or `"argmax"`, transformers' rule to the
-            pixel: masks are resized in its order, weighted before they are compared, and painted
-            with their weak pixels.
-        image_sizes, padded_size, category_ids, validate, backend: as in `merge_outputs_per_image`;
-            with `"argmax"` there is none of the first three.
+        paint: `"argmax"`, transformers' rule to the pixel: masks are resized in its order, weighted
+            before they are compared, and painted with their weak pixels; or `"confident"`,
+            Mask2Former's own rule, by which `merge_outputs` merges.
+        category_ids: as in `merge_outputs_per_image`.
+        image_sizes, padded_size, validate, backend: the same, with `paint="confident"` alone.
 
     Returns:
         for each image `{"segmentation": (H, W) int32, "segments_info": [{"id", "label_id",
@@ -227,12 +228,16 @@ def post_process_panoptic_segmentation(
     if unknown:
         raise ValueError(f"label_ids_to_fuse: expected 0..{num_labels - 1}, found {unknown}")
     if paint == "argmax":
-        if (image_sizes, padded_size, category_ids) != (None, None, None):
-            raise ValueError("image_sizes, padded_size, category_ids: expected None with argmax")
+        if (image_sizes, padded_size, validate, backend) != (None, None, None, "auto"):
+            raise ValueError(
+                "image_sizes, padded_size, validate, backend: expected none of them with "
+                "paint='argmax'; paint='confident' takes them"
+            )
         thresholds = Thresholds(threshold, mask_threshold, overlap_mask_area_threshold)
         _check_sizes("target_sizes", target_sizes, len(class_logits), None)
+        ids = as_category_ids(category_ids, class_logits.device, num_classes=num_labels)
         merged = merge_as_mask2former(outputs, label_ids_to_fuse, thresholds, target_sizes)
-        return [as_transformers_result(segmentation) for segmentation in merged]
+        return [as_transformers_result(with_category_ids(image, ids)) for image in merged]
     if paint != "confident":
         raise ValueError(f"paint: expected 'confident' or 'argmax', found {paint!r}")
     if is_of_mask2former(outputs) and target_sizes is None and image_sizes is None:
@@ -289,7 +294,7 @@ def post_processor_for(processor: Any) -> Callable[..., list[dict[str, Any]]]:
         given.apply_defaults()
         if is_as_eomt:
             return _post_process_as_eomt(processor, **given.arguments)
-        return post_process_panoptic_segmentation(**given.arguments, paint="argmax")
+        return post_process_panoptic_segmentation(**given.arguments)
 
     return post_process
 

@@ -146,10 +146,13 @@ def test_category_ids_take_the_place_of_label_ids():
     merged = merge_outputs(outputs, **settings)
     (one,) = merge_outputs_per_image(outputs, **settings)
     assert merged.category_ids[0].tolist() == one.category_ids.tolist() == [26, 70]
-    (result,) = post_process_panoptic_segmentation(
-        outputs, label_ids_to_fuse={SKY}, category_ids=settings["category_ids"]
-    )
-    assert [info["label_id"] for info in result["segments_info"]] == [26, 70]
+    for paint in ("argmax", "confident"):
+        (result,) = post_process_panoptic_segmentation(
+            outputs, label_ids_to_fuse={SKY}, category_ids=settings["category_ids"], paint=paint
+        )
+        assert [info["label_id"] for info in result["segments_info"]] == [26, 70]
+    with pytest.raises(ValueError, match="^category_ids: expected 2 ids, one a class, found 1"):
+        post_process_panoptic_segmentation(outputs, category_ids=[70])
 
 
 def test_the_result_has_transformers_shape():
@@ -172,7 +175,8 @@ def test_the_result_has_transformers_shape():
     "merge", [merge_outputs, merge_outputs_per_image, post_process_panoptic_segmentation]
 )
 def test_every_step_asks_for_the_backend(merge, monkeypatch):
-    settings = {} if merge is post_process_panoptic_segmentation else {"thing_ids": [CAR]}
+    is_method = merge is post_process_panoptic_segmentation
+    settings = {"paint": "confident"} if is_method else {"thing_ids": [CAR]}
     with pytest.raises(ValueError, match="^backend: expected one of"):
         merge(outputs_of([SKY, CAR]), backend="numpy", **settings)
     asked = []
@@ -234,16 +238,19 @@ def test_arguments_by_position_and_their_defaults():
         post_process_panoptic_segmentation(outputs, [(1, 3)])
     with pytest.raises(ValueError, match="paint: expected 'confident' or 'argmax', found 'all'"):
         post_process_panoptic_segmentation(outputs, paint="all")
-    with pytest.raises(ValueError, match="category_ids: expected None with argmax"):
-        post_process_panoptic_segmentation(outputs, paint="argmax", category_ids=[3, 4])
+    for name, value in (("backend", "torch"), ("validate", False), ("image_sizes", [(1, 3)])):
+        with pytest.raises(ValueError, match=f"{name}.*: expected none of them with .*'argmax'"):
+            post_process_panoptic_segmentation(outputs, **{name: value})
 
 
 def test_a_mask_threshold_of_ones_own():
     outputs = outputs_of([SKY, CAR])
     outputs.masks_queries_logits = torch.tensor([[[[9.0, 0.5]], [[-9.0, 0.4]]]])  # 0.62, 0.6
     low = post_process_panoptic_segmentation(outputs, overlap_mask_area_threshold=0)[0]
-    high = post_process_panoptic_segmentation(outputs, 0.5, 0.7, 0)[0]
+    high = post_process_panoptic_segmentation(outputs, 0.5, 0.7, 0, paint="confident")[0]
     assert low["segmentation"].tolist() == [[1, 1]] and high["segmentation"].tolist() == [[1, 0]]
+    theirs = post_process_panoptic_segmentation(outputs, 0.5, 0.7, 0)[0]
+    assert theirs["segmentation"].tolist() == [[1, 1]], "transformers paints weak pixels"
 
 
 PROCESSORS = {

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from pps_torch import EvalSpec, PanopticQuality, PanopticTarget, merge_panoptic_centers
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.images import read_photo, read_rgb_ids
+from pps_torch.io.pairing import PHOTO_SUFFIXES, find_files
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 
@@ -27,7 +28,7 @@ class CocoPanoptic(Dataset):
     def __init__(self, gt_json, photo_folder):
         file = PanopticFile.load(gt_json)
         self.annotations = list(file.annotations.values())
-        self.photo_folder = photo_folder
+        self.photos = find_files(photo_folder, file.annotations, PHOTO_SUFFIXES, "photo")
         self.index_of = {category["id"]: i for i, category in enumerate(file.categories)}
         self.categories = [{**c, "id": self.index_of[c["id"]]} for c in file.categories]
 
@@ -41,10 +42,10 @@ class CocoPanoptic(Dataset):
             {**info, "category_id": self.index_of[info["category_id"]]}
             for info in annotation.segments_info
         ]
-        (path,) = self.photo_folder.glob(f"{annotation.image_id}*")
-        photo = torch.from_numpy(read_photo(path, tuple(ids.shape))) / 255
+        photo = read_photo(self.photos[annotation.image_id], tuple(ids.shape))
         # Targets of one capacity have tables of one length, so the loader can stack them.
-        return photo, PanopticTarget.from_segments(ids, segments_info, capacity=100)
+        target = PanopticTarget.from_segments(ids, segments_info, capacity=100)
+        return torch.from_numpy(photo) / 255, target
 
 
 class Network(nn.Module):

@@ -164,9 +164,10 @@ class PanopticQualityMetric(_WrappedMetric):
         rules, validate, backend: as in [`PanopticQuality`][pps_torch.PanopticQuality].
         key: one of the names above: `compute()` then returns this scalar alone, as Lightning's
             `self.log` needs it. Default: a dict of all.
-        return_sq_and_rq, return_per_class: as in torchmetrics: `compute()` then returns a tensor,
-            `[PQ, SQ, RQ]`, PQ of each class, or all three of each class. Classes are in the order
-            of `class_ids`.
+        return_sq_and_rq, return_per_class: `compute()` then returns a tensor: `(3,)` of PQ, SQ and
+            RQ, `(C,)` of the PQ of each class, or `(C, 3)`. Classes are in the order of
+            `class_ids`, that of the categories; in torchmetrics `(C,)` is `(1, C)`, and things come
+            before stuff.
         kwargs: arguments of `torchmetrics.Metric`, such as `sync_on_compute`.
 
     Raises:

@@ -13,6 +13,10 @@ Images of 20,000 segments on the CPU:
 
     python tools/benchmark.py --only many
 
+PQ from files that are drawn, against hotcoco and panopticapi where they are installed:
+
+    python tools/benchmark.py --only drawn_files
+
 The first two at once where both are given. DIR holds images.json (one image), its TIFF of uids
 in any folder but expected/, and predictions/ (semantic/, parts/, instances_coco.json), for the
 bundled spec cpp_default. PYTHON is an interpreter in which panoptic_parts and panopticapi can be
@@ -45,7 +49,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from benchmarks import growth, in_memory, many_segments, on_device, on_files
+from benchmarks import drawn_files, growth, in_memory, many_segments, on_device, on_files
 from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device
 from benchmarks.reference import Reference
@@ -59,8 +63,9 @@ DEVICE_SUBJECTS = {
     "growth": growth.growth,
 }
 SUBJECTS = ("memory", "files", *DEVICE_SUBJECTS)
-FURTHER_SUBJECTS = ("many",)  # only where --only names them, as they need nothing but time
+FURTHER_SUBJECTS = ("many", "drawn_files")  # only where --only names them: they need only time
 PACKAGES = ("torch", "triton", "numpy", "pillow", "torchvision", "torchmetrics", "vernier")
+PACKAGES += ("kornia-rs", "zlib-ng", "hotcoco")
 
 
 def main() -> int:
@@ -154,6 +159,9 @@ def measurements(
         elif subject == "many":
             found += many_segments.many_segments()
             continue
+        elif subject == "drawn_files":
+            found += drawn_files.rows_on_drawn_files(folder)
+            continue
         elif subject == "files":
             rows = on_files.rows_on_files(images, reference, arguments.copies)
         else:
@@ -168,7 +176,7 @@ def header(device: Device, runs_on_device: bool) -> dict[str, str]:
     found = {
         "date": time.strftime("%Y-%m-%d"),
         "command": shlex.join(["python", *sys.argv]),
-        "cpu": f"{cpu_name()}, {os.cpu_count()} cores",
+        "cpu": f"{cpu_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start",
     }
     if torch.cuda.is_available():
         found["gpu"] = f"{torch.cuda.get_device_name()}, driver {driver_version()}"

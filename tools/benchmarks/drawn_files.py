@@ -1,0 +1,166 @@
+"""PQ of files that the benchmark draws itself, against what else is installed that reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.table import Difference, Goal, Measurement, Row, Spread
+from pps_torch import EvalSpec
+from pps_torch.pipelines import RunOptions, eval_pq, merge_to_panoptic, prepare_data
+from pps_torch.synthetic.street_files import StreetFolders, write_streets
+
+SPEC = "cpp_default"
+
+#: Height, width, how many different images are drawn, and how many there are with copies.
+SIZES = ((427, 640, 20, 200), (1024, 2048, 5, 20))
+ROUNDS = 5
+
+Counts = dict[int, tuple[float, int, int, int]]
+
+
+class DrawnFiles:
+    """Ground truth and predictions of drawn streets as COCO panoptic files.
+
+    Args:
+        root: where they go.
+        size: (height, width).
+        drawn, total: how many images are drawn, and how many the JSON files list; each PNG is read
+            anew for each image that has it.
+    """
+
+    def __init__(self, root: Path, size: tuple[int, int], drawn: int, total: int) -> None:
+        streets, options = StreetFolders(root), RunOptions(device="cpu", quiet=True)
+        write_streets(streets, EvalSpec.load(SPEC), size, drawn)
+        prepare_data(streets.gt, root, "Cityscapes", options=options)
+        inputs = (streets.coco_instances, streets.semantic, root / "merged", root / "images.json")
+        merge_to_panoptic(SPEC, *inputs, options=options)
+        self.total = total
+        self.folders = streets.gt_panoptic, root / "merged/panoptic"
+        self.jsons = root / "gt.json", root / "pred.json"
+        contents = [
+            json.loads(path.read_text())
+            for path in (streets.gt_panoptic_json, root / "merged/panoptic.json")
+        ]
+        self.categories = contents[0]["categories"]
+        self.annotations: list[list[dict[str, Any]]] = []
+        for path, content in zip(self.jsons, contents):
+            images, annotations = (
+                [
+                    {**content[key][number % drawn], name: number + 1}  # ids that are numbers
+                    for number in range(total)
+                ]
+                for key, name in (("images", "id"), ("annotations", "image_id"))
+            )
+            self.annotations.append(annotations)
+            path.write_text(json.dumps({**content, "images": images, "annotations": annotations}))
+
+
+def rows_on_drawn_files(folder: Path) -> list[Measurement]:
+    """PQ from files at both sizes."""
+    return [
+        Measurement(f"PQ from files, {height} x {width}", partial(pq_from_files, folder, *size))
+        for size in SIZES
+        for height, width in [size[:2]]
+    ]
+
+
+def pq_from_files(folder: Path, height: int, width: int, drawn: int, total: int) -> list[Row]:
+    """`eval_pq` with one worker and with two, and each peer, in turns."""
+    files = DrawnFiles(folder / f"drawn_{height}", (height, width), drawn, total)
+    ours = {workers: partial(_ours, files, workers) for workers in (1, 2)}
+    peers, missing = {}, []
+    for name, find in (("hotcoco", _hotcoco), ("panopticapi", _panopticapi)):
+        try:
+            peers[name] = find(files)
+        except ImportError:
+            missing.append(name)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        expected = ours[1]()
+        for name, peer in {**peers, "two workers": ours[2]}.items():
+            _expect_equal(name, expected, peer())
+        seconds: dict[Any, list[float]] = {}
+        for _ in range(ROUNDS):
+            for name, run in {**ours, **peers}.items():
+                begin = time.perf_counter()
+                run()
+                seconds.setdefault(name, []).append((time.perf_counter() - begin) / total)
+    finally:
+        torch.set_num_threads(threads)
+    spreads = {name: Spread.of(values) for name, values in seconds.items()}
+    sizes = f"{height} x {width}, {total} images"
+    what = "`eval_pq` from files, an image, one worker"
+    rows = [
+        Row(what, sizes, ours=spreads[1], peer=name, theirs=spreads[name], goal=Goal(at_least=1))
+        for name in peers
+    ]
+    rows.append(
+        Row(
+            "the same with two workers",
+            sizes,
+            ours=spreads[2],
+            peer="one worker",
+            theirs=spreads[1],
+            goal=Goal(at_least=1.7),
+        )
+    )
+    return [*rows, *(Row(what, sizes, peer=name, note="not installed") for name in missing)]
+
+
+def _ours(files: DrawnFiles, workers: int) -> Counts:
+    options = RunOptions(device="cpu", workers=workers, quiet=True)
+    gt_folder, pred_folder = files.folders
+    result = eval_pq(*files.jsons, gt_folder=gt_folder, pred_folder=pred_folder, options=options)
+    return {i: (c.iou_sum, c.tp, c.fp, c.fn) for i, c in result.classes.items()}
+
+
+def _hotcoco(files: DrawnFiles) -> Callable[[], Counts]:
+    """Its evaluation, which is Rust from the files to the numbers, in one thread."""
+    os.environ["RAYON_NUM_THREADS"] = "1"  # it reads this at its first call
+    from hotcoco import panoptic
+
+    def run() -> Counts:
+        evaluation = panoptic.PanopticEval(
+            *map(str, files.jsons),
+            gt_folder=str(files.folders[0]),
+            pred_folder=str(files.folders[1]),
+        )
+        evaluation.evaluate()
+        rows = evaluation.results()["per_class"]
+        return {int(i): (r["iou"], r["tp"], r["fp"], r["fn"]) for i, r in rows.items()}
+
+    return run
+
+
+def _panopticapi(files: DrawnFiles) -> Callable[[], Counts]:
+    """The official code in one process; `pq_compute` shares the same work among processes."""
+    from panopticapi.evaluation import pq_compute_single_core
+
+    categories = {category["id"]: category for category in files.categories}
+
+    def run() -> Counts:
+        pairs = list(zip(*files.annotations))
+        with redirect_stdout(StringIO()):
+            stats = pq_compute_single_core(0, pairs, *map(str, files.folders), categories)
+        return {i: (s.iou, s.tp, s.fp, s.fn) for i, s in stats.pq_per_cat.items()}
+
+    return run
+
+
+def _expect_equal(name: str, ours: Counts, theirs: Counts) -> None:
+    """Stop unless the counts of every class are equal, and its sum of IoUs to 1e-9."""
+    for class_id, (iou, *verdicts) in ours.items():
+        other_iou, *others = theirs.get(class_id, (0.0, 0, 0, 0))
+        if verdicts != others or abs(iou - other_iou) > 1e-9:
+            raise Difference(f"{name}: class {class_id}: {(iou, *verdicts)} and {theirs[class_id]}")

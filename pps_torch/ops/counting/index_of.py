@@ -1,11 +1,13 @@
-"""Positions of ids in a list of ids, without a dense table."""
+"""Positions of ids in a list of ids, which may be large numbers."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from pps_torch.ops.fold import at, fold, is_one_loop
+from pps_torch.ops.fold import at, first_places, fold, is_one_loop
+
+_TABLE_SIZE = 1 << 16
 
 
 def index_of(values: Tensor, ids: Tensor) -> Tensor:
@@ -16,27 +18,38 @@ def index_of(values: Tensor, ids: Tensor) -> Tensor:
         ids: `(K,)` distinct integers in any order.
 
     Returns:
-        int64 of the shape of `values`.
+        int32 of the shape of `values`.
 
     Example:
-        >>> index_of(torch.tensor([[26, 5, 7]]), torch.tensor([7, 26]))
-        tensor([[ 1, -1,  0]])
+        >>> index_of(torch.tensor([[26, 5, 7]]), torch.tensor([7, 26])).tolist()
+        [[1, -1, 0]]
     """
     if is_one_loop():
-        return _index_in_loop(values.long(), ids)
+        return _look_up(values, ids.long())
     if ids.numel() == 0:
-        return torch.full_like(values, -1, dtype=torch.int64)
+        return torch.full_like(values, -1, dtype=torch.int32)
     sorted_ids, order = ids.long().sort()
     values = values.long().contiguous()
     position = torch.searchsorted(sorted_ids, values).clamp(max=ids.numel() - 1)
-    return torch.where(sorted_ids[position] == values, order[position], -1)
+    return torch.where(sorted_ids[position] == values, order.int()[position], -1)
 
 
-def _index_in_loop(values: Tensor, ids: Tensor) -> Tensor:
-    """Compare values with id after id: ONNX has no function for `searchsorted`."""
+def _look_up(values: Tensor, ids: Tensor) -> Tensor:
+    """Look up small ids in a table, others in a loop: ONNX has no function for `searchsorted`."""
+    flat = values.to(torch.promote_types(values.dtype, torch.int32)).flatten()
+    narrow = ids.to(flat.dtype)
+    is_small = (ids >= 0) & (ids < _TABLE_SIZE)
+    is_other = ~is_small & (narrow == ids)  # what flat cannot hold is nowhere
+    number = torch.arange(1, ids.shape[0] + 1, device=ids.device, dtype=torch.int32)
+    # A place more on both sides is for values outside.
+    table = number.new_zeros(_TABLE_SIZE + 2)
+    table = table.scatter(0, torch.where(is_small, ids + 1, 0), number * is_small)
+    found = table.index_select(0, flat.clamp(-1, _TABLE_SIZE) + 1)
+    others = first_places(is_other)
 
     def step(index: Tensor, found: Tensor) -> tuple[Tensor]:
-        return (torch.where(values == at(ids, 0, index), index.to(torch.int32), found),)
+        other = at(others, 0, index)
+        is_same = flat == narrow.index_select(0, other)
+        return (torch.where(is_same, number.index_select(0, other), found),)
 
-    absent = torch.full_like(values, -1, dtype=torch.int32)
-    return fold(step, (absent,), ids.shape[0])[0].long()
+    return (fold(step, (found,), is_other.sum())[0] - 1).view(values.shape)

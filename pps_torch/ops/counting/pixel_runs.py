@@ -34,6 +34,13 @@ class PixelRuns(NamedTuple):
         """Repeat the values of runs `(*, R)` for each of their pixels, `(*, B * P)`."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
 
+    def places(self, columns: Tensor, num_columns: int, num_images: int) -> Tensor:
+        """Find columns `(R,)` in tables `(B, num_columns)` of which one follows the other."""
+        if self.is_collapsed:
+            return self.image * num_columns + columns
+        first = torch.arange(num_images, device=columns.device, dtype=columns.dtype) * num_columns
+        return (columns.view(num_images, -1) + first[:, None]).flatten()
+
 
 def pixel_runs(*maps: Tensor) -> PixelRuns:
     """Collapse maps of shape `(B, P)` into runs.

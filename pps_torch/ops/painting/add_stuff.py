@@ -10,7 +10,6 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
-from pps_torch.ops.counting.pair_counts import pair_counts
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.reserved import ABSENT
 
@@ -106,18 +105,17 @@ def _paint_segments(
         `segment_ids (B, N + K)` int64, 0 for those that are no segment, and
         `areas (B, N + K)` int64, the pixels that each of them has.
     """
-    num_images, num_instances = keep.shape
+    (num_images, num_instances), num_stuff = keep.shape, stuff_ids.numel()
+    num_slots = 1 + num_stuff + num_instances  # void, stuff, instances
     runs = pixel_runs(owner.flatten(1), sem_seg.flatten(1))
     run_owner, run_label = runs.maps
-    stuff = index_of(run_label, stuff_ids) + 1
-    slot = torch.where(
-        run_owner > 0, run_owner.long(), torch.where(stuff > 0, stuff + num_instances, 0)
-    )
-    num_slots = 1 + num_instances + stuff_ids.numel()
-    areas = pair_counts(runs, torch.zeros_like(slot), slot, 1, num_slots, num_images)[:, 0, 1:]
-    is_segment = torch.cat([keep, areas[:, num_instances:] >= least_area], 1)
+    slot = torch.where(run_owner > 0, run_owner + num_stuff, index_of(run_label, stuff_ids) + 1)
+    slot = runs.places(slot, num_slots, num_images).long()
+    counts = runs.lengths.new_zeros(num_images * num_slots).scatter_add_(0, slot, runs.lengths)
+    void, stuff, things = counts.view(num_images, num_slots).split([1, num_stuff, num_instances], 1)
+    is_segment = torch.cat([keep, stuff >= least_area], 1)
     segment_ids = is_segment.cumsum(1) * is_segment
-    id_of_slot = torch.cat([areas.new_zeros(num_images, 1), segment_ids], 1)
-    slot = slot + runs.image * num_slots
+    ids_of_things, ids_of_stuff = segment_ids.split([num_instances, num_stuff], 1)
+    id_of_slot = torch.cat([torch.zeros_like(void), ids_of_stuff, ids_of_things], 1)
     panoptic_seg = runs.expand(id_of_slot.to(torch.int32).flatten().index_select(0, slot))
-    return panoptic_seg.view(sem_seg.shape), segment_ids, areas
+    return panoptic_seg.view(sem_seg.shape), segment_ids, torch.cat([things, stuff], 1)

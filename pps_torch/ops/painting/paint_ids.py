@@ -20,5 +20,5 @@ def paint_ids(owner: Tensor, ids: Tensor) -> Tensor:
     """
     runs = pixel_runs(owner.flatten(1))
     table = torch.cat([ids.new_zeros(ids.shape[0], 1), ids], 1).to(torch.int32)
-    place = runs.image * table.shape[1] + runs.maps[0]
+    place = runs.places(runs.maps[0], table.shape[1], ids.shape[0])
     return runs.expand(table.flatten().index_select(0, place)).view(owner.shape)

@@ -42,37 +42,36 @@ def paste_masks(
     return samples[:, 0] >= mask_threshold
 
 
-def multiply_masks(mask_probs: Tensor, boxes: Tensor, y: Tensor, x: Tensor) -> Tensor:
-    """Sample one mask an image as `paste_masks` does, by two products of matrices.
+def multiply_mask(mask_probs: Tensor, box: Tensor, y: Tensor, x: Tensor) -> Tensor:
+    """Sample one mask as `paste_masks` does, by two products of matrices, for exported programs.
 
-    In windows of a fixed size that takes less time than `grid_sample`. Samples differ by rounding,
-    and where a mask holds NaN or infinity, which are as low as can be here.
+    Samples differ by rounding, and where a mask holds NaN or infinity, which are as low as can be
+    here.
 
     Args:
-        mask_probs: `(B, M, M)` float in 0..1, in the box's frame.
-        boxes: `(B, 4)` float, xyxy in absolute pixels.
-        y, x: `(B, h)` and `(B, w)` int, the rows and columns of pixels.
+        mask_probs: `(M, M)` float in 0..1, in the box's frame.
+        box: `(4,)` float, xyxy in absolute pixels.
+        y, x: `(h,)` and `(w,)` int, the rows and columns of pixels.
 
     Returns:
-        `(B, h, w)` float32.
+        `(h, w)` float32.
     """
-    x0, y0, x1, y1 = boxes.float()[:, :, None].unbind(1)
+    x0, y0, x1, y1 = box.float()
     side = mask_probs.shape[-1]
-    rows = _weights(_places(y, y0, y1), side)
-    columns = _weights(_places(x, x0, x1), side)
+    rows, columns = _weights(_places(y, y0, y1), side), _weights(_places(x, x0, x1), side)
     finite = mask_probs.float().nan_to_num(nan=-INFINITE, posinf=-INFINITE, neginf=-INFINITE)
-    return rows @ (finite @ columns.transpose(1, 2))
+    return rows @ (finite @ columns.T)
 
 
 def _places(pixels: Tensor, start: Tensor, stop: Tensor) -> Tensor:
-    """The centres of pixels `(B, P)` or `(P,)`, -1..1 between two edges `(B, 1)`."""
+    """The centres of pixels `(P,)`, -1..1 between two edges `(B, 1)` or `()`."""
     return (pixels.float() + 0.5 - start) / (stop - start) * 2 - 1
 
 
 def _weights(places: Tensor, side: int) -> Tensor:
-    """The weights `(B, P, M)` of a mask's cells at places `(B, P)`, -1..1; around it are zeros."""
+    """The weights `(P, M)` of a mask's cells at places `(P,)`, -1..1; around it are zeros."""
     cells = ((places + 1) * side - 1) * 0.5
-    distance = cells[:, :, None] - torch.arange(side, device=places.device)
+    distance = cells[:, None] - torch.arange(side, device=places.device)
     return (1 - distance.abs()).clamp(min=0)
 
 

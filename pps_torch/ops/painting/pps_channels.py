@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import pixel_runs
@@ -41,29 +42,41 @@ def pps_channels(
     *batch, height, width = segment.shape
     num_images = math.prod(segment.shape[:-2])
     categories = category_ids.reshape(num_images, category_ids.shape[-1]).long()
-    sids, iids = _number_instances(categories, ignore_label)
+    other = pid_of_sid_flat.shape[0] - 1
+    sids, iids, rows = _number_segments(categories, other, ignore_label)
     runs = pixel_runs(*(ids.reshape(num_images, height * width) for ids in (segment, part)))
-    run_segment, run_part = (values.long() for values in runs.maps)
-    is_outside = (run_segment < 0) | (run_segment >= sids.shape[1])
-    run_segment = torch.where(is_outside, 0, run_segment)
-    last_row, last_column = pid_of_sid_flat.shape[0] - 1, pid_of_sid_flat.shape[1] - 1
-    rows = torch.where((sids < 0) | (sids > last_row), last_row, sids) * (last_column + 1)
-    place = runs.image * sids.shape[1] + run_segment
-    row, sid, iid = (
-        table.flatten().index_select(0, place) for table in (rows, sids.int(), iids.int())
-    )
-    column = torch.where((run_part < 0) | (run_part > last_column), last_column, run_part)
-    pid = pid_of_sid_flat.int().flatten().index_select(0, row + column)
-    pid = torch.where(iid > 0, pid, 0)
+    run_segment, run_part = (_widen(values) for values in runs.maps)
+    # Ids outside have a place on both sides: a row that is void, and a column that is no part.
+    place = runs.places(run_segment.clamp(-1, sids.shape[1] - 2) + 1, sids.shape[1], num_images)
+    pid_of_place = F.pad(torch.cat([pid_of_sid_flat[:, -1:], pid_of_sid_flat], 1), (0, 0, 0, 1))
+    column = run_part.clamp(-1, pid_of_sid_flat.shape[1] - 1) + 1
+    tables = (sids, iids, rows * pid_of_place.shape[1])
+    sid, iid, row = (table.int().flatten().index_select(0, place) for table in tables)
+    pid = pid_of_place.int().flatten().index_select(0, row + column)
     channels = runs.expand(torch.stack([sid, iid, pid]))
     channels = channels.view(3, num_images, height, width).transpose(0, 1)
     return channels.reshape(*batch, 3, height, width)
 
 
-def _number_instances(category_ids: Tensor, ignore_label: int) -> tuple[Tensor, Tensor]:
-    """Find scene id and instance of void and of segments 1..S, both `(B, S + 1)` int64."""
+def _widen(ids: Tensor) -> Tensor:
+    """Ids in int32 at least, so that computing with them does not wrap."""
+    return ids.to(torch.promote_types(ids.dtype, torch.int32))
+
+
+def _number_segments(
+    category_ids: Tensor, other: int, ignore_label: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Number what segments `(B, S)` are: ids outside, void, segments 1..S, and ids outside.
+
+    Returns:
+        scene id, instance, and row of the parts: `other` for scene ids that have none, and one
+        more for void; each `(B, S + 3)` int64.
+    """
     is_used = category_ids >= 0
     same = category_ids[:, :, None] == category_ids[:, None, :]
-    void = category_ids.new_zeros(category_ids.shape[0], 1)
-    sids = torch.cat([void + ignore_label, torch.where(is_used, category_ids, ignore_label)], 1)
-    return sids, torch.cat([void, torch.where(is_used, same.tril().sum(2), 0)], 1)
+    sids = torch.where(is_used, category_ids, ignore_label)
+    iids = torch.where(is_used, same.tril().sum(2), 0)
+    rows = torch.where(is_used, category_ids.clamp(max=other), other + 1)
+    ends = (2, 1)
+    sids, iids = F.pad(sids, ends, value=ignore_label), F.pad(iids, ends)
+    return sids, iids, F.pad(rows, ends, value=other + 1)

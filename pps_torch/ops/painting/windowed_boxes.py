@@ -40,16 +40,17 @@ def windowed_boxes(
     image = torch.arange(num_images, device=order.device)[:, None].expand(order.shape)
     masks = mask_probs[image, order].flatten(0, 1).index_select(0, visits)
     boxes = boxes.flatten(0, 1).index_select(0, visits)
-    windows = torch.cat([first, last, image[..., None] * height], 2)
+    row_of_image = torch.stack([image * height, torch.zeros_like(image)], 2)
+    windows = torch.cat([first, row_of_image, last - first], 2)
     windows = windows.flatten(0, 1).index_select(0, visits)
     ids = (torch.arange(num_ranks, device=order.device, dtype=torch.int32) + 1).repeat(num_images)
 
     def step(visit: Tensor, canvas: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         place = at(visits, 0, visit)
-        y0, x0, y1, x1, row_of_image = at(windows, 0, visit)[0].tolist()
-        y, x = _range(y0, y1, order.device), _range(x0, x1, order.device)
+        first, row_of_image, size = at(windows, 0, visit)[0].split(2)
+        y, x = (_range(*pair) for pair in zip(first, size))
         samples = multiply_mask(at(masks, 0, visit)[0], at(boxes, 0, visit)[0], y, x)
-        mask, rows = samples >= mask_threshold, y + row_of_image
+        mask, rows = samples >= mask_threshold, y + row_of_image[0]
         window = canvas.index_select(0, rows).index_select(1, x).int()
         paints = mask & (window == 0)
         kept = is_kept(_count(mask), _count(paints), overlap_threshold)
@@ -74,11 +75,11 @@ def _reach(boxes: Tensor, size: tuple[int, int], *, side: int) -> tuple[Tensor, 
     return torch.where(is_finite, first, 0).long(), torch.where(is_finite, last, limits).long()
 
 
-def _range(start: int, stop: int, device: torch.device) -> Tensor:
+def _range(first: Tensor, size: Tensor) -> Tensor:
     """The rows or columns of a window, whose number is a value that the exporter cannot know."""
-    torch._check(start >= 0)
-    torch._check(stop - start >= 1)
-    return torch.arange(start, stop, device=device)
+    number = int(size.item())
+    torch._check(number >= 1)
+    return torch.arange(number, device=first.device) + first
 
 
 def _count(mask: Tensor) -> Tensor:

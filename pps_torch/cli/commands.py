@@ -175,6 +175,35 @@ def _report_arguments(parser: argparse.ArgumentParser) -> None:
     _add_palette(parser)
 
 
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_eval_spec(parser)
+    parser.add_argument("output", metavar="OUTPUT", help="the file to write: .onnx, else .pt2")
+    parser.add_argument(
+        "--format",
+        choices=("onnx", "pt2", "aoti"),
+        required=True,
+        help="onnx: ONNX Runtime and others; pt2: torch.export.load; aoti: AOTInductor, also C++",
+    )
+    parser.add_argument(
+        "--image_size",
+        nargs=2,
+        type=int,
+        metavar=("H", "W"),
+        required=True,
+        help="pixels of the maps that it makes",
+    )
+    parser.add_argument(
+        "--merge",
+        choices=("heads", "masks", "boxes", "queries", "centers"),
+        default="heads",
+        help="heads: logits and boxes to panoptic and PPS maps; else a panoptic map (heads)",
+    )
+    parser.add_argument(
+        "--num_instances", type=int, metavar="N", help="instances or queries; default: any number"
+    )
+    parser.add_argument("--batch", type=int, metavar="B", help="images; default: any number")
+
+
 def _demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output_dir", metavar="DIR", default="pps_torch_demo", help="(pps_torch_demo)"
@@ -267,6 +296,11 @@ COMMANDS = (
         "report",
         "turn an evaluation, or the change between two, into one HTML file for any browser",
         _report_arguments,
+    ),
+    Command(
+        "export",
+        "write the merge of a spec's heads as a program, and compare it with the eager call",
+        _export_arguments,
     ),
     Command("demo", "run everything on a few small streets that it draws", _demo_arguments),
     Command(

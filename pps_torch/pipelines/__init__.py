@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pps_torch.pipelines.partpq_evaluation import eval_partpq
     from pps_torch.pipelines.pps_merging import merge_to_pps
     from pps_torch.pipelines.pq_evaluation import eval_pq
+    from pps_torch.pipelines.program_export import export
     from pps_torch.pipelines.running.options import RunOptions
     from pps_torch.pipelines.spec_making import new_spec
 
@@ -24,6 +25,7 @@ __all__ = [
     "demo",
     "eval_partpq",
     "eval_pq",
+    "export",
     "merge_to_panoptic",
     "merge_to_pps",
     "new_spec",
@@ -38,6 +40,7 @@ _MODULES = {
     "demo": "demonstration",
     "eval_partpq": "partpq_evaluation",
     "eval_pq": "pq_evaluation",
+    "export": "program_export",
     "merge_to_panoptic": "panoptic_merging",
     "merge_to_pps": "pps_merging",
     "new_spec": "spec_making",

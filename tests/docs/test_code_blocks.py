@@ -53,10 +53,17 @@ SLOW = {
     "python": {
         "README.md",
         "docs/api/merging.md",
+        "docs/deployment.md",
         "docs/integrations/huggingface.md",
         "docs/integrations/torchvision.md",
     },
-    "shell": {"README.md", "docs/commands.md", "docs/guide.md", "docs/results.md"},
+    "shell": {
+        "README.md",
+        "docs/commands.md",
+        "docs/deployment.md",
+        "docs/guide.md",
+        "docs/results.md",
+    },
 }
 
 

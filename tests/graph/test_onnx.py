@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 import torch
@@ -12,12 +14,14 @@ from tests.golden import cases
 from tests.graph.cases import tensors
 from tests.graph.programs import MERGES, Sizes, export, export_merge
 
-onnx = pytest.importorskip("onnx", reason="needs the extra pps_torch[export]")
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra pps_torch[export]")
-pytest.importorskip("onnxscript", reason="needs the extra pps_torch[export]")
+LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(
+        not all(importlib.util.find_spec(name) for name in LIBRARIES),
+        reason="needs the extra pps_torch[export]",
+    ),
     pytest.mark.skipif(torch.__version__ < "2.11", reason="loops are exported from torch 2.11 on"),
 ]
 
@@ -27,6 +31,9 @@ INTERPOLATED = {"boxes", "queries", "centers", "post_processor"}
 
 def in_onnx_runtime(program, path):
     """A program as a function that runs in ONNX Runtime."""
+    import onnx
+    import onnxruntime
+
     torch.onnx.export(program, dynamo=True, verbose=False).save(path)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)

@@ -30,12 +30,12 @@ def add_sources(*names: str) -> Path:
     folder = os.environ.get(VARIABLE)
     if folder is None:
         pytest.skip(f"{VARIABLE} names no folder of sources")
-    for name in reversed(names):
+    for name in names:
         path = Path(folder) / name
         if not path.is_dir():
             pytest.skip(f"no {name} in {VARIABLE}")
         if str(path) not in sys.path:
-            sys.path.insert(0, str(path))
+            sys.path.append(str(path))  # clones have a package `tests`, too
     return Path(folder) / names[0]
 
 

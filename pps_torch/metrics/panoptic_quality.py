@@ -94,6 +94,15 @@ class PanopticQualityResult(QualityResult):
     _GROUPS = {"all": "All", "things": "Things", "stuff": "Stuff"}
     _QUALITIES = {"pq": "PQ", "sq": "SQ", "rq": "RQ"}
 
+    @classmethod
+    def of_classes(cls, classes: Mapping[int, PanopticClass]) -> PanopticQualityResult:
+        """The result of classes, with the means over them."""
+        means = {
+            group: QualityMean(*mean_qualities(c.counts for c in members))
+            for group, members in class_groups(classes).items()
+        }
+        return cls(**means, classes=classes)
+
     @property
     def summary(self) -> dict[str, dict[str, float]]:
         """The means by panopticapi's keys: `{"All" | "Things" | "Stuff": {"PQ", "SQ", "RQ", "n"}}`.
@@ -274,11 +283,7 @@ class PanopticQuality(SegmentMetric):
             )
             for category, counts in zip(self.categories, self.class_counts())
         }
-        means = {
-            group: QualityMean(*mean_qualities(c.counts for c in members))
-            for group, members in class_groups(classes).items()
-        }
-        return PanopticQualityResult(**means, classes=classes)
+        return PanopticQualityResult.of_classes(classes)
 
     def segment_maps(
         self, pred: PanopticSegmentation, target: PanopticTarget

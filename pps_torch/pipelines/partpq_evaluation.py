@@ -23,11 +23,12 @@ from pps_torch.metrics import (
     PartPanopticQualityResult,
 )
 from pps_torch.metrics.comparisons import SegmentComparison
+from pps_torch.metrics.results import Result
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
-from pps_torch.pipelines.result_layout import results_document
+from pps_torch.pipelines.result_layout import panoptic_result, results_document, spec_settings
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 from pps_torch.pipelines.running.spec_files import spec_digest, spec_files
@@ -113,16 +114,19 @@ def eval_partpq(
         has_ids = any(processes.gather(has_ids))
         if job.unknown_sids.unknown_share > 0.5 or not has_ids:
             _warn_of_panoptic_pngs(job.unknown_sids, has_ids, options)
-        made, results = None, {"PartPQ": result}
+        made: dict[str, bytes] | None = None
+        results: dict[str, Result] = {"PartPQ": result}
         if tables:
-            whole = results["PQ"] = processes.add_up(job.whole.merged()).compute()
+            whole = processes.add_up(job.whole.merged()).compute()
+            results["PQ"] = panoptic_result(whole, spec)
             classes, name = ClassInfo.from_spec(spec), spec.name
             made = encoded_tables(
                 *(name, "PartPQ", inputs, classes, result, images.ids, records, whole, processes)
             )
         further = job.further.results(options)
         show_further(further, options)
-        document = results_document({**results, **further}, len(images))
+        results.update(further)
+        document = results_document(results, len(images), settings=spec_settings(spec, results))
         files.save(document, made, result, as_panoptic_parts(result) if reference_layout else None)
     return result
 

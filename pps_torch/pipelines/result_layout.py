@@ -6,8 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pps_torch.metrics import PanopticQualityResult, PartPanopticQualityResult
 from pps_torch.metrics.confusion_matrix import ClassIoU
-from pps_torch.metrics.results import Result, without_nan
+from pps_torch.metrics.panoptic_quality import PanopticClass
+from pps_torch.metrics.results import Result, quality_fields, without_nan
+from pps_torch.specs import EvalSpec
 from pps_torch.version import __version__
 
 #: Rises when a key changes its name or meaning; new keys may come without.
@@ -63,6 +66,29 @@ def results_document(
             }
             for name, result in results.items()
         },
+    }
+
+
+def panoptic_result(whole: PartPanopticQualityResult, spec: EvalSpec) -> PanopticQualityResult:
+    """PQ beside PartPQ as a result of PQ, with things and stuff; its rules are `panoptic_parts`.
+
+    Args:
+        whole: the result by `spec.without_parts()`.
+        spec: says which classes are things.
+    """
+    return PanopticQualityResult.of_classes(
+        {
+            sid: PanopticClass(c.name, is_thing=sid in spec.things, **quality_fields(c.counts))
+            for sid, c in whole.classes.items()
+        }
+    )
+
+
+def spec_settings(spec: EvalSpec, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The settings of an evaluation by a spec, for the metrics of these names."""
+    of_all = {"spec": {"name": spec.name, "version": spec.version}}
+    return {
+        name: {"rules": "panoptic_parts", **of_all} if name == "PQ" else of_all for name in names
     }
 
 

@@ -70,7 +70,7 @@ def test_every_column_of_a_table_is_explained():
 
 def test_every_key_of_results_is_explained():
     metrics = {name: metric.compute() for name, metric in record.metrics().items()}
-    settings = {"BoundaryPanopticQuality": {"rules": "coco", "dilation_ratio": 0.02}}
+    settings = {"BoundaryPanopticQuality": {"rules": "", "dilation_ratio": 0.02, "spec": {}}}
     document = results_document(metrics, 0, settings=settings)
     entries = document["metrics"].values()
     tables = [entry.get(key, []) for entry in entries for key in ("classes", "part_labels")]

@@ -118,6 +118,29 @@ def test_metrics_beside_part_pq(dataset, tmp_path):
     assert saved["PartIoU"]["value"] == expected.value
     assert saved["PartIoU"]["groups"] == {"parts": vars(expected.parts), "all": vars(expected.all)}
     assert saved["mIoU"]["value"] == expected.all.iou == 1
+    assert {entry["spec"]["name"] for entry in saved.values()} == {"cpp_default"}
+    assert all(entry["spec"]["version"] == "2.0" for entry in saved.values())
+
+
+def test_pq_beside_part_pq_has_the_shape_of_pq(dataset, tmp_path):
+    """Of the same maps by the same rules, `eval_pq` gives the same entry but for the spec."""
+    arguments = ("cpp_default", dataset.gt, dataset.pps, dataset.images_json)
+    eval_partpq(*arguments, save_dir=tmp_path / "out", tables=True, options=OPTIONS)
+    eval_pq(
+        *(dataset.panoptic_json, dataset.panoptic_json),
+        **{"gt_folder": dataset.panoptic_dir, "pred_folder": dataset.panoptic_dir},
+        **{"rules": "panoptic_parts", "save_dir": tmp_path / "out", "options": OPTIONS},
+    )
+    beside, alone = (
+        json.loads((tmp_path / "out" / f"{name}_results.json").read_text())["metrics"]["PQ"]
+        for name in ("cpp_default", "pq")
+    )
+    assert beside.pop("spec") == {"name": "cpp_default", "version": "2.0"}
+    assert beside["rules"] == alone["rules"] == "panoptic_parts"
+    assert beside.keys() == alone.keys() and beside["units"] == alone["units"]
+    assert beside["groups"].keys() == {"all", "things", "stuff"}
+    rows = {row["id"]: row for row in beside["classes"]}
+    assert [rows[row["id"]] for row in alone["classes"]] == alone["classes"]
 
 
 def test_other_names_are_refused(dataset, capsys):

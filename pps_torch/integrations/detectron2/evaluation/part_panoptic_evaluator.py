@@ -27,8 +27,9 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
 from pps_torch.integrations.detectron2.evaluation.scores import part_scores
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
-from pps_torch.metrics import PartPanopticQuality
+from pps_torch.metrics import PartPanopticQuality, PartPanopticQualityResult
 from pps_torch.pipelines.evaluation_tables import ClassInfo, encoded_tables
+from pps_torch.pipelines.result_layout import panoptic_result, spec_settings
 from pps_torch.pipelines.running.results import ResultFiles
 from pps_torch.specs import EvalSpec
 
@@ -127,8 +128,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
 
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         parts, whole = self._part_metric.compute(), self._whole_metric.compute()
-        document = self._document({"PartPQ": parts, "PQ": whole}, {})
-        self._save("part_panoptic_quality.json", document)
+        self._save("part_panoptic_quality.json", self._part_document(parts, whole))
         for warning in self._part_ids.warnings(self._counts.counted_here()):
             logger.warning(f"{self._name}: {warning}")
         scores = part_scores(parts, whole, self._spec)
@@ -150,7 +150,13 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         ids, records = self._ids(share), share.table_records()
         tables = encoded_tables(spec.name, "PartPQ", inputs, classes, result, ids, records, whole)
         with ResultFiles.opened(folder, self._result_name, FILE_OPTIONS) as files:
-            files.save(self._document({"PartPQ": result, "PQ": whole}, {}), tables, result)
+            files.save(self._part_document(result, whole), tables, result)
+
+    def _part_document(
+        self, parts: PartPanopticQualityResult, whole: PartPanopticQualityResult
+    ) -> dict[str, Any]:
+        results = {"PartPQ": parts, "PQ": panoptic_result(whole, self._spec)}
+        return self._document(results, spec_settings(self._spec, results))
 
 
 def _stacked(pps: Any) -> Tensor:

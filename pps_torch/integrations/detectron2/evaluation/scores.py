@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from pps_torch.metrics import PartPanopticQualityResult
-from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
+from pps_torch.pipelines.result_layout import panoptic_result
 from pps_torch.specs import EvalSpec
 
 _GROUP_SUFFIXES = {"All": "", "Things": "_th", "Stuff": "_st"}
@@ -46,14 +46,4 @@ def part_scores(
     scores = {
         key: 100 * value for key, value in parts.summary.items() if key not in ("n", "n_p", "n_np")
     }
-    groups = {"All": spec.eval_sids, "Things": spec.things, "Stuff": spec.stuff}
-    summary = {
-        group: _mean(whole.classes[sid].counts for sid in spec.eval_sids if sid in sids)
-        for group, sids in groups.items()
-    }
-    return {**scores, **panoptic_scores(summary)}
-
-
-def _mean(counts: Iterable[ClassCounts]) -> dict[str, float]:
-    """Average the qualities of classes, given the counts of each."""
-    return dict(zip(("PQ", "SQ", "RQ", "n"), mean_qualities(counts)))
+    return {**scores, **panoptic_scores(panoptic_result(whole, spec).summary)}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_shape, checks_values
+from pps_torch.ops.counting.pixel_runs import MAX_PIXELS
 from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
 
 
@@ -96,5 +97,10 @@ def check_run_lengths(lengths: Tensor, maps: Tensor) -> None:
         raise TypeError(f"lengths: expected int64, found {lengths.dtype}")
     check_shape("lengths", lengths, tuple(maps.shape))
     check_device("lengths", lengths, maps)
-    if checks_values(None, lengths) and lengths.numel() and lengths.min() < 0:
+    if not (checks_values(None, lengths) and lengths.numel()):
+        return
+    if lengths.min() < 0:
         raise ValueError(f"lengths: expected 0 or more pixels, found {int(lengths.min())}")
+    most = int(lengths.double().sum((-2, -1)).max())  # where int64 could wrap, float64 is large
+    if most >= MAX_PIXELS:
+        raise ValueError(f"lengths: expected fewer than 2**30 pixels an image, found {most}")

@@ -248,7 +248,8 @@ class PanopticQuality(SegmentMetric):
             lengths: int64, the shape of `panoptic_seg`: the pixels of each run, 0 for none.
 
         Raises:
-            TypeError, ValueError: as for `update`; on the CPU for negative lengths.
+            TypeError, ValueError: as for `update`; on the CPU for negative lengths, and for those
+                of 2**30 pixels or more together.
 
         Example:
             >>> metric = PanopticQuality([{"id": 1, "name": "person", "isthing": 1}])

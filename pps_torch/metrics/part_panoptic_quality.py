@@ -303,7 +303,8 @@ class PartPanopticQuality(SegmentMetric):
             lengths: int64, the shape of `target`: the pixels of each run, 0 for none.
 
         Raises:
-            TypeError, ValueError: as for `update`; on the CPU for negative lengths.
+            TypeError, ValueError: as for `update`; on the CPU for negative lengths, and for those
+                of 2**30 pixels or more together.
         """
         self._check(pred, target)
         check_run_lengths(lengths, target)

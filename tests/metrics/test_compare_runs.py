@@ -83,8 +83,15 @@ def test_runs_on_a_tiny_map():
     metric = PanopticQuality(CATEGORIES)
     metric.add(metric.compare_runs(pred, target, torch.tensor([[3, 1]])))
     assert metric.compute().classes[CATEGORIES[0]["id"]].iou_sum == 0.75
+    metric.compare_runs(pred, target, torch.tensor([[2**29, 2**29 - 1]]))
     for lengths, error, message in (
         (torch.tensor([[3, -1]]), ValueError, "lengths: expected 0 or more pixels, found -1"),
+        (torch.tensor([[2**29, 2**29]]), ValueError, r"fewer than 2\*\*30 .* found 1073741824"),
+        (
+            torch.tensor([[2**63 - 1, 1]]),
+            ValueError,
+            r"lengths: expected fewer than 2\*\*30 pixels",
+        ),
         (torch.tensor([3, 1]), ValueError, "lengths: expected shape"),
         (torch.tensor([[3, 1]]).int(), TypeError, "lengths: expected int64"),
         (torch.tensor([[3.0, 1]]), TypeError, "lengths: expected uint8 or a signed"),

@@ -44,7 +44,7 @@ def segment_pairs(
             [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so.
 
     Raises:
-        ValueError: for images of 2**30 pixels or more.
+        ValueError: for images of 2**30 pixels or more; of runs, the caller checks their sum.
 
     Example:
         >>> gt, pred = torch.tensor([[1, 1, 0]]), torch.tensor([[1, 0, 9]])

@@ -31,7 +31,8 @@ def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]
     maps = [image.reshape(-1) for image in images if image.ndim == 2]
     colors = [image.reshape(-1) for image in images if image.ndim == 3]
     num_pixels = images[0].shape[0] * images[0].shape[1]
-    starts = np.concatenate([[0], _changes(maps, 1), _changes(colors, 3)])
+    first = np.arange(min(num_pixels, 1))  # no pixels, no run
+    starts = np.concatenate([first, _changes(maps, 1), _changes(colors, 3)])
     if maps and colors:
         starts = np.unique(starts)
     values = tuple(image.reshape(num_pixels, *image.shape[2:]).take(starts, 0) for image in images)

@@ -7,6 +7,7 @@ import pytest
 
 from pps_torch.io import image_runs as module
 from pps_torch.io.image_runs import image_runs, rgb_ids
+from pps_torch.io.images import count_ids
 
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 17])
@@ -29,3 +30,9 @@ def test_runs_hold_the_images(monkeypatch, block):
 
 def test_ids_of_colors():
     assert rgb_ids(np.array([[1, 2, 3], [255, 255, 255]], np.uint8)).tolist() == [197121, 2**24 - 1]
+
+
+def test_an_image_without_pixels_has_no_runs():
+    (ids, colors), lengths = image_runs(np.zeros((0, 3), np.int32), np.zeros((0, 3, 3), np.uint8))
+    assert ids.shape == (0,) and colors.shape == (0, 3) and lengths.shape == (0,)
+    assert count_ids(np.zeros((2, 0), np.uint8)) == {}

@@ -23,7 +23,8 @@ NUM_PART_LABELS = 256
 #: Where a pixel of a matched prediction lies, seen from the ground-truth segment.
 OUTSIDE, SAME_PART, OTHER_PART = range(3)
 
-#: Cells of a table of pairs of segments, of one image: 2,048 segments of either map, 16 MiB.
+#: Cells of a table of pairs of segments, of one image: 2,048 segments of either map. The table of
+#: int32 takes 16 MiB, and the three columns of int64 that list its pairs 96 MiB beside it.
 MAX_TABLE_CELLS = 1 << 22
 
 #: The kinds of faults that marking counts, and then those of numbering the segments.

@@ -80,6 +80,8 @@ def known_indices(
 ) -> Tensor:
     """Class indices that have a category id; -1 in place of others, which no merge keeps.
 
+    Where they are not checked, instances of such a class are left out, and nothing counts them.
+
     Args:
         name: what errors call the indices.
         indices: int, any shape.

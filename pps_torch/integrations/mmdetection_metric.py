@@ -24,13 +24,12 @@ with importing("mmdet", "pps_torch.integrations.mmdetection_metric"):
 
 from pps_torch.formats import PanopticTarget
 from pps_torch.integrations.mmdetection import from_mmdetection
+from pps_torch.integrations.panoptic_scores import panoptic_scores
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.metrics import PanopticQuality
-
-_GROUPS = {"All": "", "Things": "_th", "Stuff": "_st"}
 
 
 @METRICS.register_module()
@@ -108,11 +107,7 @@ class PPSPanopticMetric(BaseMetric):
         metric.load_state_dict(total)
         result = metric.compute()
         print_log(f"Panoptic Evaluation Results:\n{result.table()}", logger="current")
-        return {
-            key + suffix: 100 * result.summary[group][key]
-            for group, suffix in _GROUPS.items()
-            for key in ("PQ", "SQ", "RQ")
-        }
+        return panoptic_scores(result.summary)
 
     def _categories(self) -> list[dict[str, Any]]:
         """The categories of the file or, without one, the class indices."""

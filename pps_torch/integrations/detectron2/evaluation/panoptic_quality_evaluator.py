@@ -24,7 +24,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
     RecordedShare,
     without_empty_segments,
 )
-from pps_torch.integrations.detectron2.evaluation.scores import panoptic_scores
+from pps_torch.integrations.panoptic_scores import panoptic_scores
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import coco_id

@@ -8,7 +8,8 @@ import torch
 
 from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget, PartPanopticQuality
 from pps_torch.formats import decode_uids
-from pps_torch.integrations.detectron2.evaluation.scores import panoptic_scores, part_scores
+from pps_torch.integrations.detectron2.evaluation.scores import part_scores
+from pps_torch.integrations.panoptic_scores import panoptic_scores
 from tests.factories import pps_pair, specs
 
 KEYS = ["PQ", "SQ", "RQ", "PQ_th", "SQ_th", "RQ_th", "PQ_st", "SQ_st", "RQ_st"]

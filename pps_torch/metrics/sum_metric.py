@@ -262,8 +262,13 @@ class SumMetric(TensorHolder):
         found, is_synced = self._take_counts(state_dict, prefix, local_metadata)
         num_unexpected = len(unexpected_keys)
         super()._load_from_state_dict(
-            *(state_dict, prefix, local_metadata, strict),
-            *(missing_keys, unexpected_keys, error_msgs),
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
         )
         if not found and not (strict and (self._is_persistent or not prefix)):
             return  # the checkpoint of a model knows nothing of the metric

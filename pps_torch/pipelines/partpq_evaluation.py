@@ -121,7 +121,15 @@ def eval_partpq(
             results["PQ"] = panoptic_result(whole, spec)
             classes, name = ClassInfo.from_spec(spec), spec.name
             made = encoded_tables(
-                *(name, "PartPQ", inputs, classes, result, images.ids, records, whole, processes)
+                name,
+                "PartPQ",
+                inputs,
+                classes,
+                result,
+                images.ids,
+                records,
+                whole=whole,
+                processes=processes,
             )
         further = job.further.results(options)
         show_further(further, options)

@@ -120,8 +120,8 @@ def eval_pq(
         options=(tables, rules, [*metrics], ratio),
     )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
-        for image_records in options.map_images(job.evaluate, image_ids, "evaluating"):
-            records.add(image_records)
+        for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
+            records.add(records_of_image)
         result = processes.add_up(job.metrics.merged()).compute()
         names = {category["id"]: category["name"] for category in gt.categories}
         if warning := contradiction_warning(pred, predictions.values(), names, str(gt.path)):
@@ -129,7 +129,14 @@ def eval_pq(
         made = None
         if tables:
             made = encoded_tables(
-                *("pq", "PQ", inputs, classes, result, image_ids, records), processes=processes
+                "pq",
+                "PQ",
+                inputs,
+                classes,
+                result,
+                image_ids,
+                records,
+                processes=processes,
             )
         further = job.further.results(options)
         show_further(further, options)

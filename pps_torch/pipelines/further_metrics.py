@@ -32,13 +32,17 @@ class FurtherMetrics:
                 raise InputError(f"expected {expected}, found {name!r}", argument="metrics")
         self._metrics = {name: WorkerMetrics(create[name]) for name in dict.fromkeys(wanted)}
 
-    def __bool__(self) -> bool:
-        return bool(self._metrics)
+    def __contains__(self, name: str) -> bool:
+        return name in self._metrics
 
     def update(self, add: Mapping[str, Callable[[Any], object]]) -> None:
-        """Count an image: `add[name]` is called with the metric of the calling thread."""
+        """Count an image: `add[name]` is called with the metric of the calling thread.
+
+        Names of which there is no metric are left out.
+        """
         for name, metrics in self._metrics.items():
-            add[name](metrics.of_this_thread())
+            if name in add:
+                add[name](metrics.of_this_thread())
 
     def results(self, options: RunOptions) -> dict[str, Result]:
         """The results over all processes, by name; every process has to call it."""

@@ -211,17 +211,13 @@ class _Job:
             return metric.compare_runs(pred, target, pixels)
 
         metric = self.metrics.of_this_thread()
-        self.further.update(
-            {
-                "mIoU": lambda mean_iou: mean_iou.add(compare(metric)),
-                "PartIoU": lambda part_iou: part_iou.update(pred, target),
-            }
-        )
-        if pixels is None and not self.tables:
+        self.further.update({"PartIoU": lambda part_iou: part_iou.update(pred, target)})
+        if pixels is None and not self.tables and "mIoU" not in self.further:
             metric.update(pred, target)
             return []
         comparison = compare(metric)
         metric.add(comparison)
+        self.further.update({"mIoU": lambda mean_iou: mean_iou.add(comparison)})
         if not self.tables:
             return []
         whole = self.whole.of_this_thread()

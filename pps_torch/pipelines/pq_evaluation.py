@@ -28,7 +28,6 @@ from pps_torch.metrics import (
     PanopticQuality,
     PanopticQualityResult,
 )
-from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.panoptic_rules import RULES
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
@@ -40,6 +39,9 @@ from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 
 #: The rules that Boundary PQ matches by, each with its width of boundaries.
 _BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
+
+#: The metrics that take the comparison of PQ.
+_BY_COMPARISON = ("mIoU", "PQ-dagger")
 
 
 def eval_pq(
@@ -164,27 +166,27 @@ class _Job:
     def evaluate(self, image_id: str) -> list[ImageRecord]:
         """Count an image and return its records; none unless tables are wanted."""
         pred, target, lengths = self._read(image_id)
-
-        def compare(metric: PanopticQuality) -> SegmentComparison:
-            if lengths is None:
-                return metric.compare(pred, target)
-            return metric.compare_runs(pred, target, lengths)
-
         with input_errors_at(f"image {image_id}"):
             metric = self.metrics.of_this_thread()
-            self.further.update(
-                {
-                    "mIoU": lambda mean_iou: mean_iou.add(compare(metric)),
-                    "PQ-dagger": lambda modified: modified.add(compare(modified)),
-                    "BoundaryPQ": lambda boundary: boundary.update(pred, target),
-                }
-            )
-            if lengths is None and not self.tables:
+            self.further.update({"BoundaryPQ": lambda boundary: boundary.update(pred, target)})
+            if not self._compares(lengths):
                 metric.update(pred, target)
                 return []
-            comparison = compare(metric)
+            if lengths is None:
+                comparison = metric.compare(pred, target)
+            else:
+                comparison = metric.compare_runs(pred, target, lengths)
             metric.add(comparison)
+            self.further.update(dict.fromkeys(_BY_COMPARISON, lambda other: other.add(comparison)))
             return image_records(comparison) if self.tables else []
+
+    def _compares(self, lengths: Tensor | None) -> bool:
+        """Whether an image is compared once for all, and not counted by `update`, which is less."""
+        return (
+            lengths is not None
+            or self.tables
+            or any(name in self.further for name in _BY_COMPARISON)
+        )
 
     def _read(self, image_id: str) -> tuple[PanopticSegmentation, PanopticTarget, Tensor | None]:
         """Prediction and ground truth of an image: maps, or runs of pixels with their lengths."""

@@ -16,6 +16,7 @@ from pps_torch import (
     ModifiedPanopticQuality,
     PanopticQuality,
     PartIoU,
+    PartPanopticQuality,
 )
 from pps_torch.cli.main import main
 from pps_torch.io.coco_panoptic import PanopticFile
@@ -141,6 +142,29 @@ def test_pq_beside_part_pq_has_the_shape_of_pq(dataset, tmp_path):
     assert beside["groups"].keys() == {"all", "things", "stuff"}
     rows = {row["id"]: row for row in beside["classes"]}
     assert [rows[row["id"]] for row in alone["classes"]] == alone["classes"]
+
+
+@pytest.mark.parametrize("boundary", [[], ["BoundaryPQ"]], ids=["runs", "maps"])
+def test_an_image_is_compared_once_for_all(dataset, monkeypatch, boundary):
+    calls = []
+    for metric in (PanopticQuality, PartPanopticQuality):
+        for name in ("compare", "compare_runs"):
+            compare = getattr(metric, name)
+
+            def counted(self, *maps, compare=compare):
+                calls.append(type(self).__name__)
+                return compare(self, *maps)
+
+            monkeypatch.setattr(metric, name, counted)
+    num_images = len(list(dataset.pps.glob("*.png")))
+    paths, folders = files(dataset)
+    eval_pq(*paths, **folders, metrics=["mIoU", "PQ-dagger", *boundary], options=OPTIONS)
+    assert calls.count("PanopticQuality") == num_images and "ModifiedPanopticQuality" not in calls
+    calls.clear()
+    arguments = ("cpp_default", dataset.gt, dataset.pps, dataset.images_json)
+    part_iou = ["PartIoU"] if boundary else []
+    eval_partpq(*arguments, metrics=["mIoU", *part_iou], options=OPTIONS)
+    assert calls == ["PartPanopticQuality"] * num_images
 
 
 def test_other_names_are_refused(dataset, capsys):

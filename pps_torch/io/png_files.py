@@ -141,7 +141,10 @@ def _inflated(chunks: list[Chunk]) -> tuple[int, bool]:
     most = _num_bytes(bytes(chunks[0].data)) + 1
     data = b"".join(chunk.data for chunk in chunks if chunk.kind == b"IDAT")
     packed, found = zlib.decompressobj(), 0
-    while not packed.eof and (piece := packed.decompress(data, min(_PIECE, most - found))):
+    while not packed.eof and found < most:
+        piece = packed.decompress(data, min(_PIECE, most - found))
+        if not piece and not packed.eof:
+            break  # the data end before their end
         found += len(piece)
         data = packed.unconsumed_tail
     return found, packed.eof

@@ -88,7 +88,7 @@ def test_the_page(scene, tmp_path):
     output = report(evaluations, tmp_path / "a.html", photos=scene.photos, options=OPTIONS)
     page = output.read_text()
     assert "<title>PartPQ " in page and "cpp_default</h1>" in page
-    assert "2 images, 2 changed · 1 segments found now · 1 lost now" in page
+    assert "2 images, 2 changed · 1 segment found now · 1 lost now" in page
     assert page.count("<article") == 2 and page.count("<img") == 10
     assert "missed</span>, mostly person" in page and "left void" in page
     words = [str(path) for path in (*evaluations, tmp_path / "b.html")]

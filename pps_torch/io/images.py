@@ -76,7 +76,8 @@ def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarra
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    return _read_pixels(path, SEGMENTS, size)[1][..., :3]
+    pixels = _read_pixels(path, SEGMENTS, size)[1]
+    return pixels[..., :3] if pixels.ndim == 3 else pixels
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -106,6 +106,17 @@ def test_both_instance_formats_agree(tmp_path):
     assert coco.written() == cityscapes.written()
 
 
+@pytest.mark.parametrize("tool", ["eval_pq", PPS])
+def test_panoptic_pngs_of_grey_levels(tmp_path, tool):
+    usual, grey = SmallDataset(tmp_path / "usual"), SmallDataset(tmp_path / "grey")
+    for path in grey.panoptic_dir.glob("*.png"):
+        colors = np.array(Image.open(path))
+        assert not colors[..., 1:].any()
+        save(path, colors[..., 0])
+    assert usual.run(tool) == grey.run(tool) == 0
+    assert usual.written() == grey.written()
+
+
 @pytest.mark.parametrize("dtype, divisor", [(np.uint16, 100), (np.uint8, 100_000)])
 def test_ground_truth_as_png_and_predictions_with_opaque_alpha(tmp_path, dtype, divisor):
     """Uids below 65536, which are those without parts, fit in 16 bits, those of classes in 8."""

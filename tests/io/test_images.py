@@ -228,7 +228,8 @@ def test_other_channels_are_refused(tmp_path, read, image, found):
 
 def test_grey_levels_are_segment_ids(tmp_path):
     """As TAPPS writes panoptic predictions."""
-    for name, ids in (("bytes.png", IDS), ("words.png", IDS.astype(np.uint16) * 100)):
+    many = np.tile(IDS, (1, 3))  # more columns than an image has channels
+    for name, ids in (("bytes.png", many), ("words.png", many.astype(np.uint16) * 100)):
         PIL.Image.fromarray(ids).save(tmp_path / name)
         found = read_rgb_ids(tmp_path / name)
         assert found.dtype == np.int32 and np.array_equal(found, ids)

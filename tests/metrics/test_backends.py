@@ -19,7 +19,8 @@ from pps_torch import (
     PartIoU,
     PartPanopticQuality,
 )
-from tests.factories import CATEGORIES, INTEGER_DTYPES, panoptic_pair, pps_pair, remapped_spec
+from tests.factories import CATEGORIES, INTEGER_DTYPES, remapped_spec
+from tests.metrics.batches import panoptic_batch, part_batch
 from tests.ops.twins import DEVICE, on_device
 
 BATCHES = (1, 3, 0)
@@ -36,32 +37,6 @@ def expect_same_bits(make, images) -> None:
     one, other = (metric.state_dict() for metric in metrics)
     for name, state in one.items():
         assert torch.equal(other[name], state), name
-
-
-def panoptic_batch(rng: np.random.Generator, size, count: int):
-    """Arguments of PanopticQuality.update; capacities differ, and so may the dtypes."""
-    pairs = [panoptic_pair(rng, size) for _ in range(max(count, 1))]
-    kinds = (PanopticSegmentation, 0, 1, 13), (PanopticTarget, 2, 3, 17)
-    batch = []
-    for kind, ids, segments, capacity in kinds:
-        images = [
-            kind.from_segments(torch.from_numpy(p[ids]), p[segments], capacity=capacity)
-            for p in pairs
-        ]
-        images = kind(*(torch.stack(column)[:count] for column in zip(*images)))
-        dtype = INTEGER_DTYPES[rng.integers(len(INTEGER_DTYPES))]
-        batch.append(images._replace(panoptic_seg=images.panoptic_seg.to(dtype)))
-    return batch
-
-
-def part_batch(rng: np.random.Generator, size, count: int, spec):
-    """Arguments of PartPanopticQuality.update in the dtypes of files, or wider ones."""
-    pairs = [pps_pair(rng, size, spec) for _ in range(max(count, 1))]
-    pps, uids = (torch.from_numpy(np.stack(column))[:count] for column in zip(*pairs))
-    narrow = rng.random() < 0.5
-    return pps.to(torch.uint8 if narrow else torch.int16), uids.to(
-        torch.int32 if narrow else torch.int64
-    )
 
 
 @pytest.mark.parametrize("size", SIZES)

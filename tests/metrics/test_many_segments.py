@@ -22,8 +22,8 @@ from pps_torch import (
 )
 from pps_torch.ops.scoring import contract, segment_pairs
 from tests.factories import CATEGORIES
-from tests.metrics.test_backends import panoptic_batch, part_batch
-from tests.metrics.test_capacity import large_spec
+from tests.metrics.batches import panoptic_batch, part_batch
+from tests.metrics.large_spec import large_spec
 
 ROWS, COLUMNS, CELL = 100, 200, 4
 NUM_SEGMENTS = ROWS * COLUMNS

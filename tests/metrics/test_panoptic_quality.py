@@ -19,6 +19,7 @@ from tests.factories import (
     split_batches,
 )
 from tests.golden import cases
+from tests.metrics.batches import one_image
 from tests.metrics.scenes import as_tensors, stack
 from tests.oracles.panoptic_quality import add_stats, average, qualities
 from tests.oracles.panoptic_quality import panoptic_quality as slow_quality
@@ -174,18 +175,6 @@ def test_real_coco_image(real_images):
 # What is refused
 
 ONE = [{"id": 5, "name": "car", "isthing": 1}]
-
-
-def one_image(pred_ids=((1, 1),), gt_ids=((1, 1),), pred_category=5, gt_category=5):
-    """Tables of one row."""
-    pred_ids, gt_ids = torch.tensor(pred_ids), torch.tensor(gt_ids)
-    row = torch.tensor([0])
-    return (
-        PanopticSegmentation(
-            pred_ids, row + pred_category, row > 0, row.double(), row, row, row[0] + 1
-        ),
-        PanopticTarget(gt_ids, row + gt_category, row > 0, row[0] + 1),
-    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pps_torch.io.json_files import encode_json
 from pps_torch.pipelines.result_layout import results_document
 from pps_torch.version import __version__
 from tests.golden.state_dicts import record
-from tests.metrics.test_panoptic_quality import one_image
+from tests.metrics.batches import one_image
 
 
 def test_numbers_by_hand():

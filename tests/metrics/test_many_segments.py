@@ -24,6 +24,7 @@ from pps_torch.ops.scoring import contract, segment_pairs
 from tests.factories import CATEGORIES
 from tests.metrics.batches import panoptic_batch, part_batch
 from tests.metrics.large_spec import large_spec
+from tests.triton_support import needs_triton
 
 ROWS, COLUMNS, CELL = 100, 200, 4
 NUM_SEGMENTS = ROWS * COLUMNS
@@ -109,7 +110,7 @@ MAKES = [
 
 
 @pytest.mark.parametrize("make", MAKES)
-@pytest.mark.parametrize("most_cells", [0, 1 << 22])
+@pytest.mark.parametrize("most_cells", [pytest.param(0, marks=needs_triton), 1 << 22])
 def test_lists_and_tables_leave_the_same_bits(make, most_cells, monkeypatch):
     """Where sizes may not depend on values, as the CPU is made to play."""
     rng = np.random.default_rng(0)

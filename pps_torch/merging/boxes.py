@@ -20,8 +20,8 @@ from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import (
     as_category_ids,
+    as_classes,
     as_id_tensor,
-    known_indices,
     with_category_ids,
 )
 from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
@@ -83,12 +83,8 @@ def merge_panoptic_boxes(
     _check_boxes(mask_probs, boxes, scores, validate=validate)
     batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
 
-    category_ids = as_category_ids(category_ids, sem_seg.device, validate=validate)
-    num_classes = None if category_ids is None else len(category_ids)
-    if category_ids is not None:
-        pred_classes = known_indices("pred_classes", pred_classes, category_ids, validate=validate)
-    stuff_ids = as_id_tensor(
-        "stuff_ids", stuff_ids, sem_seg.device, num_classes=num_classes, validate=validate
+    pred_classes, stuff_ids, category_ids = as_classes(
+        pred_classes, stuff_ids, category_ids, validate=validate
     )
     scores, pred_classes = flatten_instances(scores, pred_classes)
     sem_seg = sem_seg.reshape(scores.shape[0], height, width)

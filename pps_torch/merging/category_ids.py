@@ -75,6 +75,33 @@ def as_category_ids(
     return ids
 
 
+def as_classes(
+    pred_classes: Tensor,
+    stuff_ids: Sequence[int] | Tensor,
+    category_ids: Sequence[int] | Tensor | None,
+    *,
+    validate: bool | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Convert what says the classes of instances, of stuff, and of the result, on one device.
+
+    Args:
+        pred_classes: int, any shape, on the device: categories, or indices of `category_ids`.
+        stuff_ids: of the same kind.
+        category_ids: the category of each class index, or None.
+        validate: refuse what the ids do not have. Default: on the CPU only.
+
+    Raises:
+        TypeError, ValueError: as `as_id_tensor` and `known_indices`.
+    """
+    device, num_classes = pred_classes.device, None
+    category_ids = as_category_ids(category_ids, device, validate=validate)
+    if category_ids is not None:
+        num_classes = len(category_ids)
+        pred_classes = known_indices("pred_classes", pred_classes, category_ids, validate=validate)
+    stuff = as_id_tensor("stuff_ids", stuff_ids, device, num_classes=num_classes, validate=validate)
+    return pred_classes, stuff, category_ids
+
+
 def known_indices(
     name: str, indices: Tensor, category_ids: Tensor, *, validate: bool | None
 ) -> Tensor:

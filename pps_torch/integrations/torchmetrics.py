@@ -153,7 +153,24 @@ def _fingerprint(metric: SumMetric) -> Tensor:
     return torch.tensor(list(hashlib.sha256(text.encode()).digest()))
 
 
-class PanopticQualityMetric(_WrappedMetric):
+class _PanopticMetric(_WrappedMetric):
+    """PQ or a relative, of panoptic maps."""
+
+    def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
+        """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
+        self._count(pred, target)
+
+    def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
+        groups = (result or self.metric.compute()).summary
+        suffixes = {"All": "", "Things": "_things", "Stuff": "_stuff"}
+        return {
+            name + suffixes[group]: value
+            for group, values in groups.items()
+            for name, value in values.items()
+        }
+
+
+class PanopticQualityMetric(_PanopticMetric):
     """[`PanopticQuality`][pps_torch.PanopticQuality] as a torchmetrics metric.
 
     `compute()` returns `PQ, SQ, RQ, n` and the same with `_things` and `_stuff`; qualities are
@@ -204,21 +221,8 @@ class PanopticQualityMetric(_WrappedMetric):
         metric = PanopticQuality(categories, rules=rules, validate=validate, backend=backend)
         super().__init__(metric, key, return_sq_and_rq, return_per_class, **kwargs)
 
-    def update(self, pred: PanopticSegmentation, target: PanopticTarget) -> None:
-        """Count a batch of images, see [`update`][pps_torch.metrics.PanopticQuality.update]."""
-        self._count(pred, target)
 
-    def _values(self, result: PanopticQualityResult | None = None) -> dict[str, float]:
-        groups = (result or self.metric.compute()).summary
-        suffixes = {"All": "", "Things": "_things", "Stuff": "_stuff"}
-        return {
-            name + suffixes[group]: value
-            for group, values in groups.items()
-            for name, value in values.items()
-        }
-
-
-class ModifiedPanopticQualityMetric(PanopticQualityMetric):
+class ModifiedPanopticQualityMetric(_PanopticMetric):
     """[`ModifiedPanopticQuality`][pps_torch.ModifiedPanopticQuality], PQ-dagger, as one of them.
 
     `compute()` returns what `PanopticQualityMetric` does, and `PQ_dagger, n_dagger` likewise with
@@ -244,10 +248,10 @@ class ModifiedPanopticQualityMetric(PanopticQualityMetric):
     ) -> None:
         settings = {"rules": rules, "validate": validate, "backend": backend}
         metric = ModifiedPanopticQuality(categories, **settings)  # type: ignore[arg-type]
-        _WrappedMetric.__init__(self, metric, key, False, return_per_class, **kwargs)
+        super().__init__(metric, key, False, return_per_class, **kwargs)
 
 
-class BoundaryPanopticQualityMetric(PanopticQualityMetric):
+class BoundaryPanopticQualityMetric(_PanopticMetric):
     """[`BoundaryPanopticQuality`][pps_torch.BoundaryPanopticQuality] as one of them.
 
     `compute()` returns what `PanopticQualityMetric` does, and `BoundaryPQ, BoundarySQ,
@@ -280,7 +284,7 @@ class BoundaryPanopticQualityMetric(PanopticQualityMetric):
         metric = BoundaryPanopticQuality(
             categories, dilation_ratio=dilation_ratio, validate=validate, backend=backend
         )
-        _WrappedMetric.__init__(self, metric, key, return_sq_and_rq, return_per_class, **kwargs)
+        super().__init__(metric, key, return_sq_and_rq, return_per_class, **kwargs)
 
 
 class MeanIoUMetric(_WrappedMetric):

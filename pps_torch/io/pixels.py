@@ -65,7 +65,7 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
     if header.format == "BMP":
         return read_bmp_pixels(io.BytesIO(content))
     chunks = read_chunks(content) if header.format == "PNG" else []
-    if chunks and _decode_plain_png and header.bits == 8 and header.channels in _MODES:
+    if chunks and header.bits == 8 and header.channels in _MODES:
         pixels = _decode_fast(header, content, chunks)
         if pixels is not None:
             return pixels

@@ -116,7 +116,14 @@ def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
     _add_tables(parser)
     parser.add_argument(
         "--rules",
-        choices=("coco", "cityscapes", "panoptic_parts", "torchmetrics", "deeplab2"),
+        choices=(
+            "coco",
+            "cityscapes",
+            "panoptic_parts",
+            "torchmetrics",
+            "deeplab2",
+            "deeplab2_labels",
+        ),
         default="coco",
         help="whose PQ it is (coco)",
     )

@@ -140,16 +140,39 @@ def prediction_classes(
 def target_classes(
     categories: Sequence[Mapping[str, Any]] | EvalSpec,
     void_ids: Collection[int],
+    ignored_id: int | None,
     device: torch.device,
 ) -> LabelClasses:
-    """The classes of a map of ground truth, which holds the data set's ids."""
-    if not isinstance(categories, EvalSpec):
-        return prediction_classes(categories, void_ids, device)
-    void = (*_checked_void(void_ids), *categories.dataset.sids)
-    ids, things = _checked(categories.categories)
-    index = {eval_sid: place for place, eval_sid in enumerate(ids)}
-    pairs = tuple((sid, index[e]) for sid, e in categories.dataset_sid_to_eval_sid.items())
+    """The classes of a map of ground truth, which holds the data set's ids.
+
+    The ignored id, if there is one, is a class of things after those of the categories.
+    """
+    void = _checked_void(void_ids)
+    if isinstance(categories, EvalSpec):
+        void = (*void, *categories.dataset.sids)
+        ids, things = _checked(categories.categories)
+        index = {eval_sid: place for place, eval_sid in enumerate(ids)}
+        pairs = tuple((sid, index[e]) for sid, e in categories.dataset_sid_to_eval_sid.items())
+    else:
+        ids, things = _checked(categories)
+        pairs = tuple(zip(ids, range(len(ids))))
+    if ignored_id is not None:
+        _check_ignored(ignored_id, {*ids, *(sid for sid, _ in pairs)})
+        pairs = (*pairs, (int(ignored_id), len(ids)))
+        ids, things = (*ids, int(ignored_id)), (*things, True)
     return _class_tables(pairs, void, ids, things, device)
+
+
+def _check_ignored(ignored_id: int, evaluated: Collection[int]) -> None:
+    check_int("ignored_id", ignored_id, 0)
+    if ignored_id > _MAX_CATEGORY_ID or ignored_id in evaluated:
+        expected = f"an id of no category, at most {_MAX_CATEGORY_ID}"
+        raise ValueError(f"ignored_id: expected {expected}, found {ignored_id}")
+
+
+def void_without_instance(categories: Tensor, instances: Tensor, ignored_id: int) -> Tensor:
+    """The categories, those of the ignored id as void where the instance is 0 or absent."""
+    return torch.where((categories == ignored_id) & (instances <= 0), ABSENT, categories)
 
 
 def _checked_void(void_ids: Collection[int]) -> tuple[int, ...]:

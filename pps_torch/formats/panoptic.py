@@ -18,6 +18,7 @@ from pps_torch.formats.label_maps import (
     number_labels,
     prediction_classes,
     target_classes,
+    void_without_instance,
 )
 from pps_torch.formats.labels import encode_labels
 from pps_torch.formats.segment_numbers import number_pixels
@@ -258,6 +259,7 @@ class PanopticTarget(NamedTuple):
         divisor: int | None = None,
         capacity: int | None = None,
         void_ids: Collection[int] = VOID_IDS,
+        ignored_id: int | None = None,
         validate: bool | None = None,
     ) -> PanopticTarget:
         """Make one from maps of categories and instances, or from one map that packs both.
@@ -288,6 +290,9 @@ class PanopticTarget(NamedTuple):
                 fullest image needs; on CUDA that waits for the device.
             void_ids: ids that are void, beside negative ones, unless a category has them. The
                 classes of a data set that are not evaluated belong here, or into an `EvalSpec`.
+            ignored_id: the class that deeplab2 ignores: void without an instance or with instance
+                0, a crowd with another one; `PanopticQuality(categories, rules="deeplab2_labels")`
+                counts so. In predictions it is void.
             validate: look for the ids and the capacity that `Raises` names; None does so on the
                 CPU. Unchecked, segments that find no row, and pixels of unknown ids, have ids above
                 `capacity` in the map, for which the `compute` of a metric raises.
@@ -307,12 +312,17 @@ class PanopticTarget(NamedTuple):
             tensor([False,  True, False, False])
         """
         maps = decode_label_map(labels, encoding, divisor)
-        classes = target_classes(categories, void_ids, maps[0].device)
+        classes = target_classes(categories, void_ids, ignored_id, maps[0].device)
+        if ignored_id is not None:
+            maps = void_without_instance(*maps, ignored_id), maps[1]
         found = number_labels(*maps, classes, capacity, validate)
+        is_crowd = found.is_thing & ~found.has_instance
+        if ignored_id is not None:
+            is_crowd = is_crowd | (found.category_ids == ignored_id)
         return cls(
             panoptic_seg=found.panoptic_seg,
             category_ids=found.category_ids,
-            is_crowd=found.is_thing & ~found.has_instance,
+            is_crowd=is_crowd,
             num_segments=found.num_segments,
         )
 

@@ -37,6 +37,7 @@ from pps_torch.metrics.panoptic_rules import (
     find_rules,
     match_by_rules,
     merge_stuff,
+    without_unknown_crowds,
 )
 from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
 from pps_torch.metrics.segment_metric import SegmentMetric
@@ -139,7 +140,7 @@ class PanopticQuality(SegmentMetric):
         categories: COCO category dicts (`id`, `name`, `isthing`), or an
             `EvalSpec`, whose scene classes are the categories.
         rules: whose PQ it is: `"coco"`, `"cityscapes"`, `"panoptic_parts"`,
-            `"torchmetrics"` or `"deeplab2"`, or a `PanopticRules`. Numbers by
+            `"torchmetrics"`, `"deeplab2"` or `"deeplab2_labels"`, or a `PanopticRules`. Numbers by
             different rules do not compare; the first two are what is published.
         validate: look for bad ids at once, and raise at the update that meets them; None does so
             where it waits for no device, on the CPU; by default such pixels and segments are
@@ -336,6 +337,9 @@ class PanopticQuality(SegmentMetric):
         pairs, gt_class, pred_class, is_crowd = table
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)
+        if self.rules.crowds == "of_no_class":
+            gt_class = without_unknown_crowds(gt_class, is_crowd)
+            table = table._replace(gt_class=gt_class)
         if self.rules.merges_stuff:
             pairs = merge_stuff(pairs, gt_class, pred_class, self.is_stuff_class)
         matches = match_by_rules(

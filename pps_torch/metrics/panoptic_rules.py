@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import SegmentMatches, SegmentPairs
+from pps_torch.ops.scoring.contract import UNKNOWN, VOID, SegmentMatches, SegmentPairs
 from pps_torch.ops.scoring.match_segments import area_sums, match_segments
 from pps_torch.ops.scoring.segment_pairs import list_pairs
 
 #: What a crowd of the ground truth can be.
-CROWDS = ("last_of_class", "all_of_class", "void", "instance")
+CROWDS = ("last_of_class", "all_of_class", "of_no_class", "void", "instance")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class PanopticRules:
         crowds: what crowds are. `"last_of_class"`: never matched nor missed, they stay in the
             union, and the last one of a class can excuse an unmatched prediction of that class;
             `"all_of_class"`: the same, but all crowds of the class together excuse;
+            `"of_no_class"`: the same, but they excuse nothing, whatever category they have, which
+            need not be one that is evaluated;
             `"void"`: they are void for every class; `"instance"`: segments like all others.
         forgives_predicted_void: pixels without prediction leave the union, and a ground-truth
             segment of which more than half has no prediction is not missed.
@@ -54,12 +56,14 @@ class PanopticRules:
     @property
     def match_as_counted(self) -> bool:
         """Whether segments match in the pairs as they are, and crowds are crowds."""
-        return not (self.changes_pairs or self.merges_stuff or self.crowds == "instance")
+        of_a_class = self.crowds in ("last_of_class", "all_of_class")
+        return of_a_class and not (self.changes_pairs or self.merges_stuff)
 
 
 #: The rules of each implementation: panopticapi's `pq_compute` and the Cityscapes script, whose
 #: matching is the same; what panoptic_parts 2.0 does under PartPQ; `PanopticQuality` of
-#: torchmetrics 1.9; and that of deeplab2, whose data reader turns crowds into void.
+#: torchmetrics 1.9; that of deeplab2, whose data reader turns crowds into void; and the same on
+#: label maps, where its crowds are the instances of the class that it ignores.
 RULES = {
     "coco": PanopticRules(),
     "cityscapes": PanopticRules(),
@@ -68,6 +72,7 @@ RULES = {
         crowds="instance", forgives_predicted_void=True, merges_stuff=True
     ),
     "deeplab2": PanopticRules(crowds="void"),
+    "deeplab2_labels": PanopticRules(crowds="of_no_class"),
 }
 
 
@@ -95,6 +100,8 @@ def match_by_rules(
     `pairs` are as `merge_stuff` returns them where stuff merges, and `is_crowd` false where
     crowds are instances.
     """
+    if rules.crowds == "of_no_class":
+        gt_class = torch.where(is_crowd, VOID, gt_class)
     evaluated = evaluated_pairs(pairs, gt_class, pred_class, is_crowd, rules)
     last_crowd_only = rules.crowds == "last_of_class"
     matches = match_segments(
@@ -138,6 +145,11 @@ def evaluated_pairs(
     number = torch.where(is_crowd.flatten()[gt], 0, gt % max(num_gt, 1))
     shape = len(gt_class), num_gt, num_pred
     return list_pairs(gt // max(num_gt, 1), number, pred % max(num_pred, 1), pixels, shape)
+
+
+def without_unknown_crowds(gt_class: Tensor, is_crowd: Tensor) -> Tensor:
+    """The classes `(B, G)` with those of crowds of an unknown category as that of void."""
+    return torch.where(is_crowd & (gt_class == UNKNOWN), VOID, gt_class)
 
 
 def merge_stuff(

@@ -69,6 +69,19 @@ def test_encodings_without_crowds(encoding, divisor, base):
     assert target.category_ids.tolist() == [7, 26, 26] and not target.is_crowd.any()
 
 
+@pytest.mark.parametrize("categories", [CATEGORIES, EvalSpec.load("cpp_default")])
+def test_the_ignored_id_is_void_or_a_crowd(categories, device):
+    """Void with instance 0 or none, a crowd with another one."""
+    maps = torch.tensor([[7, 5, 5, 5, 5, 26]]), torch.tensor([[-1, -1, 0, 1, 2, 0]])
+    maps = tuple(m.to(device) for m in maps)
+    target = PanopticTarget.from_labels(maps, categories, ignored_id=5)
+    road, car, *crowds = (int(target.panoptic_seg[0, x]) - 1 for x in (0, 5, 3, 4))
+    assert target.panoptic_seg[0, 1:3].tolist() == [0, 0]
+    assert target.category_ids[[road, car, *crowds]].tolist() == [7, 26, 5, 5]
+    assert target.is_crowd[[road, car, *crowds]].tolist() == [False, False, True, True]
+    assert target.num_segments == 4
+
+
 def test_predictions():
     pred = PanopticSegmentation.from_labels(PAIR, CATEGORIES, void_ids=VOID)
     assert pred.panoptic_seg.tolist() == MAP and pred.category_ids.tolist() == CLASSES
@@ -171,6 +184,8 @@ def test_it_is_the_inverse_of_the_encoders():
         (PAIR, {"capacity": -1}, ValueError, "capacity: expected an int of 0 or more"),
         (PAIR, {"void_ids": 5}, TypeError, "void_ids: expected ints, found int"),
         (PAIR, {"void_ids": [-1]}, ValueError, "void_ids: expected an int of 0 or more"),
+        (PAIR, {"ignored_id": 26}, ValueError, "ignored_id: expected an id of no category"),
+        (PAIR, {"ignored_id": -1}, ValueError, "ignored_id: expected an int of 0 or more"),
         ((PAIR[0], PAIR[1] + 2**31), {}, ValueError, "labels: expected instances up to"),
     ],
 )

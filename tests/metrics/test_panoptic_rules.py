@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from pps_torch import PanopticQuality, PanopticRules
+from pps_torch import PanopticQuality, PanopticRules, PanopticSegmentation, PanopticTarget
 from pps_torch.metrics.panoptic_rules import RULES
 from tests.factories import CATEGORIES, SIZES
 from tests.metrics.drawings import CATEGORIES as SCENE_CATEGORIES
@@ -59,6 +59,7 @@ COLUMNS = {
         "F7": PERFECT,
     },
     "deeplab2": {**OFFICIAL, "F5": PERFECT, "F6": {"thing": (1, 1, 0, 0), **PERFECT}},
+    "deeplab2_labels": {**OFFICIAL, "F4": {"thing": (0, 0, 1, 0), **PERFECT}},
 }
 SLOW = {
     "coco": panoptic_quality,
@@ -66,6 +67,7 @@ SLOW = {
     "panoptic_parts": oracle.panoptic_parts,
     "torchmetrics": lambda *pair: oracle.torchmetrics(*pair, STUFF),
     "deeplab2": oracle.deeplab2,
+    "deeplab2_labels": oracle.deeplab2_labels_of_segments,
 }
 
 
@@ -87,7 +89,9 @@ def test_every_rule_has_a_column_and_an_oracle():
     assert set(COLUMNS) == set(RULES) == set(SLOW)
 
 
-@pytest.mark.parametrize("rules, fp", [("coco", 1), ("panoptic_parts", 0), ("deeplab2", 0)])
+@pytest.mark.parametrize(
+    "rules, fp", [("coco", 1), ("panoptic_parts", 0), ("deeplab2", 0), ("deeplab2_labels", 1)]
+)
 def test_two_crowds_of_a_class(rules, fp):
     # 40 pixels on the first crowd, 20 on the last.
     result = score(rules, "ttttuuuuss", "vvvvvv....", "tu")
@@ -137,6 +141,61 @@ def test_random_scenes_as_torchmetrics():
         assert [row[key] for row in rows] == expected.tolist()
     found = [ours.compute().summary["All"][key] for key in ("PQ", "SQ", "RQ")]
     assert found == pytest.approx(theirs.compute().tolist(), abs=1e-6)
+
+
+def count_labels(gt_labels, pred_labels, classes, ignored: int, divisor: int):
+    """PQ of maps of category * divisor + instance, as deeplab2 has them."""
+    categories = [{"id": c, "name": str(c), "isthing": 1} for c in classes]
+    options = {"encoding": "category_major", "divisor": divisor}
+    target = PanopticTarget.from_labels(gt_labels, categories, ignored_id=ignored, **options)
+    pred = PanopticSegmentation.from_labels(pred_labels, categories, void_ids=[ignored], **options)
+    return PanopticQuality(categories, rules="deeplab2_labels").update(pred, target).compute()
+
+
+def test_an_instance_of_the_class_that_deeplab2_ignores():
+    """Its third own test: (9, 0) is void, (9, 2) stays in the union and excuses nothing."""
+    gt = torch.tensor([[0, 9, 9], [1, 2, 2], [1, 9, 9]]) * 256
+    gt += torch.tensor([[0, 2, 2], [1, 0, 0], [1, 0, 0]])
+    pred = torch.tensor([[0, 0, 9], [1, 1, 1], [1, 9, 9]]) * 256
+    pred += torch.tensor([[0, 0, 0], [0, 1, 1], [0, 1, 1]])
+    result = count_labels(gt, pred, (0, 1, 2), ignored=9, divisor=256)
+    counts = {number: (c.iou_sum, c.tp, c.fp, c.fn) for number, c in result.classes.items()}
+    # 0: 1 of 2 pixels, so no match; 1: one instance of two, and one where class 2 is missed.
+    assert counts == {0: (0, 0, 1, 1), 1: (1, 1, 1, 0), 2: (0, 0, 0, 1)}
+    assert result.all.pq == pytest.approx(2 / 9)
+
+
+def test_random_label_maps_as_the_oracle():
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        category, ignored, divisor = rng.integers(4, size=(2, 6, 8)), 3, 16
+        gt, pred = category * divisor + rng.integers(2, size=category.shape)
+        pred = np.where(rng.random(pred.shape) < 0.6, gt, pred)
+        result = count_labels(*map(torch.from_numpy, (gt, pred)), (0, 1, 2), ignored, divisor)
+        expected = oracle.deeplab2_labels(pred, gt, ignored, divisor)
+        for category_id, row in result.classes.items():
+            iou, *counts = expected.get(category_id, [0.0, 0, 0, 0])
+            assert [row.tp, row.fp, row.fn] == counts
+            assert row.iou_sum == pytest.approx(iou, abs=1e-12)
+
+
+def test_a_crowd_of_no_class_is_listed_if_its_category_is_evaluated():
+    metric = PanopticQuality(SCENE_CATEGORIES, rules="deeplab2_labels")
+    (image,) = metric.record_segments(prediction(LEGEND, "tt"), target(LEGEND, "tt", crowds="t"))
+    assert [(s.class_id, s.verdict) for s in image.segments] == [(1, "crowd"), (1, "fp")]
+
+
+def test_only_crowds_may_have_a_category_that_is_not_evaluated():
+    pred, gt = prediction(LEGEND, "ts"), target(LEGEND, "us", crowds="u")
+    unknown = gt._replace(category_ids=torch.where(gt.is_crowd, 77, gt.category_ids))
+    PanopticQuality(SCENE_CATEGORIES, rules="deeplab2_labels", validate=True).update(pred, unknown)
+    for rules, target_ in (
+        ("coco", unknown),
+        ("deeplab2_labels", unknown._replace(is_crowd=torch.zeros_like(gt.is_crowd))),
+    ):
+        with pytest.raises(ValueError, match="segments of target of an unknown category"):
+            metric = PanopticQuality(SCENE_CATEGORIES, rules=rules, validate=True)
+            metric.update(pred, target_)
 
 
 def test_other_rules_are_refused_and_own_ones_taken():

@@ -19,6 +19,51 @@ def deeplab2(pred_ids, pred_segments, gt_ids, gt_segments) -> dict[int, list]:
     return panoptic_quality(pred_ids, pred_segments, gt_ids, segments)
 
 
+def deeplab2_labels(pred_labels, gt_labels, ignored: int, divisor: int) -> dict[int, list]:
+    """{category: [iou sum, tp, fp, fn]} of maps of category * divisor + instance.
+
+    The ignored class is void with instance 0. With another instance it is ground truth that is not
+    missed, stays in the union of a prediction and excuses none; predicted, it is not counted.
+    """
+    void = gt_labels == ignored * divisor
+    stats: dict[int, list] = {}
+    matched = set()
+    for gt in np.unique(gt_labels):
+        for pred in np.unique(pred_labels):
+            if gt // divisor != pred // divisor or gt // divisor == ignored:
+                continue
+            gt_mask, pred_mask = gt_labels == gt, pred_labels == pred
+            inter = (gt_mask & pred_mask).sum()
+            iou = inter / (gt_mask.sum() + pred_mask.sum() - inter - (pred_mask & void).sum())
+            if iou > 0.5:
+                row = stats.setdefault(int(gt // divisor), [0.0, 0, 0, 0])
+                row[0] += iou
+                row[1] += 1
+                matched |= {("gt", gt), ("pred", pred)}
+    for gt in np.unique(gt_labels):
+        if ("gt", gt) not in matched and gt // divisor != ignored:
+            stats.setdefault(int(gt // divisor), [0.0, 0, 0, 0])[3] += 1
+    for pred in np.unique(pred_labels):
+        if ("pred", pred) not in matched and pred // divisor != ignored:
+            mask = pred_labels == pred
+            if (mask & void).sum() / mask.sum() <= 0.5:
+                stats.setdefault(int(pred // divisor), [0.0, 0, 0, 0])[2] += 1
+    return stats
+
+
+def deeplab2_labels_of_segments(pred_ids, pred_segments, gt_ids, gt_segments) -> dict[int, list]:
+    """The same of segments: crowds are instances of the ignored class."""
+    ignored, divisor = 999, 1000
+    maps = []
+    for ids, segments in ((pred_ids, pred_segments), (gt_ids, gt_segments)):
+        labels = np.full(ids.shape, ignored * divisor)
+        for instance, segment in enumerate(segments, 1):
+            category = ignored if segment.get("iscrowd") else segment["category_id"]
+            labels[ids == segment["id"]] = category * divisor + instance
+        maps.append(labels)
+    return deeplab2_labels(*maps, ignored, divisor)
+
+
 def panoptic_parts(pred_ids, pred_segments, gt_ids, gt_segments) -> dict[int, list]:
     """All crowds of a class as one segment, then the rules of COCO."""
     gt_ids, segments = gt_ids.copy(), []

@@ -13,6 +13,7 @@ from pps_torch.synthetic import make_street, predict_imperfectly
 from pps_torch.visualization import ground_truth_pps
 
 SIZE = (64, 128)
+TAPPS_VAL = "pps_torch_page_tapps_val"
 
 
 def given(page: str) -> dict[str, object]:
@@ -90,6 +91,40 @@ def _a_detectron2_project() -> dict[str, object]:
     return {"cfg": cfg, "name": name, "inputs": inputs, "outputs": outputs}
 
 
+def _detectron2_projects() -> dict[str, object]:
+    """Small models in place of those of the projects, raw heads, and the files of the demo."""
+    from detectron2.data import DatasetCatalog, MetadataCatalog
+
+    from tests.integrations.detectron2 import project_models
+
+    for name in ("streets_val", TAPPS_VAL):
+        DatasetCatalog.pop(name, None)
+        MetadataCatalog.pop(name, None)
+    DatasetCatalog.register(TAPPS_VAL, lambda: [{"image_id": "ulm_000000_000019"}])
+    generator = torch.Generator().manual_seed(0)
+    demo = Path("pps_torch_demo")
+    return {
+        **_a_detectron2_project(),
+        "mask2former": project_models.Queries(),
+        "maskdino": project_models.OwnRule(),
+        "panoptic_deeplab": project_models.PanopticDeepLab().eval(),
+        "tapps": project_models.WithParts([0, 5]),
+        "tapps_val": TAPPS_VAL,
+        "partformer": project_models.PartFormer(),
+        "mask_cls": torch.randn(12, 10, generator=generator),
+        "mask_pred": torch.randn(12, 16, 24, generator=generator),
+        "image": 255 * torch.rand(3, 64, 96, generator=generator),
+        "cls_scores": torch.rand(44, 42, generator=generator),
+        "mask_preds": torch.randn(44, 16, 24, generator=generator),
+        "img_meta": {"img_shape": (32, 48, 3), "ori_shape": (32, 48, 3)},
+        "eval_spec_path": "cpp_default",
+        "basepath_gt": demo / "gtFinePanopticParts",
+        "basepath_pred": demo / "pps",
+        "images_json": demo / "images.json",
+        "save_dir": None,
+    }
+
+
 def _a_model_of_queries() -> dict[str, object]:
     """A model that gives random logits for the 19 classes of the demo's streets."""
     generator = torch.Generator().manual_seed(0)
@@ -108,5 +143,5 @@ _GIVEN = {
     "docs/guide.md": _a_street,
     "docs/api/visualization.md": _a_street,
     "docs/integrations/detectron2.md": _a_detectron2_project,
-    "docs/integrations/detectron2_projects.md": _a_detectron2_project,
+    "docs/integrations/detectron2_projects.md": _detectron2_projects,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -51,3 +52,39 @@ def blocks(page: Path, language: str = "") -> list[Block]:
 def prose(page: Path) -> str:
     """A page without its code blocks."""
     return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+def run_section(page: str, heading: str, names: dict[str, object]) -> dict[str, object]:
+    """Run the Python blocks of one section, which import what they need.
+
+    Returns:
+        all names afterwards.
+    """
+    path, names = ROOT / page, dict(names)
+    headings = [
+        (number, line)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.match("##+ ", line)
+    ]
+    position = [line.strip("# ") for _, line in headings].index(heading)
+    start = headings[position][0]
+    end = headings[position + 1][0] if position + 1 < len(headings) else float("inf")
+    for block in blocks(path, "python"):
+        if start < block.line < end:
+            run_python_block(path, block, names)
+    return names
+
+
+def run_python_block(page: Path, block: Block, names: dict[str, object]) -> None:
+    """A block with prompts is a doctest, another one is executed as it stands."""
+    if ">>> " not in block.text:
+        lines = "\n" * (block.line - 1) + block.text  # so that a traceback has the page's lines
+        exec(compile(lines, str(page), "exec"), names)
+        return
+    parser = doctest.DocTestParser()
+    test = parser.get_doctest(block.text, names, name_of(page), str(page), block.line - 1)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    report: list[str] = []
+    runner.run(test, out=report.append, clear_globs=False)
+    assert not runner.failures, "".join(report)
+    names.update(test.globs)

@@ -24,7 +24,7 @@ from pps_torch.pipelines import demonstration
 from tests import ROOT
 from tests.docs.elsewhere import RUN_ELSEWHERE
 from tests.docs.given import given
-from tests.docs.pages import PAGES, Block, blocks, name_of
+from tests.docs.pages import PAGES, Block, blocks, name_of, run_python_block
 from tests.processes import run_python
 
 #: Programs that are not run here -> why.
@@ -144,21 +144,6 @@ def test_a_wrong_argument_fails(working_folder):
         run_command("python", "tools/benchmark.py", "--no_such_option")
     with pytest.raises(KeyError):
         run_command("a_program_that_nobody_explained")
-
-
-def run_python_block(page: Path, block: Block, names: dict[str, object]) -> None:
-    """A block with prompts is a doctest, another one is executed as it stands."""
-    if ">>> " not in block.text:
-        lines = "\n" * (block.line - 1) + block.text  # so that a traceback has the page's lines
-        exec(compile(lines, str(page), "exec"), names)
-        return
-    parser = doctest.DocTestParser()
-    test = parser.get_doctest(block.text, names, name_of(page), str(page), block.line - 1)
-    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
-    report: list[str] = []
-    runner.run(test, out=report.append, clear_globs=False)
-    assert not runner.failures, "".join(report)
-    names.update(test.globs)
 
 
 def libraries(block: Block) -> set[str]:

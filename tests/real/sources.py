@@ -1,7 +1,8 @@
 """The sources of other projects, where the environment variable PPS_TORCH_REAL names their folder.
 
-The folder has a clone of each: `detectron2`, `Mask2Former`, `tapps`, `Panoptic-PartFormer`,
-`panopticapi`. None of them has to be compiled; what they import of their extensions is empty here.
+The folder has a clone of each: `detectron2`, `Mask2Former`, `MaskDINO`, `tapps`,
+`Panoptic-PartFormer`, `panopticapi`. None of them has to be compiled; what they import of their
+extensions is empty here.
 """
 
 from __future__ import annotations
@@ -39,15 +40,23 @@ def add_sources(*names: str) -> Path:
     return Path(folder) / names[0]
 
 
-def stand_in_for_extensions() -> None:
-    """Let uncompiled sources be imported."""
+@contextmanager
+def stand_in_for_extensions() -> Iterator[None]:
+    """Let uncompiled sources be imported, and what asks later find that they are uncompiled."""
+    before = {name: sys.modules.get(name) for name in _EXTENSIONS}
     for name in _EXTENSIONS:
-        if name not in sys.modules:
-            sys.modules[name] = types.ModuleType(name)
+        sys.modules[name] = types.ModuleType(name)
     sys.modules["detectron2._C"].InstanceAnnotation = object
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
 
 
-class _EmptyOps(types.ModuleType):
+class EmptyModule(types.ModuleType):
     """A module of classes that are empty, whatever is asked for."""
 
     __path__: list[str] = []
@@ -66,7 +75,7 @@ class _OpsOfMmcv:
         return importlib.util.spec_from_loader(name, self) if is_one else None
 
     def create_module(self, spec: object) -> types.ModuleType:
-        return _EmptyOps(spec.name)
+        return EmptyModule(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """There is nothing to run."""
@@ -97,6 +106,22 @@ def forgotten_registrations() -> Iterator[None]:
     for table, entries in zip(tables, before):
         table.clear()
         table.update(entries)
+
+
+@contextmanager
+def forgotten_modules(*packages: str) -> Iterator[None]:
+    """Import packages whose names another project uses, too, and forget them at the end."""
+
+    def take_out() -> dict[str, types.ModuleType]:
+        names = [name for name in sys.modules if name.split(".")[0] in packages]
+        return {name: sys.modules.pop(name) for name in names}
+
+    before = take_out()
+    try:
+        yield
+    finally:
+        take_out()
+        sys.modules.update(before)
 
 
 def _is_of_a_project(value: Callable) -> bool:

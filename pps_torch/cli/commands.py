@@ -119,6 +119,7 @@ def _eval_pq_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(
             "coco",
             "cityscapes",
+            "panopticapi",
             "panoptic_parts",
             "torchmetrics",
             "deeplab2",

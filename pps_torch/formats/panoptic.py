@@ -225,6 +225,7 @@ class PanopticTarget(NamedTuple):
         *,
         void_id: int = VOID_ID,
         capacity: int | None = None,
+        allow_misfits: bool = False,
     ) -> PanopticTarget:
         """Make one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
@@ -233,14 +234,19 @@ class PanopticTarget(NamedTuple):
                 [`from_segments`][pps_torch.formats.PanopticSegmentation.from_segments].
             segments_info: dicts with `id` and `category_id` (or `label_id`), and optionally
                 `iscrowd`; their order becomes the order of the segments.
+            allow_misfits: take a list that does not fit the map: segments without pixels keep their
+                row, and pixels of ids that are not listed get an id without row. Only
+                `PanopticQuality(categories, rules="panopticapi")` counts such a ground truth.
 
         Raises:
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
         ids, segments_info = _as_map(ids), with_category_ids(segments_info)
-        panoptic_seg, _ = _number_segments(ids, segments_info, void_id)
+        panoptic_seg, _ = _number_segments(ids, segments_info, void_id, allow_misfits)
         count = len(segments_info)
-        rest = _num_unused(count, capacity), ids
+        rest = num_unused, _ = _num_unused(count, capacity), ids
+        if num_unused and allow_misfits:
+            panoptic_seg = torch.where(panoptic_seg > count, count + num_unused + 1, panoptic_seg)
         crowds = [bool(info.get("iscrowd", 0)) for info in segments_info]
         return cls(
             panoptic_seg=panoptic_seg,
@@ -375,9 +381,12 @@ def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
 
 
 def _number_segments(
-    ids: Tensor, segments_info: Sequence[Mapping[str, Any]], void_id: int
+    ids: Tensor,
+    segments_info: Sequence[Mapping[str, Any]],
+    void_id: int,
+    allow_misfits: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Renumber the listed ids to 1..S, in their order.
+    """Renumber the listed ids to 1..S, in their order; those that are not listed are S + 1.
 
     Returns:
         The map in int32, and the areas `(S,)` int64.
@@ -396,12 +405,17 @@ def _number_segments(
         )
     keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
     panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), *keys.sort())
+    if unlisted and allow_misfits:
+        all_keys, order = torch.cat([keys, keys.new_tensor([*unlisted])]).sort()
+        numbers = order.clamp(max=len(keys))
+        panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), all_keys, numbers)
+    areas = areas[1 : len(keys)]
     if unlisted:
         raise ValueError(
             "segments_info: the map has segments that are not listed: "
             f"{sorted(unlisted)[:10]}{', ...' * (len(unlisted) > 10)}"
         )
-    missing = keys[1:][areas[1:] == 0].tolist()
-    if missing:
+    missing = keys[1:][areas == 0].tolist()
+    if missing and not allow_misfits:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    return panoptic_seg.view(ids.shape), areas[1:]
+    return panoptic_seg.view(ids.shape), areas

@@ -49,9 +49,9 @@ class PanopticAnnotation:
         void_id = ABSENT if has_zero else VOID_ID
         return PanopticSegmentation.from_segments(ids, self.segments_info, void_id=void_id)
 
-    def target(self, ids: Tensor) -> PanopticTarget:
+    def target(self, ids: Tensor, *, allow_misfits: bool = False) -> PanopticTarget:
         """Make a ground truth of the ids in the PNG; ValueError if they do not fit the list."""
-        return PanopticTarget.from_segments(ids, self.segments_info)
+        return PanopticTarget.from_segments(ids, self.segments_info, allow_misfits=allow_misfits)
 
     def check_categories(self, known: Collection[int], source: str) -> None:
         """Raise InputError for a segment whose category is not one of the known ones.

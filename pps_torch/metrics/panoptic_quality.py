@@ -34,10 +34,10 @@ from pps_torch.metrics.class_counts import mean_qualities
 from pps_torch.metrics.comparisons import SegmentComparison, check_run_lengths
 from pps_torch.metrics.panoptic_rules import (
     PanopticRules,
+    allowed_classes,
     find_rules,
     match_by_rules,
     merge_stuff,
-    without_unknown_crowds,
 )
 from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
 from pps_torch.metrics.segment_metric import SegmentMetric
@@ -139,7 +139,7 @@ class PanopticQuality(SegmentMetric):
     Args:
         categories: COCO category dicts (`id`, `name`, `isthing`), or an
             `EvalSpec`, whose scene classes are the categories.
-        rules: whose PQ it is: `"coco"`, `"cityscapes"`, `"panoptic_parts"`,
+        rules: whose PQ it is: `"coco"`, `"cityscapes"`, `"panopticapi"`, `"panoptic_parts"`,
             `"torchmetrics"`, `"deeplab2"` or `"deeplab2_labels"`, or a `PanopticRules`. Numbers by
             different rules do not compare; the first two are what is published.
         validate: look for bad ids at once, and raise at the update that meets them; None does so
@@ -334,12 +334,11 @@ class PanopticQuality(SegmentMetric):
         return self._compared(segment_table(*maps, self.category_ids, backend=self.backend))
 
     def _compared(self, table: SegmentTable) -> SegmentComparison:
+        gt_class = allowed_classes(table.gt_class, table.is_crowd, self.rules)
+        table = table._replace(gt_class=gt_class)
         pairs, gt_class, pred_class, is_crowd = table
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)
-        if self.rules.crowds == "of_no_class":
-            gt_class = without_unknown_crowds(gt_class, is_crowd)
-            table = table._replace(gt_class=gt_class)
         if self.rules.merges_stuff:
             pairs = merge_stuff(pairs, gt_class, pred_class, self.is_stuff_class)
         matches = match_by_rules(

@@ -8,12 +8,18 @@ one operation for all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from pps_torch.ops.scoring.contract import UNKNOWN, VOID, SegmentMatches, SegmentPairs
+from pps_torch.ops.scoring.contract import (
+    UNKNOWN,
+    UNUSED,
+    VOID,
+    SegmentMatches,
+    SegmentPairs,
+)
 from pps_torch.ops.scoring.match_segments import area_sums, match_segments
 from pps_torch.ops.scoring.segment_pairs import list_pairs
 
@@ -35,6 +41,9 @@ class PanopticRules:
         forgives_predicted_void: pixels without prediction leave the union, and a ground-truth
             segment of which more than half has no prediction is not missed.
         merges_stuff: all segments of a stuff class in a map are one segment.
+        allows_misfits: the list of the ground truth need not fit its map: a listed segment without
+            pixels is missed, and pixels of an id that is not listed stay in the union and excuse
+            nothing; else the former is no segment, and the latter an error.
 
     Raises:
         ValueError: for another kind of crowds.
@@ -43,10 +52,16 @@ class PanopticRules:
     crowds: str = "last_of_class"
     forgives_predicted_void: bool = False
     merges_stuff: bool = False
+    allows_misfits: bool = False
 
     def __post_init__(self) -> None:
         if self.crowds not in CROWDS:
             raise ValueError(f"crowds: expected one of {CROWDS}, found {self.crowds!r}")
+
+    def __repr__(self) -> str:
+        """The text by which saved states are compared; older ones know of no misfits."""
+        shown = [f.name for f in fields(self) if f.name != "allows_misfits" or self.allows_misfits]
+        return f"PanopticRules({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def changes_pairs(self) -> bool:
@@ -57,16 +72,18 @@ class PanopticRules:
     def match_as_counted(self) -> bool:
         """Whether segments match in the pairs as they are, and crowds are crowds."""
         of_a_class = self.crowds in ("last_of_class", "all_of_class")
-        return of_a_class and not (self.changes_pairs or self.merges_stuff)
+        return of_a_class and not (self.changes_pairs or self.merges_stuff or self.allows_misfits)
 
 
 #: The rules of each implementation: panopticapi's `pq_compute` and the Cityscapes script, whose
-#: matching is the same; what panoptic_parts 2.0 does under PartPQ; `PanopticQuality` of
+#: matching is the same; the former on ground truth whose lists and PNGs do not agree, which the
+#: others refuse; what panoptic_parts 2.0 does under PartPQ; `PanopticQuality` of
 #: torchmetrics 1.9; that of deeplab2, whose data reader turns crowds into void; and the same on
 #: label maps, where its crowds are the instances of the class that it ignores.
 RULES = {
     "coco": PanopticRules(),
     "cityscapes": PanopticRules(),
+    "panopticapi": PanopticRules(allows_misfits=True),
     "panoptic_parts": PanopticRules(crowds="all_of_class"),
     "torchmetrics": PanopticRules(
         crowds="instance", forgives_predicted_void=True, merges_stuff=True
@@ -107,6 +124,9 @@ def match_by_rules(
     matches = match_segments(
         evaluated, gt_class, pred_class, is_crowd, last_crowd_only=last_crowd_only, backend=backend
     )
+    if rules.allows_misfits:
+        is_missed = (gt_class >= 0) & (matches.gt_area == 0) & ~is_crowd
+        matches = matches._replace(is_fn=matches.is_fn | is_missed)
     if not rules.changes_pairs:
         return matches
     is_fn, gt_area = matches.is_fn, area_sums(pairs.gt, pairs.pixels, gt_class)
@@ -147,9 +167,17 @@ def evaluated_pairs(
     return list_pairs(gt // max(num_gt, 1), number, pred % max(num_pred, 1), pixels, shape)
 
 
-def without_unknown_crowds(gt_class: Tensor, is_crowd: Tensor) -> Tensor:
-    """The classes `(B, G)` with those of crowds of an unknown category as that of void."""
-    return torch.where(is_crowd & (gt_class == UNKNOWN), VOID, gt_class)
+def allowed_classes(gt_class: Tensor, is_crowd: Tensor, rules: PanopticRules) -> Tensor:
+    """The classes `(B, G)`, that of void where the rules allow a segment to have none.
+
+    These are crowds that belong to no class, and what lies outside the list where that need not
+    fit. What is left negative is a fault.
+    """
+    if rules.crowds == "of_no_class":
+        gt_class = torch.where(is_crowd & (gt_class == UNKNOWN), VOID, gt_class)
+    if rules.allows_misfits:
+        gt_class = torch.where(gt_class == UNUSED, VOID, gt_class)
+    return gt_class
 
 
 def merge_stuff(

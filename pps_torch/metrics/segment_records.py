@@ -204,12 +204,12 @@ def _records_of_map(
     taken: list[list[tuple[int, float]]],
     class_ids: tuple[int, ...],
 ) -> list[list[SegmentRecord]]:
-    """Records of one map, for each image: the segments that have a class and pixels."""
+    """Records of one map, for each image: the segments with a class that have pixels or count."""
     return [
         [
             _record(is_gt, index, class_index, row, taken_for, class_ids)
             for index, (class_index, row, taken_for) in enumerate(zip(*image_columns))
-            if class_index >= 0 and row.area > 0
+            if class_index >= 0 and (row.area > 0 or row.verdict == "fn")
         ]
         for image_columns in zip(classes.tolist(), rows, taken)
     ]

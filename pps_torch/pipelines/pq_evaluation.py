@@ -68,7 +68,8 @@ def eval_pq(
             `pq_tables.json`, which [`report`][pps_torch.pipelines.report] reads: what became of
             each segment, see [`SegmentRecord`][pps_torch.metrics.SegmentRecord]; `index` is the
             place of the segment in its `segments_info`, from 1 on.
-        rules: whose PQ it is, see [`PanopticQuality`][pps_torch.PanopticQuality].
+        rules: whose PQ it is, see [`PanopticQuality`][pps_torch.PanopticQuality]; by all but
+            `"panopticapi"`, a ground truth whose list and PNG do not agree is an error.
         metrics: what else is counted, of `mIoU`, `PQ-dagger` and `BoundaryPQ`; their tables are
             printed, and their results saved in the same file. Boundary PQ has the rules of COCO
             and Cityscapes alone.
@@ -103,6 +104,7 @@ def eval_pq(
         ),
         further=_further_metrics(metrics, gt.categories, rules, ratio, device),
         needs_maps=device.type != "cpu" or "BoundaryPQ" in metrics,
+        allow_misfits=RULES[rules].allows_misfits,
         tables=tables,
         device=device,
     )
@@ -160,6 +162,7 @@ class _Job:
     metrics: WorkerMetrics[PanopticQuality]
     further: FurtherMetrics
     needs_maps: bool
+    allow_misfits: bool
     tables: bool
     device: torch.device
 
@@ -199,7 +202,7 @@ class _Job:
             images, lengths = (runs[0][None], runs[1][None]), torch.from_numpy(pixels)[None]
         pred_ids, target_ids = (self._ids(image) for image in images)
         with input_errors_at(f"{target.where}: {target.png}"):
-            segments = target.target(target_ids)
+            segments = target.target(target_ids, allow_misfits=self.allow_misfits)
         with input_errors_at(f"{pred.where}: {pred.png}"):
             return pred.prediction(pred_ids), segments, lengths
 

@@ -14,9 +14,9 @@ import torch
 
 from pps_torch import PanopticQuality, PanopticRules, PanopticSegmentation, PanopticTarget
 from pps_torch.metrics.panoptic_rules import RULES
-from tests.factories import CATEGORIES, SIZES
+from tests.factories import CATEGORIES, SIZES, panoptic_pair
 from tests.metrics.drawings import CATEGORIES as SCENE_CATEGORIES
-from tests.metrics.drawings import LEGEND, expect, prediction, target
+from tests.metrics.drawings import LEGEND, draw, expect, prediction, segments, target
 from tests.metrics.scenes import as_tensors, category_instance, halves, pair_with_voids
 from tests.oracles import panoptic_rules as oracle
 from tests.oracles.panoptic_quality import panoptic_quality
@@ -48,6 +48,7 @@ OFFICIAL = {
 COLUMNS = {
     "coco": OFFICIAL,
     "cityscapes": OFFICIAL,
+    "panopticapi": OFFICIAL,
     "panoptic_parts": OFFICIAL,
     "torchmetrics": {
         **OFFICIAL,
@@ -64,6 +65,7 @@ COLUMNS = {
 SLOW = {
     "coco": panoptic_quality,
     "cityscapes": panoptic_quality,
+    "panopticapi": panoptic_quality,
     "panoptic_parts": oracle.panoptic_parts,
     "torchmetrics": lambda *pair: oracle.torchmetrics(*pair, STUFF),
     "deeplab2": oracle.deeplab2,
@@ -196,6 +198,71 @@ def test_only_crowds_may_have_a_category_that_is_not_evaluated():
         with pytest.raises(ValueError, match="segments of target of an unknown category"):
             metric = PanopticQuality(SCENE_CATEGORIES, rules=rules, validate=True)
             metric.update(pred, target_)
+
+
+def misfit(*rows: str, listed: str, crowds: str = "", capacity: int | None = None):
+    """A ground truth whose list has other segments than its map."""
+    info = [
+        {"id": ord(letter), "category_id": LEGEND[letter], "iscrowd": int(letter in crowds)}
+        for letter in listed
+    ]
+    options = {"void_id": ord("."), "allow_misfits": True, "capacity": capacity}
+    return PanopticTarget.from_segments(draw(*rows), info, **options)
+
+
+@pytest.mark.parametrize(
+    "gt, listed, crowds, thing",
+    [
+        ("tttttsssss", "tus", "", (Fraction(5, 6), 1, 0, 1)),  # a listed thing without pixels
+        ("tttttsssss", "ts", "", (Fraction(5, 6), 1, 0, 0)),
+        ("tttttussss", "ts", "", (Fraction(5, 6), 1, 0, 0)),  # what is not listed is in the union,
+        ("ttttt.ssss", "ts", "", (1, 1, 0, 0)),  # and void is not
+        ("uuuuuussss", "s", "", (0, 0, 1, 0)),  # and excuses nothing
+        ("uuuuuussss", "us", "u", (0, 0, 0, 0)),
+        ("uuuuuussss", "uts", "ut", (0, 0, 1, 0)),  # the last crowd has no pixels
+    ],
+)
+@pytest.mark.parametrize("capacity", [None, 6])
+def test_lists_that_do_not_fit_their_map(gt, listed, crowds, thing, capacity, device):
+    metric = PanopticQuality(SCENE_CATEGORIES, rules="panopticapi", validate=True).to(device)
+    scene = (
+        misfit(gt, listed=listed, crowds=crowds, capacity=capacity),
+        prediction(LEGEND, "tttttt...."),
+    )
+    gt, pred = (type(v)(*(f.to(device) for f in v)) for v in scene)
+    expect(metric.update(pred, gt).compute(), thing=thing, stuff=(0, 0, 0, 1))
+
+
+def test_a_missed_segment_without_pixels_has_a_record():
+    metric = PanopticQuality(SCENE_CATEGORIES, rules="panopticapi")
+    (image,) = metric.record_segments(prediction(LEGEND, "tt"), misfit("tt", listed="tu"))
+    found = [(s.class_id, s.verdict, s.area, s.taken_for) for s in image.segments]
+    assert found == [(1, "tp", 4, 1), (1, "fn", 0, None), (1, "tp", 4, 1)]
+
+
+def test_by_other_rules_a_list_that_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match="the map has segments that are not listed"):
+        PanopticTarget.from_segments(draw("ttu"), segments(draw("tt"), LEGEND))
+    with pytest.raises(ValueError, match="pixels of target with a segment id that has no row"):
+        metric = PanopticQuality(SCENE_CATEGORIES, validate=True)
+        metric.update(prediction(LEGEND, "tt"), misfit("tu", listed="t"))
+
+
+def test_random_lists_that_do_not_fit_as_the_oracle():
+    rng = np.random.default_rng(11)
+    for size in SIZES * 10:
+        pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, size)
+        kept = [s for s in gt_segments if rng.random() < 0.7]
+        empty = [{**s, "id": (1 << 25) + s["id"]} for s in gt_segments if rng.random() < 0.3]
+        listed = [*empty, *kept] if rng.random() < 0.5 else [*kept, *empty]
+        target = PanopticTarget.from_segments(gt_ids, listed, allow_misfits=True)
+        pred = PanopticSegmentation.from_segments(pred_ids, pred_segments)
+        result = PanopticQuality(CATEGORIES, rules="panopticapi").update(pred, target).compute()
+        expected = panoptic_quality(pred_ids, pred_segments, gt_ids, listed)
+        for category, row in result.classes.items():
+            iou, *counts = expected.get(category, [0.0, 0, 0, 0])
+            assert [row.tp, row.fp, row.fn] == counts
+            assert row.iou_sum == pytest.approx(iou, abs=1e-12)
 
 
 def test_other_rules_are_refused_and_own_ones_taken():

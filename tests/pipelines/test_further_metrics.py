@@ -23,7 +23,8 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.pipelines import RunOptions, eval_partpq, eval_pq, report
-from tests.cli.small_dataset import SmallDataset
+from tests.cli.small_dataset import SmallDataset, edit_json
+from tests.oracles.panoptic_quality import add_stats, panoptic_quality
 
 OPTIONS = RunOptions(device="cpu", workers=2, quiet=True)
 
@@ -142,6 +143,33 @@ def test_pq_beside_part_pq_has_the_shape_of_pq(dataset, tmp_path):
     assert beside["groups"].keys() == {"all", "things", "stuff"}
     rows = {row["id"]: row for row in beside["classes"]}
     assert [rows[row["id"]] for row in alone["classes"]] == alone["classes"]
+
+
+def test_a_ground_truth_whose_lists_do_not_fit(dataset, tmp_path):
+    """The road of the first image is not listed, and a second car there has no pixels."""
+    (paths, folders), save_dir = files(dataset), tmp_path / "out"
+
+    def edit(content):
+        segments = content["annotations"][0]["segments_info"]
+        segments[1] = {"id": 9, "category_id": segments[0]["category_id"]}
+
+    edit_json(dataset.panoptic_json, edit)
+    with pytest.raises(InputError, match="image 000000_000019.*|segments that are not listed"):
+        eval_pq(*paths, **folders, options=OPTIONS)
+    options = {"save_dir": save_dir, "rules": "panopticapi", "tables": True, "options": OPTIONS}
+    result = eval_pq(*paths, **folders, metrics=["mIoU", "PQ-dagger"], **options)
+    expected: dict[int, list] = {}
+    gt, pred = PanopticFile.load(paths[0]), PanopticFile.load(paths[1])
+    for image_id, annotation in gt.annotations.items():
+        other = pred.annotations[image_id]
+        ids, gt_ids = read_rgb_ids(other.png), read_rgb_ids(annotation.png)
+        stats = panoptic_quality(ids, other.segments_info, gt_ids, annotation.segments_info)
+        add_stats(expected, stats)
+    for category_id, row in result.classes.items():
+        assert [row.iou_sum, row.tp, row.fp, row.fn] == pytest.approx(expected[category_id])
+    content = json.loads((save_dir / "pq_results.json").read_text())
+    assert content["metrics"]["PQ"]["rules"] == "panopticapi"
+    report(save_dir, tmp_path / "page.html", options=OPTIONS)
 
 
 @pytest.mark.parametrize("boundary", [[], ["BoundaryPQ"]], ids=["runs", "maps"])

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
@@ -17,6 +18,7 @@ from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.running.unknown_ids import without_unknown
+from pps_torch.reserved import VOID_ID
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization import colorize_panoptic, colorize_pps, ground_truth_pps
 from pps_torch.visualization.error_map import errors_of_pairs, with_wrong_parts
@@ -130,7 +132,10 @@ class PanopticScenes:
         """Read an image; arguments and errors are those of `PartScenes.read`."""
         gt_info, pred_info = self.gt[image_id], self.pred[image_id]
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
-            gt = gt_info.target(torch.from_numpy(read_rgb_ids(gt_info.png)))
+            gt = gt_info.target(
+                torch.from_numpy(read_rgb_ids(gt_info.png)),
+                allow_misfits=self.metric.rules.allows_misfits,
+            )
             height, width = gt.panoptic_seg.shape
             pred = pred_info.prediction(
                 torch.from_numpy(read_rgb_ids(pred_info.png, (height, width)))
@@ -142,7 +147,7 @@ class PanopticScenes:
         errors = _errors(comparison, gt_map, pred_map)
         gt_picture, pred_picture = (
             colorize_panoptic(
-                panoptic._replace(panoptic_seg=panoptic.panoptic_seg[shown]),
+                panoptic._replace(panoptic_seg=_with_row(panoptic)[shown]),
                 self.categories,
                 palette=self.palette,
             )
@@ -176,6 +181,12 @@ def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> 
         comparison.pred_class[0],
         comparison.is_crowd[0],
     )
+
+
+def _with_row(panoptic: PanopticSegmentation | PanopticTarget) -> Tensor:
+    """The map of segments; void are pixels whose segment has no row, as its list does not fit."""
+    ids = panoptic.panoptic_seg
+    return torch.where(ids > panoptic.category_ids.shape[-1], VOID_ID, ids)
 
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:

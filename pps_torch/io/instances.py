@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,13 @@ from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import read_id_map
 from pps_torch.io.json_files import as_int, describe, is_finite, load_json, paused_collector
 from pps_torch.io.pairing import find_files
-from pps_torch.io.rle import check_segmentation, paint_runs, run_lengths
+from pps_torch.io.rle import check_segmentation, decode_runs, paint_runs, runs_of_mask
 from pps_torch.reading import read_regular
 
 FORMATS = ("COCO", "Cityscapes")
 
-_MOST_MASK_BYTES = 1 << 33
+#: Of all masks of an image together, which bounds the time and the memory that its merge takes.
+_MOST_MASK_PIXELS = 1 << 33
 
 
 class ScoreCounts(NamedTuple):
@@ -50,19 +50,30 @@ class Instances:
     """The instances of one image, in the order of the file.
 
     Attributes:
-        masks: (N, H, W) bool, or (N, W, H) where `columns_first`, as RLE stores masks.
+        mask_runs: N masks as runs of pixels, each (K, 2) int64: the first pixel of each run, and
+            the one behind its last.
         scores: (N,) float64.
         category_ids: (N,) int64.
-        columns_first: whether the masks are transposed.
+        columns_first: whether the runs go down the columns, as RLE stores masks.
+        size: the (height, width) of the image.
         all_scores: counts of the scores of all instances of the image, also of those that do not
             reach the threshold.
     """
 
-    masks: np.ndarray
+    mask_runs: list[np.ndarray]
     scores: np.ndarray
     category_ids: np.ndarray
     columns_first: bool
+    size: tuple[int, int]
     all_scores: ScoreCounts
+
+    def masks(self) -> np.ndarray:
+        """The masks (N, H, W), bool."""
+        shape = self.size[::-1] if self.columns_first else self.size
+        masks = np.zeros((len(self.mask_runs), *shape), bool)
+        for mask, runs in zip(masks, self.mask_runs):
+            paint_runs(mask, runs)
+        return masks.swapaxes(1, 2) if self.columns_first else masks
 
 
 @dataclass(frozen=True)
@@ -103,10 +114,7 @@ class InstanceSource(Protocol):
     """A source of predicted instances; `read` may be called from several threads."""
 
     def read(self, image: Image) -> Instances:
-        """Read the instances of an image that reach the score threshold, checked and decoded.
-
-        The masks are valid until the same thread reads the next image.
-        """
+        """Read the instances of an image that reach the score threshold, checked and decoded."""
         ...
 
     def files(self, image: Image) -> Iterator[Path]:
@@ -227,14 +235,13 @@ class CityscapesInstances:
                 kept.append((mask_path, category_id, score))
             else:
                 check_id_map(mask_path, image.size)
-        masks = _MASK_MEMORY.empty_masks(path, len(kept), image.size)
-        for mask, (mask_path, _, _) in zip(masks, kept):
-            np.not_equal(read_id_map(mask_path, image.size), 0, out=mask)
+        _check_num_pixels(path, len(kept), image.size)
         return Instances(
-            masks,
+            [runs_of_mask(read_id_map(mask_path, image.size) != 0) for mask_path, _, _ in kept],
             np.array([score for _, _, score in kept], np.float64),
             np.array([category_id for _, category_id, _ in kept], np.int64),
             columns_first=False,
+            size=image.size,
             all_scores=ScoreCounts.of(scores),
         )
 
@@ -266,30 +273,15 @@ class CityscapesInstances:
         return beside if os.path.exists(beside) else self.folder / name
 
 
-class _MaskMemory(threading.local):
-    """Memory for the masks of an image, one for each thread, used again for its next image.
-
-    Masks of one Cityscapes image fill 100 MB, and the kernel hands out fresh pages to one thread
-    at a time: with new arrays for each image two workers are hardly faster than one.
-    """
-
-    def __init__(self) -> None:
-        self._memory = np.zeros(0, bool)
-
-    def empty_masks(self, path: Path, count: int, shape: tuple[int, int]) -> np.ndarray:
-        needed = count * shape[0] * shape[1]
-        if needed > _MOST_MASK_BYTES:
-            raise InputError(
-                f"{path}: expected masks of at most {_MOST_MASK_BYTES} pixels in all for an "
-                f"image, found {count} instances with {needed}",
-                remedy=("score_threshold", "drop poor ones"),
-            )
-        if len(self._memory) < needed:
-            self._memory = np.empty(needed, bool)
-        return self._memory[:needed].reshape(count, *shape)
-
-
-_MASK_MEMORY = _MaskMemory()
+def _check_num_pixels(path: Path, count: int, size: tuple[int, int]) -> None:
+    """Raise InputError where an image has so many masks that merging them could take hours."""
+    found = count * size[0] * size[1]
+    if found > _MOST_MASK_PIXELS:
+        raise InputError(
+            f"{path}: expected masks of at most {_MOST_MASK_PIXELS} pixels in all for an "
+            f"image, found {count} instances with {found}",
+            remedy=("score_threshold", "drop poor ones"),
+        )
 
 
 @dataclass(frozen=True)
@@ -359,19 +351,20 @@ def _check_annotation(
 
 
 def _decode(path: Path, image: Image, found: _ImageAnnotations) -> Instances:
-    """Decode the masks of an image."""
+    """Decode the runs of an image."""
     annotations = found.kept
-    masks = _MASK_MEMORY.empty_masks(path, len(annotations), image.size[::-1])
-    masks[:] = False
-    for mask, annotation in zip(masks, annotations):
+    _check_num_pixels(path, len(annotations), image.size)
+    mask_runs = []
+    for annotation in annotations:
         where = f"{path}: annotation {annotation.index} (image {image.id})"
         with input_errors_at(f"{where}: segmentation"):
-            paint_runs(mask, run_lengths(annotation.segmentation, image.size))
+            mask_runs.append(decode_runs(annotation.segmentation, image.size))
     return Instances(
-        masks,
+        mask_runs,
         np.array([annotation.score for annotation in annotations], np.float64),
         np.array([annotation.category_id for annotation in annotations], np.int64),
         columns_first=True,
+        size=image.size,
         all_scores=found.all_scores,
     )
 

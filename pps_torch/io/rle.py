@@ -1,4 +1,4 @@
-"""Runs of pixels from COCO segmentations: compressed RLE, uncompressed RLE and polygons."""
+"""Masks as runs of pixels: of COCO's compressed RLE, uncompressed RLE and polygons, and of maps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from pps_torch.io.image_runs import image_runs
 from pps_torch.io.json_files import as_int, describe
 
 
-def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+def decode_runs(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
     """Decode the `segmentation` of a COCO annotation.
 
     Args:
@@ -19,8 +20,8 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         size: the (height, width) that the mask must have.
 
     Returns:
-        int64, the lengths of the runs in column order, alternately outside and inside of the
-        mask, beginning outside; their sum is height x width.
+        (K, 2) int64, the first pixel of each run inside of the mask, and the one behind its last;
+        pixels are numbered column by column.
 
     Raises:
         ValueError: says what was expected and what was found.
@@ -32,26 +33,32 @@ def run_lengths(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         lengths = np.array(segmentation["counts"], np.int64)
     else:
         lengths = _parse_counts(segmentation["counts"].encode())
+    borders = lengths.cumsum()  # of runs that are alternately outside and inside
     # pycocotools' decoder returns uninitialised memory where the runs do not reach the end.
-    if lengths.sum() != size[0] * size[1]:
-        raise ValueError(
-            f"counts: expected {size[0] * size[1]} pixels in all, found {lengths.sum()}"
-        )
-    return lengths
+    found = borders[-1] if len(borders) else 0
+    if found != size[0] * size[1]:
+        raise ValueError(f"counts: expected {size[0] * size[1]} pixels in all, found {found}")
+    return borders[: len(borders) // 2 * 2].reshape(-1, 2)
 
 
-def paint_runs(mask: np.ndarray, lengths: np.ndarray) -> None:
-    """Set the pixels inside the runs of a mask (W, H) that is all False."""
+def runs_of_mask(mask: np.ndarray) -> np.ndarray:
+    """The runs of a mask (H, W), bool, as `decode_runs` has them; pixels are numbered by rows."""
+    (is_inside,), lengths = image_runs(mask)
+    ends = lengths.cumsum()
+    return np.stack([ends - lengths, ends], 1)[is_inside]
+
+
+def paint_runs(mask: np.ndarray, runs: np.ndarray) -> None:
+    """Set the pixels inside of runs (K, 2), in a mask that is all False and lies as they go."""
     pixels = mask.reshape(-1)
-    borders = lengths.cumsum().tolist()
-    for start, end in zip(borders[::2], borders[1::2]):
+    for start, end in runs.tolist():
         pixels[start:end] = True
 
 
 def check_segmentation(segmentation: Any, size: tuple[int, int]) -> None:
     """Check what can be checked of a segmentation without decoding it.
 
-    Arguments and errors are those of [`run_lengths`][pps_torch.io.rle.run_lengths].
+    Arguments and errors are those of [`decode_runs`][pps_torch.io.rle.decode_runs].
     """
     if isinstance(segmentation, list):
         _check_polygons(segmentation, size)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from pps_torch.checks import (
@@ -54,6 +56,32 @@ def check_instances(
         raise ValueError(f"scores: expected numbers, found {int(scores.isnan().sum())} NaN")
     if bool((pred_classes < 0).any()):
         raise ValueError(f"pred_classes: expected 0 or more, found {int(pred_classes.min())}")
+
+
+def check_mask_runs(mask_runs: Sequence[Tensor], count: int, sem_seg: Tensor) -> None:
+    """Raise TypeError or ValueError unless masks are runs of the pixels of `sem_seg`, on the CPU.
+
+    Args:
+        mask_runs: masks `(K, 2)` int64, the borders of runs, rising.
+        count: how many masks there must be.
+        sem_seg: `(H, W)`.
+    """
+    if sem_seg.device.type != "cpu":
+        raise ValueError(f"sem_seg: expected a tensor on the CPU, found {sem_seg.device}")
+    if len(mask_runs) != count:
+        raise ValueError(f"mask_runs: expected {count} masks, found {len(mask_runs)}")
+    num_pixels = sem_seg.numel()
+    for index, runs in enumerate(mask_runs):
+        name = f"mask_runs[{index}]"
+        check_integer(name, runs)
+        if runs.dtype != torch.int64:
+            raise TypeError(f"{name}: expected int64, found {runs.dtype}")
+        check_shape(name, runs, (*runs.shape[:1], 2))
+        check_device(name, runs, sem_seg)
+        borders = runs.numpy().reshape(-1)
+        inside = not len(borders) or (borders[0] >= 0 and borders[-1] <= num_pixels)
+        if not inside or (borders[1:] < borders[:-1]).any():
+            raise ValueError(f"{name}: expected rising borders in 0..{num_pixels}, found others")
 
 
 def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:

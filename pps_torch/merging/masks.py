@@ -17,10 +17,16 @@ from pps_torch.merging.category_ids import (
     as_id_tensor,
     with_category_ids,
 )
-from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
+from pps_torch.merging.instances import (
+    check_instances,
+    check_mask_runs,
+    check_settings,
+    flatten_instances,
+)
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.merge_masks import merge_masks
+from pps_torch.ops.painting.merge_runs import merge_runs
 
 
 @torch.no_grad()
@@ -175,6 +181,56 @@ class PanopticMerger(TensorHolder):
             validate=self.validate,
             backend=self.backend,
         )
+
+    @torch.no_grad()
+    def merge_runs(
+        self,
+        sem_seg: Tensor,
+        mask_runs: Sequence[Tensor],
+        scores: Tensor,
+        pred_classes: Tensor,
+        *,
+        columns_first: bool = False,
+    ) -> PanopticSegmentation:
+        """Merge one image whose masks are runs of pixels, as run-length codes hold them.
+
+        The result is that of the masks; none of them is made. On the CPU only.
+
+        Args:
+            sem_seg, scores, pred_classes: as for
+                [`merge_panoptic`][pps_torch.merge_panoptic], of one image.
+            mask_runs: N masks `(K, 2)` int64, the first pixel of each run and the one behind its
+                last, rising; pixels are numbered row by row.
+            columns_first: pixels are numbered column by column, as COCO's run-length codes do.
+
+        Raises:
+            TypeError, ValueError: as for `merge_panoptic`; for runs that are none.
+
+        Example:
+            >>> merger = PanopticMerger([7], stuff_area_limit=1)
+            >>> road, scores, car = torch.full((2, 2), 7), torch.ones(1), torch.tensor([26])
+            >>> merger.merge_runs(road, [torch.tensor([[1, 3]])], scores, car).panoptic_seg
+            tensor([[2, 1],
+                    [1, 2]], dtype=torch.int32)
+        """
+        check_instances(scores, pred_classes, sem_seg, validate=self.validate)
+        check_shape("sem_seg", sem_seg, tuple(sem_seg.shape[-2:]))
+        check_mask_runs(mask_runs, scores.shape[0], sem_seg)
+        pred_classes, stuff_ids, category_ids = as_classes(
+            pred_classes, self.stuff_ids, self.category_ids, validate=self.validate
+        )
+        merged = merge_runs(
+            mask_runs,
+            scores[None],
+            pred_classes[None],
+            sem_seg[None],
+            stuff_ids,
+            columns_first=columns_first,
+            score_threshold=self.score_threshold,
+            overlap_threshold=self.overlap_threshold,
+            stuff_area_limit=self.stuff_area_limit,
+        )
+        return unflatten_batch(with_category_ids(merged, category_ids), ())
 
     def extra_repr(self) -> str:
         """Format the settings, as the constructor takes them."""

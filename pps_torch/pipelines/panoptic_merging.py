@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from pps_torch.formats import PanopticSegmentation
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
@@ -165,20 +164,22 @@ def _merge(
     merger: PanopticMerger, semantic: np.ndarray, instances: Instances, device: torch.device
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
     """Merge one image; return the map of segments 1..S and the list of their infos."""
-    # Masks from RLE are transposed; the merge does not mind, if the semantic map is so too.
-    semantic = torch.from_numpy(semantic).to(device)
-    if instances.columns_first:
-        semantic = semantic.T.contiguous()
-    panoptic: PanopticSegmentation = merger(
-        semantic,
-        torch.from_numpy(instances.masks).to(device),
-        torch.from_numpy(instances.scores).to(device),
-        torch.from_numpy(instances.category_ids).to(device),
+    sem_seg, scores, category_ids = (
+        torch.from_numpy(values).to(device)
+        for values in (semantic, instances.scores, instances.category_ids)
     )
-    panoptic_seg = panoptic.panoptic_seg
-    if instances.columns_first:
-        panoptic_seg = panoptic_seg.T.contiguous()
-    return panoptic_seg.cpu().numpy(), panoptic.segments_info()
+    if device.type == "cpu":
+        panoptic = merger.merge_runs(
+            sem_seg,
+            [torch.from_numpy(runs) for runs in instances.mask_runs],
+            scores,
+            category_ids,
+            columns_first=instances.columns_first,
+        )
+    else:
+        masks = torch.from_numpy(instances.masks()).to(device)
+        panoptic = merger(sem_seg, masks, scores, category_ids)
+    return panoptic.panoptic_seg.cpu().numpy(), panoptic.segments_info()
 
 
 def _as_coco(segment: dict[str, Any]) -> dict[str, Any]:

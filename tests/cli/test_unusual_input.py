@@ -35,11 +35,12 @@ def as_int32_tiff(d):
 
 def as_uncompressed_rle(d):
     def edit(instances):
-        from pps_torch.io.rle import run_lengths
+        from pps_torch.io.rle import decode_runs
 
         for entry in instances:
-            size = (HEIGHT, WIDTH)
-            entry["segmentation"]["counts"] = run_lengths(entry["segmentation"], size).tolist()
+            borders = decode_runs(entry["segmentation"], (HEIGHT, WIDTH)).reshape(-1)
+            counts = np.diff(borders, prepend=0, append=HEIGHT * WIDTH)
+            entry["segmentation"]["counts"] = counts.tolist()
 
     edit_json(d.instances_json, edit)
 

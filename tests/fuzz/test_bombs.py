@@ -256,7 +256,7 @@ def test_polygons_of_endless_sides_are_refused(dataset, capsys):
 def test_more_masks_than_memory_are_refused(dataset, capsys, monkeypatch):
     from pps_torch.io import instances
 
-    monkeypatch.setattr(instances, "_MOST_MASK_BYTES", HEIGHT * WIDTH)
+    monkeypatch.setattr(instances, "_MOST_MASK_PIXELS", HEIGHT * WIDTH)
     edit_json(dataset.instances_json, lambda c: c.extend(c[:1] * 3))
     refused(dataset, capsys, "merge_to_panoptic", "instances.json", "found 4 instances")
 

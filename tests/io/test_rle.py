@@ -8,18 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from pps_torch.io.rle import paint_runs, run_lengths
+from pps_torch.io.rle import decode_runs, paint_runs, runs_of_mask
 
 
 def decode(segmentation, size):
     mask = np.zeros(size[::-1], bool)
-    paint_runs(mask, run_lengths(segmentation, size))
+    paint_runs(mask, decode_runs(segmentation, size))
     return mask.T
 
 
 def encode(mask):
     rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
     return {"size": list(mask.shape), "counts": rle["counts"].decode()}
+
+
+def uncompressed(mask):
+    """The counts of a mask (H, W) as COCO lists them."""
+    pixels = mask.T.reshape(-1)
+    borders = np.flatnonzero(np.diff(pixels, prepend=False))
+    return np.diff(borders, prepend=0, append=pixels.size).tolist()
 
 
 @settings(derandomize=True, deadline=None, max_examples=200)
@@ -30,8 +37,16 @@ def test_compressed_and_uncompressed(height, width, density, seed):
     mask = np.random.default_rng(seed).random((height, width)) < density
     rle = encode(mask)
     assert np.array_equal(decode(rle, mask.shape), mask)
-    counts = run_lengths(rle, mask.shape).tolist()
+    counts = uncompressed(mask)
     assert np.array_equal(decode({**rle, "counts": counts}, mask.shape), mask)
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([0, 0.5, 1]), st.integers(0))
+def test_runs_of_a_mask(height, width, density, seed):
+    mask = np.random.default_rng(seed).random((height, width)) < density
+    down = runs_of_mask(np.ascontiguousarray(mask.T))
+    assert np.array_equal(down, decode_runs(encode(mask), mask.shape))
 
 
 def test_large_runs():
@@ -80,4 +95,4 @@ GOOD = encode(np.eye(10, dtype=bool))
 )
 def test_bad_segmentation(segmentation, message):
     with pytest.raises(ValueError, match=message):
-        run_lengths(segmentation, (10, 10))
+        decode_runs(segmentation, (10, 10))

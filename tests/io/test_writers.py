@@ -187,7 +187,7 @@ def test_instances_as_cityscapes_expects_them(tmp_path):
         tmp_path / "new", "Cityscapes", images, InstanceRules("cpp", {}, [24, 26], 0.0)
     )
     found = source.read(images.images[0])
-    assert np.array_equal(found.masks, masks.numpy())
+    assert np.array_equal(found.masks(), masks.numpy())
     assert found.scores.tolist() == scores.tolist(), "to the last bit"
     assert found.category_ids.tolist() == ids.tolist()
     assert len(source.read(images.images[1]).scores) == 0, "an image without instances"

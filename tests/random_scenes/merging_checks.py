@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from pps_torch import PanopticSegmentation, merge_panoptic, merge_panoptic_boxes, merge_pps
+from pps_torch import (
+    PanopticMerger,
+    PanopticSegmentation,
+    merge_panoptic,
+    merge_panoptic_boxes,
+    merge_pps,
+)
+from pps_torch.io.rle import runs_of_mask
 from tests.oracles.merge_panoptic import merge_panoptic as slow_merge
 from tests.oracles.merge_pps import merge_pps as slow_merge_pps
 from tests.oracles.paste_masks import paste_masks
@@ -22,6 +29,7 @@ def check_merges(scene: Scene, device: torch.device) -> tuple[PanopticSegmentati
     panoptic, pps = merge(scene.heads, scene.part_seg, scene, device)
     expected, segments = slow_merge(*scene.heads, stuff_ids=spec.stuff, **scene.setting.merging)
     _expect_segmentation("merge_panoptic", panoptic, expected, segments)
+    _expect_segmentation("merge_runs", _merge_runs(scene), expected, segments)
     categories = [s["category_id"] for s in segments]
     expected = slow_merge_pps(expected, categories, scene.part_seg, spec)
     expect_true("merge_pps: another map", np.array_equal(pps.cpu().numpy(), expected))
@@ -36,6 +44,16 @@ def merge(
     options = {"stuff_ids": setting.spec.stuff, **setting.merging}
     panoptic = merge_panoptic(*heads, **options, backend=backend)
     return panoptic, merge_pps(panoptic, part_seg, setting.spec, backend=backend)
+
+
+def _merge_runs(scene: Scene) -> PanopticSegmentation:
+    """The panoptic map of masks as runs down the columns, on the CPU."""
+    sem_seg, masks, scores, classes = scene.heads
+    runs = [runs_of_mask(np.ascontiguousarray(mask.T)) for mask in masks]
+    merger = PanopticMerger(scene.setting.spec.stuff, **scene.setting.merging)
+    cpu = torch.device("cpu")
+    sem_seg, scores, classes = tensors([sem_seg, scores, classes], cpu)
+    return merger.merge_runs(sem_seg, tensors(runs, cpu), scores, classes, columns_first=True)
 
 
 def check_boxes(scene: Scene, device: torch.device) -> bool:

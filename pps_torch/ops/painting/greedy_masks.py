@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
+from pps_torch.formats.runs import run_lengths, run_starts
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.fold import at, is_one_loop
 from pps_torch.ops.painting.greedy_paint import MaskWindow, fold_paint, greedy_paint
+from pps_torch.ops.painting.greedy_runs import RunWindow, paint_by_runs
 
 _ALL = slice(None)
 
@@ -44,7 +45,7 @@ def greedy_masks(
 
         return twin.greedy_masks(masks, order, eligible, overlap_threshold)
     if is_on_host(masks):
-        return _greedy_runs(masks, order, eligible, overlap_threshold)
+        return _greedy_by_runs(masks, order, eligible, overlap_threshold)
     canvas = (1, masks.shape[2])
     if is_one_loop():
         images = torch.arange(masks.shape[0], device=masks.device)
@@ -62,7 +63,7 @@ def greedy_masks(
     return owner[:, 0], keep
 
 
-def _greedy_runs(
+def _greedy_by_runs(
     masks: Tensor, order: Tensor, eligible: Tensor, overlap_threshold: float
 ) -> tuple[Tensor, Tensor]:
     """Choose image by image, over runs of pixels that lie in the same masks; CPU only."""
@@ -75,17 +76,10 @@ def _greedy_runs(
         ranked = [masks[image, index] for index in order[image, ranks].tolist()]
         starts = run_starts(ranked, owner.shape[1])
         lengths = run_lengths(starts, owner.shape[1])
-        windows = (MaskWindow(_ALL, _ALL, mask[starts][None, None]) for mask in ranked)
-        run_owner, kept = greedy_paint(
-            windows,
-            eligible[image, ranks][None],
-            (1, len(starts)),
-            overlap_threshold=overlap_threshold,
-            lengths=lengths,
+        windows = (RunWindow(_ALL, mask.numpy()[starts.numpy()]) for mask in ranked)
+        owner[image], keep[image, ranks] = paint_by_runs(
+            windows, ranks, lengths, overlap_threshold=overlap_threshold
         )
-        keep[image, ranks] = kept[0]
-        rank_of_owner = torch.cat([ranks.new_zeros(1), ranks + 1]).to(torch.int32)
-        owner[image] = expand_runs(rank_of_owner[run_owner.view(-1).long()], lengths)
     return owner, keep
 
 

@@ -25,7 +25,6 @@ def greedy_paint(
     canvas_size: tuple[int, int],
     *,
     overlap_threshold: float,
-    lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Keep masks, best first, unless those kept before cover too much of them; paint the kept.
 
@@ -38,7 +37,6 @@ def greedy_paint(
         eligible: `(B, N)` bool, in the order of `windows`.
         canvas_size: `(height, width)` of the canvas that the windows lie in.
         overlap_threshold: fraction 0..1.
-        lengths: pixels that a canvas element stands for, `(width,)`; default: one.
 
     Returns:
         `owner (B, height, width)` int32, rank + 1 of the mask that owns a pixel, 0 for none,
@@ -50,7 +48,7 @@ def greedy_paint(
         window = owner[:, rows, columns]
         is_free = window == 0
         paints = mask & is_free
-        areas = _count(mask, lengths), _count(paints, lengths)
+        areas = _count(mask), _count(paints)
         keep.append(eligible[:, rank] & is_kept(*areas, overlap_threshold))
         window.masked_fill_(paints & keep[-1][:, None, None], rank + 1)
     return owner, torch.stack(keep, 1) if keep else eligible
@@ -101,8 +99,6 @@ def is_kept(area: Tensor, free: Tensor, overlap_threshold: float) -> Tensor:
     return (free > 0) & (fraction <= overlap_threshold)
 
 
-def _count(mask: Tensor, lengths: Tensor | None) -> Tensor:
+def _count(mask: Tensor) -> Tensor:
     """Count the pixels of each mask: `(B, h, w)` bool to `(B,)` int64."""
-    if lengths is None:
-        return mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)
-    return (mask * lengths).sum((1, 2))
+    return mask.flatten(1).to(torch.uint8).sum(1, dtype=torch.int64)

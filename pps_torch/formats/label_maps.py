@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import (
+    can_keep_tensors,
     check_device,
     check_int,
     check_integer,
@@ -19,7 +20,7 @@ from pps_torch.checks import (
     is_on_host,
 )
 from pps_torch.formats.labels import decode_labels
-from pps_torch.formats.uids import decode_uids
+from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
 
@@ -80,9 +81,15 @@ class LabelSegments(NamedTuple):
 
 
 def decode_label_map(
-    labels: Tensor | tuple[Tensor, Tensor], encoding: str, divisor: int | None
+    labels: Tensor | tuple[Tensor, Tensor],
+    encoding: str,
+    divisor: int | None,
+    validate: bool | None,
 ) -> tuple[Tensor, Tensor]:
-    """Split label maps into categories and instances, `(*B, H, W)` each, -1 where absent."""
+    """Split label maps into categories and instances, `(*B, H, W)` each, -1 where absent.
+
+    Unchecked, uids that the format forbids are of a category that nobody has.
+    """
     if encoding not in ENCODINGS:
         raise ValueError(f"encoding: expected one of {ENCODINGS}, found {encoding!r}")
     if (divisor is not None) != encoding.endswith("_major"):
@@ -102,8 +109,8 @@ def decode_label_map(
         raise TypeError(f"labels: expected a torch.Tensor, found {type(labels).__name__}")
     check_integer("labels", labels)
     if encoding == "uids":
-        sids, iids, _ = decode_uids(labels)
-        return sids.long(), iids.long()
+        sids, iids, _ = decode_uids(labels, validate=validate)
+        return sids.long().where(is_legal_uid(labels), _MAX_CATEGORY_ID + 1), iids.long()
     if encoding == "kitti_step":
         return _decode_kitti_step(labels)
     if encoding == "mapillary":
@@ -134,7 +141,7 @@ def prediction_classes(
         void = (*void, categories.ignore_label)
         categories = categories.categories
     ids, things = _checked(categories)
-    return _class_tables(tuple(zip(ids, range(len(ids)))), void, ids, things, device)
+    return _tables_on(device, tuple(zip(ids, range(len(ids)))), void, ids, things)
 
 
 def target_classes(
@@ -160,7 +167,7 @@ def target_classes(
         _check_ignored(ignored_id, {*ids, *(sid for sid, _ in pairs)})
         pairs = (*pairs, (int(ignored_id), len(ids)))
         ids, things = (*ids, int(ignored_id)), (*things, True)
-    return _class_tables(pairs, void, ids, things, device)
+    return _tables_on(device, pairs, void, ids, things)
 
 
 def _check_ignored(ignored_id: int, evaluated: Collection[int]) -> None:
@@ -195,8 +202,12 @@ def _checked(
         raise TypeError(f"{expected}, found {type(categories).__name__}")
     ids, things = [], []
     for place, category in enumerate(categories):
-        if not isinstance(category, Mapping) or not {"id", "isthing"} <= category.keys():
+        if not isinstance(category, Mapping) or "id" not in category or "isthing" not in category:
             raise TypeError(f"{expected}, found {category!r}")
+        if category["isthing"] not in (0, 1):
+            raise ValueError(
+                f"categories[{place}]: isthing: expected 0 or 1, found {category['isthing']!r}"
+            )
         check_int(f"categories[{place}]: id", category["id"], 0)
         if category["id"] > _MAX_CATEGORY_ID or category["id"] in ids:
             expected_id = f"each id once, and at most {_MAX_CATEGORY_ID}"
@@ -206,24 +217,32 @@ def _checked(
     return tuple(ids), tuple(things)
 
 
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
+def _tables_on(device: torch.device, *classes: Any) -> LabelClasses:
+    """The tables on a device, made once for it: a copy to a GPU waits for it."""
+    if torch.compiler.is_compiling() or not can_keep_tensors():
+        return _class_tables(device, *classes)
+    return _kept_class_tables(device, *classes)
+
+
 def _class_tables(
+    device: torch.device,
     pairs: tuple[tuple[int, int], ...],
     void_ids: tuple[int, ...],
     category_ids: tuple[int, ...],
     things: tuple[bool, ...],
-    device: torch.device,
 ) -> LabelClasses:
-    """Make the tables once for each device: a copy to a GPU waits for it."""
+    """Make the tables that say what ids mean."""
     class_indices = {**dict.fromkeys(void_ids, ABSENT), **dict(pairs)}
     size = max(class_indices, default=-1) + 2
     class_of_id = torch.full((size,), _UNKNOWN, dtype=torch.int64, device="cpu")
     for category_id, class_index in class_indices.items():
         class_of_id[category_id] = class_index
-    category_of_class = torch.tensor(category_ids, dtype=torch.int64)
-    is_thing = torch.tensor(things, dtype=torch.bool)
+    category_of_class = torch.tensor(category_ids, dtype=torch.int64, device="cpu")
+    is_thing = torch.tensor(things, dtype=torch.bool, device="cpu")
     return LabelClasses(*(t.to(device) for t in (class_of_id, category_of_class, is_thing)))
+
+
+_kept_class_tables = lru_cache(maxsize=16)(torch.inference_mode(False)(_class_tables))
 
 
 def number_labels(
@@ -241,7 +260,7 @@ def number_labels(
         classes: what the categories mean.
         capacity: rows of the table, `S`; None for as many as needed, which waits for the device.
         validate: look for what is raised; None does so on the CPU. Unchecked, pixels of an unknown
-            category have id `S + 1`.
+            category or of too large an instance have id `S + 1`.
 
     Raises:
         ValueError: with `validate`, for an unknown category, more segments than `capacity`, or
@@ -256,11 +275,13 @@ def number_labels(
         raise ValueError(f"labels: expected at most {_MAX_IMAGES} images, found {num_images}")
     category, instance = categories.reshape(-1), instances.reshape(-1)
     class_of_pixel = _class_of(category, classes.class_of_id)
-    is_checked = checks_values(validate, instances)
+    is_checked, is_too_large = checks_values(validate, instances), instance > _MAX_INSTANCE
     if is_checked:
         _refuse_unknown(category[class_of_pixel == _UNKNOWN], classes)
-        if instance.numel() and instance.max() > _MAX_INSTANCE:
+        if is_too_large.any():
             raise ValueError(f"labels: expected instances up to {_MAX_INSTANCE}, found others")
+    else:
+        class_of_pixel = torch.where(is_too_large, _UNKNOWN, class_of_pixel)
     keys = _keys(category, class_of_pixel, instance, num_images, num_pixels, classes)
     lengths = torch.ones((), dtype=torch.int64, device=keys.device).expand(keys.shape)
     if is_on_host(keys):

@@ -127,7 +127,7 @@ class PanopticSegmentation(NamedTuple):
         Raises:
             TypeError, ValueError: as in `PanopticTarget`'s `from_labels`.
         """
-        maps = decode_label_map(labels, encoding, divisor)
+        maps = decode_label_map(labels, encoding, divisor, validate)
         classes = prediction_classes(categories, void_ids, maps[0].device)
         found = number_labels(*maps, classes, capacity, validate)
         rows = torch.arange(found.category_ids.shape[-1], device=maps[0].device)
@@ -146,7 +146,7 @@ class PanopticSegmentation(NamedTuple):
 
         Detectron2's Panoptic-DeepLab and deeplab2 have such maps. The instances of a thing are
         numbered 1, 2, ... in the order of the segments; stuff is 0, and further segments of the
-        same stuff class 1, 2, ...
+        same stuff class 1, 2, ... A category with a thing among its segments counts as a thing.
 
         Args:
             label_divisor: more than there are instances of any class.
@@ -167,8 +167,9 @@ class PanopticSegmentation(NamedTuple):
             tensor([[   -1, 26001,  7000, 26002]])
         """
         categories, is_thing = self.category_ids, self.is_thing
-        earlier = (categories[..., :, None] == categories[..., None, :]).tril(-1).sum(-1)
-        instances = earlier + is_thing.long()
+        is_same = categories[..., :, None] == categories[..., None, :]
+        has_thing = (is_same & is_thing[..., None, :]).any(-1)
+        instances = is_same.tril(-1).sum(-1) + has_thing
         labels = encode_labels(categories, instances, label_divisor, "category_major")
         void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
         pixels = self.panoptic_seg.flatten(-2).long()
@@ -317,7 +318,7 @@ class PanopticTarget(NamedTuple):
             >>> target.is_crowd
             tensor([False,  True, False, False])
         """
-        maps = decode_label_map(labels, encoding, divisor)
+        maps = decode_label_map(labels, encoding, divisor, validate)
         classes = target_classes(categories, void_ids, ignored_id, maps[0].device)
         if ignored_id is not None:
             maps = void_without_instance(*maps, ignored_id), maps[1]

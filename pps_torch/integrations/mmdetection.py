@@ -96,7 +96,8 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
     Returns:
         `(*B, H, W)` int32 labels; `PixelData(sem_seg=labels[None])` makes a `pred_panoptic_seg` of
         them. Things are instances 1, 2, ... in the order of the segments, counted over all classes.
-        The first stuff segment of a class is instance 0, a second one instance 1, and so on.
+        The first stuff segment of a class is instance 0, a second one instance 1, and so on; in a
+        class that also has things, they are numbered after all things.
 
     Raises:
         ValueError: a category is no class index; checked on the CPU only.
@@ -109,8 +110,10 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
             f"segmentation.category_ids: expected class indices below {num_classes}, found "
             f"{int(categories.max())}"
         )
-    same_stuff = (categories[..., :, None] == categories[..., None, :]) & ~is_thing[..., None, :]
-    instances = torch.where(is_thing, is_thing.cumsum(-1), same_stuff.tril(-1).sum(-1))
+    is_same, is_stuff = categories[..., :, None] == categories[..., None, :], ~is_thing
+    after_things = (is_same & is_thing[..., None, :]).any(-1) * (1 + is_thing.sum(-1, keepdim=True))
+    stuff_instances = after_things + (is_same & is_stuff[..., None, :]).tril(-1).sum(-1)
+    instances = torch.where(is_thing, is_thing.cumsum(-1), stuff_instances)
     void = categories.new_full((*categories.shape[:-1], 1), num_classes)
     labels = encode_labels(categories, instances, INSTANCE_OFFSET, "instance_major")
     table = torch.cat([void, labels], -1)

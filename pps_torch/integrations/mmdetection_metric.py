@@ -29,6 +29,7 @@ from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.images import read_rgb_ids
+from pps_torch.merging.category_ids import with_category_ids
 from pps_torch.metrics import PanopticQuality
 
 
@@ -131,7 +132,7 @@ class PPSPanopticMetric(BaseMetric):
         )
         if self._file is not None:
             ids = torch.tensor(self._ids_of_classes(), device=labels.device)
-            pred = pred._replace(category_ids=ids[pred.category_ids])
+            pred = with_category_ids(pred, ids)
         target = PanopticTarget(*(field.to(labels.device) for field in self._target(sample)))
         metric.to(labels.device).update(pred, target)
 

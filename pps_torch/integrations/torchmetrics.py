@@ -68,11 +68,12 @@ class _WrappedMetric(Metric):
         self.return_per_class = return_per_class
         self.result = None
         self._sums = metric.count_names
+        # A MetricCollection updates only one of several metrics with equal states. This state
+        # differs between metrics that count by different rules. It is the first one, so that it is
+        # looked at before any sums are added up.
+        self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx=_common_fingerprint)
         for name in self._sums:
             self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
-        # A MetricCollection updates only one of several metrics with equal states. This state
-        # differs between metrics that count by different rules.
-        self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
         self.metric: Any = metric
         if key is not None and key not in self._values():
             raise ValueError(f"key: expected one of {sorted(self._values())}, found {key!r}")
@@ -136,9 +137,43 @@ class _WrappedMetric(Metric):
         for name in self._sums:
             setattr(self.metric, name, getattr(self, name).clone())
 
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Load the states, unless they are of a metric that counts otherwise."""
+        found = state_dict.get(prefix + "fingerprint")
+        if found is not None and not torch.equal(found.cpu(), _fingerprint(self.metric)):
+            error_msgs.append(f"{prefix}fingerprint: {_EXPECTED_ONE_KIND}")
+            return
+        rest = (strict, missing_keys, unexpected_keys, error_msgs)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
     def _values(self, result: Any = None) -> dict[str, float]:
         """The numbers of a result by name; without a result, those of the metric as it is."""
         raise NotImplementedError
+
+
+_EXPECTED_ONE_KIND = (
+    "expected the state of a metric with the same classes, rules and settings, found another"
+)
+
+
+def _common_fingerprint(fingerprints: Tensor) -> Tensor:
+    """Reduce the fingerprints `(P, 32)` of states that are to be added up.
+
+    Raises:
+        ValueError: if they differ.
+    """
+    if not (fingerprints == fingerprints[0]).all():
+        raise ValueError(_EXPECTED_ONE_KIND)
+    return fingerprints[0]
 
 
 def _fingerprint(metric: SumMetric) -> Tensor:

@@ -132,7 +132,8 @@ class MaskRCNNPostProcessor(TensorHolder):
             detections: for each image `boxes` `(N, 4)`, xyxy in pixels of the image, `labels`
                 `(N,)`, `scores` `(N,)` and `masks`. Masks are `(N, 1, H, W)` in the image, as the
                 detector returns them, or `(N, 1, M, M)` in their boxes' frames, as its `roi_heads`
-                return them; the latter are pasted as in Detectron2.
+                return them; the latter are pasted as in Detectron2. Masks of the size of the image
+                are taken for masks in the image.
             sem_seg_logits: `(B, C, h, w)` float, at any stride.
             part_logits: `(B, P, h', w')` float, at any stride; None without a part network. Both
                 logits are upsampled bilinearly (align_corners=False), and the highest channel wins.
@@ -188,14 +189,15 @@ def _check_masks_in_image(boxes: Tensor, size: tuple[int, int]) -> None:
 def stack_detections(
     detections: Sequence[Mapping[str, Tensor]],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Stack the detections of a batch, and pad each image with empty masks of score 0.
+    """Stack the detections of a batch, and pad each image with instances of score -inf.
 
     Args:
         detections: see `MaskRCNNPostProcessor.forward`.
 
     Returns:
         masks `(B, N, h, w)`, boxes `(B, N, 4)`, scores `(B, N)` and labels `(B, N)` int64; N is
-        the largest number of detections in an image, and the padding has label 0.
+        the largest number of detections in an image. No merge takes the padding, whose masks, boxes
+        and labels are 0.
 
     Raises:
         TypeError, ValueError: for a wrong dtype or shape, or an empty batch.
@@ -222,7 +224,7 @@ def stack_detections(
         for image in detections:
             values = image[key]
             padding = (0, 0) * (values.ndim - 1) + (0, most - len(values))
-            padded.append(F.pad(values, padding))
+            padded.append(F.pad(values, padding, value=-torch.inf if key == "scores" else 0))
         return torch.stack(padded)
 
     return stack("masks")[:, :, 0], stack("boxes"), stack("scores"), stack("labels").long()

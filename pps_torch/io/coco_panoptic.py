@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +96,8 @@ class PanopticFile:
         """Read the JSON; the PNGs are not opened.
 
         Numbers may be written as `300.0`, and names of PNGs with backslashes. A `color` becomes
-        `[r, g, b]`, whichever way it is written, or is left out with a warning.
+        `[r, g, b]`, whichever way it is written, or is left out with a warning. Images that share
+        a PNG are warned of.
 
         Args:
             path: the JSON.
@@ -125,6 +127,7 @@ class PanopticFile:
             if annotation.image_id in annotations:
                 raise InputError(f"{path}: expected image {annotation.image_id} once, found twice")
             annotations[annotation.image_id] = annotation
+        _warn_of_shared_pngs(path, annotations.values())
         categories, sizes = read_categories(path, content), read_sizes(path, content)
         return cls(path, annotations, categories, sizes)
 
@@ -188,6 +191,21 @@ class PanopticFile:
         if not _NUMBER_OF_GROUPS.fullmatch(image_id):
             return None
         return self.annotations.get(normalise_id(image_id.replace("_", "")))
+
+
+def _warn_of_shared_pngs(path: Path, annotations: Collection[PanopticAnnotation]) -> None:
+    """Warn if images share a PNG: where frames of two videos have one name, one has overwritten."""
+    image_of_png: dict[Path, str] = {}
+    for annotation in annotations:
+        other = image_of_png.setdefault(annotation.png, annotation.image_id)
+        if other != annotation.image_id:
+            warnings.warn(
+                f"{path}: annotations: expected a PNG for each image, found that "
+                f"{len(annotations)} images share {len({a.png for a in annotations})}, of them "
+                f"{other} and {annotation.image_id} {annotation.png}",
+                stacklevel=2,
+            )
+            return
 
 
 def contradiction_warning(
@@ -274,7 +292,16 @@ def rgb_to_id(color: Sequence[int]) -> int:
 
 
 def renumber(panoptic_seg: np.ndarray, segment_ids: Sequence[int]) -> np.ndarray:
-    """Replace the segments 1..S of a map by their ids; 0, void, stays."""
+    """Replace the segments 1..S of a map by their ids; 0, void, stays.
+
+    Raises:
+        ValueError: for another number in the map.
+    """
+    if panoptic_seg.size and not 0 <= panoptic_seg.min() <= panoptic_seg.max() <= len(segment_ids):
+        raise ValueError(
+            f"panoptic_seg: expected segments 1..{len(segment_ids)} or void, 0, found "
+            f"{panoptic_seg.min()}..{panoptic_seg.max()}"
+        )
     return np.take(np.array([0, *segment_ids], np.int32), panoptic_seg)
 
 

@@ -84,6 +84,7 @@ class PanopticWriter:
         has_colors = all(category.get("color") for category in self._categories)
         self._generator = SegmentIdGenerator(self._categories) if has_colors else None
         self._images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}
+        self._image_of_png: dict[Path, str] = {}
         make_folder(self.folder)
 
     @property
@@ -127,7 +128,8 @@ class PanopticWriter:
         Raises:
             TypeError, ValueError: something else than one panoptic prediction, or segments of a
                 category that is not one of the categories.
-            InputError: a name that leads out of the folder, or a file that cannot be written.
+            InputError: a name that leads out of the folder or that another image has, or a file
+                that cannot be written.
         """
         check_container("panoptic", panoptic, PanopticSegmentation)
         if panoptic.panoptic_seg.ndim != 2:
@@ -137,6 +139,8 @@ class PanopticWriter:
         png = self.folder / name
         if not is_inside(png, self.folder):
             raise InputError(f"file_name: expected a name inside {self.folder}, found {name!r}")
+        normalised = normalise_id(image_id)
+        _check_own_png(png, normalised, self._image_of_png)
         infos = panoptic.segments_info()
         known = [category["id"] for category in self._categories]
         if not {info["category_id"] for info in infos} <= {*known}:
@@ -154,7 +158,6 @@ class PanopticWriter:
             for info, new in zip(infos, ids)
             if info["area"]
         ]
-        normalised = normalise_id(image_id)
         height, width = seg.shape
         image = {"id": coco_id(normalised), "file_name": str(PurePosixPath(name))}
         self._images[normalised] = (
@@ -171,12 +174,25 @@ class PanopticWriter:
         images: dict[str, Any] = {}
         for share in shares:
             images = {**share, **images}
+        image_of_png: dict[Path, str] = {}
+        for image_id, (image, _) in images.items():
+            _check_own_png(self.folder / image["file_name"], image_id, image_of_png)
         content = {
             "images": [image for image, _ in images.values()],
             "annotations": [annotation for _, annotation in images.values()],
             "categories": self._categories,
         }
         save_json(self.path, content)
+
+
+def _check_own_png(png: Path, image_id: str, image_of_png: dict[Path, str]) -> None:
+    """Enter the image of a PNG; raise InputError if another image has the PNG."""
+    other = image_of_png.setdefault(png, image_id)
+    if other != image_id:
+        raise InputError(
+            f"file_name: expected a name of its own for image {image_id}, found {png}, that of "
+            f"image {other}"
+        )
 
 
 def _is_distributed() -> bool:

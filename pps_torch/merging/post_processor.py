@@ -118,7 +118,8 @@ class PPSPostProcessor(TensorHolder):
             sem_seg_logits: `(*B, C, h, w)` float, any stride.
             mask_probs: `(*B, N, M, M)` float, 0..1, each in its box's frame.
             boxes: `(*B, N, 4)` float, xyxy in pixels of the output.
-            scores: `(*B, N)` float, 0..1; pad a batch with instances of score 0.
+            scores: `(*B, N)` float, 0..1; pad a batch with instances of score
+                -inf, or any below the threshold.
             class_indices: `(*B, N)` int.
             part_logits: `(*B, P, h', w')` float, any stride; None without a part network.
             image_size: `(H, W)` of the outputs.

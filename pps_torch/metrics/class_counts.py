@@ -24,7 +24,7 @@ class ClassCounts(NamedTuple):
 
     @property
     def is_present(self) -> bool:
-        """Whether the class has any segment, and so counts in the averages."""
+        """Whether the class has any TP, FP or FN, and so counts in the averages."""
         return self.tp + self.fp + self.fn > 0
 
     def qualities(self) -> tuple[float, float, float]:

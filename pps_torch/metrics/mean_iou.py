@@ -160,6 +160,8 @@ class MeanIoU(SumMetric):
     def update(self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]) -> MeanIoU:
         """Count a batch of images, or a list of images, which may differ in size.
 
+        Where an image of a list raises, those before it stay counted.
+
         Args:
             pred: `(*B, H, W)` category ids, any integer dtype.
             target: the same, of the ground truth. `ignore_label` is void in both: such pixels of

@@ -1,7 +1,8 @@
 """Panoptic quality (PQ, SQ, RQ).
 
 PQ of a class is the sum of the IoUs of its matches over `TP + FP / 2 + FN / 2`; SQ is that sum
-over TP, RQ the rest (arXiv 1801.00868). Averages run over the classes that have any segment.
+over TP, RQ the rest (arXiv 1801.00868). Averages run over the classes that have any TP, FP
+or FN.
 
 Parity: counts equal those of panopticapi's `pq_compute` (COCO; the Cityscapes script matches by
 the same rules) and qualities agree to 1e-9, with two deliberate differences. The area of a
@@ -81,7 +82,7 @@ class PanopticQualityResult(QualityResult):
     `value` is `all.pq`.
 
     Attributes:
-        all, things, stuff: the means over the classes of a group that have any segment: `pq, sq,
+        all, things, stuff: the means over the classes of a group with any TP, FP or FN: `pq, sq,
             rq`, and their number `n`; an n of 0 comes with nan.
         classes: by category id: `name, is_thing, pq, sq, rq, iou_sum, tp, fp, fn`. A class without
             any segment has qualities nan and is in no mean.
@@ -134,7 +135,7 @@ class PanopticQuality(SegmentMetric):
         RQ = TP / (TP + FP / 2 + FN / 2)
 
     for each class, with TP matches, FP unmatched predictions and FN unmatched segments of the
-    ground truth; then the mean over the classes that have any segment.
+    ground truth; then the mean over the classes that have any of these.
 
     Args:
         categories: COCO category dicts (`id`, `name`, `isthing`), or an
@@ -199,6 +200,8 @@ class PanopticQuality(SegmentMetric):
         target: PanopticTarget | list[PanopticTarget],
     ) -> SelfPanopticQuality:
         """Count a batch of images, or a list of images, which may differ in size.
+
+        Where an image of a list raises, those before it stay counted.
 
         Args:
             pred: `panoptic_seg (*B, H, W)` and `category_ids (*B, S)` are used.

@@ -210,6 +210,8 @@ class PartIoU(SumMetric):
     def update(self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]) -> PartIoU:
         """Count a batch of images, or a list of images, which may differ in size.
 
+        Where an image of a list raises, those before it stay counted.
+
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`
                 with evaluation ids. Instances do not matter. Scene ids that the spec does not know

@@ -99,7 +99,8 @@ class PartPanopticQualityResult(QualityResult):
 
     Attributes:
         all, parts, noparts: the means over all classes, those with parts and the others, as far as
-            they have any segment: `pq, sq, rq`, and their number `n`; an n of 0 comes with nan.
+            they have any TP, FP or FN: `pq, sq, rq`, and their number `n`; an n of 0 comes with
+            nan.
         classes: by scene id: `name, has_parts, pq, sq, rq, iou_sum, tp, fp, fn`. A class without
             any segment has qualities nan and is in no mean.
         unknown_pixels: predicted pixels with a scene id that is neither a class of the spec nor
@@ -165,7 +166,7 @@ class PartPanopticQuality(SegmentMetric):
         PartSQ = sum of the part IoUs of the matches / TP
         PartRQ = TP / (TP + FP / 2 + FN / 2)
 
-    for each class; then the mean over the classes that have any segment. The part IoU of a match is
+    for each class; then the mean over the classes with any of these. The part IoU of a match is
 
         sum over its part labels of (pixels with the label in both / pixels with it in either)
         / number of part labels that are present in either
@@ -249,6 +250,8 @@ class PartPanopticQuality(SegmentMetric):
         self, pred: Tensor | list[Tensor], target: Tensor | list[Tensor]
     ) -> PartPanopticQuality:
         """Count a batch of images, or a list of images, which may differ in size.
+
+        Where an image of a list raises, those before it stay counted.
 
         Args:
             pred: the PPS maps, `(*B, 3, H, W)`, any integer dtype: `[scene class, instance, part]`

@@ -93,7 +93,7 @@ class Result(Loadable, ABC):
 
 @dataclass(frozen=True)
 class QualityMean(Loadable):
-    """PQ or PartPQ of a group: means over its classes that have any segment.
+    """PQ or PartPQ of a group: means over its classes that have any TP, FP or FN.
 
     Attributes:
         pq, sq, rq: fractions 0..1; nan where n is 0.

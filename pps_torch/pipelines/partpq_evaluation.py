@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pps_torch.io.errors import input_errors_at
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.image_runs import image_runs
 from pps_torch.io.images import read_colors, read_id_map
@@ -73,6 +73,8 @@ def eval_partpq(
         InputError, SpecError: names the file and image, what was expected and what was found.
     """
     spec, images = EvalSpec.load(eval_spec), ImageList.load(images_json)
+    if reference_layout:
+        _check_names_are_no_ids(spec)
     device, processes = options.torch_device(), options.processes
     gt_files = find_files(gt_dir, images.ids, ground_truth_suffixes(gt_dir), "ground truth")
     pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
@@ -268,6 +270,18 @@ def _warn_of_panoptic_pngs(sids: UnknownIds, has_ids: bool, options: RunOptions)
         f"the predictions look like panoptic PNGs, whose colours are segment ids: {found}; "
         "expected PPS PNGs of [scene class, instance, part], which merge_to_pps makes of them"
     )
+
+
+def _check_names_are_no_ids(spec: EvalSpec) -> None:
+    """Raise InputError if a class has another's id for its name: the layout has both as keys."""
+    ids = {str(sid): sid for sid in spec.eval_sids}
+    for category in spec.categories:
+        if ids.get(category["name"], category["id"]) != category["id"]:
+            raise InputError(
+                f"expected names that are no ids of other classes, found that class "
+                f"{category['id']} is called {category['name']!r}",
+                argument="reference_layout",
+            )
 
 
 def as_panoptic_parts(result: PartPanopticQualityResult) -> list[Any]:

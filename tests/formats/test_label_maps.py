@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pps_torch import (
     EvalSpec,
@@ -197,10 +198,11 @@ def test_bad_arguments_are_named(labels, options, error, message):
 @pytest.mark.parametrize(
     ("categories", "error"),
     [("cpp_default", TypeError), ([7], TypeError), ([{"id": 7}], TypeError)]
-    + [(CATEGORIES * 2, ValueError), ([{"id": 1 << 30, "isthing": 0}], ValueError)],
+    + [(CATEGORIES * 2, ValueError), ([{"id": 1 << 30, "isthing": 0}], ValueError)]
+    + [([{"id": 7, "isthing": "0"}], ValueError), ([{"id": 7, "isthing": None}], ValueError)],
 )
 def test_bad_categories_are_named(categories, error):
-    with pytest.raises(error, match="^categories: expected"):
+    with pytest.raises(error, match=r"^categories(\[0\]: isthing)?: expected"):
         PanopticTarget.from_labels(PAIR, categories)
 
 
@@ -250,6 +252,33 @@ def test_unknown_ids_are_faults_where_no_value_is_checked():
     target = PanopticTarget.from_labels(maps, categories, void_ids=(0, 1))
     with pytest.raises(ValueError, match="2 pixels of pred with a segment id that has no row"):
         PanopticQuality(categories).update(pred, target).compute()
+
+
+@pytest.mark.parametrize(
+    ("labels", "encoding"),
+    [
+        (torch.tensor([[26001, 123, 999, 0]]), "uids"),  # of three digits, which no uid has
+        ((torch.tensor([[26, 26, 26, 0]]), torch.tensor([[1, 1 << 40, (1 << 31) - 1, 3]])), "pair"),
+    ],
+)
+def test_what_an_encoding_forbids_is_a_fault_where_no_value_is_checked(labels, encoding):
+    categories = [{**c, "name": str(c["id"])} for c in CATEGORIES]
+    settings = {"encoding": encoding, "capacity": 2}
+    pred = PanopticSegmentation.from_labels(labels, categories, validate=False, **settings)
+    assert pred.panoptic_seg.tolist() == [[1, 3, 3, 0]] and pred.category_ids.tolist() == [26, -1]
+    with pytest.raises(ValueError, match="uids: expected non-neg|labels: expected instances up to"):
+        PanopticSegmentation.from_labels(labels, categories, validate=True, **settings)
+
+
+def test_fake_tensors_and_another_default_device_leave_nothing_behind(monkeypatch):
+    label_maps._kept_class_tables.cache_clear()
+    with FakeTensorMode(), monkeypatch.context() as patch:
+        patch.setattr(label_maps, "is_on_host", lambda _: False)  # as on CUDA
+        maps = torch.zeros(4, 5, dtype=torch.int32), torch.zeros(4, 5, dtype=torch.int32)
+        PanopticTarget.from_labels(maps, CATEGORIES, capacity=3, validate=False)
+    with torch.device("meta"):
+        assert PanopticTarget.from_labels(PAIR, CATEGORIES, void_ids=VOID).category_ids.is_cpu
+    assert PanopticTarget.from_labels(PAIR, CATEGORIES, void_ids=VOID).panoptic_seg.tolist() == MAP
 
 
 def test_a_category_may_have_the_id_of_void_and_a_spec_its_own():

@@ -28,6 +28,13 @@ def test_instances_are_counted_by_class_and_stuff_is_zero():
     assert segmentation([0, 0], []).to_labels(10).tolist() == [[-1, -1]]
 
 
+def test_things_and_stuff_of_one_category_are_told_apart():
+    """As the contiguous ids of Detectron2, where thing 0 and stuff 0 are two classes."""
+    infos = [{"id": k, "category_id": 1, "isthing": k == 2} for k in (1, 2, 3)]
+    found = PanopticSegmentation.from_segments(torch.tensor([[1, 2, 3]]), infos)
+    assert found.to_labels(10).tolist() == [[11, 12, 13]]
+
+
 def test_from_labels_reads_them():
     found = segmentation([0, 1, 2, 3, 4], [26, 7, 26, 0])
     options = {"encoding": "category_major", "divisor": 1000}

@@ -70,6 +70,12 @@ def test_things_count_up_over_all_classes_and_stuff_is_instance_0():
     assert labels.tolist() == [[5, 1000, 4, 2002, 3000, 1004]]
 
 
+def test_things_and_stuff_of_one_class_are_told_apart():
+    infos = [{"id": k, "category_id": 1, "isthing": k == 1} for k in (1, 2, 3)]
+    found = PanopticSegmentation.from_segments(torch.tensor([[1, 2, 3]]), infos)
+    assert to_mmdetection(found, num_classes=NUM_CLASSES).tolist() == [[1001, 2001, 3001]]
+
+
 def test_a_batch_in_one_graph():
     rng = np.random.default_rng(0)
     images = [

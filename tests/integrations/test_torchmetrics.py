@@ -164,6 +164,31 @@ def test_copies_and_saved_states(case):
     assert not same_sums(metric, expected), "a copy shares nothing with the original"
 
 
+@pytest.mark.parametrize("other", [{"rules": "torchmetrics"}, {"categories": CATEGORIES[::-1]}])
+def test_states_of_other_rules_or_classes_are_not_added_up(other):
+    from pps_torch.integrations.torchmetrics import PanopticQualityMetric
+
+    metric, others = make_panoptic(), PanopticQualityMetric(**{"categories": CATEGORIES, **other})
+    for image in panoptic_images(2):
+        metric.update(*image)
+        others.update(*image)
+    sums = metric.class_sums.clone()
+    message = "expected the state of a metric with the same classes, rules and settings"
+    with pytest.raises(ValueError, match=message):
+        metric.merge_state(others)
+    others.persistent(True)
+    metric.persistent(True)
+    with pytest.raises(RuntimeError, match=message):
+        metric.load_state_dict(others.state_dict())
+    both = [metric.metric_state, others.metric_state]
+    gathered = iter([[state[name] for state in both] for name in both[0]])
+    with pytest.raises(ValueError, match=message):  # as after a gather of two processes
+        metric._sync_dist(lambda *_, **__: next(gathered))
+    assert torch.equal(metric.class_sums, sums)
+    metric.merge_state(metric.clone())
+    assert torch.equal(metric.class_sums, 2 * sums)
+
+
 def test_after_inference_mode_as_lightning_has_it(case):
     make, images, expected = case
     metric = make()

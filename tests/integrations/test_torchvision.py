@@ -147,10 +147,18 @@ def detection(count: int = 2, **change) -> dict:
 def test_images_with_different_numbers_of_detections():
     masks, boxes, scores, classes = stack_detections([detection(2), detection(0)])
     assert masks.shape == (2, 2, *SIZE) and boxes.shape == (2, 2, 4)
-    assert scores[1].tolist() == [0, 0] and classes.tolist() == [[3, 3], [0, 0]]
+    assert scores[1].tolist() == [-torch.inf] * 2 and classes.tolist() == [[3, 3], [0, 0]]
     panoptic, _ = MaskRCNNPostProcessor(SPEC)([detection(2), detection(0)], *logits())
     assert panoptic.category_ids[0, 0].item() == SPEC.things[2]
     assert not panoptic.is_thing[1].any()
+
+
+def test_the_padding_of_a_batch_is_no_detection_whatever_the_threshold():
+    """Logits of 0 are probabilities of a half, and 0 may be the label of a thing."""
+    post_process = MaskRCNNPostProcessor(SPEC, label_ids=SPEC.things, score_threshold=0)
+    batch = [detection(1, labels=torch.tensor([2])), detection(0)]
+    panoptic, _ = post_process(batch, *logits(), masks_are_logits=True)
+    assert panoptic.is_thing[0].any() and not panoptic.is_thing[1].any()
 
 
 def test_other_label_meanings_and_background():

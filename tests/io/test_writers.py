@@ -71,6 +71,32 @@ def test_segments_without_pixels_are_left_out(tmp_path):
     assert [segment["id"] for segment in annotation["segments_info"]] == [1]
 
 
+def test_no_two_images_share_a_png(tmp_path):
+    """Frames of two videos, in which each has a 0001.png."""
+    with PanopticWriter(tmp_path / "pred.json", CATEGORIES) as writer:
+        writer.write(1, prediction(), file_name="a/0001.png")
+        writer.write(1, prediction(1), file_name="a/0001.png")  # once more, the same image
+        writer.write(2, prediction(), file_name="b/0001.png")
+        with pytest.raises(InputError, match="name of its own for image 3, .*that of image 1$"):
+            writer.write(3, prediction(), file_name="a/0001.png")
+    content = json.loads((tmp_path / "pred.json").read_text())
+    assert [image["id"] for image in content["images"]] == [1, 2]
+    content["annotations"][1]["file_name"] = "a/0001.png"
+    (tmp_path / "pred.json").write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match="2 images share 1, of them 1 and 2 .*0001.png"):
+        PanopticFile.load(tmp_path / "pred.json")
+
+
+def test_segments_that_the_table_does_not_have_are_not_written(tmp_path):
+    pred = prediction()
+    wrong = pred._replace(panoptic_seg=pred.panoptic_seg.clone().fill_(-1))
+    with (
+        PanopticWriter(tmp_path / "pred.json", CATEGORIES) as writer,
+        pytest.raises(ValueError, match=r"^panoptic_seg: expected segments 1..3 or void, 0, fo"),
+    ):
+        writer.write(1, wrong)
+
+
 def test_there_is_no_json_after_an_error(tmp_path):
     with pytest.raises(RuntimeError), PanopticWriter(tmp_path / "pred.json", CATEGORIES) as writer:
         writer.write(1, prediction())

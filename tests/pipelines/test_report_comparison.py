@@ -107,6 +107,16 @@ def test_nothing_changed(scene, tmp_path):
     assert "Nothing changed in any image" in page and "PartPQ 0.0 ·" in page
 
 
+def test_images_without_any_quality_before_and_after_are_not_listed(scene):
+    """A segment more that lies on void counts nowhere."""
+    before, after = scene.tables()
+    row = after.images["a_1"][0]
+    after.images.update(before.images)
+    after.images["a_1"] = [*before.images["a_1"], row._replace(verdict="ignored", is_gt=False)]
+    assert [c.image_id for c in Comparison(before, after).images()] == []
+    assert Change(math.nan, math.nan).is_none and not Change(math.nan, 0.0).is_none
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from pps_torch import PanopticQuality
+from pps_torch import EvalSpec, PanopticQuality
+from pps_torch.io.errors import InputError
 from pps_torch.io.json_files import encode_json
+from pps_torch.pipelines import eval_partpq
 from pps_torch.pipelines.result_layout import results_document
 from pps_torch.version import __version__
 from tests.golden.state_dicts import record
@@ -39,6 +41,18 @@ def test_numbers_by_hand():
         {"id": 5, "name": "car", **one, **counts, "is_thing": True},
         {"id": 6, "name": "road", **none, **dict.fromkeys(counts, 0), "is_thing": False},
     ]
+
+
+def test_names_that_are_ids_of_other_classes_have_no_reference_layout(tmp_path):
+    """It has the rows of the classes by id and, in the same object, by name."""
+    classes = [{"id": 1, "name": "2", "isthing": 0}, {"id": 2, "name": "road", "isthing": 0}]
+    spec, _ = EvalSpec.from_classes(classes).save(tmp_path / "own_evalspec.yaml")
+    images = [{"id": "a", "file_name": "a.png", "height": 2, "width": 2}]
+    (tmp_path / "images.json").write_text(json.dumps({"images": images}))
+    folders = tmp_path, tmp_path, tmp_path / "images.json"
+    with pytest.raises(InputError, match="found that class 1 is called '2'") as caught:
+        eval_partpq(spec, *folders, save_dir=tmp_path / "results", reference_layout=True)
+    assert caught.value.argument == "reference_layout"
 
 
 @pytest.mark.parametrize("name", record.metrics())

@@ -26,6 +26,11 @@ class Change(NamedTuple):
         """How much better it is; nan where one of the two has none."""
         return self.after - self.before
 
+    @property
+    def is_none(self) -> bool:
+        """Whether the quality is the same, or there is none before and after."""
+        return self.gain == 0 or (math.isnan(self.before) and math.isnan(self.after))
+
 
 class GroupChange(NamedTuple):
     """The means over a group of classes: the metric, its SQ and its RQ."""
@@ -149,7 +154,7 @@ class Comparison:
                 continue
             quality = Change(*(t.image_quality(image_id)[0] for t in (self.before, self.after)))
             fp = _num_false(before), _num_false(after)
-            if segments or fp[0] != fp[1] or quality.gain:  # nan is true
+            if segments or fp[0] != fp[1] or not quality.is_none:
                 rows.append(ImageChange(image_id, quality, segments, fp))
         return sorted(rows, key=lambda row: (-row.changed_pixels, -abs(_number(row.quality.gain))))
 

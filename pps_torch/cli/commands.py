@@ -93,13 +93,19 @@ def _merge_to_pps_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("panoptic_json", metavar="PANOPTIC_JSON", help="their segments")
     parser.add_argument("part_pred_dir", metavar="PART_PRED_DIR", help="PNGs of flat part ids")
     _add_images_json(parser)
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets a PNG for each image")
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="gets a file for each image")
+    parser.add_argument(
+        "--form",
+        choices=("png", "png16", "npz", "uids", "uids_png"),
+        default="png",
+        help="of the files: PNGs of 3 x 8 or 3 x 16 bits, NPZ, uids in TIFFs or PNGs (png)",
+    )
 
 
 def _eval_partpq_arguments(parser: argparse.ArgumentParser) -> None:
     _add_eval_spec(parser)
     parser.add_argument("gt_dir", metavar="GT_DIR", help="ground-truth TIFFs")
-    parser.add_argument("pred_dir", metavar="PRED_DIR", help="3-channel PPS PNGs")
+    parser.add_argument("pred_dir", metavar="PRED_DIR", help="PPS maps: PNGs, NPZ or TIFFs of uids")
     _add_images_json(parser)
     parser.add_argument("--save_dir", metavar="DIR", help="gets <spec name>_results.json")
     _add_tables(parser)

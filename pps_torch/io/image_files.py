@@ -12,23 +12,36 @@ from typing import BinaryIO, NamedTuple
 from pps_torch.io.deflate import zlib
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_header import Header
-from pps_torch.io.image_kinds import ONE_CHANNEL, THREE_CHANNELS, check_kind, read_header
+from pps_torch.io.image_kinds import (
+    DEEP_COLORS,
+    ONE_CHANNEL,
+    THREE_CHANNELS,
+    Kind,
+    check_kind,
+    read_header,
+)
 from pps_torch.io.image_list import MOST_PIXELS
 from pps_torch.io.tiff_files import check_tiff
 from pps_torch.reading import open_regular
 
 
 class Wanted(NamedTuple):
-    """The channels that a reader accepts, and their description in errors."""
+    """The channels that a reader accepts, their description in errors, and further kinds."""
 
     channels: tuple[str, ...]
     description: str
+    kinds: tuple[Kind, ...] = ()
 
 
 IDS = Wanted(ONE_CHANNEL, "one channel of ids")
 COLORS = Wanted(THREE_CHANNELS, "three channels of 8 bits (RGB)")
 SEGMENTS = Wanted(
     (*THREE_CHANNELS, "grey"), "three channels of 8 bits (RGB), or grey levels that are the ids"
+)
+PPS_MAPS = Wanted(
+    (*THREE_CHANNELS, "grey"),
+    "three channels of 8 or 16 bits (RGB), or uids as grey levels of 16 bits",
+    (DEEP_COLORS,),
 )
 EITHER = Wanted(ONE_CHANNEL + THREE_CHANNELS, "one channel of ids, or three of 8 bits")
 

@@ -64,6 +64,9 @@ KINDS = (
     ),
 )
 
+#: What only a PPS map may be.
+DEEP_COLORS = Kind("PNG", "RGB", (16,))
+
 _READERS = {
     b"\x89PNG": read_png_header,
     b"BM": read_bmp_header,
@@ -104,13 +107,19 @@ def read_header(file: BinaryIO) -> Header:
     raise ValueError(other or "no image format in it that is read here (PNG, TIFF, BMP)")
 
 
-def check_kind(header: Header, channels: tuple[str, ...] | None, description: str) -> None:
+def check_kind(
+    header: Header,
+    channels: tuple[str, ...] | None,
+    description: str,
+    more: tuple[Kind, ...] = (),
+) -> None:
     """Check that an image is of a kind that is read.
 
     Args:
         header: of the image.
         channels: those that are wanted; None for any, whatever their kind.
         description: what they are, for the message.
+        more: kinds that are read beside those of the table.
 
     Raises:
         ValueError: says what was expected and found.
@@ -123,7 +132,7 @@ def check_kind(header: Header, channels: tuple[str, ...] | None, description: st
         raise ValueError(f"expected {description}, found {header}")
     if header.format == "TIFF" and header.compression not in LOSSLESS:
         raise ValueError(f"expected a lossless compression, found {header.compression}")
-    if header.peculiarity or not any(_fits(header, kind) for kind in KINDS):
+    if header.peculiarity or not any(_fits(header, k) for k in (*KINDS, *more)):
         raise ValueError(f"expected {description}, found {header}, which is not read")
 
 

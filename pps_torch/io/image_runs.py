@@ -16,7 +16,7 @@ def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]
     """Collapse images into runs, which may go on from row to row.
 
     Args:
-        images: `(H, W)` of any dtype, or `(H, W, 3)` of uint8; of one size.
+        images: `(H, W)` or `(H, W, 3)`, of any dtype; of one size.
 
     Returns:
         the values of each image, `(R,)` or `(R, 3)`, and the lengths `(R,)` int64, in pixels.

@@ -49,7 +49,7 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         InputError: missing, damaged, no image or several in one file, of another kind or size, ids
             of 2**31 and more.
     """
-    header, ids = _read_pixels(path, IDS, size)
+    header, ids = read_pixels(path, IDS, size)
     if ids.ndim == 3:
         ids = ids[..., 0]  # the other one is opaque
     if ids.dtype == np.int32 and header.numbers == "unsigned" and ids.min() < 0:
@@ -76,7 +76,7 @@ def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarra
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    pixels = _read_pixels(path, SEGMENTS, size)[1]
+    pixels = read_pixels(path, SEGMENTS, size)[1]
     return pixels[..., :3] if pixels.ndim == 3 else pixels
 
 
@@ -93,7 +93,7 @@ def read_colors(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    return _read_pixels(path, COLORS, size)[1][..., :3]
+    return read_pixels(path, COLORS, size)[1][..., :3]
 
 
 def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
@@ -198,10 +198,23 @@ def _interleaved(channels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _read_pixels(
+def read_pixels(
     path: Path, wanted: Wanted, size: tuple[int, int] | None
 ) -> tuple[Header, np.ndarray]:
-    """Read a map; its kind and size are checked before its pixels are decoded."""
+    """Read a map as it is stored; its kind and size are checked before its pixels are decoded.
+
+    Args:
+        path: the file.
+        wanted: the channels that it must have.
+        size: the (height, width) that it must have.
+
+    Returns:
+        what the file says of itself, and `(H, W)` or `(H, W, C)`; the last channel of an image with
+        alpha is 255 everywhere.
+
+    Raises:
+        InputError: as [`read_id_map`][pps_torch.io.images.read_id_map] does.
+    """
     with opened_image(path) as file:
         header = read_checked_header(path, file, wanted, size)
         content = read_content(path, file)

@@ -20,6 +20,9 @@ GROUND_TRUTH_SUFFIXES = (".tif", ".tiff")
 #: What maps of uids are, in a folder without any TIFF; a PNG has up to 16 bits.
 _OTHER_GROUND_TRUTH_SUFFIXES = (".png",)
 
+#: What PPS maps are: the first of these of which a folder has any.
+_PPS_SUFFIXES: tuple[tuple[str, ...], ...] = ((".png",), (".npz",), GROUND_TRUTH_SUFFIXES)
+
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 _CITYSCAPES_ENDING = "_gtFinePanopticParts"
@@ -145,6 +148,18 @@ def ground_truth_suffixes(folder: Path | str) -> tuple[str, ...]:
     check_folder(folder, "the folder of the ground truth")
     has_tiffs = bool(list_files(folder, GROUND_TRUTH_SUFFIXES))
     return GROUND_TRUTH_SUFFIXES if has_tiffs else _OTHER_GROUND_TRUTH_SUFFIXES
+
+
+def pps_suffixes(folder: Path | str) -> tuple[str, ...]:
+    """The endings of the PPS maps in a folder: PNGs; NPZ where it has no PNG; else TIFFs of uids.
+
+    Raises:
+        InputError: the folder is missing or cannot be read.
+    """
+    folder = Path(folder)
+    check_folder(folder, "the folder of the PPS predictions")
+    found = {path.suffix.lower() for path in list_files(folder, sum(_PPS_SUFFIXES, ()))}
+    return next((s for s in _PPS_SUFFIXES if found & {*s}), _PPS_SUFFIXES[0])
 
 
 def ground_truth_files(folder: Path) -> list[Path]:

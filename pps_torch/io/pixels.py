@@ -39,9 +39,9 @@ from pps_torch.io.png_files import (
 from pps_torch.io.tiff_files import deflated_strips
 
 try:
-    from kornia_rs.io import decode_image_png_u8
+    from kornia_rs.io import decode_image_png_u8, decode_image_png_u16
 except ImportError:  # a platform that it has no wheel for
-    decode_image_png_u8 = None
+    decode_image_png_u8 = decode_image_png_u16 = None
 
 _decode_plain_png: Callable[[bytes, tuple[int, int], str], np.ndarray] | None = decode_image_png_u8
 
@@ -69,6 +69,8 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
         pixels = _decode_fast(header, content, chunks)
         if pixels is not None:
             return pixels
+    if chunks and (header.bits, header.channels) == (16, "RGB"):
+        return _decode_deep(header, content)
     if header.format == "TIFF" and (strips := _decode_strips(header, content)) is not None:
         return strips
     image = PIL.Image.open(io.BytesIO(content), formats=(header.format,))
@@ -81,7 +83,7 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
-    """Encode a grey image `(H, W)` or an RGB one `(H, W, 3)` of uint8 as a PNG, fast.
+    """Encode a grey image `(H, W)` or an RGB one `(H, W, 3)` as a PNG of 8 or 16 bits, fast.
 
     Each row is stored as its difference from the one above, which is mostly zero in a map of ids. A
     twelfth of the time of encoders that choose for each row how to store it, and smaller.
@@ -89,15 +91,18 @@ def encode_png(pixels: np.ndarray) -> bytes:
     Raises:
         TypeError: another dtype.
     """
-    if pixels.dtype != np.uint8:
-        raise TypeError(f"pixels: expected uint8, found {pixels.dtype}")
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"pixels: expected uint8 or uint16, found {pixels.dtype}")
     height, width = pixels.shape[:2]
+    bits = 8 * pixels.itemsize
+    if bits == 16:
+        pixels = np.ascontiguousarray(pixels, ">u2").view(np.uint8)
     values = pixels.reshape(height, -1)
     rows = np.empty((height, values.shape[1] + 1), np.uint8)
     rows[:, 0] = ABOVE
     rows[:1, 1:] = values[:1]
     np.subtract(values[1:], values[:-1], out=rows[1:, 1:])
-    return png_of_rows("RGB" if pixels.ndim == 3 else "grey", width, rows)
+    return png_of_rows("RGB" if pixels.ndim == 3 else "grey", width, rows, bits)
 
 
 def _decode_strips(header: Header, content: bytes) -> np.ndarray | None:
@@ -134,6 +139,16 @@ def decoding(path: Path) -> Iterator[None]:
             ) from error
         except (PIL.Image.DecompressionBombError, zlib.error) as error:
             raise ValueError(str(error)) from error
+
+
+def _decode_deep(header: Header, content: bytes) -> np.ndarray:
+    """Decode a PNG of 3 x 16 bits, of which Pillow gives 8."""
+    if decode_image_png_u16 is None:
+        raise InputError("PNGs of 3 x 16 bits: expected kornia-rs, which reads them, found none")
+    try:
+        return decode_image_png_u16(content, (header.height, header.width), "rgb")
+    except Exception as error:  # its errors have no class of their own
+        raise ValueError(str(error)) from error
 
 
 def _decode_fast(header: Header, content: bytes, chunks: list[Chunk]) -> np.ndarray | None:

@@ -55,16 +55,17 @@ def read_png_header(file: BinaryIO) -> Header:
     return Header("PNG", height, width, _CHANNELS[color], depth, pictures=pictures)
 
 
-def png_of_rows(channels: str, width: int, rows: np.ndarray) -> bytes:
-    """A PNG of 8 bits.
+def png_of_rows(channels: str, width: int, rows: np.ndarray, bits: int = 8) -> bytes:
+    """A PNG of rows that are filtered.
 
     Args:
         channels: `grey` or `RGB`.
         width: pixels.
         rows: (H, 1 + bytes of a row) uint8, each row behind its filter.
+        bits: of each channel; 16 are two bytes, the higher one first.
     """
     color = next(number for number, name in _CHANNELS.items() if name == channels)
-    header = struct.pack(">IIBBBBB", width, len(rows), 8, color, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, len(rows), bits, color, 0, 0, 0)
     packed = zlib.compress(rows.data, _LEVEL)
     chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)

@@ -25,8 +25,9 @@ from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import is_inside
 from pps_torch.io.image_list import coco_id, normalise_id
-from pps_torch.io.images import write_id_map, write_rgb, write_rgb_ids
+from pps_torch.io.images import write_id_map, write_rgb_ids
 from pps_torch.io.json_files import save_json
+from pps_torch.io.pps_files import write_pps_map
 from pps_torch.metrics.categories import checked_categories, question_about_ids
 from pps_torch.specs import EvalSpec
 
@@ -208,16 +209,25 @@ def _gathered(value: Any) -> list[Any]:
     return values
 
 
-def write_pps(path: Path | str, pps: Tensor) -> None:
-    """Write a PPS map as the 3-channel PNG that `eval_partpq` reads; this leaves the device.
+def write_pps(path: Path | str, pps: Tensor, *, form: str = "png") -> None:
+    """Write a PPS map as `eval_partpq` reads it; this leaves the device.
 
     Args:
-        path: the PNG; its folder is made.
-        pps: `(3, H, W)` integers 0..255: scene class, instance, part.
+        path: the file, with the ending of the form; its folder is made.
+        pps: `(3, H, W)` integers: scene class, instance, part.
+        form: what the file is, and the highest class, instance and part that it holds:
+
+            - `"png"`: a PNG of 3 x 8 bits; 255 each
+            - `"png16"`: a PNG of 3 x 16 bits; 65535 each
+            - `"npz"`: an NPZ with the array `pps`, `(3, H, W)`; those of int32
+            - `"uids"`: a TIFF of uids; 21473, 999 and 99. The classes 0 and 255 are void, and the
+              part 255 is none
+            - `"uids_png"`: a PNG of uids; 64, 999, and no part but 255
 
     Raises:
-        TypeError, ValueError: another shape or dtype, or values that 8 bits do not hold.
-        InputError: the file cannot be written.
+        TypeError, ValueError: another shape or dtype, or ids that the form does not hold; the
+            message names one that does.
+        InputError: a name with another ending, or the file cannot be written.
 
     Example:
         >>> import tempfile, torch
@@ -227,14 +237,9 @@ def write_pps(path: Path | str, pps: Tensor) -> None:
     check_integer("pps", pps)
     if pps.ndim != 3 or pps.shape[0] != 3:
         raise ValueError(f"pps: expected shape (3, H, W), found {tuple(pps.shape)}")
-    channels = pps.cpu()
-    for channel, what in zip(channels, ("scene classes", "instances", "parts")):
-        if channel.numel() and not (0 <= channel.min() and channel.max() <= _LARGEST_BYTE):
-            found = f"{int(channel.min())} to {int(channel.max())}"
-            raise ValueError(f"pps: expected {what} from 0 to {_LARGEST_BYTE}, found {found}")
     path = Path(path)
     make_folder(path.parent)
-    write_rgb(path, channels.byte().numpy())
+    write_pps_map(path, pps.cpu().numpy(), form)
 
 
 def write_cityscapes_instances(

@@ -1,4 +1,4 @@
-"""PartPQ of PPS PNGs against ground-truth TIFFs."""
+"""PartPQ of PPS maps against ground-truth TIFFs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.image_runs import image_runs
-from pps_torch.io.images import read_colors, read_id_map
-from pps_torch.io.pairing import find_files, ground_truth_suffixes
+from pps_torch.io.images import read_id_map
+from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
+from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import (
     ImageRecord,
     MeanIoU,
@@ -56,7 +57,9 @@ def eval_partpq(
     Args:
         eval_spec: bundled name or path of an EvalSpec.
         gt_dir: folder of the dataset's TIFFs of uids.
-        pred_dir: folder of 3-channel PPS PNGs.
+        pred_dir: folder of PPS maps, in one of
+            [the forms][pps_torch.io.pps_files.read_pps_map]: PNGs; NPZ, if it has no PNG; or TIFFs
+            of uids, if it has neither.
         images_json: the list of images.
         save_dir: gets `<spec name>_results.json`, of the layout of all results.
         tables: whether `save_dir` also gets `<spec name>_segments.csv`,
@@ -77,7 +80,7 @@ def eval_partpq(
         _check_names_are_no_ids(spec)
     device, processes = options.torch_device(), options.processes
     gt_files = find_files(gt_dir, images.ids, ground_truth_suffixes(gt_dir), "ground truth")
-    pred_files = find_files(pred_dir, images.ids, (".png",), "PPS prediction")
+    pred_files = find_files(pred_dir, images.ids, pps_suffixes(pred_dir), "PPS prediction")
     job = _Job(
         gt_files=gt_files,
         pred_files=pred_files,
@@ -178,7 +181,7 @@ class _Job:
     def evaluate(self, image: Image) -> _Evaluated:
         """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
-        images = read_id_map(gt_file, image.size), read_colors(pred_file, image.size)
+        images = read_id_map(gt_file, image.size), read_pps_map(pred_file, image.size)
         (uids, pps), lengths = image_runs(*images)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             if self.needs_maps:

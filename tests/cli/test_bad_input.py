@@ -176,7 +176,7 @@ SEGMENTS = [
     (PPS, segment(score="high"), ["panoptic.json", FIRST, "segment 1: score", '"high"']),
     (PPS, file_name("a\0.png"), ["panoptic.json", FIRST, "file_name", r"'a\x00.png'"]),
     (PPS, panoptic(lambda content: content["annotations"].pop()), ["none for 1", LAST]),
-    (PPS, many_cars, [FIRST, "class 26 (car)", "at most 255", "found 256"]),
+    (PPS, many_cars, [FIRST, "class 26 (car)", "instances up to 255", "found 256; form 'png16'"]),
     (PQ, segment(id=9), [FIRST, "not listed", "[1]"]),
     (PQ, segment(category_id=99), [FIRST, "found 99"]),
     (PQ, panoptic(lambda content: content.pop("categories")), ["categories", "found none"]),
@@ -279,7 +279,9 @@ def test_void_that_no_byte_holds(dataset, capsys, tmp_path):
     words = dataset.arguments(PPS)
     words[1] = str(tmp_path / "void.yaml")
     assert main(words) == 2
-    assert "ignore_label: expected at most 255, which is what the PNG" in capsys.readouterr().err
+    expected = "void: ignore_label: expected scene classes up to 255, which is what a PNG of 3 x 8"
+    assert expected in capsys.readouterr().err
+    assert main([*words, "--form", "png16"]) == 0
 
 
 @pytest.mark.parametrize("tool", ["eval_partpq", "eval_pq"])

@@ -45,14 +45,14 @@ def test_a_wrong_number_is_found(tmp_path, monkeypatch):
     """A reader that is wrong by one pixel."""
     from pps_torch.pipelines import partpq_evaluation
 
-    read = partpq_evaluation.read_colors
+    read = partpq_evaluation.read_pps_map
 
     def read_wrongly(path, size=None):
         pps = read(path, size).copy()
         pps[-1, -1, 0] = 11
         return pps
 
-    monkeypatch.setattr(partpq_evaluation, "read_colors", read_wrongly)
+    monkeypatch.setattr(partpq_evaluation, "read_pps_map", read_wrongly)
     verdict = Cases(tmp_path, seed=0).run_undamaged("eval_partpq")
     assert verdict.outcome == "BAD" and "wrong: class" in verdict.detail
 

@@ -196,7 +196,7 @@ def test_what_a_file_does_not_hold_is_not_written(tmp_path, write, name, ids, me
     with pytest.raises((TypeError, ValueError), match=message):
         write(tmp_path / name, np.array(ids))
     assert not (tmp_path / name).exists()
-    with pytest.raises(TypeError, match="^pixels: expected uint8, found int64"):
+    with pytest.raises(TypeError, match="^pixels: expected uint8 or uint16, found int64"):
         pixels.encode_png(np.zeros((2, 3), np.int64))
 
 

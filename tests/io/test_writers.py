@@ -187,7 +187,7 @@ def test_pps_maps(tmp_path, dtype):
             torch.tensor([[[7]], [[256]], [[1]]]),
             "^pps: expected instances .* found 256",
         ),
-        (torch.tensor([[[7]], [[1]], [[-1]]]), "^pps: expected parts from 0 to 255, found -1"),
+        (torch.tensor([[[7]], [[1]], [[-1]]]), "^pps: expected ids of 0 or more, found -1"),
     ],
 )
 def test_bad_pps_maps(tmp_path, pps, message):

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
-from pps_torch.io.pairing import find_files, ground_truth_suffixes
+from pps_torch.io.images import read_id_map, read_rgb_ids
+from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
+from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
@@ -69,7 +71,7 @@ class PartScenes:
         self.metric = PartPanopticQuality(self.spec, validate=True)
         gt, pred = gt or tables.inputs["gt_dir"], pred or tables.inputs["pred_dir"]
         self.gt_files = find_files(gt, image_ids, ground_truth_suffixes(gt), "ground truth")
-        self.pred_files = find_files(pred, image_ids, (".png",), "PPS prediction")
+        self.pred_files = find_files(pred, image_ids, pps_suffixes(pred), "PPS prediction")
 
     def read(self, image_id: str, side: int) -> Scene:
         """Read an image.
@@ -84,7 +86,8 @@ class PartScenes:
         gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
         uids = torch.from_numpy(read_id_map(gt_file))
         height, width = uids.shape
-        pps = torch.from_numpy(read_pps(pred_file, (height, width)))
+        levels = np.moveaxis(read_pps_map(pred_file, (height, width)), 2, 0)
+        pps = torch.from_numpy(np.ascontiguousarray(levels))
         with input_errors_at(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
         _check_unchanged(comparison, self.tables, image_id)

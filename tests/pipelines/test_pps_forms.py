@@ -1,0 +1,55 @@
+"""PPS maps in every form: `merge_to_pps` writes them, and `eval_partpq` has the same numbers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pps_torch.io.errors import InputError
+from pps_torch.io.pps_files import FORMS
+from pps_torch.pipelines import RunOptions, eval_partpq, merge_to_pps, report
+from tests.cli.small_dataset import SmallDataset
+
+OPTIONS = RunOptions(device="cpu", workers=2, quiet=True)
+
+
+def merged(d, form, **options):
+    inputs = d.panoptic_dir, d.panoptic_json, d.parts, d.images_json, d.folder / form
+    return merge_to_pps("cpp_default", *inputs, form=form, options=RunOptions(**options))
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory) -> SmallDataset:
+    d = SmallDataset(tmp_path_factory.mktemp("forms"))
+    merged(d, "png", device="cpu", quiet=True)
+    d.expected = evaluated(d, "png")
+    return d
+
+
+def evaluated(d, form) -> dict:
+    result = eval_partpq(
+        "cpp_default", d.gt, d.folder / form, d.images_json, d.folder / f"{form}_scores",
+        tables=True, metrics=["mIoU", "PartIoU"], options=OPTIONS,
+    )  # fmt: skip
+    assert result.classes[26].tp == 3
+    return json.loads((d.folder / f"{form}_scores" / "cpp_default_results.json").read_text())
+
+
+@pytest.mark.parametrize("form", ["png16", "npz", "uids"])
+def test_the_numbers_are_those_of_the_usual_form(dataset, form, tmp_path):
+    folder = merged(dataset, form, device="cpu", quiet=True)
+    assert {path.suffix for path in folder.iterdir() if path.name[0] != "."} == {FORMS[form].suffix}
+    assert evaluated(dataset, form) == dataset.expected
+    report(dataset.folder / f"{form}_scores", tmp_path / "page.html", options=OPTIONS)
+
+
+def test_forms_that_are_refused_before_the_work(dataset):
+    with pytest.raises(InputError, match="^form: expected one of png, .*, found 'exr'"):
+        merged(dataset, "exr", device="cpu")
+    with pytest.raises(InputError, match=r"class 26 \(car\): expected no parts.*; form 'uids'"):
+        merged(dataset, "uids_png", device="cpu")
+    assert not (dataset.folder / "uids_png").exists()
+    with pytest.raises(InputError, match="other arguments"):
+        inputs = dataset.panoptic_dir, dataset.panoptic_json, dataset.parts, dataset.images_json
+        merge_to_pps("cpp_default", *inputs, dataset.folder / "png", form="png16", options=OPTIONS)

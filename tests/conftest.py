@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,15 @@ if torch.cuda.is_available():
     DEVICES.append(pytest.param("cuda", marks=pytest.mark.gpu))
 
 torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bundled specs take less time, also those that test files load when they are imported."""
+    from tests.spec_files import bundled_specs_parsed_once
+
+    parsed_once = ExitStack()
+    parsed_once.enter_context(bundled_specs_parsed_once())
+    config.add_cleanup(parsed_once.close)
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

@@ -93,6 +93,7 @@ def test_copies_made_in_inference_mode_count_on():
     assert copied.counts.tolist() == [number + 1 for number in IDS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_torch_compile_takes_them_as_buffers(way):
     """Of fixed sizes and at a fixed address, as the functions of `torch._dynamo` say it."""

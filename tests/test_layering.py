@@ -6,6 +6,8 @@ import graphlib
 import subprocess
 import sys
 
+import pytest
+
 from tests import ROOT
 
 PACKAGE = ROOT / "pps_torch"
@@ -114,6 +116,7 @@ def test_files_say_what_they_hold_and_stay_readable():
         assert len(path.read_text().splitlines()) <= 450, path
 
 
+@pytest.mark.slow
 def test_import_loads_nothing_heavier_than_torch():
     heavy = "triton PIL pycocotools yaml torchvision detectron2 matplotlib tqdm".split()
     code = (

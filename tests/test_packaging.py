@@ -68,6 +68,7 @@ def sources() -> set[str]:
     }
 
 
+@pytest.mark.slow
 @needs_wheel_builder
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -75,6 +76,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     assert package == sources()
 
 
+@pytest.mark.slow
 @needs_wheel_builder
 def test_the_origin_of_all_data_in_the_wheel_is_known(wheel):
     data = [name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".py")]
@@ -84,6 +86,7 @@ def test_the_origin_of_all_data_in_the_wheel_is_known(wheel):
     assert not unused
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_the_sources_and_no_tests(sdist):
     with tarfile.open(sdist) as archive:
         files = [member.name.split("/", 1)[1] for member in archive if member.isfile()]

@@ -78,6 +78,7 @@ def test_help_wrong_arguments_and_prepare_data_need_no_torch(tmp_path):
     assert not loaded & {*HEAVY}
 
 
+@pytest.mark.slow
 def test_a_command_loads_what_it_needs(tmp_path):
     dataset = SmallDataset(tmp_path)
     loaded = loaded_modules([*dataset.arguments("eval_pq"), "--device", "cpu"])

@@ -61,7 +61,7 @@ def one_error(capsys, *fragments):
 
 
 @pytest.mark.parametrize(
-    "tool", [*TOOLS[1:], pytest.param("merge_to_panoptic", marks=pytest.mark.slow)]
+    "tool", [*TOOLS[2:], *(pytest.param(tool, marks=pytest.mark.slow) for tool in TOOLS[:2])]
 )
 def test_disk_that_is_full_after_any_number_of_writes(tmp_path, monkeypatch, capsys, tool):
     whole = SmallDataset(tmp_path / "whole")
@@ -179,6 +179,7 @@ def remount(path: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(path)], check=True)
 
 
+@pytest.mark.slow
 def test_small_file_system(tmp_path, file_system):
     tool, small = "merge_to_pps", tmp_path / "small"
     file_system(small, "size=24k")

@@ -130,9 +130,8 @@ def test_number_of_workers_does_not_change_a_bit(tmp_path):
 class TestRealImages:
     """Whole commands on a Cityscapes and a COCO image."""
 
-    @pytest.mark.parametrize(
-        "instance_format", ["COCO", pytest.param("Cityscapes", marks=pytest.mark.slow)]
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("instance_format", FORMATS)
     def test_cityscapes(self, tmp_path, real_images, instance_format):
         source = real_images / "cpp"
         instances = {"COCO": "instances_coco.json", "Cityscapes": "instances_cityscapes"}

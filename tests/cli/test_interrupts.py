@@ -27,7 +27,6 @@ COMMANDS = {
     "eval_pq": ("panoptic_dir", "evaluating", AT_THE_END),
     "visualize": ("pps", "drawing", NEXT_RUN),
 }
-QUICK = ("merge_to_panoptic", "eval_partpq")
 
 
 def interrupt(process: WarmProcess, again: bool = False) -> tuple[float, int, str]:
@@ -41,10 +40,8 @@ def interrupt(process: WarmProcess, again: bool = False) -> tuple[float, int, st
     return time.monotonic() - begun, code, process.messages.read_text()
 
 
-@pytest.mark.parametrize(
-    "command",
-    [c if c in QUICK else pytest.param(c, marks=pytest.mark.slow) for c in COMMANDS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
 def test_while_threads_read_what_does_not_come(tmp_path, command):
     """Two threads wait for a disk that does not answer; Ctrl-C is pressed twice."""
     folder, step, left = COMMANDS[command]
@@ -61,6 +58,7 @@ def test_while_threads_read_what_does_not_come(tmp_path, command):
     assert bool(written) == (left == NEXT_RUN)
 
 
+@pytest.mark.slow
 def test_before_the_first_image(tmp_path):
     dataset = SmallDataset(tmp_path)
     with never_read([dataset.images_json]) as is_reading:
@@ -86,6 +84,7 @@ def write_slowly():
     atomic.os.replace = do_not_come_back
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prepare", [compute_slowly, write_slowly])
 def test_in_an_operation_that_does_not_answer(tmp_path, monkeypatch, prepare):
     dataset, begun = SmallDataset(tmp_path), tmp_path / "begun"
@@ -104,6 +103,7 @@ def interrupted_at_the_end() -> int:
     return code
 
 
+@pytest.mark.slow
 def test_when_the_work_is_done(tmp_path):
     """There is nothing left to stop while the interpreter ends."""
     dataset = SmallDataset(tmp_path)
@@ -112,6 +112,7 @@ def test_when_the_work_is_done(tmp_path):
     assert "stopped" not in messages.read_text() and len(dataset.written()) == 1
 
 
+@pytest.mark.slow
 def test_several_processes_say_it_once(tmp_path):
     dataset = SmallDataset(tmp_path, 6)
     with never_read([sorted(dataset.semantic.iterdir())[-1]]) as is_reading:
@@ -129,7 +130,7 @@ def test_several_processes_say_it_once(tmp_path):
 
 def test_nothing_is_left_open(tmp_path):
     """Files and threads of a run are gone when it has ended."""
-    dataset = SmallDataset(tmp_path, 40)
+    dataset = SmallDataset(tmp_path, 9)
     before = None
     for _ in range(3):
         assert dataset.run("eval_partpq", "--overwrite") == 0

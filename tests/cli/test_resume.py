@@ -236,6 +236,7 @@ def many_images(dataset, count=100):
     edit_json(dataset.images_json, edit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stop", "exit_code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
 )

@@ -27,7 +27,6 @@ TOOLS = (
     "eval_partpq",
     "eval_pq",
 )
-QUICK = ("merge_to_panoptic", "eval_partpq")
 COUNT = 7
 
 
@@ -69,13 +68,9 @@ def shuffled(dataset, seed):
     edit_json(dataset.images_json, lambda c: random.Random(seed).shuffle(c["images"]))
 
 
-@pytest.mark.parametrize(
-    "world_size", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 8))]
-)
-@pytest.mark.parametrize(
-    "tool",
-    [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in TOOLS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("world_size", [2, 3, 8])
+@pytest.mark.parametrize("tool", TOOLS)
 def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, world_size):
     dataset = imperfect_dataset(tmp_path)
     job = Job(dataset.arguments(tool), world_size, tmp_path / "messages")
@@ -88,9 +83,8 @@ def test_any_number_of_processes_writes_the_same_bytes(tmp_path, alone, tool, wo
     assert not list(dataset.output.rglob("*_tmp"))
 
 
-@pytest.mark.parametrize(
-    "tool", ["merge_to_pps", pytest.param("eval_partpq", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["merge_to_pps", "eval_partpq"])
 def test_the_order_of_the_list_changes_no_byte(tmp_path, alone, tool):
     dataset = imperfect_dataset(tmp_path)
     shuffled(dataset, seed=1)
@@ -101,6 +95,7 @@ def test_the_order_of_the_list_changes_no_byte(tmp_path, alone, tool):
     assert job.messages()[0].replace(str(dataset.folder), "") == result
 
 
+@pytest.mark.slow
 def test_progress_is_that_of_the_first_process(tmp_path):
     dataset = SmallDataset(tmp_path)
     words = [word for word in dataset.arguments("merge_to_pps") if word != "--quiet"]
@@ -111,6 +106,7 @@ def test_progress_is_that_of_the_first_process(tmp_path):
     assert "3 images merged" in first and second == ""
 
 
+@pytest.mark.slow
 def test_bad_input_of_one_process_ends_all_with_one_message(tmp_path):
     dataset = SmallDataset(tmp_path, COUNT)
     bad = sorted(dataset.pps.iterdir())[5]  # an image of rank 2
@@ -123,6 +119,7 @@ def test_bad_input_of_one_process_ends_all_with_one_message(tmp_path):
     assert "".join(others) == "" and dataset.written() == {}
 
 
+@pytest.mark.slow
 def test_bad_input_of_all_processes_is_told_once(tmp_path):
     dataset = SmallDataset(tmp_path)
     dataset.images_json.unlink()
@@ -140,7 +137,8 @@ def whole(tmp_path_factory):
     return dataset.written()
 
 
-@pytest.mark.parametrize("victim", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2))])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1, 2])
 def test_a_killed_process_ends_the_others_and_is_named(tmp_path, whole, victim):
     dataset = SmallDataset(tmp_path, 30)
     tool = "merge_to_panoptic"
@@ -169,6 +167,7 @@ def test_a_killed_process_ends_the_others_and_is_named(tmp_path, whole, victim):
     assert not list(dataset.output.rglob("*_tmp"))
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_in_an_evaluation_is_named(tmp_path):
     dataset = SmallDataset(tmp_path)
     with never_read([sorted(dataset.gt.iterdir())[1]]) as is_reading:  # the image of rank 1
@@ -201,6 +200,7 @@ def leave_by_sys_exit() -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_a_process_that_exits_in_the_middle_is_named(tmp_path):
     job = Job([], 2, tmp_path, program=leave_by_sys_exit)
     assert job.exit_codes(20) == [1, 1]
@@ -209,6 +209,7 @@ def test_a_process_that_exits_in_the_middle_is_named(tmp_path):
     assert line.endswith("ended before its work was done, by SystemExit(0)")
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_fails_all(tmp_path):
     dataset = SmallDataset(tmp_path)
     dataset.output.write_text("a file where the folder should be")

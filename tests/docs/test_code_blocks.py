@@ -13,6 +13,7 @@ import json
 import shlex
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import benchmark
@@ -48,31 +49,32 @@ NEEDED_BY = {
 }
 
 
-#: Pages whose blocks take seconds.
+#: What `pps-torch demo` writes.
+DEMO = "pps_torch_demo"
+
+#: Pages whose blocks take seconds, beside those that use the demo's files.
 SLOW = {
     "python": {
         "README.md",
         "docs/api/merging.md",
         "docs/deployment.md",
         "docs/integrations/huggingface.md",
+        "docs/integrations/torchmetrics.md",
         "docs/integrations/torchvision.md",
     },
-    "shell": {
-        "README.md",
-        "docs/commands.md",
-        "docs/deployment.md",
-        "docs/guide.md",
-        "docs/results.md",
-    },
+    "shell": {"docs/deployment.md"},
 }
 
 
+def uses_demo(page: Path, language: str) -> bool:
+    return any(DEMO in block.text for block in blocks(page, language))
+
+
 def pages_with(language: str):
-    found = [
-        pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in SLOW[language] else [])
-        for page in PAGES
-        if blocks(page, language)
-    ]
+    found = []
+    for page in filter(lambda page: blocks(page, language), PAGES):
+        is_slow = name_of(page) in SLOW[language] or uses_demo(page, language)
+        found.append(pytest.param(page, marks=[pytest.mark.slow] if is_slow else []))
     return pytest.mark.parametrize("page", found, ids=lambda page: name_of(page))
 
 
@@ -87,21 +89,26 @@ def small_streets():
 @pytest.fixture(scope="module")
 def demo_folder(small_streets, tmp_path_factory) -> Path:
     """What `pps-torch demo` writes."""
-    folder = tmp_path_factory.mktemp("demo") / "pps_torch_demo"
+    folder = tmp_path_factory.mktemp("demo") / DEMO
     assert main(["demo", "--output_dir", str(folder), "--quiet"]) == 0
     return folder
 
 
 @pytest.fixture
-def working_folder(demo_folder, tmp_path, monkeypatch) -> Path:
-    """The current folder of a reader who has run the demo."""
-    shutil.copytree(demo_folder, tmp_path / demo_folder.name)
+def reader(tmp_path, monkeypatch, request) -> Callable[[Path, str], None]:
+    """Makes the folder that of a page's reader, who has run the demo if the page uses it."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+
+    def begin(page: Path, language: str) -> None:
+        if uses_demo(page, language):
+            shutil.copytree(request.getfixturevalue("demo_folder"), tmp_path / DEMO)
+
+    return begin
 
 
 @pages_with("python")
-def test_python_blocks(page, working_folder):
+def test_python_blocks(page, reader):
+    reader(page, "python")
     page_blocks = blocks(page, "python")
     for library in sorted(set().union(*map(libraries, page_blocks))):
         if importlib.util.find_spec(library) is None:
@@ -112,7 +119,8 @@ def test_python_blocks(page, working_folder):
 
 
 @pages_with("shell")
-def test_shell_blocks(page, working_folder):
+def test_shell_blocks(page, reader):
+    reader(page, "shell")
     words = [words for block in blocks(page, "shell") for words in commands(block)]
     reasons = [run_command(*each) for each in words]
     if all(reasons):
@@ -139,7 +147,7 @@ def test_a_wrong_output_fails():
         run_python_block(PAGES[0], block, {})
 
 
-def test_a_wrong_argument_fails(working_folder):
+def test_a_wrong_argument_fails():
     with pytest.raises(SystemExit):
         run_command("python", "tools/benchmark.py", "--no_such_option")
     with pytest.raises(KeyError):

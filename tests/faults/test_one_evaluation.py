@@ -219,6 +219,7 @@ def test_a_folder_in_use_is_locked_until_the_job_ends(dataset, tmp_path, capsys)
     assert dataset.run("merge_to_pps") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGSTOP])
 def test_the_lock_of_a_killed_job_is_none(dataset, tmp_path, stop, capsys):
     program = LockAndSleep(str(dataset.output), str(tmp_path / "locked"))
@@ -395,11 +396,12 @@ def test_an_output_folder_inside_that_of_the_inputs_can_be_resumed(dataset, tool
     assert dataset.written() == written
 
 
-def damages(content: bytes) -> list[bytes]:
+def damages(content: bytes, num_flipped: int) -> list[bytes]:
+    """Files that mean nothing, parts of this one, and this one with a bit that is flipped."""
     lines = content.split(b"\n")
     rng = random.Random(18)
     flipped = []
-    for _ in range(30):
+    for _ in range(num_flipped):
         data = bytearray(content)
         data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         flipped.append(bytes(data))
@@ -428,7 +430,7 @@ def test_a_damaged_journal(dataset, tool, capsys):
     assert dataset.run(tool) == 0
     journal = next(dataset.output.glob(".*jsonl"))
     written, content = dataset.written(), journal.read_bytes()
-    for damaged in damages(content):
+    for damaged in damages(content, 30):
         journal.write_bytes(damaged)
         capsys.readouterr()
         code = dataset.run(tool)
@@ -455,7 +457,7 @@ def test_changed_tables_are_one_line(dataset, capsys):
     moved = dataset.folder / "pq_tables.json"
     content = (dataset.output / moved.name).read_bytes()
     words = ["report", str(moved), str(dataset.folder / "a.html"), "--quiet", "--device", "cpu"]
-    for damaged in damages(content):
+    for damaged in damages(content, 6):
         moved.write_bytes(damaged)
         capsys.readouterr()
         code = main(words)

@@ -51,16 +51,17 @@ def shorter(dataset: SmallDataset) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tool", "change", "what"),
     [
         ("eval_partpq", reordered, "images"),
         ("eval_partpq", "cpp_grouped", "spec"),
         ("merge_to_panoptic", "--score_threshold .4", "options"),
-        pytest.param("merge_to_panoptic", shorter, "images", marks=pytest.mark.slow),
-        pytest.param("merge_to_pps", reordered, "images", marks=pytest.mark.slow),
-        pytest.param("merge_to_panoptic", "--overwrite", "options", marks=pytest.mark.slow),
-        pytest.param("eval_pq", "--tables", "options", marks=pytest.mark.slow),
+        ("merge_to_panoptic", shorter, "images"),
+        ("merge_to_pps", reordered, "images"),
+        ("merge_to_panoptic", "--overwrite", "options"),
+        ("eval_pq", "--tables", "options"),
     ],
 )
 def test_processes_that_differ_are_told_before_any_work(tmp_path, tool, change, what):

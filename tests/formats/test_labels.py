@@ -51,7 +51,7 @@ def test_one_label(category, instance, divisor, order, label, error):
         assert decode_labels(labels, divisor, order) == ids
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=50, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 999), st.integers(0, 999)), min_size=1, max_size=20),
     st.sampled_from(ORDERS),

@@ -69,7 +69,7 @@ def test_encode(levels, uid, error):
         assert encode_uids(*levels).item() == uid
 
 
-@settings(derandomize=True, max_examples=100, deadline=None)
+@settings(derandomize=True, max_examples=50, deadline=None)
 @given(st.lists(LEGAL_UIDS, min_size=1, max_size=30))
 def test_decode_as_the_oracle_and_back(numbers):
     uids = torch.tensor(numbers)

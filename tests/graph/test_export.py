@@ -15,18 +15,10 @@ from tests.graph.cases import (
     post_process,
 )
 
-slow = pytest.mark.slow
 
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "case",
-    [
-        merge_pps,
-        *[
-            pytest.param(case, marks=slow)
-            for case in (merge_masks, merge_boxes, merge_queries, merge_centers, post_process)
-        ],
-    ],
+    "case", [merge_pps, merge_masks, merge_boxes, merge_queries, merge_centers, post_process]
 )
 def test_exports_to_a_file(case, tmp_path):
     torch.manual_seed(0)

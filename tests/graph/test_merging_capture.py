@@ -69,10 +69,8 @@ def batch_of(scenes, device):
     return columns
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n if n in ("masks", "pps") else pytest.param(n, marks=pytest.mark.slow) for n in MERGERS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MERGERS)
 def test_captured_without_a_break_and_equal_to_eager(name, device):
     make, scene = MERGERS[name]
     rng, merger = np.random.default_rng(0), make().to(device)

@@ -74,13 +74,9 @@ METRICS = {
     },
 }
 
-#: Those that are compiled within a second; the others in two or three.
-QUICK = ("PanopticQuality, panoptic_parts", "PartIoU", "MeanIoU")
 
-
-@pytest.mark.parametrize(
-    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in METRICS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METRICS)
 def test_captured_without_a_break_and_equal_to_eager(name, device):
     make, images = METRICS[name]
     rng, metric, twin = np.random.default_rng(0), make().to(device), make().to(device)

@@ -50,6 +50,7 @@ def merging():
     return PanopticMerger([7], validate=True), scene()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__ < "2.8", reason="older Dynamo keeps messages to itself")
 @pytest.mark.parametrize("case", [counting, merging])
 def test_values_cannot_be_validated_in_a_graph(case):

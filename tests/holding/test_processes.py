@@ -13,9 +13,10 @@ from pps_torch import MeanIoU, PanopticQuality
 from tests.golden.state_dicts.record import CATEGORIES, update
 from tests.processes import in_processes
 
-pytestmark = pytest.mark.skipif(
-    not torch.distributed.is_available(), reason="needs torch.distributed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed"),
+]
 
 
 class Model(nn.Module):
@@ -53,7 +54,6 @@ def count_in_a_model(rank: int, way: str, training: bool) -> tuple[int, int]:
     return own, matches(model.metric.synced())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "way, world_size, training",
     [*itertools.product(["DDP", "fully_shard"], [2, 3], [True, False])],
@@ -89,16 +89,7 @@ def message_of(rank: int, kinds: tuple[str, ...]) -> str:
     return ""
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        "swapped",
-        *(
-            pytest.param(o, marks=pytest.mark.slow)
-            for o in "others fewer rules mean_iou large".split()
-        ),
-    ],
-)
+@pytest.mark.parametrize("other", "swapped others fewer rules mean_iou large".split())
 def test_metrics_of_different_kinds_are_not_added_up(other):
     for message in in_processes(2, message_of, ("plain", other)):
         assert message.startswith("sync: expected metrics of one kind in all processes")

@@ -91,6 +91,7 @@ def eomt():
     return transformers.EomtForUniversalSegmentation(config), {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [mask2former, maskformer, oneformer, detr, eomt])
 def test_models_with_random_weights(make):
     torch.manual_seed(0)
@@ -395,6 +396,7 @@ def test_bad_examples_are_named(change, match):
         target_from_example(example(), label_key="mask")
 
 
+@pytest.mark.slow
 def test_the_example_in_the_docstring_runs():
     result = doctest.testmod(huggingface)
     assert result.attempted > 0 and result.failed == 0

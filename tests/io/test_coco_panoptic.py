@@ -258,7 +258,7 @@ def test_ids_are_near_the_colours_and_the_same_in_every_run():
         assert all(abs(a - b) <= 30 for a, b in zip(color, (0, 0, 142)))
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(
     st.lists(st.sampled_from([(0, 0, 0), (255, 255, 255), (9, 9, 9), (10, 9, 9)]), min_size=1),
     st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=60),

@@ -29,7 +29,7 @@ def uncompressed(mask):
     return np.diff(borders, prepend=0, append=pixels.size).tolist()
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 @given(
     st.integers(1, 40), st.integers(1, 40), st.sampled_from([0, 0.02, 0.5, 0.95, 1]), st.integers(0)
 )
@@ -55,7 +55,7 @@ def test_large_runs():
     assert np.array_equal(decode(encode(mask), mask.shape), mask)
 
 
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, deadline=None, max_examples=50)
 @given(st.lists(st.lists(st.floats(-5, 50), min_size=6, max_size=12), min_size=1, max_size=3))
 def test_polygons(polygons):
     polygons = [polygon[: len(polygon) // 2 * 2] for polygon in polygons]

@@ -222,7 +222,7 @@ def test_other_rules_of_painting_on_random_scenes(paint, mask_threshold):
     settings = {"paint": paint, "mask_threshold": mask_threshold, "thing_ids": [0, 2]}
     settings.update(object_mask_threshold=0.4, min_kept_fraction=0.5)
     num_segments = 0
-    for seed in range(60):
+    for seed in range(20):
         rng = np.random.default_rng(seed)
         class_logits, mask_logits = queries(rng, (11, 13), 8, 4)
         out_size = (17, 23) if seed % 2 else None
@@ -234,4 +234,4 @@ def test_other_rules_of_painting_on_random_scenes(paint, mask_threshold):
         (image,) = images_of(found)
         expect_segmentation(image, *expected, capacity=8)
         num_segments += len(expected[1])
-    assert num_segments > 100
+    assert num_segments > 30

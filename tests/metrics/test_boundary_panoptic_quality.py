@@ -84,7 +84,7 @@ def test_random_scenes_as_the_oracle(ratio, device):
     rng = np.random.default_rng(int(100 * ratio))
     for size in SIZES:
         distance = max(1, round(ratio * np.sqrt(size[0] ** 2 + size[1] ** 2)))
-        for _ in range(12):
+        for _ in range(4):
             pairs = [panoptic_pair(rng, size) for _ in range(3)]
             preds, targets = zip(*(as_tensors(pair) for pair in pairs))
             metric = BoundaryPanopticQuality(CATEGORIES, dilation_ratio=ratio).to(device)

@@ -58,6 +58,7 @@ def pair_of_cells() -> tuple[PanopticSegmentation, PanopticTarget]:
     return pred, PanopticTarget(ids, rows, unused > 0, number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "quality"),
     [
@@ -82,6 +83,7 @@ def test_panoptic_quality(make, quality):
     assert len(records) == 2 * NUM_SEGMENTS and {r.verdict for r in records} == {"tp"}
 
 
+@pytest.mark.slow
 def test_part_panoptic_quality():
     spec, ids = large_spec(), cells()
     sids, iids = (ids - 1) % 40 + 1, (ids - 1) // 40

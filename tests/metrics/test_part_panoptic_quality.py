@@ -52,7 +52,7 @@ def expect_stats(metric: PartPanopticQuality, stats: dict[int, list], tolerance:
 @pytest.mark.parametrize("spec_name", SPECS)
 def test_random_scenes_as_the_oracle(spec_name, size, device):
     spec, rng = SPECS[spec_name], np.random.default_rng(size)
-    for batch in BATCH_SHAPES * 2:
+    for batch in BATCH_SHAPES:
         pairs = [pps_pair(rng, size, spec) for _ in range(np.prod(batch, dtype=int))]
         pps, uids = (narrowest(rng, stack(column, batch)).to(device) for column in zip(*pairs))
         expected = {}
@@ -63,13 +63,13 @@ def test_random_scenes_as_the_oracle(spec_name, size, device):
 
 def test_any_split_and_order_gives_the_same_bits():
     rng, spec = np.random.default_rng(1), SPECS["remapped"]
-    pairs = [pps_pair(rng, (9, 14), spec) for _ in range(60)]
-    pps, uids = (stack(column, (60,)) for column in zip(*pairs))
+    pairs = [pps_pair(rng, (9, 14), spec) for _ in range(30)]
+    pps, uids = (stack(column, (30,)) for column in zip(*pairs))
     whole = PartPanopticQuality(spec).update(pps, uids)
-    for _ in range(10):
-        order = torch.from_numpy(rng.permutation(60))
+    for _ in range(5):
+        order = torch.from_numpy(rng.permutation(30))
         metrics = [PartPanopticQuality(spec) for _ in range(2)]
-        for i, piece in enumerate(split_batches(rng, 60)):
+        for i, piece in enumerate(split_batches(rng, 30)):
             metrics[i % 2].update(pps[order[piece]], uids[order[piece]])
         merged = metrics[1].merge_state(metrics[0])
         assert merged.compute() == whole.compute()

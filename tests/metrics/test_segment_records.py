@@ -60,7 +60,7 @@ def test_sums_of_part_records_are_those_of_the_metric(spec_name, device):
     spec, rng = SPECS[spec_name], np.random.default_rng(1)
     metric, plain = (PartPanopticQuality(spec).to(device) for _ in range(2))
     records, verdicts = [], set()
-    for _ in range(10):
+    for _ in range(5):
         pairs = [pps_pair(rng, (9, 14), spec) for _ in range(2)]
         pps, uids = (torch.from_numpy(np.stack(maps)).to(device) for maps in zip(*pairs))
         batch = metric.record_segments(pps, uids)
@@ -80,7 +80,7 @@ def test_sums_of_part_records_are_those_of_the_metric(spec_name, device):
 def test_sums_of_panoptic_records_are_those_of_the_metric(device):
     rng, metric = np.random.default_rng(2), PanopticQuality(CATEGORIES).to(device)
     records = []
-    for _ in range(60):
+    for _ in range(25):
         pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
         pred_ids, gt_ids = (torch.from_numpy(ids).to(device) for ids in (pred_ids, gt_ids))
         pred = PanopticSegmentation.from_segments(pred_ids, pred_segments)

@@ -106,6 +106,7 @@ def test_the_interpreter_needs_no_compiler(slim_image, monkeypatch):
     assert module.uses_triton("triton", ON_CPU)
 
 
+@pytest.mark.slow
 def test_a_captured_graph_falls_back_without_a_break(slim_image, monkeypatch):
     module = imported_anew()
     monkeypatch.setattr(backends, "_NOT_COMPILED", module._NOT_COMPILED)
@@ -163,6 +164,7 @@ def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(
         MeanIoU([])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.__version__ < "2.7", reason="older torch does not tell")
 def test_torch_compile_is_no_export():
     """Dynamo says of both that they export; only an exported program has to do without kernels."""

@@ -207,8 +207,14 @@ def laid_out(layout, arguments):
     ]
 
 
+#: These launch what others launch too.
+OF_OTHERS = ("merge_boxes", "merge_masks")
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[pytest.mark.slow] if c in OF_OTHERS else []) for c in CASES]
+)
 def test_the_layout_does_not_matter(case, backend):
     operation, arguments = CASES[case]
     arguments = on_device(arguments)

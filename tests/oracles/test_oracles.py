@@ -48,8 +48,15 @@ def test_pq_as_panopticapi():
         assert average(total, members) == pytest.approx(tuple(expected[group].values()), abs=1e-12)
 
 
-@pytest.mark.parametrize("instance_format", ["COCO", "Cityscapes"])
-@pytest.mark.parametrize("spec_name", cases.SPECS)
+@pytest.mark.parametrize(
+    ("spec_name", "instance_format"),
+    [
+        *((name, "Cityscapes") for name in cases.SPECS),
+        ("ppp_default", "COCO"),
+        pytest.param("cpp_default", "COCO", marks=pytest.mark.slow),
+        pytest.param("cpp_grouped", "COCO", marks=pytest.mark.slow),
+    ],
+)
 def test_merges_as_panoptic_parts(spec_name, instance_format):
     spec = EvalSpec.load(spec_name)
     for case in cases.merging_images(spec_name, instance_format):
@@ -90,9 +97,10 @@ def test_merge_as_detectron2():
         check_detectron2_segments(segments, case["segments_info"])
 
 
-def test_paste_as_detectron2():
+@pytest.mark.parametrize("num_masks", [2, pytest.param(6, marks=pytest.mark.slow)])
+def test_paste_as_detectron2(num_masks):
     for case in list(cases.npz_cases("detectron2_paste"))[:2]:
-        kept = slice(0, 6)
+        kept = slice(0, num_masks)
         probs = paste_masks(case["mask_probs"][kept], case["boxes"][kept], *case["sem_seg"].shape)
         differs = (probs >= case["mask_threshold"]) != case["pasted"][kept]
         assert np.abs(probs[differs] - case["mask_threshold"]).max(initial=0) < 1e-5

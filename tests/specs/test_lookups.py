@@ -130,6 +130,7 @@ def test_made_in_inference_mode_and_used_outside(lookups):
     assert not any(table.is_inference() for table in vars(tables).values())
 
 
+@pytest.mark.slow
 def test_inside_a_compiled_graph():
     spec = EvalSpec.load("cpp_default")
     sids = torch.tensor([24, 26, 3])

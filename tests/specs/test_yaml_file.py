@@ -16,7 +16,7 @@ from pps_torch.specs import EvalSpec, SpecError
         ("? [1, 2]\n: 3", "line 1: .*a key is a list or a mapping"),
         ("a: 1\n---\nb: 2", "line 2: .*but found another document"),
         ("a: &a {b: *a}", "recursive"),
-        ("[" * 1500, "not a valid spec in YAML"),
+        ("[" * 600, "not a valid spec in YAML"),
         ("- a\n- b", "expected a mapping of field names to values, found \\['a', 'b']"),
         ("", "expected a mapping of field names to values, found "),
         ("\x00", "not a valid spec in YAML"),

@@ -110,9 +110,15 @@ def test_other_seed_other_street(scene, prediction, spec, seed):
     assert not torch.equal(other.semantic, prediction.semantic)
 
 
-@pytest.mark.parametrize("size", [(64, 128), (100, 60), (33, 200)])
-@pytest.mark.parametrize("name", ["cpp_default", "cpp_grouped"])
-def test_other_sizes_and_specs(size, name):
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("cpp_default", (64, 128)),
+        ("cpp_default", (100, 60)),
+        ("cpp_grouped", (33, 200)),
+    ],
+)
+def test_other_sizes_and_specs(name, size):
     spec = EvalSpec.load(name)
     scene = make_street(size, seed=5)
     prediction = predict_imperfectly(scene, spec, seed=5)

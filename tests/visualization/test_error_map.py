@@ -141,6 +141,7 @@ def test_picture_and_legend(spec):
     assert legend(entries, (100, 200)).shape[1] == 100
 
 
+@pytest.mark.slow
 def test_found_segments_are_the_true_positives_of_the_metric(real_images):
     spec = EvalSpec.load("cpp_default")
     cpp = real_images / "cpp"

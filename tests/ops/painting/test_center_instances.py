@@ -37,7 +37,7 @@ def expect_twins(inputs, device, **settings):
 
 
 @needs_triton
-@pytest.mark.parametrize("num_classes", [1, 5, pytest.param(2, marks=slow)])
+@pytest.mark.parametrize("num_classes", [5, *(pytest.param(n, marks=slow) for n in (1, 2))])
 @pytest.mark.parametrize(
     "num_images, size", [(0, (3, 4)), (1, (1, 1)), (2, (17, 11)), (1, (9, 130))]
 )
@@ -46,7 +46,7 @@ def test_twins_at_awkward_sizes(num_images, size, num_classes, device):
 
 
 @needs_triton
-@pytest.mark.parametrize("top_k", [2, 60, *(pytest.param(k, marks=slow) for k in (1, 5, 8))])
+@pytest.mark.parametrize("top_k", [60, *(pytest.param(k, marks=slow) for k in (1, 2, 5, 8))])
 def test_twins_choose_the_same_of_many_peaks(top_k, device):
     """Heat of few values, so that many are equal, also to the one at the bound."""
     rng = np.random.default_rng(top_k)
@@ -71,9 +71,9 @@ def test_twins_on_a_plateau(heat, has_centers, device):
 @pytest.mark.parametrize(
     "dtype, heat_dtype",
     [
-        (torch.float16, torch.float32),
         (torch.bfloat16, torch.float64),
-        (torch.float64, torch.float32),
+        pytest.param(torch.float16, torch.float32, marks=slow),
+        pytest.param(torch.float64, torch.float32, marks=slow),
         pytest.param(torch.float16, torch.float64, marks=slow),
         pytest.param(torch.bfloat16, torch.float32, marks=slow),
         pytest.param(torch.float64, torch.float64, marks=slow),

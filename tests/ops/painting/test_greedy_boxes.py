@@ -52,7 +52,10 @@ def test_twins_on_random_boxes(side, mask_threshold, device):
     assert owner.any()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.bfloat16, *(pytest.param(d, marks=slow) for d in (torch.float16, torch.float64))],
+)
 def test_any_floating_dtype(dtype, device):
     probs, boxes, *rest = scene(np.random.default_rng(3), 1, 6, (20, 30))
     expect_twins([probs.to(dtype), boxes.to(dtype), *rest], (20, 30), device)

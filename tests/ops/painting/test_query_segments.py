@@ -48,7 +48,9 @@ def expect_near_twins(inputs, size, device):
 
 
 @needs_triton
-@pytest.mark.parametrize("out_size", [None, (1, 1), (3, 67), (3, 9)])
+@pytest.mark.parametrize(
+    "out_size", [None, (1, 1), (3, 9), pytest.param((3, 67), marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     "num_images, num_queries",
     [(0, 3), (1, 0), (1, 1), (2, 13), pytest.param(2, 33, marks=pytest.mark.slow)],
@@ -62,9 +64,9 @@ def test_twins_at_awkward_sizes(num_images, num_queries, out_size, device):
 @pytest.mark.parametrize(
     "dtype, score_dtype",
     [
-        (torch.float16, torch.float32),
         (torch.bfloat16, torch.float64),
-        (torch.float64, torch.float32),
+        pytest.param(torch.float16, torch.float32, marks=pytest.mark.slow),
+        pytest.param(torch.float64, torch.float32, marks=pytest.mark.slow),
         pytest.param(torch.float16, torch.float64, marks=pytest.mark.slow),
         pytest.param(torch.bfloat16, torch.float32, marks=pytest.mark.slow),
         pytest.param(torch.float64, torch.float64, marks=pytest.mark.slow),

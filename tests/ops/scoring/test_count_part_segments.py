@@ -32,7 +32,8 @@ def repeated(rng, values, num_images: int, num_pixels: int, length: int):
 
 
 @pytest.mark.parametrize(
-    "length, capacity", [(1, 6), (7, 3), (5000, 6), pytest.param(1, 40, marks=pytest.mark.slow)]
+    "length, capacity",
+    [(7, 3), (5000, 6), *(pytest.param(1, n, marks=pytest.mark.slow) for n in (6, 40))],
 )
 def test_runs_of_one_pixel_and_runs_longer_than_a_block(length, capacity):
     """Two blocks, of which each pixel, or none but the first, begins a run."""

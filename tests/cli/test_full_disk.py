@@ -84,6 +84,7 @@ def test_disk_that_is_full_after_any_number_of_writes(tmp_path, monkeypatch, cap
     assert free == {"merge_to_panoptic": 8, "merge_to_pps": 7}.get(tool, 2)
 
 
+@pytest.mark.slow
 def test_replacing_on_a_full_disk_loses_nothing(tmp_path, monkeypatch, capsys):
     """Each file is the old or the new one, and the JSON goes with the first PNG, not before."""
     tool, free = "merge_to_panoptic", 0

@@ -273,6 +273,7 @@ def test_ids_are_never_double_nor_void(colors, choices):
     assert len(set(ids)) == len(ids) and 0 not in ids and all(i < 256**3 for i in ids)
 
 
+@pytest.mark.slow
 def test_many_segments_of_a_black_class():
     generator = SegmentIdGenerator([category(1, [0, 0, 0], 1)])
     ids = generator.ids([{"category_id": 1, "isthing": True}] * 40_000)

@@ -80,6 +80,7 @@ def test_random_scenes_as_the_oracle(size, batch, device):
     assert compared > 3
 
 
+@pytest.mark.slow
 def test_golden_detectron2_paste(device):
     """Masks differ from Detectron2's in at most 1e-4 of the pixels."""
     for case in cases.npz_cases("detectron2_paste"):

@@ -44,6 +44,7 @@ def test_masks(backend, device):
     expect_every_instance(merge_panoptic(*inputs, **settings), len(STUFF_IDS))
 
 
+@pytest.mark.slow
 def test_boxes(backend, device):
     """Every tenth box is one pixel of the image, the others are outside of it."""
     sem_seg, _, scores, classes = instances(device)

@@ -79,7 +79,7 @@ def test_as_boundary_iou_api(shape, ratio, device):
         assert boundary_counts(row) == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("ratio", [0.02, 0.2])
+@pytest.mark.parametrize("ratio", [pytest.param(0.02, marks=pytest.mark.slow), 0.2])
 def test_random_scenes_as_the_oracle(ratio, device):
     rng = np.random.default_rng(int(100 * ratio))
     for size in SIZES:

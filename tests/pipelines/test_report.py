@@ -277,6 +277,7 @@ def test_script_has_no_way_to_set_html():
     assert "</script" not in script
 
 
+@pytest.mark.slow
 def test_gallery_of_pq(tmp_path):
     from pps_torch.specs import EvalSpec
     from pps_torch.synthetic.street_files import StreetFolders, write_streets

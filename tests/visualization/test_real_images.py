@@ -1,6 +1,7 @@
 """The real Cityscapes prediction gets the colours of its classes."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -19,6 +20,7 @@ def read_image(path):
     return torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)
 
 
+@pytest.mark.slow
 def test_cityscapes(real_images):
     spec = EvalSpec.load("cpp_default")
     pps = read_image(real_images / "cpp/expected/aachen_000012_000019_pps.png")

@@ -31,7 +31,9 @@ def segments(category: np.ndarray, number: np.ndarray, things: tuple[int, ...], 
     return torch.from_numpy(ids), infos
 
 
-@pytest.mark.parametrize("name", ["cpp_default", "ppp_default"])
+@pytest.mark.parametrize(
+    "name", ["cpp_default", pytest.param("ppp_default", marks=pytest.mark.slow)]
+)
 def test_pq_of_pps_maps_is_that_of_their_segments(name):
     spec, rng = specs()[name], np.random.default_rng(1)
     whole, parts = PartPanopticQuality(spec.without_parts()), PartPanopticQuality(spec)

@@ -15,6 +15,7 @@ ROOMS = (
     "reserved",
     "reading",
     "printing",
+    "distinct_runs",
     "checks",
     "held_tensors",
     "specs",

@@ -96,9 +96,9 @@ class PanopticSegmentation(NamedTuple):
             category_ids=_column(categories, ABSENT, *rest),
             is_thing=_column(things, False, *rest),
             scores=_column(scores, 0.0, *rest),
-            areas=_column(areas.tolist(), 0, *rest),
+            areas=_column(areas, 0, *rest),
             source=_column(source, ABSENT, *rest),
-            num_segments=torch.tensor(count, device=ids.device),
+            num_segments=torch.from_numpy(np.array(count, np.int64)).to(ids.device),
         )
 
     @classmethod
@@ -253,7 +253,7 @@ class PanopticTarget(NamedTuple):
             panoptic_seg=panoptic_seg,
             category_ids=_column([i["category_id"] for i in segments_info], ABSENT, *rest),
             is_crowd=_column(crowds, False, *rest),
-            num_segments=torch.tensor(count, device=ids.device),
+            num_segments=torch.from_numpy(np.array(count, np.int64)).to(ids.device),
         )
 
     @classmethod
@@ -354,8 +354,9 @@ def check_container(name: str, value: object, *kinds: type) -> None:
 
 def _column(values: list[Any], unused: bool | int | float, num_unused: int, ids: Tensor) -> Tensor:
     """A table column: the values of the segments, then those of the unused rows."""
-    dtype = {bool: torch.bool, int: torch.int64, float: torch.float64}[type(unused)]
-    return torch.tensor(values + [unused] * num_unused, dtype=dtype, device=ids.device)
+    dtype = np.dtype({bool: np.bool_, int: np.int64, float: np.float64}[type(unused)])
+    column = np.array(values + [unused] * num_unused, dtype)  # a third of the time of torch.tensor
+    return torch.from_numpy(column).to(ids.device)
 
 
 def _num_unused(count: int, capacity: int | None) -> int:
@@ -386,11 +387,11 @@ def _number_segments(
     segments_info: Sequence[Mapping[str, Any]],
     void_id: int,
     allow_misfits: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, list[int]]:
     """Renumber the listed ids to 1..S, in their order; those that are not listed are S + 1.
 
     Returns:
-        The map in int32, and the areas `(S,)` int64.
+        The map in int32, and the areas of the segments in pixels.
     """
     if ids.ndim != 2:
         raise ValueError(f"ids: expected shape (H, W), found {tuple(ids.shape)}")
@@ -404,19 +405,14 @@ def _number_segments(
             f"segments_info: expected each id once and none equal to void ({void_id}), "
             f"found {doubled or void_id}"
         )
-    keys = torch.tensor([void_id, *listed], dtype=torch.int64, device=ids.device)
-    panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), *keys.sort())
-    if unlisted and allow_misfits:
-        all_keys, order = torch.cat([keys, keys.new_tensor([*unlisted])]).sort()
-        numbers = order.clamp(max=len(keys))
-        panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), all_keys, numbers)
-    areas = areas[1 : len(keys)]
-    if unlisted:
+    panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), [void_id, *listed])
+    if unlisted and not allow_misfits:
         raise ValueError(
             "segments_info: the map has segments that are not listed: "
-            f"{sorted(unlisted)[:10]}{', ...' * (len(unlisted) > 10)}"
+            f"{unlisted[:10]}{', ...' * (len(unlisted) > 10)}"
         )
-    missing = keys[1:][areas == 0].tolist()
+    pixels = areas[1:].tolist()
+    missing = [segment_id for segment_id, area in zip(listed, pixels) if not area]
     if missing and not allow_misfits:
         raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
-    return panoptic_seg.view(ids.shape), areas
+    return panoptic_seg.view(ids.shape), pixels

@@ -2,52 +2,50 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.formats.runs import BLOCK, run_lengths, run_starts
+from pps_torch.formats.runs import run_lengths, run_starts
 
 
-def number_pixels(
-    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
-) -> tuple[Tensor, Tensor, set[int]]:
-    """Number pixels by their ids.
+def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:
+    """Number pixels by the place of their ids in a list of ids.
 
     Args:
         ids: `(P,)`, any integer dtype.
-        sorted_keys, numbers: `(K,)` int64, the ids that have a number, rising, and the number of
-            each, `0..K-1`.
+        listed: `K` distinct ids, at least one.
 
     Returns:
-        `(P,)` int32, the areas `(K,)` int64 by number, and the ids that have no number.
+        `(P,)` int32, `K` where an id is not listed; the areas `(K,)` int64 by number; and the ids
+        that are not listed, rising.
     """
     if is_on_host(ids):
-        return _number_runs(ids, sorted_keys, numbers)
-    place = torch.searchsorted(sorted_keys, ids.long()).clamp_(max=len(sorted_keys) - 1)
-    unlisted = set(ids[sorted_keys[place] != ids].unique().tolist())
-    number = numbers[place]
-    areas = torch.zeros_like(numbers).scatter_add_(0, number, torch.ones_like(number))
-    return number.int(), areas, unlisted
+        return _number_runs(ids.numpy(), listed)
+    sorted_keys, order = torch.tensor(listed, dtype=torch.int64, device=ids.device).sort()
+    place = torch.searchsorted(sorted_keys, ids.long()).clamp_(max=len(listed) - 1)
+    is_listed = sorted_keys[place] == ids
+    number = torch.where(is_listed, order[place], len(listed))
+    areas = number.new_zeros(len(listed) + 1).scatter_add_(0, number, torch.ones_like(number))
+    return number.int(), areas[:-1], ids[~is_listed].unique().tolist()
 
 
-def _number_runs(
-    ids: Tensor, sorted_keys: Tensor, numbers: Tensor
-) -> tuple[Tensor, Tensor, set[int]]:
-    """The same run by run, in NumPy, block by block."""
-    keys, number_of_key = sorted_keys.numpy(), numbers.numpy().astype(np.int32)
-    panoptic_seg, areas, unlisted = np.empty(len(ids), np.int32), np.zeros(len(keys)), set()
-    for first in range(0, len(ids), BLOCK):
-        block = ids[first : first + BLOCK]
-        starts = run_starts([block], len(block))
-        lengths = run_lengths(starts, len(block)).numpy()
-        values = block.numpy()[starts.numpy()].astype(np.int64)
-        place = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
-        is_unlisted = keys[place] != values
-        if is_unlisted.any():
-            unlisted.update(values[is_unlisted].tolist())
-        number = number_of_key[place]
-        areas += np.bincount(number, lengths, len(keys))  # float64, which holds them exactly
-        panoptic_seg[first : first + BLOCK] = np.repeat(number, lengths)
-    return torch.from_numpy(panoptic_seg), torch.from_numpy(areas.astype(np.int64)), unlisted
+def _number_runs(ids: npt.NDArray[Any], listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:
+    """The same run by run, in NumPy."""
+    keys = np.array(listed, np.int64)
+    order = keys.argsort()
+    starts = run_starts([ids], len(ids))
+    lengths, values = run_lengths(starts, len(ids)), ids[starts].astype(np.int64)
+    number = order.take(keys.searchsorted(values, sorter=order), mode="clip")
+    is_unlisted = keys[number] != values
+    number[is_unlisted] = len(keys)
+    areas = np.bincount(number, lengths, len(keys) + 1)  # float64, which holds them exactly
+    return (
+        torch.from_numpy(np.repeat(number.astype(np.int32), lengths)),
+        torch.from_numpy(areas[:-1].astype(np.int64)),
+        np.unique(values[is_unlisted]).tolist(),
+    )

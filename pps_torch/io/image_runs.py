@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 
-#: Levels that are compared at once: they stay in the cache, and take no fresh memory.
+from pps_torch.distinct_runs import distinct_runs
+
+#: Pixels that are compared at once: they stay in the cache, and in memory that is used again.
 _BLOCK = 1 << 17
+
+#: Pixels are looked at in groups of so many, whose marks are whole words of 8 bytes.
+_GROUP = 8
 
 
 def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -28,15 +33,24 @@ def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]
         >>> id_runs.tolist(), color_runs[:, 0].tolist(), lengths.tolist()
         ([7, 7, 8], [0, 5, 5], [1, 2, 1])
     """
-    maps = [image.reshape(-1) for image in images if image.ndim == 2]
-    colors = [image.reshape(-1) for image in images if image.ndim == 3]
     num_pixels = images[0].shape[0] * images[0].shape[1]
-    first = np.arange(min(num_pixels, 1))  # no pixels, no run
-    starts = np.concatenate([first, _changes(maps, 1), _changes(colors, 3)])
-    if maps and colors:
-        starts = np.unique(starts)
-    values = tuple(image.reshape(num_pixels, *image.shape[2:]).take(starts, 0) for image in images)
-    return values, np.diff(starts, append=num_pixels)
+    flat = [image.reshape(num_pixels, *image.shape[2:]) for image in images]
+    starts = _run_starts(flat, num_pixels)
+    return tuple(image.take(starts, 0) for image in flat), np.diff(starts, append=num_pixels)
+
+
+def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """The ids that lie in the same pixels of panoptic PNGs, each combination once.
+
+    Args:
+        images: as stored, colours `(H, W, 3)` of uint8 or grey levels `(H, W)`; of one size.
+
+    Returns:
+        the ids of each image, `(D,)` int32, and their pixels, `(D,)` int64.
+    """
+    runs, lengths = image_runs(*images)
+    ids = (rgb_ids(values) if values.ndim == 2 else values.astype(np.int32) for values in runs)
+    return distinct_runs(tuple(ids), lengths)
 
 
 def rgb_ids(colors: np.ndarray) -> np.ndarray:
@@ -48,25 +62,47 @@ def rgb_ids(colors: np.ndarray) -> np.ndarray:
     return ids
 
 
-def _changes(images: list[np.ndarray], num_levels: int) -> np.ndarray:
-    """The pixels, rising, in which any image differs from the pixel before.
+def _run_starts(images: list[np.ndarray], num_pixels: int) -> np.ndarray:
+    """The first pixel, and those, rising, that differ in any image from the pixel before.
 
     Args:
-        images: `(P * num_levels,)`, the levels of a pixel beside each other.
-        num_levels: of each pixel.
+        images: `(P,)` or `(P, 3)` each.
+        num_pixels: `P`.
     """
-    pixels: list[np.ndarray] = [np.empty(0, np.intp)]
-    size = images[0].size - num_levels if images else 0
-    buffers = np.empty((2, _BLOCK), bool)
-    for begin in range(0, size, _BLOCK):
-        is_change, differs = buffers[:, : min(_BLOCK, size - begin)]
-        is_change[:] = False
-        for levels in images:
-            block = levels[begin : begin + _BLOCK + num_levels]
-            np.not_equal(block[num_levels:], block[:-num_levels], out=differs)
-            is_change |= differs
-        pixels.append((np.flatnonzero(is_change) + begin) // num_levels)
-    found = np.concatenate(pixels)
-    is_first = np.ones(len(found), bool)
-    np.not_equal(found[1:], found[:-1], out=is_first[1:])
-    return found[is_first] + 1
+    ids, colors = ([image for image in images if image.ndim == ndim] for ndim in (1, 2))
+    id_changes, level_changes = (
+        [np.empty((_BLOCK, *levels), bool) for _ in range(2)] for levels in ((), (3,))
+    )
+    starts = [np.arange(min(num_pixels, 1))]  # no pixels, no run
+    for first in range(1, num_pixels, _BLOCK):
+        last = min(first + _BLOCK, num_pixels)
+        changed_ids = _changes(ids, first, last, *id_changes)
+        changed_levels = _changes(colors, first, last, *level_changes)
+        starts.append(_marked_pixels(changed_ids, changed_levels) + first)
+    return np.concatenate(starts)
+
+
+def _changes(
+    images: list[np.ndarray], first: int, last: int, changes: np.ndarray, buffer: np.ndarray
+) -> np.ndarray:
+    """Mark in `changes` what differs in any image from the pixel before, from `first` to `last`."""
+    changes[:] = False
+    differs = buffer[: last - first]
+    for image in images:
+        np.not_equal(image[first:last], image[first - 1 : last - 1], out=differs)
+        changes[: last - first] |= differs
+    return changes
+
+
+def _marked_pixels(ids: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    """The pixels of a block that are marked, in `(P,)` or in any level of `(P, 3)`.
+
+    Most groups of pixels have no marks, and only the others are looked at pixel by pixel.
+    """
+    words = levels.reshape(-1).view(np.uint64)
+    marks = ids.view(np.uint64) | words[0::3] | words[1::3] | words[2::3]
+    groups = np.flatnonzero(marks != 0)
+    ids = ids.reshape(-1, _GROUP).take(groups, 0).reshape(-1)
+    levels = levels.reshape(-1, 3 * _GROUP).take(groups, 0).reshape(-1, 3)
+    places = np.flatnonzero(ids | levels[:, 0] | levels[:, 1] | levels[:, 2])
+    return groups[places // _GROUP] * _GROUP + places % _GROUP

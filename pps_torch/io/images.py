@@ -67,8 +67,7 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
-    pixels = read_coded_ids(path, size)
-    return rgb_ids(pixels) if pixels.ndim == 3 else pixels.astype(np.int32)
+    return coded_ids(read_coded_ids(path, size))
 
 
 def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -78,6 +77,11 @@ def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarra
     """
     pixels = read_pixels(path, SEGMENTS, size)[1]
     return pixels[..., :3] if pixels.ndim == 3 else pixels
+
+
+def coded_ids(pixels: np.ndarray) -> np.ndarray:
+    """The ids of what `read_coded_ids` reads: (H, W) int32."""
+    return rgb_ids(pixels) if pixels.ndim == 3 else pixels.astype(np.int32)
 
 
 def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PIECE = 1 << 20
+
+#: Bytes that are taken and given at a time: few enough that memory is used again.
+_PIECE = 1 << 16
 _CHANNELS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
 _NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -140,14 +142,17 @@ def _inflated(chunks: list[Chunk]) -> tuple[int, bool]:
         zlib.error: they are damaged.
     """
     most = _num_bytes(bytes(chunks[0].data)) + 1
-    data = b"".join(chunk.data for chunk in chunks if chunk.kind == b"IDAT")
     packed, found = zlib.decompressobj(), 0
-    while not packed.eof and found < most:
-        piece = packed.decompress(data, min(_PIECE, most - found))
-        if not piece and not packed.eof:
-            break  # the data end before their end
-        found += len(piece)
-        data = packed.unconsumed_tail
+    for chunk in chunks:
+        if chunk.kind == b"IDAT":
+            for begin in range(0, len(chunk.data), _PIECE):
+                data = chunk.data[begin : begin + _PIECE]
+                while not packed.eof and found < most:
+                    piece = packed.decompress(data, min(_PIECE, most - found))
+                    found += len(piece)
+                    data = packed.unconsumed_tail
+                    if not piece and not data:
+                        break  # what comes next is in the next piece
     return found, packed.eof
 
 

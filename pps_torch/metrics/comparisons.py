@@ -99,8 +99,8 @@ def check_run_lengths(lengths: Tensor, maps: Tensor) -> None:
     check_device("lengths", lengths, maps)
     if not (checks_values(None, lengths) and lengths.numel()):
         return
-    if lengths.min() < 0:
-        raise ValueError(f"lengths: expected 0 or more pixels, found {int(lengths.min())}")
+    if (least := int(lengths.min())) < 0:
+        raise ValueError(f"lengths: expected 0 or more pixels, found {least}")
     most = int(lengths.double().sum((-2, -1)).max())  # where int64 could wrap, float64 is large
     if most >= MAX_PIXELS:
         raise ValueError(f"lengths: expected fewer than 2**30 pixels an image, found {most}")

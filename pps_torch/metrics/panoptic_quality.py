@@ -218,20 +218,28 @@ class PanopticQuality(SegmentMetric):
         self._check_may_count("update")
         if isinstance(pred, list) or isinstance(target, list):
             return self._update_each(pred, target)
-        # A subclass may compare or add in another way.
-        if type(self) is not PanopticQuality or not self.rules.match_as_counted:
+        if not self._matches_as_counted():
             return self.add(self.compare(pred, target))
         self._check(pred, target)
-        count_segments(
-            self.class_sums,
-            self.faults,
-            *_flat(pred, target),
-            self.category_ids,
-            last_crowd_only=self.rules.crowds == "last_of_class",
-            backend=self.backend,
-        )
-        self._look_at_faults(pred, target)
-        return self
+        return self._count(pred, target, None)
+
+    def update_runs(
+        self: SelfPanopticQuality,
+        pred: PanopticSegmentation,
+        target: PanopticTarget,
+        lengths: Tensor,
+    ) -> SelfPanopticQuality:
+        """Count a batch of maps of runs; arguments and errors as for `compare_runs` and `update`.
+
+        Returns:
+            self.
+        """
+        self._check_may_count("update_runs")
+        if not self._matches_as_counted():
+            return self.add(self.compare_runs(pred, target, lengths))
+        self._check(pred, target)
+        check_run_lengths(lengths, target.panoptic_seg)
+        return self._count(pred, target, lengths)
 
     def compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
@@ -331,6 +339,29 @@ class PanopticQuality(SegmentMetric):
         check_bool("target.is_crowd", target.is_crowd)
         check_shape("target.is_crowd", target.is_crowd, tuple(target.category_ids.shape))
         check_device("target.is_crowd", target.is_crowd, self.class_sums)
+
+    def _matches_as_counted(self) -> bool:
+        """Whether one operation matches and counts; a subclass may compare or add otherwise."""
+        return type(self) is PanopticQuality and self.rules.match_as_counted
+
+    def _count(
+        self: SelfPanopticQuality,
+        pred: PanopticSegmentation,
+        target: PanopticTarget,
+        lengths: Tensor | None,
+    ) -> SelfPanopticQuality:
+        maps = _flat(pred, target)
+        count_segments(
+            self.class_sums,
+            self.faults,
+            *maps,
+            self.category_ids,
+            last_crowd_only=self.rules.crowds == "last_of_class",
+            lengths=None if lengths is None else lengths.reshape(maps[0].shape),
+            backend=self.backend,
+        )
+        self._look_at_faults(pred, target)
+        return self
 
     def _compare(self, pred: PanopticSegmentation, target: PanopticTarget) -> SegmentComparison:
         maps = _flat(pred, target)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,8 +17,8 @@ from pps_torch.io.coco_panoptic import (
     contradiction_warning,
 )
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.image_runs import image_runs, rgb_ids
-from pps_torch.io.images import read_coded_ids
+from pps_torch.io.image_runs import distinct_ids
+from pps_torch.io.images import coded_ids, read_coded_ids
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -172,8 +171,11 @@ class _Job:
         with input_errors_at(f"image {image_id}"):
             metric = self.metrics.of_this_thread()
             self.further.update({"BoundaryPQ": lambda boundary: boundary.update(pred, target)})
-            if not self._compares(lengths):
-                metric.update(pred, target)
+            if not self._compares():
+                if lengths is None:
+                    metric.update(pred, target)
+                else:
+                    metric.update_runs(pred, target, lengths)
                 return []
             if lengths is None:
                 comparison = metric.compare(pred, target)
@@ -183,32 +185,25 @@ class _Job:
             self.further.update(dict.fromkeys(_BY_COMPARISON, lambda other: other.add(comparison)))
             return image_records(comparison) if self.tables else []
 
-    def _compares(self, lengths: Tensor | None) -> bool:
+    def _compares(self) -> bool:
         """Whether an image is compared once for all, and not counted by `update`, which is less."""
-        return (
-            lengths is not None
-            or self.tables
-            or any(name in self.further for name in _BY_COMPARISON)
-        )
+        return self.tables or any(name in self.further for name in _BY_COMPARISON)
 
     def _read(self, image_id: str) -> tuple[PanopticSegmentation, PanopticTarget, Tensor | None]:
-        """Prediction and ground truth of an image: maps, or runs of pixels with their lengths."""
+        """Prediction and ground truth of an image: maps, or distinct ids with their pixels."""
         pred, target = self.predictions[image_id], self.gt.annotations[image_id]
-        target_ids = read_coded_ids(target.png, self.gt.sizes.get(image_id))
-        height, width = target_ids.shape[:2]
-        images, lengths = (read_coded_ids(pred.png, (height, width)), target_ids), None
-        if not self.needs_maps:
-            runs, pixels = image_runs(*images)
-            images, lengths = (runs[0][None], runs[1][None]), torch.from_numpy(pixels)[None]
-        pred_ids, target_ids = (self._ids(image) for image in images)
+        target_image = read_coded_ids(target.png, self.gt.sizes.get(image_id))
+        images = read_coded_ids(pred.png, target_image.shape[:2]), target_image
+        if self.needs_maps:
+            ids, pixels = [coded_ids(image) for image in images], None
+        else:
+            combinations, lengths = distinct_ids(*images)
+            ids, pixels = [values[None] for values in combinations], torch.from_numpy(lengths[None])
+        pred_ids, target_ids = (torch.from_numpy(values).to(self.device) for values in ids)
         with input_errors_at(f"{target.where}: {target.png}"):
             segments = target.target(target_ids, allow_misfits=self.allow_misfits)
         with input_errors_at(f"{pred.where}: {pred.png}"):
-            return pred.prediction(pred_ids), segments, lengths
-
-    def _ids(self, image: np.ndarray) -> Tensor:
-        ids = rgb_ids(image) if image.ndim == 3 else image.astype(np.int32)
-        return torch.from_numpy(ids).to(self.device)
+            return pred.prediction(pred_ids), segments, pixels
 
 
 def _further_metrics(

@@ -227,15 +227,14 @@ def test_many_unlisted_segments_are_not_all_printed():
 
 
 def test_maps_of_several_blocks(monkeypatch):
-    """Large maps are numbered block by block, with the same numbers, areas and errors."""
-    from pps_torch.formats import runs, segment_numbers
+    """Runs of large maps are found block by block, with the same numbers, areas and errors."""
+    from pps_torch.formats import runs
 
     ids = torch.randint(0, 40, (37, 11), generator=torch.Generator().manual_seed(0)) * 7
     infos = [{"id": int(i), "category_id": 1} for i in ids.unique().flip(0).tolist() if i]
     whole = PanopticSegmentation.from_segments(ids, infos)
     for block in (1, 30, 200):
-        monkeypatch.setattr(segment_numbers, "BLOCK", block)
-        monkeypatch.setattr(runs, "BLOCK", block)
+        monkeypatch.setattr(runs, "_BLOCK", block)
         found = PanopticSegmentation.from_segments(ids, infos)
         assert all(torch.equal(a, b) for a, b in zip(found, whole))
         with pytest.raises(ValueError, match="not listed: \\[7, 14\\]"):

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from pps_torch.io import image_runs as module
-from pps_torch.io.image_runs import image_runs, rgb_ids
+from pps_torch.io.image_runs import distinct_ids, image_runs, rgb_ids
 from pps_torch.io.images import count_ids
 
 
-@pytest.mark.parametrize("block", [1, 7, 1 << 17])
+@pytest.mark.parametrize("block", [8, 24, 1 << 17])
 def test_runs_hold_the_images(monkeypatch, block):
     monkeypatch.setattr(module, "_BLOCK", block)
     rng = np.random.default_rng(0)
-    for height, width in ((1, 1), (1, 9), (6, 1), (7, 11)):
+    for height, width in ((1, 1), (1, 9), (6, 1), (3, 3), (7, 11)):
         ids = rng.integers(0, 2, (height, width)).astype(np.int32) * 100_000
         levels = rng.integers(0, 2, (height, width)).astype(np.uint8)
         colors, others = rng.integers(0, 2, (2, height, width, 3)).astype(np.uint8)
@@ -30,6 +30,16 @@ def test_runs_hold_the_images(monkeypatch, block):
 
 def test_ids_of_colors():
     assert rgb_ids(np.array([[1, 2, 3], [255, 255, 255]], np.uint8)).tolist() == [197121, 2**24 - 1]
+
+
+def test_ids_that_share_pixels_are_listed_once():
+    grey = np.array([[5, 5, 0], [5, 0, 0]], np.uint8)
+    colors = np.zeros((2, 3, 3), np.uint8)
+    colors[0, 0] = colors[1, 0] = 1, 2, 3
+    (levels, ids), pixels = distinct_ids(grey, colors)
+    assert levels.dtype == ids.dtype == np.int32 and pixels.dtype == np.int64
+    assert levels.tolist() == [0, 5, 5]
+    assert ids.tolist() == [0, 0, 197121] and pixels.tolist() == [3, 1, 2]
 
 
 def test_an_image_without_pixels_has_no_runs():

@@ -42,7 +42,7 @@ def expect_equal(metric, other):
 @pytest.mark.parametrize("rules", RULES)
 def test_runs_of_panoptic_maps(kind, rules):
     rng = np.random.default_rng(1)
-    by_maps, by_runs = (kind(CATEGORIES, rules=rules) for _ in range(2))
+    by_maps, by_runs, updated = (kind(CATEGORIES, rules=rules) for _ in range(3))
     for _ in range(15):
         pred_ids, pred_segments, gt_ids, gt_segments = panoptic_pair(rng, (9, 14))
         *runs, lengths = runs_of(pred_ids, gt_ids)
@@ -58,7 +58,9 @@ def test_runs_of_panoptic_maps(kind, rules):
                 metric.update(*images)
             else:
                 metric.add(metric.compare_runs(*images, lengths))
+                updated.update_runs(*images, lengths)
     expect_equal(by_runs, by_maps)
+    expect_equal(updated, by_maps)
 
 
 @pytest.mark.parametrize("spec_name", SPECS)
@@ -96,7 +98,10 @@ def test_runs_on_a_tiny_map():
         (torch.tensor([[3, 1]]).int(), TypeError, "lengths: expected int64"),
         (torch.tensor([[3.0, 1]]), TypeError, "lengths: expected uint8 or a signed"),
     ):
-        with pytest.raises(error, match=message):
-            metric.compare_runs(pred, target, lengths)
-    with pytest.raises(TypeError, match="runs have no edges"):
-        BoundaryPanopticQuality(CATEGORIES).compare_runs(pred, target, torch.tensor([[3, 1]]))
+        for call in (metric.compare_runs, metric.update_runs):
+            with pytest.raises(error, match=message):
+                call(pred, target, lengths)
+    boundary = BoundaryPanopticQuality(CATEGORIES)
+    for call in (boundary.compare_runs, boundary.update_runs):
+        with pytest.raises(TypeError, match="runs have no edges"):
+            call(pred, target, torch.tensor([[3, 1]]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -53,6 +56,11 @@ def joint_counts(
 def ids_in_range(ids: Tensor, size: int) -> Tensor:
     """Ids as int64, those outside `0..size-1` as `size`: without its sign, -1 is huge."""
     if is_on_host(ids):
-        unsigned = ids.numpy().astype(np.int64).view(np.uint64)
-        return torch.from_numpy(np.minimum(unsigned, size, out=unsigned).view(np.int64))
+        return torch.from_numpy(array_in_range(ids.numpy(), size))
     return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)
+
+
+def array_in_range(ids: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """The same in NumPy."""
+    unsigned = ids.astype(np.int64).view(np.uint64)
+    return np.minimum(unsigned, size, out=unsigned).view(np.int64)

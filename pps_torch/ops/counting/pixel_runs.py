@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
+from pps_torch.distinct_runs import distinct_runs
 from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
@@ -34,6 +35,13 @@ class PixelRuns(NamedTuple):
         """Repeat the values of runs `(*, R)` for each of their pixels, `(*, B * P)`."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
 
+    def distinct(self) -> PixelRuns:
+        """The runs with those of the same values in an image as one, in any order; CPU only."""
+        columns = tuple(values.numpy() for values in (self.image, *self.maps))
+        columns, lengths = distinct_runs(columns, self.lengths.numpy())
+        image, *maps = map(torch.from_numpy, columns)
+        return PixelRuns(tuple(maps), image, torch.from_numpy(lengths), is_collapsed=True)
+
     def places(self, columns: Tensor, num_columns: int, num_images: int) -> Tensor:
         """Find columns `(R,)` in tables `(B, num_columns)` of which one follows the other."""
         if self.is_collapsed:
@@ -56,13 +64,13 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
         image = torch.arange(num_images, device=device)[:, None].expand(-1, num_pixels)
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
         return PixelRuns(maps=flat, image=image.reshape(-1), lengths=lengths, is_collapsed=False)
-    starts = run_starts(flat, num_pixels)
-    lengths = run_lengths(starts, flat[0].numel())
     # Not with torch: its threads wait for each other, and so few runs gain nothing by them.
-    first = starts.numpy()
-    image = first // num_pixels if num_images > 1 else np.zeros_like(first)
-    values = tuple(torch.from_numpy(values.numpy()[first]) for values in flat)
-    return PixelRuns(values, torch.from_numpy(image), lengths, is_collapsed=True)
+    arrays = [values.numpy() for values in flat]
+    starts = run_starts(arrays, num_pixels)
+    lengths = run_lengths(starts, flat[0].numel())
+    image = starts // num_pixels if num_images > 1 else np.zeros_like(starts)
+    values = tuple(torch.from_numpy(array[starts]) for array in arrays)
+    return PixelRuns(values, torch.from_numpy(image), torch.from_numpy(lengths), is_collapsed=True)
 
 
 def check_num_pixels(maps: Tensor) -> None:

@@ -73,10 +73,10 @@ def _greedy_by_runs(
         ranks = eligible[image].nonzero()[:, 0]
         if owner.shape[1] == 0 or len(ranks) == 0:
             continue
-        ranked = [masks[image, index] for index in order[image, ranks].tolist()]
+        ranked = [masks[image, index].numpy() for index in order[image, ranks].tolist()]
         starts = run_starts(ranked, owner.shape[1])
-        lengths = run_lengths(starts, owner.shape[1])
-        windows = (RunWindow(_ALL, mask.numpy()[starts.numpy()]) for mask in ranked)
+        lengths = torch.from_numpy(run_lengths(starts, owner.shape[1]))
+        windows = (RunWindow(_ALL, mask[starts]) for mask in ranked)
         owner[image], keep[image, ranks] = paint_by_runs(
             windows, ranks, lengths, overlap_threshold=overlap_threshold
         )

@@ -50,7 +50,7 @@ def greedy_runs(
     borders = [mask_runs[index].numpy().reshape(-1) for index in order[0, ranks].tolist()]
     starts = np.unique(np.concatenate([np.zeros(1, np.int64), *borders]))
     starts = starts[: np.searchsorted(starts, num_pixels)]
-    lengths = run_lengths(torch.from_numpy(starts), num_pixels)
+    lengths = torch.from_numpy(run_lengths(starts, num_pixels))
     windows = (_window(starts, mask) for mask in borders)
     keep = torch.zeros_like(eligible)
     owner, keep[0, ranks] = paint_by_runs(

@@ -25,6 +25,7 @@ def count_segments(
     class_ids: Tensor,
     *,
     last_crowd_only: bool = False,
+    lengths: Tensor | None = None,
     backend: str = "auto",
 ) -> None:
     """Count the segments of a batch, as PQ does.
@@ -40,6 +41,8 @@ def count_segments(
         class_ids: `(C,)` int64, the categories.
         last_crowd_only: as for
             [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments].
+        lengths: `(B, P)` int64, of maps of runs the pixels of each; None for maps of pixels. Torch
+            counts runs on any backend.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton]. Triton counts where
             [`fits_table`][pps_torch.ops.scoring.contract.fits_table] says so.
 
@@ -48,16 +51,16 @@ def count_segments(
     """
     images = gt_map, pred_map, gt_categories, pred_categories, is_crowd
     has_table = fits_table(*(c.shape[1] + 2 for c in (gt_categories, pred_categories)))
-    if uses_triton(backend, class_sums) and has_table:
+    if lengths is None and uses_triton(backend, class_sums) and has_table:
         from pps_torch.ops.scoring.triton import count_segments as twin
 
         check_num_pixels(gt_map)
         twin.count_segments(class_sums, faults, *images, class_ids, last_crowd_only)
         return
     if is_on_host(class_sums):
-        count_on_host(class_sums, faults, *images, class_ids, last_crowd_only)
+        count_on_host(class_sums, faults, *images, class_ids, last_crowd_only, lengths)
         return
-    table = segment_table(*images, class_ids, backend="torch")
+    table = segment_table(*images, class_ids, lengths=lengths, backend="torch")
     matches = match_segments(*table, last_crowd_only=last_crowd_only, backend="torch")
     classes = table.gt_class, table.pred_class
     add_to_class_sums(class_sums, matches, matches.iou, *classes, backend="torch")

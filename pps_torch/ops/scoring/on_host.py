@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pps_torch.ops.counting.pixel_runs import check_num_pixels
 from pps_torch.ops.scoring.contract import (
     LIMB_BITS,
     UNKNOWN,
@@ -21,7 +22,7 @@ from pps_torch.ops.scoring.contract import (
     SegmentMatches,
     SegmentPairs,
 )
-from pps_torch.ops.scoring.segment_pairs import segment_pairs
+from pps_torch.ops.scoring.segment_pairs import pairs_on_host
 from pps_torch.reserved import ABSENT
 
 Array = npt.NDArray[Any]
@@ -51,6 +52,7 @@ def count_on_host(
     is_crowd: Tensor,
     class_ids: Tensor,
     last_crowd_only: bool,
+    lengths: Tensor | None = None,
 ) -> None:
     """See [`count_segments`][pps_torch.ops.scoring.count_segments.count_segments]."""
     gt_table, pred_table = (
@@ -60,10 +62,12 @@ def count_on_host(
     crowds = np.zeros(gt_table.shape, bool)
     crowds[:, 1:-1] = is_crowd.numpy()
     num_gt, num_pred = gt_table.shape[1], pred_table.shape[1]
-    pairs = segment_pairs(gt_map, pred_map, num_gt, num_pred, backend="torch")
+    check_num_pixels(gt_map)
+    runs = None if lengths is None else lengths.numpy()
+    pairs = pairs_on_host(gt_map.numpy(), pred_map.numpy(), runs, num_gt, num_pred)
     gt_class, pred_class = gt_table.reshape(-1), pred_table.reshape(-1)
     found = _match(pairs, gt_class, pred_class, crowds.reshape(-1), num_gt, last_crowd_only)
-    tp_class = gt_class[pairs.gt.numpy()[found.match]]
+    tp_class = gt_class[pairs[0][found.match]]
     _add(class_sums.numpy(), tp_class, found.iou, pred_class[found.is_fp], gt_class[found.is_fn])
     tables = (pred_class, found.pred_area), (gt_class, found.gt_area)
     unused = [int(area[classes == UNUSED].sum()) for classes, area in tables]
@@ -81,8 +85,9 @@ def match_on_host(
     """See [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments]."""
     num_gt, num_pred = gt_class.shape[1], pred_class.shape[1]
     classes = gt_class.numpy().reshape(-1), pred_class.numpy().reshape(-1)
-    found = _match(pairs, *classes, is_crowd.numpy().reshape(-1), num_gt, last_crowd_only)
-    gt, pred = (places.numpy()[found.match] for places in pairs[:2])
+    columns = pairs.gt.numpy(), pairs.pred.numpy(), pairs.pixels.numpy()
+    found = _match(columns, *classes, is_crowd.numpy().reshape(-1), num_gt, last_crowd_only)
+    gt, pred = (places[found.match] for places in columns[:2])
     iou, pred_of_gt = np.zeros(gt_class.numel()), np.zeros(gt_class.numel(), np.int64)
     gt_of_pred = np.zeros(pred_class.numel(), np.int64)
     iou[gt], pred_of_gt[gt] = found.iou, pred % max(num_pred, 1)
@@ -128,7 +133,7 @@ def classes_on_host(category_ids: Array, class_ids: Array) -> Array:
 
 
 def _match(
-    pairs: SegmentPairs,
+    pairs: tuple[Array, Array, Array],
     gt_class: Array,
     pred_class: Array,
     crowds: Array,
@@ -136,7 +141,7 @@ def _match(
     last_crowd_only: bool,
 ) -> _Matches:
     """Match the segments of flat tables, with `num_gt` of the ground truth in each image."""
-    gt, pred, pixels = (column.numpy() for column in pairs)
+    gt, pred, pixels = pairs
     absorbs = crowds
     if last_crowd_only and crowds.any():
         absorbs = _last_of_class(crowds, gt_class, num_gt)

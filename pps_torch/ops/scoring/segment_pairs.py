@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
+from pps_torch.distinct_runs import distinct_runs
+from pps_torch.formats.runs import run_lengths, run_starts
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
-from pps_torch.ops.counting.joint_counts import ids_in_range
+from pps_torch.ops.counting.joint_counts import array_in_range, ids_in_range
 from pps_torch.ops.counting.pixel_runs import check_num_pixels, pixel_runs
 from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
 
@@ -57,10 +59,30 @@ def segment_pairs(
         from pps_torch.ops.counting.triton.joint_counts import joint_counts
 
         return pairs_of_table(joint_counts(gt_map, pred_map, num_gt - 1, num_pred - 1))
+    if is_on_host(gt_map):
+        arrays = (gt_map.numpy(), pred_map.numpy(), None if lengths is None else lengths.numpy())
+        return SegmentPairs(*map(torch.from_numpy, pairs_on_host(*arrays, num_gt, num_pred)))
     maps = gt_map, pred_map
     runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
     gt, pred = (ids_in_range(m, n - 1) for m, n in zip(runs.maps, (num_gt, num_pred)))
     return list_pairs(runs.image, gt, pred, runs.lengths, shape)
+
+
+def pairs_on_host(
+    gt_map: Array, pred_map: Array, lengths: Array | None, num_gt: int, num_pred: int
+) -> tuple[Array, Array, Array]:
+    """The pairs that have pixels, in NumPy, whose calls take less time than torch's."""
+    num_images, num_pixels = gt_map.shape
+    maps = gt_map.reshape(-1), pred_map.reshape(-1)
+    if lengths is None:
+        starts = run_starts(maps, num_pixels)
+        image = starts // num_pixels if num_images > 1 else 0
+        lengths = run_lengths(starts, maps[0].size)
+        maps = maps[0][starts], maps[1][starts]
+    else:
+        image, lengths = np.arange(num_images).repeat(num_pixels), lengths.reshape(-1)
+    gt, pred = (array_in_range(m, n - 1) for m, n in zip(maps, (num_gt, num_pred)))
+    return _summed_pairs(image, gt, pred, lengths, (num_images, num_gt, num_pred))
 
 
 def list_pairs(
@@ -81,7 +103,7 @@ def list_pairs(
     num_images, num_gt, num_pred = shape
     if is_on_host(gt):
         places = image.numpy(), gt.numpy(), pred.numpy()
-        return _pairs_on_host(*places, pixels.numpy(), shape)
+        return SegmentPairs(*map(torch.from_numpy, _summed_pairs(*places, pixels.numpy(), shape)))
     cells = (image * num_gt + gt) * num_pred + pred
     if fits_table(num_gt, num_pred):
         table = pixels.new_zeros(num_images * num_gt * num_pred).scatter_add_(0, cells, pixels)
@@ -91,10 +113,10 @@ def list_pairs(
     return SegmentPairs(gt, cells - (gt - gt // max(num_gt, 1)) * num_pred, pixels)
 
 
-def _pairs_on_host(
-    image: Array, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
-) -> SegmentPairs:
-    """The pairs that have pixels, in NumPy, whose calls take less time than torch's."""
+def _summed_pairs(
+    image: Array | int, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
+) -> tuple[Array, Array, Array]:
+    """The pairs that have pixels, each once, in NumPy."""
     num_images, num_gt, num_pred = shape
     num_cells = num_images * num_gt * num_pred
     cells = (image * num_gt + gt if num_images > 1 else gt) * num_pred + pred
@@ -104,15 +126,11 @@ def _pairs_on_host(
         cells = np.flatnonzero(table)
         pixels = table[cells].astype(np.int64)
     else:
-        # In maps equal cells come close after each other, which a stable sort makes use of.
-        order = np.argsort(cells, kind="stable")
-        cells = cells[order]
-        starts = np.flatnonzero(np.diff(cells, prepend=-1))
-        pixels = np.add.reduceat(pixels[order], starts)
-        cells, pixels = cells[starts][pixels > 0], pixels[pixels > 0]
+        (cells,), pixels = distinct_runs((cells,), pixels)
+        if not pixels.all():
+            cells, pixels = cells[pixels > 0], pixels[pixels > 0]
     gt = cells // max(num_pred, 1)
-    pred = cells - (gt - gt // max(num_gt, 1)) * num_pred
-    return SegmentPairs(*map(torch.from_numpy, (gt, pred, pixels)))
+    return gt, cells - (gt - gt // max(num_gt, 1)) * num_pred, pixels
 
 
 def _sorted_cells(cells: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.comparisons import SegmentComparison
+from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.contract import LIMB_BITS, PixelRules, SegmentPairs
 from pps_torch.ops.scoring.dense_indices import dense_indices
@@ -122,7 +123,7 @@ def part_segment_maps(pps: Tensor, gt: Tensor, rules: PixelRules) -> tuple[Tenso
     """
     num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
     uids, pps = gt.reshape(num_images, num_pixels), pps.reshape(num_images, 3, num_pixels)
-    pixels = PartRuns(uids, pps, rules)
+    pixels = PartRuns(pixel_runs(uids, *pps.unbind(1)), uids.shape, rules)
     marks = pixels.mark()
     tables = [dense_indices(m, rules.capacity, backend="torch") for m in (marks.gt, marks.pred)]
     gt_map, pred_map = pixels.index(*tables).maps()

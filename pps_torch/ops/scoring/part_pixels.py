@@ -64,27 +64,32 @@ def part_pixels(
         from pps_torch.ops.scoring.triton import part_pixels as twin
 
         return twin.part_pixels(uids, pps, rules)
-    return PartRuns(uids, pps, rules, lengths)
+    maps = uids, *pps.unbind(1)
+    runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
+    # So few that the operations of torch, which wait for each other's threads, use none.
+    return PartRuns(runs.distinct() if is_on_host(uids) else runs, uids.shape, rules)
 
 
 class PartRuns:
     """Runs of equal pixels, decoded once.
 
     The plain version of [`PartPixels`][pps_torch.ops.scoring.contract.PartPixels].
+
+    Args:
+        runs: of uids, scene classes, instances and parts.
+        shape: `B, P`.
+        rules: what the ids mean.
     """
 
-    def __init__(
-        self, uids: Tensor, pps: Tensor, rules: PixelRules, lengths: Tensor | None = None
-    ) -> None:
-        self.shape = uids.shape
-        maps = uids, *pps.unbind(1)
-        self.runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
+    def __init__(self, runs: PixelRuns, shape: torch.Size, rules: PixelRules) -> None:
+        self.shape = shape
+        self.runs = runs
         gt_ids, *pred_ids = (values.long() for values in self.runs.maps)
         self.gt = _decode_gt(gt_ids, rules)
         self.pred = _decode_pred(*pred_ids, rules=rules)
         self.num_keys = rules.num_keys()
         self.num_labels = NUM_PART_LABELS
-        if is_on_host(uids):
+        if is_on_host(gt_ids):
             self._narrow_labels()
 
     def mark(self) -> SegmentMarks:

@@ -1,4 +1,4 @@
-"""COCO panoptic files: one JSON, and for each image a PNG whose RGB values are segment ids."""
+"""COCO panoptic files: one JSON, and for each image a PNG of segment ids, or masks in the JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,24 @@ from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.rgb_ids import pack_rgb
-from pps_torch.io.errors import InputError
+from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import check_folder
 from pps_torch.io.image_list import normalise_id
-from pps_torch.io.json_files import describe, load_json, paused_collector
-from pps_torch.io.panoptic_entries import AnnotationReader, read_categories, read_sizes
+from pps_torch.io.images import read_coded_ids
+from pps_torch.io.json_files import check_type, describe, load_json, paused_collector
+from pps_torch.io.mask_segments import (
+    SegmentMasks,
+    group_annotations,
+    has_masks,
+    paint_segments,
+    size_of_masks,
+)
+from pps_torch.io.panoptic_entries import (
+    AnnotationReader,
+    image_ids,
+    read_categories,
+    read_sizes,
+)
 from pps_torch.reserved import ABSENT, VOID_ID
 
 _NUMBER_OF_GROUPS = re.compile("[0-9]+(_[0-9]+)+")
@@ -31,15 +44,35 @@ class PanopticAnnotation:
 
     Attributes:
         image_id: the id of the image, normalised.
-        png: the file of segment ids.
+        png: the file of segment ids; the JSON where that has the masks.
         segments_info: dicts with at least `id` and `category_id`, in the order of the file.
         where: the JSON file and the image, for messages.
+        masks: of the segments, where the JSON has them; None for a PNG.
     """
 
     image_id: str
     png: Path
     segments_info: list[dict[str, Any]]
     where: str
+    masks: SegmentMasks | None = None
+
+    def read_ids(self, size: tuple[int, int] | None = None) -> np.ndarray:
+        """Read the ids of the segments: as colours `(H, W, 3)` uint8, or themselves `(H, W)`.
+
+        Args:
+            size: the (height, width) that the map must have.
+
+        Raises:
+            InputError: a PNG that is missing, damaged, or of another kind or size; masks that are
+                bad or overlap, and those of unknown size.
+        """
+        if self.masks is None:
+            return read_coded_ids(self.png, size)
+        size = size or size_of_masks(self.masks)
+        if size is None:
+            raise InputError(f"{self.where}: expected its height and width in images, found none")
+        with input_errors_at(self.where):
+            return paint_segments(self.masks, size)
 
     def prediction(self, ids: Tensor) -> PanopticSegmentation:
         """Make a prediction of the ids `(H, W)` in the PNG; ValueError if they do not fit the list.
@@ -81,17 +114,24 @@ class PanopticFile:
         annotations: by normalised image id.
         categories: category dicts, an empty list where the file has none.
         sizes: (height, width) by image id, for images whose entry says so.
+        has_masks: whether the JSON has the masks of the segments, and there are no PNGs.
     """
 
     path: Path
     annotations: dict[str, PanopticAnnotation]
     categories: list[dict[str, Any]]
     sizes: dict[str, tuple[int, int]]
+    has_masks: bool = False
 
     @classmethod
     @paused_collector()
     def load(
-        cls, path: Path | str, folder: Path | str | None = None, *, is_prediction: bool = False
+        cls,
+        path: Path | str,
+        folder: Path | str | None = None,
+        *,
+        is_prediction: bool = False,
+        allow_masks: bool = False,
     ) -> PanopticFile:
         """Read the JSON; the PNGs are not opened.
 
@@ -104,13 +144,19 @@ class PanopticFile:
             folder: where its PNGs are; default: the path without .json.
             is_prediction: whether a segment may have the id 0, as models that number from 0 write
                 it; there is then no void. In a ground truth 0 is void.
+            allow_masks: whether the JSON may have an annotation for each segment, with its mask as
+                RLE or polygons, in place of one for each image. Predictions may then be a list of
+                these, as COCO's results are. All its `images` are there, also without a segment.
 
         Raises:
             InputError: names the file, the annotation or image, the key and what was found.
         """
         path = Path(path)
-        folder = path.with_suffix("") if folder is None else Path(folder)
-        content = load_json(path, dict)
+        content = load_json(path)
+        if isinstance(content, list) and allow_masks and is_prediction:
+            return cls._of_masks(path, folder, {"annotations": content}, is_prediction)
+        check_type(path, content, dict)
+        folder_of_pngs = path.with_suffix("") if folder is None else Path(folder)
         if "annotations" not in content:
             raise InputError(
                 f"{path}: expected the key annotations (a COCO panoptic file), "
@@ -119,9 +165,11 @@ class PanopticFile:
         if not isinstance(content["annotations"], list):
             found = describe(content["annotations"])
             raise InputError(f"{path}: annotations: expected a list, found {found}")
-        check_folder(folder, f"the folder with the PNGs of {path}")
+        if allow_masks and has_masks(content["annotations"]):
+            return cls._of_masks(path, folder, content, is_prediction)
+        check_folder(folder_of_pngs, f"the folder with the PNGs of {path}")
         annotations: dict[str, PanopticAnnotation] = {}
-        reader = AnnotationReader(path, folder, is_prediction)
+        reader = AnnotationReader(path, folder_of_pngs, is_prediction)
         for index, entry in enumerate(content["annotations"]):
             annotation = PanopticAnnotation(*reader.read(index, entry))
             if annotation.image_id in annotations:
@@ -130,6 +178,26 @@ class PanopticFile:
         _warn_of_shared_pngs(path, annotations.values())
         categories, sizes = read_categories(path, content), read_sizes(path, content)
         return cls(path, annotations, categories, sizes)
+
+    @classmethod
+    def _of_masks(
+        cls, path: Path, folder: Path | str | None, content: dict[str, Any], is_prediction: bool
+    ) -> PanopticFile:
+        """A file whose annotations are segments with masks."""
+        if folder is not None:
+            raise InputError(
+                f"{path}: expected no folder of PNGs, as its annotations have masks, found {folder}"
+            )
+        categories, sizes = read_categories(path, content), read_sizes(path, content)
+        reader = AnnotationReader(path, path.parent, is_prediction)
+        segments = group_annotations(path, content["annotations"])
+        annotations = {}
+        for image_id in dict.fromkeys((*image_ids(path, content), *segments)):
+            infos, masks = segments.get(image_id, ([], SegmentMasks([], [])))
+            where = f"{path}: image {image_id}"
+            reader.check_segments(where, infos)
+            annotations[image_id] = PanopticAnnotation(image_id, path, infos, where, masks)
+        return cls(path, annotations, categories, sizes, has_masks=True)
 
     def find_annotations(
         self, image_ids: Iterable[str], wanted_by: Path
@@ -140,6 +208,8 @@ class PanopticFile:
             image_ids: normalised ids.
             wanted_by: the file that names the images, for messages.
 
+        Of a file with masks, an image without an annotation has no segments, as long as others do.
+
         Raises:
             InputError: names the images that have none, or two images that would share one.
         """
@@ -149,6 +219,10 @@ class PanopticFile:
             annotation = self.annotations.get(image_id) or self._find_number(image_id)
             if annotation is None:
                 missing.append(image_id)
+                if self.has_masks:
+                    where = f"{self.path}: image {image_id}"
+                    no_masks = SegmentMasks([], [])
+                    found[image_id] = PanopticAnnotation(image_id, self.path, [], where, no_masks)
                 continue
             other = owners.setdefault(annotation.image_id, image_id)
             if other != image_id:
@@ -157,7 +231,7 @@ class PanopticFile:
                     f"found that it would be taken for {other} and for {image_id}"
                 )
             found[image_id] = annotation
-        if missing:
+        if missing and not (self.has_masks and len(missing) < len(found)):
             more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
             raise InputError(
                 f"{self.path}: expected an annotation for each image of {wanted_by}, found "

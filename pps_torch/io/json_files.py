@@ -62,9 +62,14 @@ def parse_json(path: Path, text: str | bytes, expected: type = object) -> Any:
         raise InputError(f"{path}: expected JSON, found too deep a nesting") from error
     except ValueError as error:  # Python reads no integer of more than 4300 digits
         raise InputError(f"{path}: expected JSON, found a number that is too long") from error
+    check_type(path, value, expected)
+    return value
+
+
+def check_type(path: Path, value: Any, expected: type) -> None:
+    """Raise InputError unless the content of a JSON file is of the expected type."""
     if not isinstance(value, expected):
         raise InputError(f"{path}: expected {_TYPE_NAMES[expected]}, found {describe(value)}")
-    return value
 
 
 @contextmanager

@@ -56,7 +56,7 @@ class AnnotationReader:
         except ValueError as error:
             raise InputError(f"{where}: image_id: {error}") from error
         where = f"{self._path}: image {image_id}"
-        self._check_segments(where, entry["segments_info"])
+        self.check_segments(where, entry["segments_info"])
         name = with_slashes(entry["file_name"])
         if not can_name_a_file(name):
             raise InputError(f"{where}: file_name: expected the name of a file, found {name!r}")
@@ -66,7 +66,7 @@ class AnnotationReader:
             raise InputError(f"{where}: file_name: expected {expected}, found {png}")
         return image_id, png, entry["segments_info"], where
 
-    def _check_segments(self, where: str, segments_info: list) -> None:
+    def check_segments(self, where: str, segments_info: list) -> None:
         """Check the segments of an image; a large file has a million, most of them as usual."""
         least_id, seen = self._least_id, set()
         for segment in segments_info:
@@ -147,6 +147,18 @@ def read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
             stacklevel=2,
         )
     return read
+
+
+def image_ids(path: Path, content: dict) -> list[str]:
+    """Read the normalised ids of the `images`; InputError for one without an id."""
+    ids = []
+    for index, entry in enumerate(content.get("images", [])):
+        where = f"{path}: images[{index}]"
+        if not isinstance(entry, dict) or "id" not in entry:
+            raise InputError(f"{where}: expected an object with an id, found {describe(entry)}")
+        with input_errors_at(f"{where}: id"):
+            ids.append(normalise_id(entry["id"]))
+    return ids
 
 
 def read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:

@@ -18,7 +18,7 @@ from pps_torch.io.coco_panoptic import (
 )
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
-from pps_torch.io.images import coded_ids, read_coded_ids
+from pps_torch.io.images import coded_ids
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -61,6 +61,9 @@ def eval_pq(
 
     Args:
         gt_json_file, pred_json_file: COCO panoptic files; the categories are the ground truth's.
+            Either may have an annotation for each segment, with its mask as RLE or polygons, in
+            place of PNGs; predictions then also a list of these, as COCO's results are. Segments
+            must not overlap.
         gt_folder, pred_folder: folders of their PNGs; default: the file's path without .json.
         save_dir: gets `pq_results.json`, of the layout of all results.
         tables: whether `save_dir` also gets `pq_segments.csv`, `pq_images.csv` and
@@ -85,12 +88,12 @@ def eval_pq(
         expected = ", ".join(RULES)
         raise InputError(f"expected one of {expected}, found {rules!r}", argument="rules")
     ratio = _checked_ratio(dilation_ratio, rules, metrics)
-    gt = PanopticFile.load(gt_json_file, gt_folder)
+    gt = PanopticFile.load(gt_json_file, gt_folder, allow_masks=True)
     if not gt.categories:
         raise InputError(f"{gt.path}: categories: expected a list of categories, found none")
     if not gt.annotations:
         raise InputError(f"{gt.path}: annotations: expected images, found none")
-    pred = PanopticFile.load(pred_json_file, pred_folder, is_prediction=True)
+    pred = PanopticFile.load(pred_json_file, pred_folder, is_prediction=True, allow_masks=True)
     predictions = pred.find_annotations(gt.annotations, gt.path)
     known = {category["id"] for category in gt.categories}
     for annotation in (*gt.annotations.values(), *predictions.values()):
@@ -111,8 +114,8 @@ def eval_pq(
     inputs = {
         "gt_json_file": gt_json_file,
         "pred_json_file": pred_json_file,
-        "gt_folder": gt_folder or gt.path.with_suffix(""),
-        "pred_folder": pred_folder or Path(pred_json_file).with_suffix(""),
+        "gt_folder": None if gt.has_masks else gt_folder or gt.path.with_suffix(""),
+        "pred_folder": None if pred.has_masks else pred_folder or pred.path.with_suffix(""),
         "rules": rules,
     }
     classes, processes = ClassInfo.from_categories(gt.categories), options.processes
@@ -126,6 +129,9 @@ def eval_pq(
         for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
             records.add(records_of_image)
         result = processes.add_up(job.metrics.merged()).compute()
+        num_empty = sum(not annotation.segments_info for annotation in predictions.values())
+        if pred.has_masks and num_empty:
+            options.warn(f"{pred.path}: {num_empty} of {len(image_ids)} images have no segment")
         names = {category["id"]: category["name"] for category in gt.categories}
         if warning := contradiction_warning(pred, predictions.values(), names, str(gt.path)):
             options.warn(warning)
@@ -192,8 +198,8 @@ class _Job:
     def _read(self, image_id: str) -> tuple[PanopticSegmentation, PanopticTarget, Tensor | None]:
         """Prediction and ground truth of an image: maps, or distinct ids with their pixels."""
         pred, target = self.predictions[image_id], self.gt.annotations[image_id]
-        target_image = read_coded_ids(target.png, self.gt.sizes.get(image_id))
-        images = read_coded_ids(pred.png, target_image.shape[:2]), target_image
+        target_image = target.read_ids(self.gt.sizes.get(image_id))
+        images = pred.read_ids(target_image.shape[:2]), target_image
         if self.needs_maps:
             ids, pixels = [coded_ids(image) for image in images], None
         else:

@@ -12,7 +12,7 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
-from pps_torch.io.images import read_id_map, read_rgb_ids
+from pps_torch.io.images import coded_ids, read_id_map
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality
@@ -120,28 +120,37 @@ class PanopticScenes:
     ) -> None:
         self.tables, self.palette = tables, palette
         inputs = tables.inputs
-        gt_file = PanopticFile.load(inputs["gt_json_file"], gt or inputs["gt_folder"])
-        pred_file = PanopticFile.load(
-            inputs["pred_json_file"], pred or inputs["pred_folder"], is_prediction=True
+        gt_file = PanopticFile.load(
+            inputs["gt_json_file"], gt or inputs["gt_folder"], allow_masks=True
         )
+        pred_file = PanopticFile.load(
+            inputs["pred_json_file"],
+            pred or inputs["pred_folder"],
+            is_prediction=True,
+            allow_masks=True,
+        )
+        self.sizes = gt_file.sizes
         self.gt = gt_file.find_annotations(image_ids, Path(tables.name))
         self.pred = pred_file.find_annotations(image_ids, gt_file.path)
         self.categories = gt_file.categories
         rules = inputs.get("rules", "coco")
         self.metric = PanopticQuality(self.categories, rules=rules, validate=True)
-        self.gt_files = {image_id: annotation.png for image_id, annotation in self.gt.items()}
+        self.gt_files = {
+            image_id: annotation.png if annotation.masks is None else Path(f"{image_id}.png")
+            for image_id, annotation in self.gt.items()
+        }
 
     def read(self, image_id: str, side: int) -> Scene:
         """Read an image; arguments and errors are those of `PartScenes.read`."""
         gt_info, pred_info = self.gt[image_id], self.pred[image_id]
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
             gt = gt_info.target(
-                torch.from_numpy(read_rgb_ids(gt_info.png)),
+                torch.from_numpy(coded_ids(gt_info.read_ids(self.sizes.get(image_id)))),
                 allow_misfits=self.metric.rules.allows_misfits,
             )
             height, width = gt.panoptic_seg.shape
             pred = pred_info.prediction(
-                torch.from_numpy(read_rgb_ids(pred_info.png, (height, width)))
+                torch.from_numpy(coded_ids(pred_info.read_ids((height, width))))
             )
             comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.tables, image_id)

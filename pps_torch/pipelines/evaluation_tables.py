@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -126,16 +127,20 @@ class Tables:
         """The metrics that the tables hold, the one that was evaluated first."""
         return ("PartPQ", "PQ") if self.part_aware else ("PQ",)
 
+    @cached_property
     def class_counts(self) -> dict[str, dict[int, ClassCounts]]:
         """By metric, the counts by class id of the classes that have any segment."""
         segments = list(itertools.chain.from_iterable(self.images.values()))
         counts = counts_by_class(segments, part_aware=self.part_aware)
         return dict(zip(self.metrics, (counts, self.whole_counts)))
 
-    def image_quality(self, image_id: str) -> tuple[float, float, float, int]:
-        """The metric, its SQ and RQ, and the number of classes, of one image alone."""
-        counts = counts_by_class(self.images[image_id], part_aware=self.part_aware)
-        return mean_qualities(counts.values())
+    @cached_property
+    def image_qualities(self) -> dict[str, tuple[float, float, float, int]]:
+        """The metric, its SQ and RQ, and the number of classes, of each image alone, by its id."""
+        return {
+            image_id: mean_qualities(counts_by_class(segments, part_aware=self.part_aware).values())
+            for image_id, segments in self.images.items()
+        }
 
     @classmethod
     def load(cls, path: Path | str) -> Tables:
@@ -381,4 +386,6 @@ def _class_of_json(entry: Mapping[str, Any]) -> ClassInfo:
 
 def _segment_of_json(row: Sequence[Any]) -> SegmentRecord:
     segment = SegmentRecord(*row)
+    if not segment.part_ious:
+        return segment
     return segment._replace(part_ious={int(k): v for k, v in segment.part_ious.items()})

@@ -111,7 +111,7 @@ def test_pq_of_a_part_aware_evaluation_is_pq(scene):
     scene.evaluate()
     tables = Tables.load(scene.save_dir)
     # Of PartPQ car 1 is found, with an IoU of its parts of 1 / 2, and car 2 is missed.
-    part_pq, pq = (counts[CAR] for counts in tables.class_counts().values())
+    part_pq, pq = (counts[CAR] for counts in tables.class_counts.values())
     assert (tuple(part_pq), tuple(pq)) == ((0.5, 1, 0, 1), (2.0, 2, 0, 1))
     cars = next(row for row in class_rows(tables) if row.info.id == CAR)
     assert (cars.qualities["PartRQ"], cars.qualities["RQ"]) == (1 / 1.5, 2 / 2.5)

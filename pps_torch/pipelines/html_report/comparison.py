@@ -120,7 +120,7 @@ class Comparison:
         else:
             members["Things"] = [c for c in self.after.classes if c.is_thing]
             members["Stuff"] = [c for c in self.after.classes if not c.is_thing]
-        counts = [tables.class_counts()[tables.metric] for tables in (self.before, self.after)]
+        counts = [tables.class_counts[tables.metric] for tables in (self.before, self.after)]
         rows = []
         for label, classes in members.items():
             one, other = (mean_qualities(c.get(i.id, _EMPTY) for i in classes) for c in counts)
@@ -130,7 +130,7 @@ class Comparison:
 
     def classes(self) -> list[ClassChange]:
         """The classes that have any segment, those that gained most first."""
-        counts = [tables.class_counts()[tables.metric] for tables in (self.before, self.after)]
+        counts = [tables.class_counts[tables.metric] for tables in (self.before, self.after)]
         rows = []
         for info in self.after.classes:
             one, other = (by_class.get(info.id, _EMPTY) for by_class in counts)
@@ -152,7 +152,7 @@ class Comparison:
             ]
             if before == after:
                 continue
-            quality = Change(*(t.image_quality(image_id)[0] for t in (self.before, self.after)))
+            quality = Change(*(t.image_qualities[image_id][0] for t in (self.before, self.after)))
             fp = _num_false(before), _num_false(after)
             if segments or fp[0] != fp[1] or not quality.is_none:
                 rows.append(ImageChange(image_id, quality, segments, fp))

@@ -98,7 +98,7 @@ def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
     return {
         "id": image.image_id,
         "pictures": image.pictures,
-        "quality": tables.image_quality(image.image_id)[0],
+        "quality": tables.image_qualities[image.image_id][0],
         "counts": {
             verdict: sum(s.verdict == verdict and (s.is_gt or verdict == "fp") for s in segments)
             for verdict in SHOWN_VERDICTS
@@ -140,8 +140,12 @@ def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
 
 def _rounded(segment: SegmentRecord) -> list[Any]:
     """The values of a segment, its fractions rounded to what the page shows."""
-    part_ious = {pid: round(iou, 4) for pid, iou in segment.part_ious.items()}
+    *values, iou, part_iou, part_ious, taken_for, taken_share = segment
     return [
-        round(value, 4) if isinstance(value, float) else value
-        for value in segment._replace(part_ious=part_ious)
+        *values,
+        iou if iou is None else round(iou, 4),
+        part_iou if part_iou is None else round(part_iou, 4),
+        {pid: round(value, 4) for pid, value in part_ious.items()},
+        taken_for,
+        round(taken_share, 4),
     ]

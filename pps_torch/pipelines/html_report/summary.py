@@ -78,7 +78,7 @@ class Confusion(NamedTuple):
 
 def class_rows(tables: Tables) -> list[ClassRow]:
     """The rows of the classes that have any segment that counts."""
-    counts = tables.class_counts()
+    counts = tables.class_counts
     rows = []
     for info in tables.classes:
         qualities = {
@@ -102,7 +102,7 @@ def group_rows(tables: Tables) -> list[dict[str, Any]]:
     if tables.part_aware:
         members["With parts"] = [info for info in tables.classes if info.parts]
         members["Without parts"] = [info for info in tables.classes if not info.parts]
-    counts = tables.class_counts()
+    counts = tables.class_counts
     rows = []
     for label, classes in members.items():
         row: dict[str, Any] = {"label": label}
@@ -161,7 +161,7 @@ def images_by_quality(tables: Tables) -> list[str]:
     """All image ids, those of the lowest quality first, those without segments last."""
 
     def key(image_id: str) -> float:
-        quality = tables.image_quality(image_id)[0]
+        quality = tables.image_qualities[image_id][0]
         return math.inf if math.isnan(quality) else quality
 
     return sorted(tables.images, key=key)

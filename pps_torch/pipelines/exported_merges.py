@@ -75,10 +75,10 @@ class ExampleSizes(NamedTuple):
 
 
 class ExportedMerge(NamedTuple):
-    """A merge as a module whose inputs are tensors.
+    """A merge as a module of tensors, so that its program needs no class of this package.
 
     Attributes:
-        module: the module.
+        module: the module; it takes tensors and returns a tuple of them.
         inputs: the layout of each input, by its name: a size is a number, or a name if it may
             differ from call to call.
         outputs: the names of the tensors that it returns, in order.
@@ -125,10 +125,33 @@ class _Heads(PPSPostProcessor):
         scores: Tensor,
         class_indices: Tensor,
         part_logits: Tensor | None = None,
-    ) -> tuple[PanopticSegmentation, Tensor] | PanopticSegmentation:
+    ) -> tuple[Tensor, ...]:
         instances = (mask_probs, boxes, scores, class_indices)
         panoptic, pps = super().forward(sem_seg_logits, *instances, part_logits, self.size)
-        return panoptic if pps is None else (panoptic, pps)
+        return tuple(panoptic) if pps is None else (*panoptic, pps)
+
+
+class _Masks(PanopticMerger):
+    """The merge of masks of the size of the image."""
+
+    def forward(  # type: ignore[override]
+        self, sem_seg: Tensor, masks: Tensor, scores: Tensor, pred_classes: Tensor
+    ) -> tuple[Tensor, ...]:
+        return tuple(super().forward(sem_seg, masks, scores, pred_classes))
+
+
+class _Boxes(BoxPanopticMerger):
+    """The merge of masks in boxes."""
+
+    def forward(  # type: ignore[override]
+        self,
+        sem_seg: Tensor,
+        mask_probs: Tensor,
+        boxes: Tensor,
+        scores: Tensor,
+        pred_classes: Tensor,
+    ) -> tuple[Tensor, ...]:
+        return tuple(super().forward(sem_seg, mask_probs, boxes, scores, pred_classes))
 
 
 class _Queries(QueryPanopticMerger):
@@ -140,8 +163,8 @@ class _Queries(QueryPanopticMerger):
 
     def forward(  # type: ignore[override]
         self, class_logits: Tensor, mask_logits: Tensor
-    ) -> PanopticSegmentation:
-        return super().forward(class_logits, mask_logits, self.size)
+    ) -> tuple[Tensor, ...]:
+        return tuple(super().forward(class_logits, mask_logits, self.size))
 
 
 class _Centers(CenterPanopticMerger):
@@ -153,8 +176,8 @@ class _Centers(CenterPanopticMerger):
 
     def forward(  # type: ignore[override]
         self, sem_seg_logits: Tensor, center_heatmap: Tensor, offsets: Tensor
-    ) -> PanopticSegmentation:
-        return super().forward(sem_seg_logits, center_heatmap, offsets, self.size)
+    ) -> tuple[Tensor, ...]:
+        return tuple(super().forward(sem_seg_logits, center_heatmap, offsets, self.size))
 
 
 def _thing_indices(spec: EvalSpec) -> list[int]:
@@ -193,7 +216,7 @@ def _heads(spec: EvalSpec, size: tuple[int, int]) -> ExportedMerge:
 
 def _masks(spec: EvalSpec, size: tuple[int, int]) -> ExportedMerge:
     return ExportedMerge(
-        PanopticMerger(spec.stuff),
+        _Masks(spec.stuff),
         {
             "sem_seg": ("batch", *size),
             "masks": ("batch", "instances", *size),
@@ -212,7 +235,7 @@ def _masks(spec: EvalSpec, size: tuple[int, int]) -> ExportedMerge:
 
 def _boxes(spec: EvalSpec, size: tuple[int, int]) -> ExportedMerge:
     return ExportedMerge(
-        BoxPanopticMerger(spec.stuff),
+        _Boxes(spec.stuff),
         {
             "sem_seg": ("batch", *size),
             "mask_probs": ("batch", "instances", _MASK_SIDE, _MASK_SIDE),

@@ -273,10 +273,10 @@ def post_processor_for(processor: Any) -> Callable[..., list[dict[str, Any]]]:
         TypeError: the processor has no such method.
 
     Example:
-        >>> from transformers import EomtImageProcessor
-        >>> post_process = post_processor_for(EomtImageProcessor())
+        >>> from transformers import Mask2FormerImageProcessor
+        >>> post_process = post_processor_for(Mask2FormerImageProcessor())
         >>> outputs = {}  # of the model
-        >>> post_process(outputs, [(480, 640)], 0.8)    # doctest: +SKIP
+        >>> post_process(outputs, 0.8, target_sizes=[(480, 640)])    # doctest: +SKIP
     """
     processor = getattr(processor, "image_processor", processor)
     method = getattr(processor, "post_process_panoptic_segmentation", None)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 #: The versions with which the integrations were last compared.
 COMPARED_WITH = {
+    "detectron2": "0.6 of June 2026",
     "mmdet": "3.3",
     "torchmetrics": "1.9",
     "torchvision": "0.26",
@@ -36,11 +38,15 @@ def importing(library: str, integration: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # some libraries assert the versions of others
-        try:
-            version = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            version = "of unknown version"
         raise ImportError(
-            f"{integration} cannot use {library} {version} (compared with "
+            f"{integration} cannot use {library} {_version(library)} (compared with "
             f"{COMPARED_WITH.get(library, 'none')}): {error}"
         ) from error
+
+
+def _version(library: str) -> str:
+    """The version of an installed library, or of one that is on the path of modules."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return getattr(sys.modules.get(library), "__version__", "of unknown version")

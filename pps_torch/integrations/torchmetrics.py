@@ -68,7 +68,7 @@ class _WrappedMetric(Metric):
         self.return_per_class = return_per_class
         self.result = None
         # A MetricCollection updates only one of several metrics with equal states. This state
-        # differs between metrics that count by different rules. It is the first one, as torchmetrics
+        # differs between metrics that count by different rules. It is the first, as torchmetrics
         # before 1.7 compares no other.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
         self._sums = metric.count_names

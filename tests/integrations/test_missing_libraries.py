@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import runpy
+import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 import pytest
 
@@ -41,8 +46,28 @@ def test_a_library_that_does_not_fit_is_named_with_its_version(monkeypatch):
     ):
         with importing("torch", "example"):
             from torch import nothing_of_the_kind  # noqa: F401
-    with pytest.raises(
-        ImportError, match="^example cannot use json of unknown version .*: too old"
-    ):
-        with importing("json", "example"):
+    with pytest.raises(ImportError, match="^example cannot use ast of unknown version .*: too old"):
+        with importing("ast", "example"):
             raise AssertionError("too old")
+
+
+@pytest.mark.parametrize(
+    "name, library",
+    [
+        ("detectron2", "detectron2"),
+        ("mmdetection_metric", "mmdet"),
+        ("torchmetrics", "torchmetrics"),
+    ],
+)
+def test_an_integration_that_imports_from_a_library_that_changed_says_so(name, library):
+    """The others import nothing: they read the outputs of models."""
+    changed, module = ModuleType(library), f"pps_torch.integrations.{name}"
+    changed.__spec__, changed.__version__ = ModuleSpec(library, None), "99.0"
+    with mock.patch.dict(sys.modules):
+        for known in [k for k in sys.modules if f"{k}.".startswith((f"{library}.", f"{module}."))]:
+            del sys.modules[known]
+        sys.modules[library] = changed
+        with pytest.raises(
+            ImportError, match=rf"^{module} cannot use {library} \d\S* \(compared with \d.*\): "
+        ):
+            importlib.import_module(module)

@@ -15,6 +15,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from pps_torch.integrations.libraries import importing
+
 __all__ = [
     "PPSDatasetMapper",
     "PPSEvalHook",
@@ -40,24 +42,25 @@ if find_spec("detectron2") is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 else:
-    from pps_torch.integrations.detectron2.config import add_pps_config
-    from pps_torch.integrations.detectron2.data.dataset_mapper import PPSDatasetMapper
-    from pps_torch.integrations.detectron2.data.datasets import (
-        register_all,
-        register_cityscapes_panoptic_parts,
-        register_pascal_panoptic_parts,
-    )
-    from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
-    from pps_torch.integrations.detectron2.engine.trainer import PPSTrainer
-    from pps_torch.integrations.detectron2.evaluation.panoptic_quality_evaluator import (
-        PanopticQualityEvaluator,
-    )
-    from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import (
-        PartPanopticEvaluator,
-    )
-    from pps_torch.integrations.detectron2.modeling.fused_models import use_fused_merge
-    from pps_torch.integrations.detectron2.modeling.part_aware_baseline import PartAwareBaseline
-    from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import (
-        PartAwarePanopticFPN,
-    )
-    from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor
+    with importing("detectron2", "pps_torch.integrations.detectron2"):
+        from pps_torch.integrations.detectron2.config import add_pps_config
+        from pps_torch.integrations.detectron2.data.dataset_mapper import PPSDatasetMapper
+        from pps_torch.integrations.detectron2.data.datasets import (
+            register_all,
+            register_cityscapes_panoptic_parts,
+            register_pascal_panoptic_parts,
+        )
+        from pps_torch.integrations.detectron2.engine.eval_hook import PPSEvalHook
+        from pps_torch.integrations.detectron2.engine.trainer import PPSTrainer
+        from pps_torch.integrations.detectron2.evaluation.panoptic_quality_evaluator import (
+            PanopticQualityEvaluator,
+        )
+        from pps_torch.integrations.detectron2.evaluation.part_panoptic_evaluator import (
+            PartPanopticEvaluator,
+        )
+        from pps_torch.integrations.detectron2.modeling.fused_models import use_fused_merge
+        from pps_torch.integrations.detectron2.modeling.part_aware_baseline import PartAwareBaseline
+        from pps_torch.integrations.detectron2.modeling.part_aware_panoptic_fpn import (
+            PartAwarePanopticFPN,
+        )
+        from pps_torch.integrations.detectron2.modeling.part_segmentor import PartSegmentor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,8 +138,32 @@ def _a_model_of_queries() -> dict[str, object]:
     return {"device": torch.device("cpu"), "model": model}
 
 
+def _containers() -> dict[str, object]:
+    """What supervision, FiftyOne and LightlyTrain give for a car on a road, and the sky."""
+    semantic = torch.tensor([[23, 23, 23, 23], [7, 7, 7, 7]])
+    car = np.array([[[0, 0, 0, 0], [0, 1, 1, 0]]], bool)
+    stuff = [np.array([[0, 0, 0, 0], [1, 0, 0, 1]], bool), np.array([[1] * 4, [0] * 4], bool)]
+    detection = SimpleNamespace(
+        bounding_box=[0.25, 0.5, 0.5, 0.5], mask=np.ones((1, 2), bool), confidence=0.9, label="car"
+    )
+    labels, ids = [[23] * 4, [7, 26, 26, 7]], [[0] * 4, [1, 2, 2, 1]]
+    return {
+        "semantic": semantic,
+        "detections": SimpleNamespace(
+            mask=car, confidence=np.array([0.9]), class_id=np.array([26])
+        ),
+        "segments": SimpleNamespace(mask=np.stack([*stuff, *car]), class_id=np.array([7, 23, 26])),
+        "sample": SimpleNamespace(
+            semantic=SimpleNamespace(mask=semantic.numpy().astype(np.uint8)),
+            instances=SimpleNamespace(detections=[detection]),
+        ),
+        "prediction": {"masks": torch.tensor([labels, ids]).movedim(0, -1)},
+    }
+
+
 _GIVEN = {
     "docs/training_loop.md": _a_model_of_queries,
+    "docs/recipes.md": _containers,
     "README.md": _training_and_inference,
     "docs/guide.md": _a_street,
     "docs/api/visualization.md": _a_street,

@@ -61,11 +61,11 @@ def run_section(page: str, heading: str, names: dict[str, object]) -> dict[str, 
         all names afterwards.
     """
     path, names = ROOT / page, dict(names)
-    headings = [
-        (number, line)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.match("##+ ", line)
-    ]
+    headings, is_code = [], False
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        is_code ^= line.startswith("```")
+        if line.startswith("#") and not is_code:
+            headings.append((number, line))
     position = [line.strip("# ") for _, line in headings].index(heading)
     start = headings[position][0]
     end = headings[position + 1][0] if position + 1 < len(headings) else float("inf")

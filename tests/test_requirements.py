@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from pps_torch.integrations.libraries import COMPARED_WITH
 from tests import ROOT
 from tests.packaged import setup_arguments
 
@@ -83,9 +85,22 @@ def test_the_oldest_versions_are_the_lower_bounds_of_setup():
         canonicalize_name(requirement.name): str(requirement.specifier).removeprefix("==")
         for requirement, _ in requirements(ROOT / ".ci/oldest.txt")
     }
-    for requirement in map(Requirement, setup_arguments()["install_requires"]):
-        lower_bound = str(requirement.specifier).removeprefix(">=")
-        assert oldest[canonicalize_name(requirement.name)].startswith(lower_bound), requirement
+    extras = setup_arguments()["extras_require"]
+    integrations = (extras[name] for name in ("torchvision", "huggingface", "torchmetrics"))
+    asked = [*setup_arguments()["install_requires"], *chain.from_iterable(integrations)]
+    for requirement in map(Requirement, asked):
+        if requirement.specifier:
+            lower_bound = str(requirement.specifier).removeprefix(">=")
+            assert oldest[canonicalize_name(requirement.name)].startswith(lower_bound), requirement
+
+
+def test_the_page_has_the_versions_of_the_libraries():
+    page = (ROOT / "docs/where_am_i.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \| ([\d.]+),? .*\| ([\d.]+)[, ].*\|", page, flags=re.M)
+    found = {name: (oldest, newest) for name, oldest, newest in rows}
+    oldest = {r.name: str(r.specifier)[2:] for r, _ in requirements(ROOT / ".ci/oldest.txt")}
+    for name in ("torchmetrics", "torchvision", "transformers"):
+        assert found[name] == (oldest[name], COMPARED_WITH[name])
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])

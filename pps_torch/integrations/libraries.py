@@ -14,7 +14,7 @@ COMPARED_WITH = {
     "mmdet": "3.3",
     "torchmetrics": "1.9",
     "torchvision": "0.26",
-    "transformers": "5.23",
+    "transformers": "5.24",
 }
 
 

@@ -31,18 +31,19 @@ def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
     """Replace the classes and parts that the spec does not have by void.
 
     Args:
-        pps: (3, H, W) uint8, what a PPS PNG holds.
+        pps: (3, H, W) integers of 0 or more.
         spec: names the classes and their parts.
 
     Returns:
         (3, H, W) int32; instances are as they were.
     """
     sids, iids, pids = pps.astype(np.int32)
-    known = np.zeros((256, 256), bool)  # a PPS PNG has no higher ids
+    size = max(spec.eval_sids) + 1, PPS_VOID + 1
+    known = np.zeros((size[0] + 1, size[1] + 1), bool)  # the last ones stand for all other ids
     for sid, class_pids in known_pids(spec).items():
-        if sid < 256:
-            known[sid, [pid for pid in class_pids if pid < 256]] = True
-    pids = np.where(known[sids, pids], pids, spec.ignore_label)
+        known[sid, [pid for pid in class_pids if pid < size[1]]] = True
+    rows, columns = _within(pps[0], size[0]), _within(pps[2], size[1])
+    pids = np.where(known[rows, columns], pids, spec.ignore_label)
     sids = np.where(np.isin(sids, spec.eval_sids), sids, spec.ignore_label)
     return np.stack([sids, iids, pids], dtype=np.int32)
 

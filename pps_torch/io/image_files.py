@@ -137,7 +137,7 @@ def read_checked_header(
         )
     if header.format == "TIFF":
         with damages(path):
-            check_tiff(file)
+            check_tiff(header, file)
     return header
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _NAMES = {
     "grey": "one channel",
@@ -11,6 +12,19 @@ _NAMES = {
     "RGB": "three channels (RGB)",
     "RGB and alpha": "three channels (RGB) and alpha",
 }
+
+
+class TiffTags(NamedTuple):
+    """The tags of the first page of a TIFF.
+
+    Attributes:
+        values: the integers of each tag.
+        are_plain: whether the only page has the tags of a map of ids and no others, each as TIFF
+            wants its numbers stored.
+    """
+
+    values: dict[int, tuple[int, ...]]
+    are_plain: bool
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,7 @@ class Header:
         pictures: how many pictures the file holds, as pages or frames.
         peculiarity: what makes the pixels others than the stored numbers, or another order of
             them; empty where there is nothing of this kind.
+        tags: of a TIFF.
     """
 
     format: str
@@ -40,6 +55,7 @@ class Header:
     compression: str = ""
     pictures: int = 1
     peculiarity: str = ""
+    tags: TiffTags = field(default=TiffTags({}, False), repr=False, compare=False)
 
     def __str__(self) -> str:
         channels = _NAMES.get(self.channels, self.channels)

@@ -244,7 +244,7 @@ def _check_photo(path: Path, content: bytes, image: PIL.Image.Image) -> None:
         raise InputError(f"{path}: expected one picture, found {header.pictures} (pages or frames)")
     is_odd = header.bits not in (1, 2, 4, 8, 16) or header.numbers != "unsigned"
     if header.format == "TIFF":
-        check_tiff(io.BytesIO(content))
+        check_tiff(header, io.BytesIO(content))
         is_odd |= header.peculiarity.startswith(("one plane", "predictor", "the sizes"))
     # Pillow takes a palette of grey levels for levels, whatever the bits of an index.
     is_odd |= (

@@ -108,7 +108,7 @@ def encode_png(pixels: np.ndarray) -> bytes:
 def _decode_strips(header: Header, content: bytes) -> np.ndarray | None:
     """Decode a TIFF of ids whose strips zlib has made; None where Pillow has to look at it."""
     is_plain = header.channels == "grey" and header.byte_order == "little-endian"
-    strips = deflated_strips(io.BytesIO(content)) if is_plain else None
+    strips = deflated_strips(header) if is_plain else None
     if strips is None or header.bits not in (8, 16, 32):
         return None
     kind = "u" if header.numbers == "unsigned" and header.bits < 32 else "i"

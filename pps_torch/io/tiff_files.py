@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
-from pps_torch.io.image_header import Header
+from pps_torch.io.image_header import Header, TiffTags
 
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 FILL_ORDER, DESCRIPTION, OFFSETS, ORIENTATION, SAMPLES = 266, 270, 273, 274, 277
@@ -76,12 +76,13 @@ def read_tiff_header(file: BinaryIO) -> Header:
     Raises:
         ValueError: they are damaged, or do not say where all pixels are.
     """
-    layout, tags, pictures = _read_tags(file)
+    layout, page, pictures = _read_tags(file)
+    tags = page.values
     height, width = _one(tags, HEIGHT, 0), _one(tags, WIDTH, 0)
     bits = tags.get(BITS, (1,))
     if not 1 <= height < 2**31 or not 1 <= width < 2**31 or not bits or len(set(bits)) > 1:
         raise ValueError("a TIFF whose size or bits mean nothing")
-    header = Header(
+    return Header(
         "TIFF",
         height,
         width,
@@ -92,51 +93,41 @@ def read_tiff_header(file: BinaryIO) -> Header:
         _compression(tags),
         pictures,
         _peculiarity(layout, tags),
+        page,
     )
-    return header
 
 
-def deflated_strips(file: BinaryIO) -> list[tuple[int, int, int]] | None:
+def deflated_strips(header: Header) -> list[tuple[int, int, int]] | None:
     """The strips of a grey TIFF that has the tags of a map of ids and no others.
+
+    Args:
+        header: of a TIFF that `check_tiff` has let through.
 
     Returns:
         place and bytes in the file and the number of rows of each, from top to bottom, as zlib has
         made them of the rows; None for any other TIFF.
-
-    Raises:
-        ValueError: the tags are damaged.
     """
-    layout, tags, _ = _read_tags(file)
-    if layout.is_big or not _has_plain_tags(file, layout):
+    tags = header.tags.values
+    if not header.tags.are_plain or header.compression != "deflate":
         return None
-    if _compression(tags) != "deflate" or _one(tags, PLANAR, 1) != 1 or len(tags[BITS]) != 1:
+    if _one(tags, PLANAR, 1) != 1 or len(tags[BITS]) != 1:
         return None
     offsets, counts, (rows, _), _ = _pieces(tags)
-    height = _one(tags, HEIGHT, 0)
-    num_rows = [min(rows, height - top) for top in range(0, height, rows)]
+    num_rows = [min(rows, header.height - top) for top in range(0, header.height, rows)]
     return list(zip(offsets, counts, num_rows, strict=True))
 
 
-def _has_plain_tags(file: BinaryIO, layout: _Layout) -> bool:
-    """Whether the only page has the tags of a map of ids, each as TIFF wants its numbers stored."""
-    file.seek(4)
-    (place,) = layout.read(file, "I")
-    file.seek(place)
-    (count,) = layout.read(file, "H")
-    entries = [layout.read(file, "H", 6)[:2] for _ in range(count)]
-    (next_place,) = layout.read(file, "I")
-    numbers = [tag for tag, _ in entries]
-    is_plain = all(kind in _PLAIN_TAGS.get(tag, ()) for tag, kind in entries)
-    return is_plain and numbers == sorted(set(numbers)) and next_place == 0
-
-
-def check_tiff(file: BinaryIO) -> None:
+def check_tiff(header: Header, file: BinaryIO) -> None:
     """Check that a TIFF holds each strip or tile that its size asks for.
+
+    Args:
+        header: of the TIFF.
+        file: the TIFF.
 
     Raises:
         ValueError: one is missing, or lies outside of the file.
     """
-    _, tags, _ = _read_tags(file)
+    tags = header.tags.values
     offsets, counts, shape, expected = _pieces(tags)
     if not len(offsets) == len(counts) == expected:
         raise ValueError(
@@ -147,12 +138,12 @@ def check_tiff(file: BinaryIO) -> None:
     for place, length in zip(offsets, counts):
         if place < 8 or length < 1 or place + length > end:
             raise ValueError(f"a strip or tile of {length} bytes at {place}, outside of the file")
-    if _compression(tags) == "none":
+    if header.compression == "none":
         _check_lengths(tags, counts, *shape)
 
 
-def _read_tags(file: BinaryIO) -> tuple[_Layout, dict[int, tuple[int, ...]], int]:
-    """The integers of each tag of the first page, and the number of pictures in the file."""
+def _read_tags(file: BinaryIO) -> tuple[_Layout, TiffTags, int]:
+    """The tags of the first page, and the number of pictures in the file."""
     file.seek(0)
     beginning = file.read(4)
     layout = _Layout("<" if beginning[:2] == b"II" else ">", b"+" in beginning)
@@ -160,7 +151,8 @@ def _read_tags(file: BinaryIO) -> tuple[_Layout, dict[int, tuple[int, ...]], int
         _, _, place = (*layout.read(file, "H"), *layout.read(file, "H"), *layout.read(file, "Q"))
     else:
         (place,) = layout.read(file, "I")
-    tags, next_place = _read_page(file, layout, place)
+    page, next_place = _read_page(file, layout, place)
+    tags = page.values
     pictures, seen = 1 + len(tags.get(SUB_PICTURES, ())), {place}
     while next_place and next_place not in seen and pictures < 1000:
         seen.add(next_place)
@@ -169,12 +161,10 @@ def _read_tags(file: BinaryIO) -> tuple[_Layout, dict[int, tuple[int, ...]], int
             _, next_place = _read_page(file, layout, next_place)
         except ValueError:  # what is called the next page is none, yet there should be one
             break
-    return layout, tags, max(pictures, _told_pictures(tags))
+    return layout, page, max(pictures, _told_pictures(tags))
 
 
-def _read_page(
-    file: BinaryIO, layout: _Layout, place: int
-) -> tuple[dict[int, tuple[int, ...]], int]:
+def _read_page(file: BinaryIO, layout: _Layout, place: int) -> tuple[TiffTags, int]:
     """The tags of a page, and the place of the next one."""
     file.seek(place)
     (count,) = layout.read(file, "Q" if layout.is_big else "H")
@@ -186,12 +176,22 @@ def _read_page(
     if len(content) < size * count:
         raise ValueError("a TIFF that ends within its tags")
     (next_place,) = layout.read(file, "Q" if layout.is_big else "I")
-    tags = {}
-    for tag, kind, number, value in struct.iter_unpack(f"{layout.order}{entry}", content):
+    tags: dict[int, tuple[int, ...]] = {}
+    entries = list(struct.iter_unpack(f"{layout.order}{entry}", content))
+    for tag, kind, number, value in entries:
         values = _values(file, layout, tag, kind, number, value, inline)
         if values is not None:
             tags[tag] = values
-    return tags, next_place
+    kinds = [(tag, kind) for tag, kind, *_ in entries]
+    are_plain = not layout.is_big and next_place == 0 and _are_plain(kinds)
+    return TiffTags(tags, are_plain), next_place
+
+
+def _are_plain(kinds: list[tuple[int, int]]) -> bool:
+    """Whether tags, each with its type, are those of a map of ids, in their order."""
+    numbers = [tag for tag, _ in kinds]
+    is_known = all(kind in _PLAIN_TAGS.get(tag, ()) for tag, kind in kinds)
+    return is_known and numbers == sorted(set(numbers))
 
 
 def _values(

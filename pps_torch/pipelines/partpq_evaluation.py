@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from pps_torch.distinct_runs import distinct_runs
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.image_runs import image_runs
@@ -183,6 +184,8 @@ class _Job:
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
         images = read_id_map(gt_file, image.size), read_pps_map(pred_file, image.size)
         (uids, pps), lengths = image_runs(*images)
+        (uids, *channels), lengths = distinct_runs((uids, *pps.T), lengths)
+        pps = np.stack(channels, 1)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             if self.needs_maps:
                 records = self._count(*images)
@@ -205,7 +208,7 @@ class _Job:
     def _count(
         self, uids: np.ndarray, pps: np.ndarray, lengths: np.ndarray | None = None
     ) -> list[ImageRecord]:
-        """Count maps `(H, W)` and `(H, W, 3)`, or `(1, R)` and `(1, R, 3)` of runs."""
+        """Count maps `(H, W)` and `(H, W, 3)`, or `(1, V)` and `(1, V, 3)` of so many pixels."""
         channels = np.ascontiguousarray(np.moveaxis(pps, 2, 0))
         pred, target = (torch.from_numpy(ids).to(self.device) for ids in (channels, uids))
         pixels = None if lengths is None else torch.from_numpy(lengths)[None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,21 +44,20 @@ def dense_indices(is_present: Tensor, capacity: int, *, backend: str = "auto") -
 
 
 def _listed_indices(is_present: Tensor, capacity: int) -> DenseIndices:
-    """Number the keys that are there, without a look at the others."""
+    """Number the keys that are there, without a look at the others, in NumPy."""
     num_images, num_keys = is_present.shape
-    places = is_present.flatten().nonzero()[:, 0]
-    places = places[places % max(num_keys, 1) > 0]
-    image, key = places // max(num_keys, 1), places % max(num_keys, 1)
-    counts = torch.bincount(image, minlength=num_images)
-    rank = (
-        torch.arange(1, len(places) + 1, device=places.device) - (counts.cumsum(0) - counts)[image]
-    )
-    size = min(capacity, int(counts.max()) if num_images else 0)
-    rank = torch.where(rank <= size, rank, 0)
-    index = is_present.new_zeros(num_images * num_keys, dtype=torch.int32)
-    index[places] = rank.int()
-    keys = places.new_zeros(num_images, size + 1)
-    keys[image, rank] = torch.where(rank > 0, key, 0)
+    image, key = np.divmod(np.flatnonzero(is_present.numpy()), max(num_keys, 1))
+    image, key = image[key > 0], key[key > 0]
+    counts = np.bincount(image, minlength=num_images)
+    rank = np.arange(1, len(image) + 1) - (counts.cumsum() - counts)[image]
+    size = min(capacity, int(counts.max(initial=0)))
+    is_kept = rank <= size
+    index = np.zeros((num_images, num_keys), np.int32)
+    index[image, key] = rank * is_kept
+    keys = np.zeros((num_images, size + 1), np.int64)
+    keys[image[is_kept], rank[is_kept]] = key[is_kept]
     return DenseIndices(
-        index=index.view(num_images, num_keys), keys=keys, num_dropped=(rank == 0).sum()
+        index=torch.from_numpy(index),
+        keys=torch.from_numpy(keys),
+        num_dropped=torch.tensor(int(np.count_nonzero(~is_kept))),
     )

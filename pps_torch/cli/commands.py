@@ -279,14 +279,14 @@ COMMANDS = (
     ),
     Command(
         "merge_to_pps",
-        "merge panoptic and part predictions to 3-channel PPS PNGs",
+        "merge panoptic and part predictions to PPS maps",
         _merge_to_pps_arguments,
         when_stopped=_RESUMED,
         shares_images=True,
     ),
     Command(
         "eval_partpq",
-        "evaluate PPS PNGs with PartPQ",
+        "evaluate PPS maps with PartPQ",
         _eval_partpq_arguments,
         when_stopped=_AT_THE_END,
         shares_images=True,

@@ -15,7 +15,6 @@ ROOMS = (
     "reserved",
     "reading",
     "printing",
-    "distinct_runs",
     "checks",
     "held_tensors",
     "specs",

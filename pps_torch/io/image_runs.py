@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pps_torch.distinct_runs import distinct_runs
+from pps_torch.formats.runs import distinct_runs
 
 #: Pixels that are compared at once: they stay in the cache, and in memory that is used again.
 _BLOCK = 1 << 17

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pps_torch.distinct_runs import distinct_runs
+from pps_torch.formats.runs import distinct_runs
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.image_runs import image_runs

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.distinct_runs import distinct_runs
-from pps_torch.formats.runs import expand_runs, run_lengths, run_starts
+from pps_torch.formats.runs import distinct_runs, expand_runs, run_lengths, run_starts
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
 MAX_PIXELS = 1 << 30

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import is_on_host
-from pps_torch.distinct_runs import distinct_runs
-from pps_torch.formats.runs import run_lengths, run_starts
+from pps_torch.formats.runs import distinct_runs, run_lengths, run_starts
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.joint_counts import array_in_range, ids_in_range

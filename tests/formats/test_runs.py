@@ -1,4 +1,4 @@
-"""Runs of the same values, added up."""
+"""Runs of pixels: those of the same values, added up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pps_torch.distinct_runs import distinct_runs
+from pps_torch.formats.runs import distinct_runs
 
 
 def test_equal_runs_are_one():

@@ -13,6 +13,7 @@ import PIL.ImageOps
 
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
+from pps_torch.io.image_codecs import decode_pixels, decoding, encode_png
 from pps_torch.io.image_files import (
     COLORS,
     IDS,
@@ -25,7 +26,6 @@ from pps_torch.io.image_files import (
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
 from pps_torch.io.image_runs import image_runs, rgb_ids
-from pps_torch.io.pixels import decode_pixels, decoding, encode_png
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
 

@@ -21,10 +21,10 @@ from pps_torch.formats import decode_uids, encode_uids
 from pps_torch.io.atomic import write_file
 from pps_torch.io.deflate import zlib
 from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.io.image_codecs import encode_png
 from pps_torch.io.image_files import PPS_MAPS, opened_image, read_content
 from pps_torch.io.image_list import MOST_PIXELS
 from pps_torch.io.images import read_id_map, read_pixels, write_id_map
-from pps_torch.io.pixels import encode_png
 from pps_torch.reserved import ABSENT, NO_PART, PPS_VOID
 
 #: The array of an NPZ.

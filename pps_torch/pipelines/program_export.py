@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from pps_torch.io.atomic import check_can_write, write_file
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines.exported_merges import MERGES, ExampleSizes, ExportedMerge
+from pps_torch.pipelines.exportable_merges import MERGES, ExampleSizes, ExportedMerge
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs import EvalSpec
 

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from pps_torch.cli.main import main
-from pps_torch.io import pixels
+from pps_torch.io import image_codecs
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs.bundled import FOLDERS
 from tests.cli.small_dataset import IDS, SmallDataset
@@ -96,14 +96,14 @@ class Cases:
         kind = rng.choice(list(TARGETS))
         tool, name = rng.choice(TARGETS[kind])
         path = self.folder / name
-        before, decode = path.read_bytes(), pixels._decode_plain_png
+        before, decode = path.read_bytes(), image_codecs._decode_plain_png
         try:
             self._write_damaged(path, before, rng)
             if rng.random() < 0.5:
-                pixels._decode_plain_png = None  # Pillow decodes all
+                image_codecs._decode_plain_png = None  # Pillow decodes all
             return kind, self._judge(tool, name)
         finally:
-            pixels._decode_plain_png = decode
+            image_codecs._decode_plain_png = decode
             path.write_bytes(before)
             shutil.rmtree(self.dataset.output, ignore_errors=True)
 

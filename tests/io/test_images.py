@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pps_torch.io import image_files, pixels
+from pps_torch.io import image_codecs, image_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import count_channels, read_size
 from pps_torch.io.images import (
@@ -30,8 +30,8 @@ IDS = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
 def decoder(request, monkeypatch):
     """Both decoders of PNGs read the same and refuse the same."""
     if request.param == "Pillow":
-        monkeypatch.setattr(pixels, "_decode_plain_png", None)
-    elif pixels._decode_plain_png is None:
+        monkeypatch.setattr(image_codecs, "_decode_plain_png", None)
+    elif image_codecs._decode_plain_png is None:
         pytest.skip("kornia-rs is not installed")
     return request.param
 
@@ -197,7 +197,7 @@ def test_what_a_file_does_not_hold_is_not_written(tmp_path, write, name, ids, me
         write(tmp_path / name, np.array(ids))
     assert not (tmp_path / name).exists()
     with pytest.raises(TypeError, match="^pixels: expected uint8 or uint16, found int64"):
-        pixels.encode_png(np.zeros((2, 3), np.int64))
+        image_codecs.encode_png(np.zeros((2, 3), np.int64))
 
 
 def rgb(channels, height=2, width=3):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from pps_torch import decode_uids
-from pps_torch.io import pixels
+from pps_torch.io import image_codecs
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
 from pps_torch.io.pairing import pps_suffixes
@@ -195,7 +195,7 @@ def test_damaged_pngs_of_16_bits_and_missing_decoder(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="map.png: .*damaged or cut off"):
         read_pps_map(path)
     path.write_bytes(content)
-    monkeypatch.setattr(pixels, "decode_image_png_u16", None)
+    monkeypatch.setattr(image_codecs, "decode_image_png_u16", None)
     with pytest.raises(InputError, match="3 x 16 bits: expected kornia-rs, .* found none"):
         read_pps_map(path)
 

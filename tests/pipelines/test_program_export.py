@@ -12,7 +12,7 @@ from pps_torch import EvalSpec
 from pps_torch.cli.main import main
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines import RunOptions, export
-from pps_torch.pipelines.exported_merges import MERGES, ExampleSizes
+from pps_torch.pipelines.exportable_merges import MERGES, ExampleSizes
 from tests.graph.cases import assert_same, tensors
 
 OPTIONS = RunOptions(device="cpu", quiet=True)

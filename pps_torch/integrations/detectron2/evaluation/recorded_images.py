@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, ids_to_rgb
-from pps_torch.io.pixels import encode_png
+from pps_torch.io.image_codecs import encode_png
 from pps_torch.metrics import ImageRecord, SegmentRecord
 from pps_torch.pipelines.evaluation_tables import TableRecords
 

@@ -1,6 +1,4 @@
-"""The pixels of images, decoded: by the fastest decoder of plain PNGs, by Pillow of all others.
-
-And PNGs, encoded.
+"""Pixels from images, by the fastest decoder of plain PNGs or else by Pillow, and PNGs from pixels.
 
 kornia-rs takes a third of Pillow's time for the PNGs that ids mostly come in: grey or RGB of
 8 bits, not interlaced, with nothing but rows in them. It is asked only where the rows are whole and
@@ -60,7 +58,7 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
         (H, W), or (H, W, C) of several channels; bool, uint8, uint16, int16 or int32.
 
     Raises:
-        many: the file is damaged, see [`decoding`][pps_torch.io.pixels.decoding].
+        many: the file is damaged, see [`decoding`][pps_torch.io.image_codecs.decoding].
     """
     if header.format == "BMP":
         return read_bmp_pixels(io.BytesIO(content))

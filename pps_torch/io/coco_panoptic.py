@@ -17,7 +17,7 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.rgb_ids import pack_rgb
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import check_folder
-from pps_torch.io.image_list import normalise_id
+from pps_torch.io.image_list import MOST_PIXELS, normalise_id
 from pps_torch.io.images import read_coded_ids
 from pps_torch.io.json_files import check_type, describe, load_json, paused_collector
 from pps_torch.io.mask_segments import (
@@ -71,6 +71,9 @@ class PanopticAnnotation:
         size = size or size_of_masks(self.masks)
         if size is None:
             raise InputError(f"{self.where}: expected its height and width in images, found none")
+        if size[0] * size[1] > MOST_PIXELS:
+            found = f"height x width {describe(size[0])} x {describe(size[1])}"
+            raise InputError(f"{self.where}: expected at most {MOST_PIXELS} pixels, found {found}")
         with input_errors_at(self.where):
             return paint_segments(self.masks, size)
 

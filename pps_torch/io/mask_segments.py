@@ -161,4 +161,6 @@ def size_of_masks(masks: SegmentMasks) -> tuple[int, int] | None:
 
 def _name(index: int, annotation: Mapping[str, Any]) -> str:
     """What an annotation is called in messages."""
-    return f"annotation {index}" + (f" (id {annotation['id']})" if "id" in annotation else "")
+    return f"annotation {index}" + (
+        f" (id {describe(annotation['id'])})" if "id" in annotation else ""
+    )

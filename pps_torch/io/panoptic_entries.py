@@ -172,7 +172,7 @@ def read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
     entries = content.get("images", [])
     if not isinstance(entries, list):
         raise InputError(f"{path}: images: expected a list, found {describe(entries)}")
-    sizes = {}
+    sizes: dict[str, tuple[int, int]] = {}
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not {"id", "height", "width"} <= entry.keys():
             continue
@@ -180,9 +180,14 @@ def read_sizes(path: Path, content: dict) -> dict[str, tuple[int, int]]:
         if not (type(height) is int and type(width) is int and height > 0 and width > 0):
             height, width = _read_size(f"{path}: images[{index}]", entry)
         try:
-            sizes[normalise_id(entry["id"])] = (height, width)
+            image_id = normalise_id(entry["id"])
         except ValueError as error:
             raise InputError(f"{path}: images[{index}]: id: {error}") from error
+        if (other := sizes.setdefault(image_id, (height, width))) != (height, width):
+            raise InputError(
+                f"{path}: images[{index}]: expected one height and width of image {image_id}, "
+                f"found {other[0]} x {other[1]} before, and {height} x {width}"
+            )
     return sizes
 
 

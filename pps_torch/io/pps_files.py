@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import math
 import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +21,6 @@ from numpy.lib.format import read_array_header_1_0, read_array_header_2_0, read_
 
 from pps_torch.formats import decode_uids, encode_uids
 from pps_torch.io.atomic import write_file
-from pps_torch.io.deflate import zlib
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_codecs import encode_png
 from pps_torch.io.image_files import PPS_MAPS, opened_image, read_content
@@ -29,6 +30,22 @@ from pps_torch.reserved import ABSENT, NO_PART, PPS_VOID
 
 #: The array of an NPZ.
 ARRAY = "pps"
+
+#: Of an array in an NPZ; NumPy writes some 120.
+_MOST_HEADER_BYTES = 1000
+
+# What zipfile, zlib and NumPy's reader of headers raise for damaged files.
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    tokenize.TokenError,
+    EOFError,
+    OSError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 _LEVELS = ("scene classes", "instances", "parts")
@@ -230,16 +247,13 @@ def _read_npz(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     with opened_image(path) as file:
         content = read_content(path, file)
     try:
-        pps = _read_array(path, content)
+        pps = _read_array(path, content, size)
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OSError, EOFError) as error:
+    except _DAMAGES as error:
         raise InputError(f"{path}: expected a complete NPZ, found it damaged: {error}") from error
-    except (NotImplementedError, RuntimeError) as error:  # other compressions, encrypted
+    except (NotImplementedError, RuntimeError) as error:  # of another version, encrypted
         raise InputError(f"{path}: expected an NPZ, found that it is not read: {error}") from error
-    if size is not None and pps.shape[1:] != tuple(size):
-        found = "{} x {}".format(*pps.shape[1:])
-        raise InputError(f"{path}: expected height x width {size[0]} x {size[1]}, found {found}")
     lowest, highest = int(pps.min()), int(pps.max())
     if lowest < 0 or highest > _LARGEST_INT32:
         found = f"{lowest} to {highest}"
@@ -247,26 +261,46 @@ def _read_npz(path: Path, size: tuple[int, int] | None) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(pps, 0, -1), np.int32)
 
 
-def _read_array(path: Path, content: bytes) -> np.ndarray:
-    """The array of an NPZ; how large it is is known before it is unpacked."""
+def _read_array(path: Path, content: bytes, size: tuple[int, int] | None) -> np.ndarray:
+    """The array of an NPZ; its size is checked before its ids are unpacked."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         names, member = archive.namelist(), f"{ARRAY}.npy"
         if member not in names:
-            found = ", ".join(name.removesuffix(".npy") for name in names[:5]) or "none"
+            found = ", ".join(name.removesuffix(".npy")[:40] for name in names[:5]) or "none"
             raise InputError(f"{path}: expected the array {ARRAY}, found {found}")
-        num_bytes, most = archive.getinfo(member).file_size, 3 * 8 * MOST_PIXELS
-        if num_bytes > most:
-            raise InputError(f"{path}: expected at most {most} bytes of ids, found {num_bytes}")
-        array = io.BytesIO(archive.read(member))
-    readers: dict[tuple[int, int], Callable[[BinaryIO], tuple[Any, bool, np.dtype[Any]]]]
+        if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise NotImplementedError(f"{member} is not compressed as NumPy does")
+        with archive.open(member) as array:
+            shape, by_columns, dtype = _read_array_header(array)
+            if dtype.kind not in "iu" or len(shape) != 3 or shape[0] != 3 or min(shape) < 1:
+                found = f"{dtype} {shape}"
+                raise InputError(f"{path}: {ARRAY}: expected integers (3, H, W), found {found}")
+            _check_size(path, shape[1:], size)
+            num_bytes = math.prod(shape) * dtype.itemsize
+            ids = array.read(num_bytes + 1)  # its end, where the checksum is looked at, too
+    if len(ids) != num_bytes:
+        found = "more" if len(ids) > num_bytes else f"{len(ids)}"
+        raise ValueError(f"{member} has {found} bytes of {dtype} {shape}")
+    return np.frombuffer(ids, dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def _read_array_header(array: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    readers: dict[tuple[int, int], Callable[..., tuple[Any, bool, np.dtype[Any]]]]
     readers = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
     version = read_magic(array)  # type: ignore[no-untyped-call]
     if version not in readers:
-        raise ValueError(f"{member} of version {version}")
-    shape, by_columns, dtype = readers[version](array)
-    if dtype.kind not in "iu" or len(shape) != 3 or shape[0] != 3 or 0 in shape:
-        raise InputError(f"{path}: {ARRAY}: expected integers (3, H, W), found {dtype} {shape}")
-    ids = array.read()
-    if math.prod(shape) * dtype.itemsize != len(ids):
-        raise ValueError(f"{member} has {len(ids)} bytes of {dtype} {shape}")
-    return np.frombuffer(ids, dtype).reshape(shape, order="F" if by_columns else "C")
+        raise ValueError(f"an array of version {version}")
+    shape, by_columns, dtype = readers[version](array, max_header_size=_MOST_HEADER_BYTES)
+    return tuple(map(int, shape)), by_columns, dtype
+
+
+def _check_size(path: Path, found: tuple[int, ...], size: tuple[int, int] | None) -> None:
+    height, width = found
+    if height * width > MOST_PIXELS:
+        raise InputError(
+            f"{path}: expected an image of at most {MOST_PIXELS} pixels, found {height * width}"
+        )
+    if size is not None and found != tuple(size):
+        raise InputError(
+            f"{path}: expected height x width {size[0]} x {size[1]}, found {height} x {width}"
+        )

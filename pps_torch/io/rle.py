@@ -33,11 +33,11 @@ def decode_runs(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
         lengths = np.array(segmentation["counts"], np.int64)
     else:
         lengths = _parse_counts(segmentation["counts"].encode())
-    borders = lengths.cumsum()  # of runs that are alternately outside and inside
     # pycocotools' decoder returns uninitialised memory where the runs do not reach the end.
-    found = borders[-1] if len(borders) else 0
+    found = lengths.sum(dtype=np.float64)  # where a sum of 64 bits could wrap around
     if found != size[0] * size[1]:
-        raise ValueError(f"counts: expected {size[0] * size[1]} pixels in all, found {found}")
+        raise ValueError(f"counts: expected {size[0] * size[1]} pixels in all, found {found:.0f}")
+    borders = lengths.cumsum()  # of runs that are alternately outside and inside
     return borders[: len(borders) // 2 * 2].reshape(-1, 2)
 
 

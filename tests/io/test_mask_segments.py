@@ -149,3 +149,27 @@ def test_files_of_both_kinds_and_those_without_sizes_are_refused(tmp_path):
     file = load(tmp_path, {"annotations": ANNOTATIONS[1:]})
     with pytest.raises(InputError, match="image 1: expected its height and width in images"):
         file.annotations["1"].read_ids()
+
+
+def test_sizes_that_no_image_has_are_refused(tmp_path):
+    images = [
+        {"id": "a", "height": 10**5, "width": 10**5},
+        {"id": "b", "height": 1, "width": 10**300},
+    ]
+    file = load(tmp_path, {"images": images, "annotations": ANNOTATIONS})
+    for image_id in "ab":
+        with pytest.raises(
+            InputError, match=f"image {image_id}: expected at most 178956970 pixels"
+        ):
+            file.annotations[image_id].read_ids(file.sizes[image_id])
+    images = [{"id": "a", "height": 2, "width": 3}, {"id": "a", "height": 3, "width": 2}]
+    with pytest.raises(InputError, match=r"images\[1\]: .* found 2 x 3 before, and 3 x 2"):
+        load(tmp_path, {"images": images, "annotations": ANNOTATIONS})
+
+
+def test_a_long_id_is_not_repeated_in_full(tmp_path):
+    file = load(
+        tmp_path, [{**ANNOTATIONS[0], "id": "x" * 1000, "segmentation": None}], is_prediction=True
+    )
+    with pytest.raises(InputError, match=r"annotation 0 \(id a string\): segmentation: expected"):
+        file.annotations["1"].read_ids((2, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -127,10 +128,10 @@ def npz(**arrays) -> bytes:
     return buffer.getvalue()
 
 
-def zipped(content: bytes, name: str = "pps.npy") -> bytes:
+def zipped(content: bytes, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(name, content)
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("pps.npy", content)
     return buffer.getvalue()
 
 
@@ -161,7 +162,13 @@ IDS = np.ones((3, *SIZE), np.uint8)
         (npz(pps=IDS.astype(object)), r"expected integers \(3, H, W\), found object"),
         (npz(pps=IDS)[:-40], "expected a complete NPZ, found it damaged"),
         (b"", "expected a complete NPZ, found it damaged"),
-        (zipped(npy("(3, 1000000, 1000000)")), "found it damaged: .* has 105 bytes"),
+        (zipped(npy("(3, 5, 7)", bytes(104))), "found it damaged: .* has 104 bytes"),
+        (zipped(npy("(3, 5, 7)", bytes(106))), "found it damaged: .* has more bytes"),
+        (zipped(npy("(3, 1000000, 1000000)")), "at most 178956970 pixels, found 10{12}"),
+        (zipped(npy("(3, -5, -7)")), r"expected integers \(3, H, W\), found uint8 \(3, -5, -7\)"),
+        (zipped(b"\x93NUMPY\x01\0\xc8\0" + b"(" * 200), "found it damaged"),
+        (zipped(b"\x93NUMPY\x01\0\x07\0{[]: 1}"), "found it damaged: unhashable"),
+        (zipped(npy("(3, 5, 7)"), compression=zipfile.ZIP_LZMA), "not compressed as NumPy does"),
         (zipped(b"no array"), "found it damaged"),
         (zipped(npy("(3, 5, 7)", b"")), "has 0 bytes"),
     ],
@@ -171,6 +178,30 @@ def test_other_npz_are_refused(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(InputError, match=f"map.npz: .*{message}"):
         read_pps_map(path, SIZE)
+
+
+def test_damage_of_any_byte_of_an_npz_is_an_error_or_changes_nothing(tmp_path):
+    ids = drawn(300, 4, 5)
+    content = npz(pps=ids.astype(np.int32))
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        (tmp_path / "map.npz").write_bytes(damaged)
+        try:
+            found = read(tmp_path / "map.npz")
+        except InputError:
+            continue
+        assert np.array_equal(found, ids), place
+
+
+def test_an_npz_of_another_size_is_not_unpacked(tmp_path):
+    (tmp_path / "map.npz").write_bytes(zipped(npy("(3, 4000, 4000)", bytes(48_000_000))))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="expected height x width 5 x 7, found 4000 x 4000"):
+        read_pps_map(tmp_path / "map.npz", SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_an_npz_by_columns_is_read(tmp_path):

@@ -96,3 +96,22 @@ GOOD = encode(np.eye(10, dtype=bool))
 def test_bad_segmentation(segmentation, message):
     with pytest.raises(ValueError, match=message):
         decode_runs(segmentation, (10, 10))
+
+
+def test_runs_whose_sum_wraps_around_are_refused():
+    """Up by 2**33 2**16 times and down again: 2**64 + 100 pixels in all, 100 in 64 bits."""
+    up, down = (compressed(step) * 2**16 for step in (2**33, -(2**33)))
+    counts = compressed(0) + up + down + compressed(100)
+    with pytest.raises(ValueError, match="expected 100 pixels in all, found 18446744073709551"):
+        decode_runs({"size": [10, 10], "counts": counts}, (10, 10))
+
+
+def compressed(number):
+    """COCO's characters of a number, by its rule."""
+    characters = ""
+    while True:
+        bits, number = number & 31, number >> 5
+        is_last = number == -(bits >> 4)
+        characters += chr(48 + bits + 32 * (not is_last))
+        if is_last:
+            return characters

@@ -41,6 +41,7 @@ _DAMAGES = (
     struct.error,
     tokenize.TokenError,
     EOFError,
+    IndexError,
     OSError,
     OverflowError,
     TypeError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import warnings
 from dataclasses import dataclass
@@ -20,9 +21,12 @@ from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs.bundled import FOLDERS
 from tests.cli.small_dataset import IDS, SmallDataset
 from tests.fuzz.mutations import MUTATIONS
+from tests.fuzz.other_forms import PPS_FORMS, save_masks, save_pps_maps
 from tests.fuzz.readings import Damaged, Unclear, differences, expected_outputs, found_outputs
 
 PARTPQ, PQ, PPS = "eval_partpq", "eval_pq", "merge_to_pps"
+NPZ, DEEP, UIDS = (f"{PARTPQ} {form}" for form in PPS_FORMS)
+MASKS = f"{PQ} masks"
 COCO, CITYSCAPES = "merge_to_panoptic", "merge_to_panoptic Cityscapes"
 
 #: (tool, file), the kinds of files in equal shares.
@@ -41,6 +45,12 @@ TARGETS = {
         (PARTPQ, f"reference_pps/{IDS[1]}_photo.png"),
     ],
     "TIFF": [(PARTPQ, f"gt/{IDS[1]}_gtFinePanopticParts.tif")],
+    "PPS map of more bits": [
+        (NPZ, f"npz/{IDS[1]}_photo.npz"),
+        (DEEP, f"png16/{IDS[1]}_photo.png"),
+        (UIDS, f"uids/{IDS[1]}_photo.tif"),
+    ],
+    "masks JSON": [(MASKS, "gt_masks.json"), (MASKS, "pred_masks.json")],
 }
 _map_images = RunOptions.map_images
 _COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits")
@@ -77,6 +87,14 @@ class Cases:
             text = (FOLDERS[kind] / f"{name}_{kind}.yaml").read_text()
             text = text.replace("cpp_datasetspec.yaml", "dataset_spec.yaml")
             (self.folder / f"{kind.replace('spec', '_spec')}.yaml").write_text(text)
+        for form in PPS_FORMS:
+            save_pps_maps(self.dataset, form)
+        save_masks(
+            json.loads(self.dataset.panoptic_json.read_text()),
+            self.dataset.panoptic_dir,
+            self.folder / "gt_masks.json",
+            self.folder / "pred_masks.json",
+        )
         # Another prediction than the ground truth, so that there are all kinds of counts.
         shutil.copy(
             self.folder / f"prediction/{IDS[0]}_photo.png",
@@ -108,8 +126,12 @@ class Cases:
             shutil.rmtree(self.dataset.output, ignore_errors=True)
 
     def words(self, tool: str) -> list[str]:
-        words = self.dataset.arguments(tool)
-        if tool == PQ:
+        command, *form = tool.split()
+        words = self.dataset.arguments(command if tool.startswith("eval") else tool)
+        if tool == MASKS:
+            for option, name in (("gt", "gt_masks.json"), ("pred", "pred_masks.json")):
+                words += [f"--{option}_json_file", str(self.folder / name)]
+        elif tool == PQ:
             for option, name in (
                 ("--gt_json_file", "gt.json"),
                 ("--gt_folder", "reference/panoptic"),
@@ -119,6 +141,8 @@ class Cases:
                 words += [option, str(self.folder / name)]  # the last of an option counts
         else:
             words[1] = str(self.folder / "eval_spec.yaml")
+            if command == PARTPQ and form:
+                words[3] = str(self.folder / form[0])
         return [*words, "--workers", "1"]
 
     def _write_damaged(self, path: Path, content: bytes, rng: Random) -> None:

@@ -1,9 +1,11 @@
-"""Seeded damage: to values in JSON, lines of text, chunks of PNG, entries of TIFF, and bytes."""
+"""Seeded damage: to values in JSON, lines of text, what PNG, TIFF and NPZ consist of, and bytes."""
 
 from __future__ import annotations
 
+import io
 import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from random import Random
@@ -265,8 +267,41 @@ def mutate_tiff(content: bytes, rng: Random) -> bytes:
     return bytes(data)
 
 
+def mutate_npz(content: bytes, rng: Random) -> bytes:
+    """Changes the name, header, ids or packing of an array, with the right checksums; or bytes."""
+    if rng.random() < 0.4:
+        return mutate_bytes(content, rng)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        array = archive.read("pps.npy")
+    start = 10 + int.from_bytes(array[8:10], "little")
+    header, ids = array[10:start].decode(), array[start:]
+    names, compression = ["pps.npy"], zipfile.ZIP_DEFLATED
+    action = rng.randrange(6)
+    if action == 0:
+        names = rng.choice((["x.npy"], ["/pps.npy"], ["pps"], ["../pps.npy"], ["x.npy", "pps.npy"]))
+    elif action == 1:
+        compression = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
+    elif action == 2:
+        ids = mutate_bytes(ids, rng)
+    elif action == 3:
+        header = mutate_bytes(header.encode(), rng).decode("latin-1")
+    elif action == 4:
+        dtypes = ("|i1", "<u2", ">i2", "<i4", "<f4", "|b1", "|O", "<M8[s]", "<U1")
+        header = header.replace("|u1", rng.choice(dtypes))
+    else:
+        number = rng.choice((*NASTY_NUMBERS, "True", "3", "24", "40", "()", "[{}]"))
+        header = header.replace(rng.choice(("3", "24", "40", "False", "'|u1'")), number, 1)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", compression) as archive:
+        for name in names:
+            length = len(header.encode("latin-1")).to_bytes(2, "little")
+            archive.writestr(name, array[:8] + length + header.encode("latin-1") + ids)
+    return packed.getvalue()
+
+
 MUTATIONS: dict[str, Callable[[bytes, Random], bytes]] = {
     ".json": mutate_json,
+    ".npz": mutate_npz,
     ".txt": mutate_lines,
     ".yaml": mutate_lines,
     ".png": mutate_png,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,9 +17,17 @@ from typing import Any
 import numpy as np
 import yaml
 from PIL import Image
-from pycocotools import mask as coco_mask
 
 from pps_torch.specs import EvalSpec
+from tests.fuzz.other_forms import (
+    PPS_FORMS,
+    decoded_mask,
+    deep_colors,
+    levels_of_npz,
+    levels_of_uids,
+    masks_as_map,
+    png_chunks,
+)
 from tests.oracles.merge_panoptic import merge_panoptic
 from tests.oracles.merge_pps import merge_pps
 from tests.oracles.panoptic_quality import add_stats, panoptic_quality
@@ -44,7 +53,7 @@ def expected_outputs(tool: str, folder: Path) -> dict[str, Any]:
         return _EXPECTED[tool](folder)
     except (ArithmeticError, LookupError, OSError, SyntaxError, TypeError, ValueError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
-    except (RecursionError, struct.error, zlib.error, EOFError) as error:
+    except (RecursionError, struct.error, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise Damaged(f"{type(error).__name__}: {error}") from error
 
 
@@ -59,7 +68,7 @@ def found_outputs(tool: str, output: Path) -> dict[str, Any]:
         return _as_segments(found)
     if tool.startswith("eval"):
         (result,) = found.values()
-        rows = result["metrics"]["PartPQ" if tool == "eval_partpq" else "PQ"]["classes"]
+        rows = result["metrics"]["PartPQ" if tool.startswith("eval_partpq") else "PQ"]["classes"]
         return {"counts": {str(row["id"]): _counts(row) for row in rows}}
     return found
 
@@ -88,13 +97,7 @@ def pixels(path: Path) -> np.ndarray:
     """The pixels of an image whose checksums, if it has any, are right."""
     content = path.read_bytes()
     if content[:8] == b"\x89PNG\r\n\x1a\n":
-        place, kind = 8, b""
-        while kind != b"IEND":
-            length, kind = struct.unpack_from(">I4s", content, place)
-            (checksum,) = struct.unpack_from(">I", content, place + 8 + length)
-            if zlib.crc32(content[place + 4 : place + 8 + length]) != checksum:
-                raise ValueError("checksum")
-            place += 12 + length
+        png_chunks(content)
     with Image.open(path) as image:
         return np.array(image)
 
@@ -146,7 +149,7 @@ def _images(folder: Path) -> Iterable[tuple[str, str, tuple[int, int]]]:
 def _file(folder: Path, image_id: str) -> Path:
     """Only ids whose file is easy to tell are looked at."""
     paths = [p for p in folder.rglob("*") if p.name.startswith(f"{image_id}_") and p.is_file()]
-    paths = [p for p in paths if p.suffix in (".png", ".tif", ".txt")]
+    paths = [p for p in paths if p.suffix in (".npz", ".png", ".tif", ".txt")]
     if folder.name == "instances":
         paths = [p for p in paths if p.suffix == ".txt"]
     if len(paths) != 1:
@@ -174,15 +177,39 @@ def _spec(folder: Path) -> EvalSpec:
     return spec
 
 
-def _eval_partpq(folder: Path) -> dict[str, Any]:
-    spec, total = _spec(folder), {}
-    for image_id, _, size in _images(folder):
-        uids = _ids(_file(folder / "gt", image_id))
-        pps = _rgb(_file(folder / "reference_pps", image_id)).transpose(2, 0, 1)
-        _same_size(size, uids, pps[0])
-        uids[uids >= 10**7] = 0  # of classes beyond 99, which no data set has
-        add_stats(total, part_panoptic_quality(pps, uids, spec))
-    return {"counts": {str(sid): row for sid, row in total.items() if any(row)}}
+def _known_uids(path: Path) -> np.ndarray:
+    """Uids, 0 for those of classes beyond 99, which no data set has."""
+    uids = _ids(path)
+    return np.where(uids < 10**7, uids, 0)
+
+
+def _pps(path: Path) -> np.ndarray:
+    """(H, W, 3) ids of a PPS map, whose form its ending and the header of a PNG say."""
+    if path.suffix == ".npz":
+        return levels_of_npz(path)
+    if path.suffix == ".png":
+        content = path.read_bytes()
+        bits, channels, *_, is_interlaced = content[24:29]
+        if (bits, channels) == (16, 2):
+            if is_interlaced:
+                raise Unclear("interlaced")
+            return deep_colors(content)
+        if bits == 8:
+            return _rgb(path)
+    return levels_of_uids(_known_uids(path))
+
+
+def _eval_partpq(pps_folder: str) -> Any:
+    def expected(folder: Path) -> dict[str, Any]:
+        spec, total = _spec(folder), {}
+        for image_id, _, size in _images(folder):
+            uids = _known_uids(_file(folder / "gt", image_id))
+            pps = _pps(_file(folder / pps_folder, image_id)).transpose(2, 0, 1)
+            _same_size(size, uids, pps[0])
+            add_stats(total, part_panoptic_quality(pps, uids, spec))
+        return {"counts": {str(sid): row for sid, row in total.items() if any(row)}}
+
+    return expected
 
 
 def _annotations(path: Path) -> dict[str, dict]:
@@ -206,6 +233,37 @@ def _eval_pq(folder: Path) -> dict[str, Any]:
         segments = _segments(pred[image_id], pred_ids), _segments(entry, gt_ids)
         add_stats(total, panoptic_quality(pred_ids, segments[0], gt_ids, segments[1]))
     return {"counts": {str(key): row for key, row in total.items() if any(row)}}
+
+
+def _eval_pq_of_masks(folder: Path) -> dict[str, Any]:
+    contents = _json(folder / "gt_masks.json"), _json(folder / "pred_masks.json")
+    gt, pred = (_masks(content) for content in contents)
+    images = {_id(image["id"]): image for image in contents[0].get("images", [])}
+    total: dict[int, list] = {}
+    for image_id in dict.fromkeys((*images, *gt)):
+        annotations = gt.get(image_id, [])
+        size = _size(images.get(image_id, {}), annotations)
+        gt_map = masks_as_map(annotations, size)
+        pred_map = masks_as_map(pred.get(image_id, []), size)
+        add_stats(total, panoptic_quality(*pred_map, *gt_map))
+    return {"counts": {str(key): row for key, row in total.items() if any(row)}}
+
+
+def _size(image: dict[str, Any], annotations: list[dict]) -> tuple[int, int]:
+    """Of the image, or the first that an RLE has."""
+    if {"height", "width"} <= image.keys():
+        return image["height"], image["width"]
+    codes = (one["segmentation"] for one in annotations)
+    height, width = next(code["size"] for code in codes if isinstance(code, dict))
+    return height, width
+
+
+def _masks(content: Any) -> dict[str, list[dict]]:
+    """The annotations of each image."""
+    masks: dict[str, list[dict]] = {}
+    for entry in content["annotations"] if isinstance(content, dict) else content:
+        masks.setdefault(_id(entry["image_id"]), []).append(entry)
+    return masks
 
 
 def _merge_to_pps(folder: Path) -> dict[str, Any]:
@@ -234,14 +292,8 @@ def _coco_instances(folder: Path, image_id: str, size: tuple[int, int]) -> list[
             continue
         if entry["score"] < 0.5:  # is left out, and never decoded
             continue
-        rle = entry["segmentation"]
-        if isinstance(rle, list):
-            rle = coco_mask.merge(coco_mask.frPyObjects(rle, *size))
-        elif isinstance(rle["counts"], list):
-            rle = coco_mask.frPyObjects(rle, *size)
-        elif rle["size"] != list(size):
-            raise ValueError(f"size {rle['size']}")
-        instances.append((coco_mask.decode(rle), entry["category_id"], float(entry["score"])))
+        mask = decoded_mask(entry["segmentation"], size)
+        instances.append((mask, entry["category_id"], float(entry["score"])))
     return instances
 
 
@@ -304,8 +356,10 @@ def _counts(row: dict[str, Any]) -> list:
 
 
 _EXPECTED = {
-    "eval_partpq": _eval_partpq,
+    "eval_partpq": _eval_partpq("reference_pps"),
+    **{f"eval_partpq {form}": _eval_partpq(form) for form in PPS_FORMS},
     "eval_pq": _eval_pq,
+    "eval_pq masks": _eval_pq_of_masks,
     "merge_to_pps": _merge_to_pps,
     "merge_to_panoptic": _merge_to_panoptic(_coco_instances),
     "merge_to_panoptic Cityscapes": _merge_to_panoptic(_cityscapes_instances),

@@ -73,8 +73,9 @@ def test_an_error_that_comes_after_the_work_is_found(tmp_path, monkeypatch):
     def no_space(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
+    cases = Cases(tmp_path, seed=0)
     monkeypatch.setattr(atomic, "_write", no_space)
-    verdict = Cases(tmp_path, seed=0).run_undamaged("eval_pq")
+    verdict = cases.run_undamaged("eval_pq")
     assert verdict.outcome == "BAD" and "found after the work" in verdict.detail
 
 

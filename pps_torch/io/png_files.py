@@ -108,6 +108,7 @@ def check_rows(chunks: list[Chunk]) -> None:
 
     Raises:
         ValueError: they hold less.
+        zlib.error: they are damaged, as their checksum says.
     """
     expected, found = _num_bytes(bytes(chunks[0].data)), _inflated(chunks)[0]
     if found < expected:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import struct
 import tracemalloc
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -229,6 +231,21 @@ def test_damaged_pngs_of_16_bits_and_missing_decoder(tmp_path, monkeypatch):
     path.write_bytes(content)
     monkeypatch.setattr(image_codecs, "decode_image_png_u16", None)
     with pytest.raises(InputError, match="3 x 16 bits: expected kornia-rs, .* found none"):
+        read_pps_map(path)
+
+
+def test_the_checksum_of_compressed_data_of_16_bits_is_looked_at(tmp_path):
+    """That of the chunk is right, as of a file that a program has changed and sealed."""
+    path = tmp_path / "map.png"
+    write_pps(path, torch.from_numpy(drawn(300, 2, 2)), form="png16")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"IDAT")
+    (length,) = struct.unpack(">I", content[place - 4 : place])
+    end = place + 4 + length
+    content[end - 1] ^= 1
+    content[end : end + 4] = struct.pack(">I", zlib.crc32(content[place:end]))
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="map.png: .*damaged or cut off"):
         read_pps_map(path)
 
 

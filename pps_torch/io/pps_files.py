@@ -118,7 +118,7 @@ def read_pps_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a PPS map in any of the forms: scene class, instance and part of each pixel.
 
     - `.png`: three channels of 8 or 16 bits, or uids as grey levels of 16 bits
-    - `.npz`: the array `pps`, `(3, H, W)` of any integer dtype
+    - `.npz`: the array `pps`, `(3, H, W)` of any integer dtype, stored or deflated as NumPy does
     - `.tif`, `.tiff`: uids
 
     A uid without instance has instance 0, one without part the part 255, which is void.

@@ -124,4 +124,4 @@ def test_partpq_of_a_large_image(tmp_path):
     small, large = commands("small", (20, 30)), commands("large", (HEIGHT // 2, WIDTH // 2))
     evaluation, report = bytes_a_pixel(small, large, HEIGHT * WIDTH // 4)
     print(f"{evaluation:.1f} and {report:.1f} bytes a pixel")
-    assert evaluation <= MOST_BYTES + 1 and report <= MOST_BYTES + 4
+    assert evaluation <= MOST_BYTES + 1 and report <= MOST_BYTES + 6

@@ -86,8 +86,10 @@ class PartScenes:
         gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
         uids = torch.from_numpy(read_id_map(gt_file))
         height, width = uids.shape
-        levels = np.moveaxis(read_pps_map(pred_file, (height, width)), 2, 0)
-        pps = torch.from_numpy(np.ascontiguousarray(levels))
+        # What is read is not held beside its copy, which has the order of tensors.
+        pps = torch.from_numpy(
+            np.ascontiguousarray(np.moveaxis(read_pps_map(pred_file, (height, width)), 2, 0))
+        )
         with input_errors_at(f"image {image_id} ({gt_file}, {pred_file})"):
             comparison = self.metric.compare(pps, uids)
         _check_unchanged(comparison, self.tables, image_id)

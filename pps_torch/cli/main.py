@@ -88,8 +88,6 @@ def _call(line: CommandLine, options: RunOptions) -> None:
 
         options.show(environment_table())
         return
-    import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
-
     import pps_torch.pipelines
     from pps_torch.pipelines.running.results import UnsavedResult
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
 import torch
 from torch import Tensor
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree

@@ -36,6 +36,7 @@ class Interrupts:
         self._message = message
         self._printing = threading.Lock()
         self._is_installed = False
+        self.was_met = False
 
     def install(self) -> None:
         """Handle Ctrl-C until the end of the process, unless the caller has it ignored."""
@@ -48,7 +49,7 @@ class Interrupts:
         signal.set_wakeup_fd(sender.detach(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         threading.Thread(target=self._end_soon, args=(receiver,), daemon=True).start()
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, self._interrupt)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
         self._is_installed = True
 
@@ -85,7 +86,7 @@ class Interrupts:
         self._print_message(beginning="\n")  # the progress bar is still open
         os._exit(EXIT_CODE)
 
-
-def _interrupt(*_: object) -> NoReturn:
-    signal.signal(signal.SIGINT, lambda *_: None)
-    raise KeyboardInterrupt
+    def _interrupt(self, *_: object) -> NoReturn:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        self.was_met = True
+        raise KeyboardInterrupt

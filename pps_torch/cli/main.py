@@ -44,9 +44,9 @@ def main(arguments: Sequence[str] | None = None, command: str | None = None) -> 
         return code
     except KeyboardInterrupt:
         pass  # the progress bar closes as this is left
-    except RuntimeError as error:
-        # Python may fail to leave a lock in which Ctrl-C met it, and say that instead.
-        if not isinstance(error.__context__, KeyboardInterrupt):
+    except Exception as error:
+        # Where Ctrl-C meets it leaving a lock, or importing in C, Python says something else.
+        if not (interrupts.was_met or isinstance(error.__context__, KeyboardInterrupt)):
             raise
     return interrupts.end()
 

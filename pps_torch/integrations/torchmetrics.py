@@ -68,14 +68,10 @@ class _WrappedMetric(Metric):
         self.return_per_class = return_per_class
         self.result = None
         # A MetricCollection updates only one of several metrics with equal states. This state
-        # differs between metrics that count by different rules. It is the first, as torchmetrics
-        # before 1.7 compares no other.
-        self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx="max")
-        self._sums = metric.count_names
-        # A MetricCollection updates only one of several metrics with equal states. This state
-        # differs between metrics that count by different rules. It is the first one, so that it is
-        # looked at before any sums are added up.
+        # differs between metrics that count by different rules. It is the first: torchmetrics
+        # before 1.7 compares no other, and it is looked at before any sums are added up.
         self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx=_common_fingerprint)
+        self._sums = metric.count_names
         for name in self._sums:
             self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
         self.metric: Any = metric

@@ -100,6 +100,23 @@ def opened_image(path: Path) -> Iterator[BinaryIO]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
+def check_not_too_large(path: Path, found: tuple[int, int]) -> None:
+    """Raise InputError if an image of `found`, (height, width), has more pixels than are read."""
+    pixels = found[0] * found[1]
+    if pixels > MOST_PIXELS:
+        raise InputError(
+            f"{path}: expected an image of at most {MOST_PIXELS} pixels, found {pixels}"
+        )
+
+
+def check_size(path: Path, found: tuple[int, int], size: tuple[int, int]) -> None:
+    """Raise InputError unless an image of `found`, (height, width), has the wanted size."""
+    if found != tuple(size):
+        raise InputError(
+            f"{path}: expected height x width {size[0]} x {size[1]}, found {found[0]} x {found[1]}"
+        )
+
+
 def read_checked_header(
     path: Path,
     file: BinaryIO,
@@ -121,20 +138,14 @@ def read_checked_header(
         header = read_header(file)
     except (OverflowError, ValueError) as error:
         raise InputError(f"{path}: expected an image, found {error}") from error
-    pixels = header.height * header.width
-    if pixels > MOST_PIXELS:
-        raise InputError(
-            f"{path}: expected an image of at most {MOST_PIXELS} pixels, found {pixels}"
-        )
+    found = header.height, header.width
+    check_not_too_large(path, found)
     try:
         check_kind(header, *(wanted or (None, "an image")))
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
-    if size is not None and (header.height, header.width) != tuple(size):
-        raise InputError(
-            f"{path}: expected height x width {size[0]} x {size[1]}, "
-            f"found {header.height} x {header.width}"
-        )
+    if size is not None:
+        check_size(path, found, size)
     if header.format == "TIFF":
         with damages(path):
             check_tiff(header, file)

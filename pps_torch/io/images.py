@@ -132,14 +132,14 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
         TypeError, ValueError: ids of another dtype, or that 24 bits do not hold.
     """
     levels = _as_dtype(ids, "<i4", 0, 2**24 - 1).view(np.uint8).reshape(*ids.shape, 4)
-    write_file(path, encode_png(_interleaved(np.moveaxis(levels, 2, 0)[:3])), outdated)
+    write_file(path, encode_png(interleaved(np.moveaxis(levels, 2, 0)[:3])), outdated)
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:
     """Write a picture or a PPS map, (3, H, W) uint8, as a PNG in one step."""
     if channels.dtype != np.uint8:
         raise TypeError(f"channels: expected uint8, found {channels.dtype}")
-    write_file(path, encode_png(_interleaved(channels)))
+    write_file(path, encode_png(interleaved(channels)))
 
 
 def write_id_map(path: Path, ids: np.ndarray) -> None:
@@ -194,9 +194,9 @@ def _as_dtype(ids: np.ndarray, dtype: npt.DTypeLike, lowest: int, highest: int) 
     return np.ascontiguousarray(ids, dtype)
 
 
-def _interleaved(channels: np.ndarray) -> np.ndarray:
-    """(3, H, W) uint8 as (H, W, 3); channel by channel this takes half of the time."""
-    pixels = np.empty((*channels.shape[1:], 3), np.uint8)
+def interleaved(channels: np.ndarray, dtype: npt.DTypeLike = np.uint8) -> np.ndarray:
+    """(3, H, W) as (H, W, 3) of a dtype that holds it; channel by channel, in half of the time."""
+    pixels = np.empty((*channels.shape[1:], 3), dtype)
     for place, channel in enumerate(channels):
         pixels[..., place] = channel
     return pixels

@@ -23,9 +23,14 @@ from pps_torch.formats import decode_uids, encode_uids
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_codecs import encode_png
-from pps_torch.io.image_files import PPS_MAPS, opened_image, read_content
-from pps_torch.io.image_list import MOST_PIXELS
-from pps_torch.io.images import read_id_map, read_pixels, write_id_map
+from pps_torch.io.image_files import (
+    PPS_MAPS,
+    check_not_too_large,
+    check_size,
+    opened_image,
+    read_content,
+)
+from pps_torch.io.images import interleaved, read_id_map, read_pixels, write_id_map
 from pps_torch.reserved import ABSENT, NO_PART, PPS_VOID
 
 #: The array of an NPZ.
@@ -192,7 +197,7 @@ def write_pps_map(
         write_file(path, buffer.getvalue())
     else:
         dtype = np.uint8 if form == "png" else np.uint16
-        write_file(path, encode_png(np.stack([*pps.astype(dtype)], axis=-1)))
+        write_file(path, encode_png(interleaved(pps, dtype)))
 
 
 def _check_levels(form: str, level: int, ids: np.ndarray) -> None:
@@ -276,7 +281,9 @@ def _read_array(path: Path, content: bytes, size: tuple[int, int] | None) -> np.
             if dtype.kind not in "iu" or len(shape) != 3 or shape[0] != 3 or min(shape) < 1:
                 found = f"{dtype} {shape}"
                 raise InputError(f"{path}: {ARRAY}: expected integers (3, H, W), found {found}")
-            _check_size(path, shape[1:], size)
+            check_not_too_large(path, shape[1:])
+            if size is not None:
+                check_size(path, shape[1:], size)
             num_bytes = math.prod(shape) * dtype.itemsize
             ids = array.read(num_bytes + 1)  # its end, where the checksum is looked at, too
     if len(ids) != num_bytes:
@@ -293,15 +300,3 @@ def _read_array_header(array: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtyp
         raise ValueError(f"an array of version {version}")
     shape, by_columns, dtype = readers[version](array, max_header_size=_MOST_HEADER_BYTES)
     return tuple(map(int, shape)), by_columns, dtype
-
-
-def _check_size(path: Path, found: tuple[int, ...], size: tuple[int, int] | None) -> None:
-    height, width = found
-    if height * width > MOST_PIXELS:
-        raise InputError(
-            f"{path}: expected an image of at most {MOST_PIXELS} pixels, found {height * width}"
-        )
-    if size is not None and found != tuple(size):
-        raise InputError(
-            f"{path}: expected height x width {size[0]} x {size[1]}, found {height} x {width}"
-        )

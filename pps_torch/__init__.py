@@ -102,7 +102,9 @@ def __getattr__(name: str) -> Any:
                 return globals()[name]
     try:
         return _import_room(name)
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != f"{__name__}.{name}":  # a library that the room needs
+            raise
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
 
 

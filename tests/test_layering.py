@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+import pps_torch
 from tests import ROOT
 
 PACKAGE = ROOT / "pps_torch"
@@ -114,6 +115,16 @@ def test_files_say_what_they_hold_and_stay_readable():
     for path in FILES:
         assert ast.get_docstring(tree_of(path)), f"{path}: expected a docstring"
         assert len(path.read_text().splitlines()) <= 450, path
+
+
+def test_a_room_that_lacks_a_library_is_not_said_to_be_missing(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pps_torch.env", raising=False)
+    monkeypatch.delitem(sys.modules, "pps_torch.io.workers", raising=False)
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(ModuleNotFoundError, match="tqdm"):
+        pps_torch.__getattr__("env")
+    with pytest.raises(AttributeError, match="'pps_torch' has no attribute 'enviroment'"):
+        pps_torch.enviroment  # noqa: B018
 
 
 @pytest.mark.slow

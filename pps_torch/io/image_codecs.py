@@ -136,6 +136,8 @@ def decoding(path: Path) -> Iterator[None]:
             raise InputError(
                 f"{path}: expected an image, found no image format in it that is read here"
             ) from error
+        except ModuleNotFoundError as error:
+            raise InputError(f"{path}: {error}") from error
         except (PIL.Image.DecompressionBombError, zlib.error) as error:
             raise ValueError(str(error)) from error
 
@@ -143,7 +145,7 @@ def decoding(path: Path) -> Iterator[None]:
 def _decode_deep(header: Header, content: bytes) -> np.ndarray:
     """Decode a PNG of 3 x 16 bits, of which Pillow gives 8."""
     if decode_image_png_u16 is None:
-        raise InputError("PNGs of 3 x 16 bits: expected kornia-rs, which reads them, found none")
+        raise ModuleNotFoundError("expected kornia-rs, which reads PNGs of 3 x 16 bits, found none")
     try:
         return decode_image_png_u16(content, (header.height, header.width), "rgb")
     except Exception as error:  # its errors have no class of their own

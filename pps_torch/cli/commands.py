@@ -14,7 +14,8 @@ class Command(NamedTuple):
     """A command, named after the function that it calls.
 
     Attributes:
-        name: the name of the command and of the function in `pps_torch.pipelines`.
+        name: the name of the command and of the function in `pps_torch.pipelines`; `env` alone
+            prints `pps_torch.env.environment_table()`.
         help: what the command does.
         add_arguments: adds the parameters of the function to a parser.
         when_stopped: what to say of the output after Ctrl-C.

@@ -207,11 +207,11 @@ class PanopticFile:
     ) -> dict[str, PanopticAnnotation]:
         """Find the annotation of each image.
 
+        Of a file with masks, an image without an annotation has no segments, as long as others do.
+
         Args:
             image_ids: normalised ids.
             wanted_by: the file that names the images, for messages.
-
-        Of a file with masks, an image without an annotation has no segments, as long as others do.
 
         Raises:
             InputError: names the images that have none, or two images that would share one.

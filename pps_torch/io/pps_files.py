@@ -166,8 +166,8 @@ def write_pps_map(
         path: the file, with the ending of the form.
         pps: (3, H, W) integers: scene class, instance, part.
         form: a name in `FORMS`.
-        void_ids: scene classes that are void, and `void_part` a part, beside 255: uids of 0, and
-            uids without part.
+        void_ids: scene classes that are void; in a form of uids they are 0.
+        void_part: a part that is void, beside 255; uids then have none.
         whole_ids: classes without parts, which get no part in a PNG of uids.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writers of predictions from tensors: COCO panoptic files, PPS PNGs, Cityscapes' submissions."""
+"""Writers of predictions from tensors: COCO panoptic files, PPS maps, Cityscapes' submissions."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def prepare_data(
         The path of images.json.
 
     Raises:
-        InputError: there are no TIFFs, a name is not one of the data set, or there is another
-            images.json.
+        InputError: there are no maps, a name is not one of the data set, two files are of one
+            image, or there is another images.json.
     """
     dataset_dir, path = Path(dataset_dir), Path(output_dir) / "images.json"
     if dataset not in DATASETS:

@@ -6,8 +6,7 @@ OKLab, from all before it, from void and from the white of boundaries. A distanc
 those who see it smallest: people with normal vision, protanopia, deuteranopia or tritanopia. To all
 of them the first 19 colours are 0.07 apart, 59 are 0.035, and 133 are 0.02, which is just visible;
 so there is no telling more apart: 500 are 0.007 apart (0.016 to normal vision), 2,000 are 0.001.
-After 2,162 some
-dichromat sees no difference to an earlier one, and the list begins anew.
+After 2,162 some dichromat sees no difference to an earlier one, and the list begins anew.
 
 Dichromatic vision is simulated as by G. M. Machado, M. M. Oliveira and L. A. F. Fernandes, "A
 Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG 15(6), 2009,

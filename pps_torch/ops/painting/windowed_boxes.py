@@ -31,7 +31,7 @@ def windowed_boxes(
     height, width = size
     num_images, num_ranks = order.shape
     if num_ranks > MAX_RANKS:
-        raise ValueError(f"boxes: expected at most {MAX_RANKS} an image, got {num_ranks}")
+        raise ValueError(f"boxes: expected at most {MAX_RANKS} an image, found {num_ranks}")
     boxes = boxes.gather(1, order[..., None].expand(-1, -1, 4))
     first, last = _reach(boxes, size, side=mask_probs.shape[-1])
     can_paint = eligible & (first < last).all(2)

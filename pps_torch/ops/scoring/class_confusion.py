@@ -16,6 +16,7 @@ def class_confusion(
     Args:
         pairs: what segments share.
         gt_class, pred_class: `(B, G)`, `(B, P)` int64 class index, negative for none.
+        num_classes: classes are `0..num_classes-1`.
 
     Returns:
         `(B, num_classes, num_classes + 1)` int64; the last column is void. Ground-truth void is in

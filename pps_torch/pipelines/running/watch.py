@@ -1,12 +1,11 @@
 """The watch over the processes of a job: one that fails or dies ends all, and is named.
 
 Each process holds a connection to the first one (rank 0). When a process dies, its kernel closes
-the connection, so the others know at once, whatever they are busy with.
-A machine that falls silent is noticed by keep-alive probes after 30 seconds; a process that is
-stopped, or stuck, sends no heartbeat, and is given up after as long. The first process
-prints the message and tells the others to stop; if it is the first process that died, rank 1 and
-the first process on each machine print the message. Processes stop abruptly, which leaves no file
-half written.
+the connection, so the others know at once, whatever they are busy with. A machine that falls silent
+is noticed by keep-alive probes after 30 seconds; a process that is stopped, or stuck, sends no
+heartbeat, and is given up after as long. The first process prints the message and tells the others
+to stop; if it is the first process that died, rank 1 and the first process on each machine print
+the message. Processes stop abruptly, which leaves no file half written.
 """
 
 from __future__ import annotations

@@ -18,13 +18,13 @@ from pps_torch.integrations.detectron2.evaluation.image_by_image import (
     FILE_OPTIONS,
     ImageByImageEvaluator,
 )
-from pps_torch.integrations.detectron2.evaluation.part_ids import PartIds
+from pps_torch.integrations.detectron2.evaluation.part_scores import part_scores
 from pps_torch.integrations.detectron2.evaluation.recorded_images import (
     RecordedImage,
     RecordedShare,
     check_fits_png,
 )
-from pps_torch.integrations.detectron2.evaluation.scores import part_scores
+from pps_torch.integrations.detectron2.evaluation.unknown_parts import UnknownPartsByImage
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
 from pps_torch.metrics import PartPanopticQuality, PartPanopticQualityResult
@@ -93,7 +93,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         self._files = [image.get("pps_file_name") for image in images]
         self._part_metric = PartPanopticQuality(spec)
         self._whole_metric = PartPanopticQuality(spec.without_parts())
-        self._part_ids = PartIds(spec)
+        self._unknown_parts = UnknownPartsByImage(spec)
         metrics = [self._part_metric, self._whole_metric]
         image_ids = [image["image_id"] for image in images]
         if tables:
@@ -103,7 +103,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
-        self._part_ids.reset()
+        self._unknown_parts.reset()
 
     def _read_target(self, index: int) -> Tensor:
         return torch.from_numpy(read_id_map(Path(PathManager.get_local_path(self._files[index]))))
@@ -116,7 +116,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
             raise ValueError("inputs: expected pps_gt, or pps_file_name in the data set")
         uids = (self._targets[index] if uids is None else uids).to(pps.device)
         self._move_metrics(pps.device)
-        self._part_ids.examine(index, pps, uids)
+        self._unknown_parts.examine(index, pps, uids)
         if self._has_tables:
             check_fits_png(pps)
         self._whole_metric.update(pps, uids)
@@ -129,7 +129,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
     def _results(self) -> tuple[OrderedDict[str, dict[str, float]], str]:
         parts, whole = self._part_metric.compute(), self._whole_metric.compute()
         self._save("part_panoptic_quality.json", self._part_document(parts, whole))
-        for warning in self._part_ids.warnings(self._counts.counted_here()):
+        for warning in self._unknown_parts.warnings(self._counts.counted_here()):
             logger.warning(f"{self._name}: {warning}")
         scores = part_scores(parts, whole, self._spec)
         pq = ", ".join(f"{key} {scores[key]:.1f}" for key in ("PQ", "PQ_th", "PQ_st"))

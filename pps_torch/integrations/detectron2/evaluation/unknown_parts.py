@@ -1,4 +1,4 @@
-"""The part ids that a data set or a spec does not have: counted, as the commands count them."""
+"""Parts that a spec or its data set does not have: counted, as the commands count them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pps_torch.pipelines.running.unknown_ids import UnknownParts
 from pps_torch.specs import EvalSpec
 
 
-class PartIds:
+class UnknownPartsByImage:
     """The unknown parts of the images that this process evaluated, for the warnings about all.
 
     Args:

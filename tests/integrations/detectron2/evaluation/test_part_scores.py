@@ -8,7 +8,7 @@ import torch
 
 from pps_torch import PanopticQuality, PanopticSegmentation, PanopticTarget, PartPanopticQuality
 from pps_torch.formats import decode_uids
-from pps_torch.integrations.detectron2.evaluation.scores import part_scores
+from pps_torch.integrations.detectron2.evaluation.part_scores import part_scores
 from pps_torch.integrations.panoptic_scores import panoptic_scores
 from tests.factories import pps_pair, specs
 

@@ -53,6 +53,24 @@ def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarra
     return distinct_runs(tuple(ids), lengths)
 
 
+def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
+    """Count the pixels of each id of a map.
+
+    Args:
+        ids: of a map of any shape, or of its runs `(R,)`.
+        lengths: `(R,)` int64, the pixels of each run; None for a map.
+    """
+    if lengths is None:
+        (ids,), lengths = image_runs(ids.reshape(1, -1))
+    places = ids
+    values = None
+    if not len(ids) or ids.min() < 0 or ids.max() >= 1 << 16:
+        values, places = np.unique(ids, return_inverse=True)
+    counts = np.bincount(places, weights=lengths).astype(np.int64)  # exact up to 2**53
+    found = np.flatnonzero(counts)
+    return dict(zip((found if values is None else values[found]).tolist(), counts[found].tolist()))
+
+
 def rgb_ids(colors: np.ndarray) -> np.ndarray:
     """The ids `R + 256 G + 65536 B` of colours `(*, 3)` of uint8, `(*)` int32."""
     ids = colors[..., 2].astype(np.int32)

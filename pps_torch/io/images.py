@@ -25,7 +25,7 @@ from pps_torch.io.image_files import (
 )
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
-from pps_torch.io.image_runs import image_runs, rgb_ids
+from pps_torch.io.image_runs import rgb_ids
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
 
@@ -164,24 +164,6 @@ def write_id_map(path: Path, ids: np.ndarray) -> None:
     else:
         raise InputError(f"{path}: expected a name that ends with .png, .tif or .tiff")
     write_file(path, content)
-
-
-def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
-    """Count the pixels of each id of a map.
-
-    Args:
-        ids: of a map of any shape, or of its runs `(R,)`.
-        lengths: `(R,)` int64, the pixels of each run; None for a map.
-    """
-    if lengths is None:
-        (ids,), lengths = image_runs(ids.reshape(1, -1))
-    places = ids
-    values = None
-    if not len(ids) or ids.min() < 0 or ids.max() >= 1 << 16:
-        values, places = np.unique(ids, return_inverse=True)
-    counts = np.bincount(places, weights=lengths).astype(np.int64)  # exact up to 2**53
-    found = np.flatnonzero(counts)
-    return dict(zip((found if values is None else values[found]).tolist(), counts[found].tolist()))
 
 
 def _as_dtype(ids: np.ndarray, dtype: npt.DTypeLike, lowest: int, highest: int) -> np.ndarray:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from pps_torch.io import image_runs as module
-from pps_torch.io.image_runs import distinct_ids, image_runs, rgb_ids
-from pps_torch.io.images import count_ids
+from pps_torch.io.image_runs import count_ids, distinct_ids, image_runs, rgb_ids
 
 
 @pytest.mark.parametrize("block", [8, 24, 1 << 17])
@@ -46,3 +45,11 @@ def test_an_image_without_pixels_has_no_runs():
     (ids, colors), lengths = image_runs(np.zeros((0, 3), np.int32), np.zeros((0, 3, 3), np.uint8))
     assert ids.shape == (0,) and colors.shape == (0, 3) and lengths.shape == (0,)
     assert count_ids(np.zeros((2, 0), np.uint8)) == {}
+
+
+@pytest.mark.parametrize("factor", [1, 250, -3, 10**6])
+def test_count_ids(factor):
+    ids = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
+    ids = ids if factor == 1 else ids.astype(np.int32) * factor
+    values, counts = np.unique(ids, return_counts=True)
+    assert count_ids(ids) == dict(zip(values.tolist(), counts.tolist()))

@@ -13,7 +13,6 @@ from pps_torch.io import image_codecs, image_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import count_channels, read_size
 from pps_torch.io.images import (
-    count_ids,
     read_id_map,
     read_photo,
     read_pps,
@@ -321,13 +320,6 @@ def test_first_bytes_tell_size_and_channels(tmp_path):
     assert count_channels(tmp_path / "c.png") == 3
     with pytest.raises(InputError, match="one channel of ids, or three .*, found CMYK"):
         count_channels(tmp_path / "d.tif")
-
-
-@pytest.mark.parametrize("factor", [1, 250, -3, 10**6])
-def test_count_ids(factor):
-    ids = IDS if factor == 1 else IDS.astype(np.int32) * factor
-    values, counts = np.unique(ids, return_counts=True)
-    assert count_ids(ids) == dict(zip(values.tolist(), counts.tolist()))
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "raw"])

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pps_torch.io.images import count_ids
+from pps_torch.io.image_runs import count_ids
+from pps_torch.ops.counting.joint_counts import array_in_range
 from pps_torch.pipelines.running.processes import Processes
 from pps_torch.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
@@ -42,7 +43,7 @@ def without_unknown(pps: np.ndarray, spec: EvalSpec) -> np.ndarray:
     known = np.zeros((size[0] + 1, size[1] + 1), bool)  # the last ones stand for all other ids
     for sid, class_pids in known_pids(spec).items():
         known[sid, [pid for pid in class_pids if pid < size[1]]] = True
-    rows, columns = _within(pps[0], size[0]), _within(pps[2], size[1])
+    rows, columns = array_in_range(pps[0], size[0]), array_in_range(pps[2], size[1])
     pids = np.where(known[rows, columns], pids, spec.ignore_label)
     sids = np.where(np.isin(sids, spec.eval_sids), sids, spec.ignore_label)
     return np.stack([sids, iids, pids], dtype=np.int32)
@@ -235,7 +236,7 @@ class UnknownParts(UnknownIds):
         self, sids: np.ndarray, pids: np.ndarray, lengths: np.ndarray
     ) -> dict[str, Any]:
         """Count the runs of one map, given scene class, part and pixels of each, `(R,)`."""
-        rows, columns = _within(sids, self.num_sids), _within(pids, self.num_pids)
+        rows, columns = array_in_range(sids, self.num_sids), array_in_range(pids, self.num_pids)
         size = self.num_sids + 1, self.num_pids + 1
         cells = rows * size[1] + columns
         counts = np.bincount(cells, lengths, size[0] * size[1])  # floats, exact up to 2**53
@@ -255,9 +256,3 @@ class UnknownParts(UnknownIds):
             for sid, pid in np.argwhere(self._is_unknown & (counts > 0)).tolist()
         ]
         return {"unknown": unknown, "num_pixels": num_pixels}
-
-
-def _within(ids: np.ndarray, size: int) -> np.ndarray:
-    """Ids as int64, those outside `0..size-1` as `size`, which the dtype of ids may not hold."""
-    ids = ids.astype(np.int64)
-    return np.where((ids >= 0) & (ids < size), ids, size)

@@ -14,8 +14,19 @@ import pytest
 from pps_torch import pipelines
 from pps_torch.cli.command_line import read_command_line
 from pps_torch.cli.commands import COMMANDS
+from pps_torch.io import instances, pps_files
 from pps_torch.io.errors import InputError
-from pps_torch.pipelines import RunOptions, prepare_data, report, visualize
+from pps_torch.metrics.panoptic_rules import RULES
+from pps_torch.pipelines import (
+    RunOptions,
+    data_preparation,
+    exportable_merges,
+    prepare_data,
+    program_export,
+    report,
+    visualize,
+)
+from pps_torch.visualization.colors import PALETTES
 
 FOLDER = Path(pipelines.__file__).parent
 MODULES = [
@@ -60,6 +71,27 @@ def test_the_arguments_of_a_command_are_the_parameters_of_its_function(command):
     for name, parameter in parameters.items():
         if parameter.default is not inspect.Parameter.empty:
             assert arguments[name].default == parameter.default
+
+
+@pytest.mark.parametrize(
+    "name, argument, values",
+    [
+        ("prepare_data", "dataset", data_preparation.DATASETS),
+        ("merge_to_panoptic", "instseg_format", instances.FORMATS),
+        ("merge_to_pps", "form", pps_files.FORMS),
+        ("eval_pq", "rules", RULES),
+        ("visualize", "palette", PALETTES),
+        ("report", "palette", PALETTES),
+        ("export", "format", program_export.FORMATS),
+        ("export", "merge", exportable_merges.MERGES),
+    ],
+)
+def test_the_choices_of_a_command_are_those_of_its_function(name, argument, values):
+    (command,) = (command for command in COMMANDS if command.name == name)
+    parser = argparse.ArgumentParser(add_help=False)
+    command.add_arguments(parser)
+    (action,) = (action for action in parser._actions if action.dest == argument)
+    assert action.choices == tuple(values)
 
 
 def test_the_options_of_all_commands_are_those_of_a_run():

@@ -21,6 +21,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats.labels import decode_labels
 from pps_torch.formats.uids import decode_uids, is_legal_uid
+from pps_torch.printing import first_of
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
 
@@ -341,21 +342,15 @@ def _refuse_unknown(unknown: Tensor, classes: LabelClasses) -> None:
     """Raise ValueError if there are ids that are neither a category's nor void."""
     if unknown.numel():
         known, void = (
-            _named(which.nonzero().flatten().tolist())
+            first_of(which.nonzero().flatten().tolist(), _MOST_NAMED)
             for which in (classes.class_of_id >= 0, classes.class_of_id == ABSENT)
         )
         raise ValueError(
             f"labels: expected the ids {known}, or void ({void}), found "
-            f"{_named(unknown.unique().tolist())}; are these class indices? "
+            f"{first_of(unknown.unique().tolist(), _MOST_NAMED)}; are these class indices? "
             "torch.tensor(category_ids)[indices] makes category ids of them; void_ids= names "
             "further ids of void"
         )
-
-
-def _named(ids: list[int]) -> str:
-    """The first ids, and how many more there are."""
-    rest = len(ids) - _MOST_NAMED
-    return ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _keys(

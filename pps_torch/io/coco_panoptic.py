@@ -33,6 +33,7 @@ from pps_torch.io.panoptic_entries import (
     read_categories,
     read_sizes,
 )
+from pps_torch.printing import first_of
 from pps_torch.reserved import ABSENT, VOID_ID
 
 _NUMBER_OF_GROUPS = re.compile("[0-9]+(_[0-9]+)+")
@@ -235,10 +236,9 @@ class PanopticFile:
                 )
             found[image_id] = annotation
         if missing and not (self.has_masks and len(missing) < len(found)):
-            more = f" and {len(missing) - 20} more" if len(missing) > 20 else ""
             raise InputError(
                 f"{self.path}: expected an annotation for each image of {wanted_by}, found "
-                f"none for {len(missing)}: {', '.join(missing[:20])}{more}"
+                f"none for {len(missing)}: {first_of(missing, most=20)}"
             )
         return found
 
@@ -304,14 +304,12 @@ def contradiction_warning(
     wrong = [category_id for category_id in category_ids if category_id in renamed]
     if not wrong:
         return None
-    used = sorted(set(wrong))
-    shown = ", ".join(f"{i} is {renamed[i]!r} there and {names[i]!r} here" for i in used[:5])
-    more = f" and {len(used) - 5} more" if len(used) > 5 else ""
+    listed = [f"{i} is {renamed[i]!r} there and {names[i]!r} here" for i in sorted(set(wrong))]
     return (
         f"{len(wrong)} of {len(category_ids)} predicted segments "
         f"({100 * len(wrong) / len(category_ids):.1f} %) have a category that {file.path} names "
-        f"otherwise than {source}: {shown}{more}; ids are compared, not names, so if the numbering "
-        "differs, map the predictions' ids to these"
+        f"otherwise than {source}: {first_of(listed, most=5)}; ids are compared, not "
+        "names, so if the numbering differs, map the predictions' ids to these"
     )
 
 

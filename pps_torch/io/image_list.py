@@ -11,6 +11,7 @@ from typing import Any
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file, with_slashes
 from pps_torch.io.json_files import describe, found_in, load_json, positive_int
+from pps_torch.printing import first_of
 
 #: The most pixels that Pillow decodes.
 MOST_PIXELS = 178_956_970
@@ -168,5 +169,5 @@ def _check_unique(path: Path, what: str, values: list[str]) -> None:
     for value in values:
         (double if value in seen else seen).add(value)
     if double:
-        shown = ", ".join(sorted(double)[:20])
-        raise InputError(f"{path}: expected each {what} once, found {len(double)} double: {shown}")
+        listed = first_of(sorted(double), most=20)
+        raise InputError(f"{path}: expected each {what} once, found {len(double)} double: {listed}")

@@ -11,6 +11,7 @@ from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file, stays_inside, with_slashes
 from pps_torch.io.image_list import normalise_id
 from pps_torch.io.json_files import as_int, describe, found_in, is_finite, is_text, positive_int
+from pps_torch.printing import first_of
 
 _LARGEST_ID = 256**3 - 1
 _LARGEST_CATEGORY_ID = 2**31 - 1
@@ -140,10 +141,9 @@ def read_categories(path: Path, content: dict) -> list[dict[str, Any]]:
                 category["color"] = list(color)
         read.append(category)
     if no_colors:
-        more = f" and {len(no_colors) - 5} more" if len(no_colors) > 5 else ""
         warnings.warn(
             f"{path}: categories: color: expected [r, g, b] in 0..255, '#rrggbb' or fractions, "
-            f"left out that of {', '.join(no_colors[:5])}{more}",
+            f"left out that of {first_of(no_colors, most=5)}",
             stacklevel=2,
         )
     return read

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
+from pps_torch.printing import first_of
 from pps_torch.specs import EvalSpec
 
-_MOST_NAMED = 10  # ids
+_MOST_NAMED = 10  # ids in an error
 
 
 def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> list[dict[str, Any]]:
@@ -54,17 +55,11 @@ def question_about_ids(known: Sequence[int], *found: Tensor) -> str:
     unknown = {number for ids in found for number in ids.unique().tolist() if number >= 0} - {
         *known
     }
-    found_text = f" ({_named(sorted(unknown))})" if unknown else ""
+    found_text = f" ({first_of(sorted(unknown), _MOST_NAMED)})" if unknown else ""
     return (
-        f"{found_text}; the categories have the ids {_named(known)}; are these class indices? "
-        "category_ids= of the merges makes category ids of them"
+        f"{found_text}; the categories have the ids {first_of(known, _MOST_NAMED)}; are these "
+        "class indices? category_ids= of the merges makes category ids of them"
     )
-
-
-def _named(ids: Sequence[int]) -> str:
-    """The first ids, and how many more there are."""
-    rest = len(ids) - _MOST_NAMED
-    return ", ".join(map(str, ids[:_MOST_NAMED])) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _not_a_list_of_dicts(found: object) -> TypeError:

@@ -11,6 +11,7 @@ import numpy as np
 from pps_torch.io.image_runs import count_ids
 from pps_torch.ops.counting.joint_counts import array_in_range
 from pps_torch.pipelines.running.processes import Processes
+from pps_torch.printing import first_of
 from pps_torch.reserved import NO_PART, PPS_VOID, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 
@@ -100,12 +101,10 @@ class UnknownIds:
             return None
         by_number = sorted(self._unknown.items(), key=lambda entry: (-entry[1], entry[0]))
         listed = [f"{value} ({count} pixels)" for value, count in by_number]
-        shown = ", ".join(listed[:_MOST_LISTED])
-        more = f" and {len(listed) - _MOST_LISTED} more" if len(listed) > _MOST_LISTED else ""
         pixels = share(self._unknown.total(), self._num_pixels, f"pixels of {self.what}")
         return (
             f"{pixels} have ids that {self.spec_name} does not know and {self.outcome}: "
-            f"{shown}{more}"
+            f"{first_of(listed, _MOST_LISTED)}"
         )
 
     @property

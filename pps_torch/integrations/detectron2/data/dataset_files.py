@@ -8,9 +8,9 @@ from typing import Any
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import read_size
 from pps_torch.io.pairing import cityscapes_id, ground_truth_files, pascal_id
+from pps_torch.printing import first_of
 
 _PASCAL_FOLDERS = {"train": "training", "val": "validation"}
-_MOST_LISTED = 5
 
 #: Height and width of the synthetic streets.
 STREET_SIZE = (256, 512)
@@ -97,8 +97,10 @@ def _dataset_dicts(images: list[tuple[str, Path, Path]]) -> list[dict[str, Any]]
     """Make a dict of each image's id, photo and TIFF."""
     missing = [str(photo) for _, photo, _ in images if not photo.is_file()]
     if missing:
-        shown = ", ".join(missing[:_MOST_LISTED])
-        raise InputError(f"expected a photo of each image, found none for {len(missing)}: {shown}")
+        raise InputError(
+            f"expected a photo of each image, found none for {len(missing)}: "
+            f"{first_of(missing, most=5)}"
+        )
     dicts = []
     for image_id, photo, tiff in images:
         height, width = read_size(tiff)

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.scoring.contract import SegmentMatches
+from pps_torch.ops.scoring.match_segments import match_segments
+from pps_torch.ops.scoring.segment_pairs import list_pairs
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
 from pps_torch.visualization.colorize import look_up, paint_map, take
@@ -55,7 +57,7 @@ def error_map(pps: Tensor, gt_pps: Tensor, spec: EvalSpec) -> Tensor:
     was, else *wrong class*. Where the classes are equal and the segments are not one another's
     match: *extra* if the ground-truth segment was found, else *missed*.
 
-    On CUDA this waits for the device: to check the ids, and to size the table of overlaps.
+    On CUDA this waits for the device: to check the ids, and to count the segments.
 
     Args:
         pps: the prediction, `(*B, 3, H, W)` integers: scene class, instance, part.
@@ -139,35 +141,14 @@ def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
 
 
 def _segment_errors(gt: _Segments, pred: _Segments, is_crowd: Tensor) -> Tensor:
-    """The kind of each pixel by its segments alone, `(*B, H, W)` uint8.
-
-    Few pairs of segments meet, so only those that do are counted and matched: by the rule of
-    [`match_segments`][pps_torch.ops.scoring.match_segments.match_segments], in which the
-    prediction's overlap with void leaves the union.
-    """
+    """The kind of each pixel by its segments alone, `(*B, H, W)` uint8."""
     runs = pixel_runs(gt.index.flatten()[None], pred.index.flatten()[None])
     gt_of_run, pred_of_run = (index.long() for index in runs.maps)
-    num_gt, num_pred = len(gt.sids), len(pred.sids)
-    keys, pair_of_run = (gt_of_run * num_pred + pred_of_run).unique(return_inverse=True)
-    gt_of_pair, pred_of_pair = keys // num_pred, keys % num_pred
-    overlap = _sums(pair_of_run, runs.lengths, len(keys))
-
-    gt_area = _sums(gt_of_pair, overlap, num_gt)
-    pred_area = _sums(pred_of_pair, torch.where(gt_of_pair > 0, overlap, 0), num_pred)
-    union = gt_area[gt_of_pair] + pred_area[pred_of_pair] - overlap
-    gt_sids, pred_sids = gt.sids[gt_of_pair], pred.sids[pred_of_pair]
-    is_crowd = is_crowd[gt_of_pair]
-    same_class = (gt_sids == pred_sids) & (gt_sids != ABSENT)
-    is_match = same_class & ~is_crowd & (2 * overlap > union)
-    gt_found = _sums(gt_of_pair, is_match.long(), num_gt)[gt_of_pair] > 0
-    pred_found = _sums(pred_of_pair, is_match.long(), num_pred)[pred_of_pair] > 0
-    errors = _pair_errors(is_match, gt_found, pred_found, gt_sids, pred_sids, is_crowd)
-    return runs.expand(errors[pair_of_run]).view(gt.index.shape)
-
-
-def _sums(rows: Tensor, values: Tensor, num_rows: int) -> Tensor:
-    """Add up the values `(N,)` int64 of each row: `(num_rows,)`."""
-    return values.new_zeros(num_rows).scatter_add_(0, rows, values)
+    shape = 1, len(gt.sids), len(pred.sids)
+    pairs = list_pairs(runs.image, gt_of_run, pred_of_run, runs.lengths, shape)
+    matches = match_segments(pairs, gt.sids[None], pred.sids[None], is_crowd[None])
+    errors = errors_of_pairs(gt_of_run, pred_of_run, matches, gt.sids, pred.sids, is_crowd)
+    return runs.expand(errors).view(gt.index.shape)
 
 
 def errors_of_pairs(
@@ -187,32 +168,15 @@ def errors_of_pairs(
         pred_sids: `(P,)`, of the predicted segments.
     """
     match = matches.pred_of_gt[0][gt]
-    return _pair_errors(
-        (match > 0) & (match == pred),
-        match > 0,
-        matches.gt_of_pred[0][pred] > 0,
-        gt_sids[gt],
-        pred_sids[pred],
-        is_crowd[gt],
-    )
-
-
-def _pair_errors(
-    is_match: Tensor,
-    gt_found: Tensor,
-    pred_found: Tensor,
-    gt_sids: Tensor,
-    pred_sids: Tensor,
-    is_crowd: Tensor,
-) -> Tensor:
-    """The kind of the pixels of pairs of segments, uint8; the arguments have one shape."""
+    gt_found, pred_found = match > 0, matches.gt_of_pred[0][pred] > 0
+    gt_sids, pred_sids, is_crowd = gt_sids[gt], pred_sids[pred], is_crowd[gt]
     same_class = gt_sids == pred_sids
     is_extra = gt_found & (same_class | ~pred_found)
     is_missed = ~gt_found & (same_class | pred_found)
-    errors = torch.full_like(is_match, PixelError.WRONG_CLASS, dtype=torch.uint8)
+    errors = torch.full_like(match, PixelError.WRONG_CLASS, dtype=torch.uint8)
     errors = errors.masked_fill(is_extra, PixelError.EXTRA)
     errors = errors.masked_fill(is_missed | (pred_sids == ABSENT), PixelError.MISSED)
-    errors = errors.masked_fill(is_match, PixelError.AGREED)
+    errors = errors.masked_fill(gt_found & (match == pred), PixelError.AGREED)
     return errors.masked_fill((gt_sids == ABSENT) | is_crowd, PixelError.VOID)
 
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _get_current_dispatch_mode
+
+from pps_torch.graph_capture import is_on_host
 
 _INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 _INTS = (int, np.integer, torch.SymInt)
 _NUMBERS = (*_INTS, float, np.floating, torch.SymFloat)
-
-_HAS_EXPORTING_FLAG = hasattr(torch.compiler, "_is_exporting_flag")
 
 
 def check_integer(name: str, value: Tensor) -> None:
@@ -126,39 +125,3 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
     if validate and torch.compiler.is_compiling():
         raise ValueError("validate: expected None or False where a graph is captured, found True")
     return is_on_host(reference) if validate is None else validate
-
-
-def is_on_host(reference: Tensor) -> bool:
-    """Say whether Python may read values: on the CPU, and not while a graph is captured.
-
-    Raises:
-        RuntimeError: in `torch.jit.trace`, which would record values of the example as constants,
-            and in transforms of `torch.func`, whose tensors have none.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    if torch._C._is_tracing():
-        raise RuntimeError("torch.jit.trace cannot record pps_torch; use torch.export")
-    if torch._C._functorch.is_functorch_wrapped_tensor(reference):
-        raise RuntimeError(
-            "torch.func.vmap and torch.func.grad cannot transform pps_torch: give a batch as "
-            "dimensions in front; what merges and counts has no gradient"
-        )
-    return reference.device.type == "cpu"
-
-
-def is_exporting() -> bool:
-    """Say whether `torch.export` captures a program, and not `torch.compile`.
-
-    The flag behind `torch.compiler.is_exporting`, which Dynamo takes to be true in both. Torch 2.6
-    has none; it says no.
-    """
-    return _HAS_EXPORTING_FLAG and torch.compiler._is_exporting_flag
-
-
-def can_keep_tensors() -> bool:
-    """Say whether tensors made now may be kept for later calls.
-
-    Those of a mode such as FakeTensorMode must not outlive it; torch.compile takes care itself.
-    """
-    return torch.compiler.is_compiling() or _get_current_dispatch_mode() is None

@@ -16,6 +16,7 @@ ROOMS = (
     "reserved",
     "reading",
     "printing",
+    "graph_capture",
     "checks",
     "held_tensors",
     "specs",

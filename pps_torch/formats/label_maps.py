@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import (
-    can_keep_tensors,
     check_device,
     check_int,
     check_integer,
     check_ndim,
     check_shape,
     checks_values,
-    is_on_host,
 )
 from pps_torch.formats.labels import decode_labels
 from pps_torch.formats.uids import decode_uids, is_legal_uid
+from pps_torch.graph_capture import can_keep_tensors, is_on_host
 from pps_torch.printing import first_of
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec

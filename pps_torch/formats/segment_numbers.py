@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.formats.runs import run_lengths, run_starts
+from pps_torch.graph_capture import is_on_host
 
 
 def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:

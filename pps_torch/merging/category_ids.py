@@ -13,8 +13,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pps_torch.checks import can_keep_tensors, check_integer, checks_values
+from pps_torch.checks import check_integer, checks_values
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.graph_capture import can_keep_tensors
 from pps_torch.reserved import ABSENT
 
 

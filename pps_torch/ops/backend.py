@@ -13,7 +13,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_exporting
+from pps_torch.graph_capture import is_exporting
 
 BACKENDS = ("auto", "torch", "triton")
 

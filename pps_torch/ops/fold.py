@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_exporting, is_on_host
+from pps_torch.graph_capture import is_exporting, is_on_host
 
 # With older releases exported loops have not been tested: there each step has its own nodes.
 _HAS_LOOPS = torch.__version__ >= "2.11.0a0"

@@ -9,7 +9,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from pps_torch.checks import can_keep_tensors
+from pps_torch.graph_capture import can_keep_tensors
 from pps_torch.reserved import ABSENT, NO_PART, UNDEFINED_PART
 from pps_torch.specs.eval_spec import EvalSpec, check_eval_spec
 

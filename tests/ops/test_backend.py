@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pps_torch import MeanIoU, PanopticQuality, merge_panoptic
-from pps_torch.checks import is_exporting
+from pps_torch.graph_capture import is_exporting
 from pps_torch.ops import backend as backends
 from pps_torch.ops.backend import check_backend, uses_triton
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.formats.runs import distinct_runs, expand_runs, run_lengths, run_starts
+from pps_torch.graph_capture import is_on_host
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
 MAX_PIXELS = 1 << 30

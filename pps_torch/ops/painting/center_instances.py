@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.counting.joint_counts import joint_counts

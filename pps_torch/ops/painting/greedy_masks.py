@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.formats.runs import run_lengths, run_starts
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.fold import at, is_one_loop
 from pps_torch.ops.painting.greedy_paint import MaskWindow, fold_paint, greedy_paint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.fold import at, fold, is_one_loop
 
 # Distances held at once: what fits in a CPU's cache, and 64 MiB in the graph.

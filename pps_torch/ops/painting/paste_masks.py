@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.painting.contract import INFINITE
 from pps_torch.ops.painting.greedy_paint import MaskWindow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.scoring.contract import LIMB_BITS, SegmentMatches
 from pps_torch.ops.scoring.on_host import add_on_host

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.pixel_runs import check_num_pixels
 from pps_torch.ops.scoring.class_sums import add_to_class_sums

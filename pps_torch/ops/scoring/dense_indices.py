@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.scoring.contract import DenseIndices
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.formats.uids import decode_uids, is_legal_uid
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.pair_counts import pair_counts

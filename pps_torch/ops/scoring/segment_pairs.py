@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pps_torch.checks import is_on_host
 from pps_torch.formats.runs import distinct_runs, run_lengths, run_starts
+from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.joint_counts import array_in_range, ids_in_range

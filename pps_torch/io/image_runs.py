@@ -8,35 +8,48 @@ from __future__ import annotations
 
 import numpy as np
 
-from pps_torch.formats.runs import distinct_runs
+from pps_torch.formats.runs import distinct_runs, run_lengths
 
 #: Pixels that are compared at once: they stay in the cache, and in memory that is used again.
-_BLOCK = 1 << 17
-
-#: Pixels are looked at in groups of so many, whose marks are whole words of 8 bytes.
-_GROUP = 8
+_BLOCK = 1 << 16
 
 
 def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Collapse images into runs, which may go on from row to row.
 
     Args:
-        images: `(H, W)` or `(H, W, 3)`, of any dtype; of one size.
+        images: `(H, W)` of any dtype, or colours `(H, W, 3)` of uint8; of one size.
 
     Returns:
-        the values of each image, `(R,)` or `(R, 3)`, and the lengths `(R,)` int64, in pixels.
+        the values of each image, `(R,)` of its dtype, those of colours int32 as of `rgb_ids`, and
+        the lengths `(R,)` int64, in pixels.
 
     Example:
         >>> ids, colors = np.array([[7, 7, 7, 8]]), np.zeros((1, 4, 3), np.uint8)
-        >>> colors[0, 1:] = 5
+        >>> colors[0, 1:] = 5, 0, 1
         >>> (id_runs, color_runs), lengths = image_runs(ids, colors)
-        >>> id_runs.tolist(), color_runs[:, 0].tolist(), lengths.tolist()
-        ([7, 7, 8], [0, 5, 5], [1, 2, 1])
+        >>> id_runs.tolist(), color_runs.tolist(), lengths.tolist()
+        ([7, 7, 8], [0, 65541, 65541], [1, 2, 1])
     """
     num_pixels = images[0].shape[0] * images[0].shape[1]
-    flat = [image.reshape(num_pixels, *image.shape[2:]) for image in images]
-    starts = _run_starts(flat, num_pixels)
-    return tuple(image.take(starts, 0) for image in flat), np.diff(starts, append=num_pixels)
+    if not num_pixels:
+        return tuple(_numbers(image).reshape(-1) for image in images), np.empty(0, np.int64)
+    scans = [_Scan(image) for image in images]
+    starts: list[np.ndarray] = [np.zeros(1, np.int64)]
+    changes, differs = np.empty((2, _BLOCK), bool)
+    for first in range(1, num_pixels, _BLOCK):
+        last = min(first + _BLOCK, num_pixels)
+        changed, differing = changes[: last - first], differs[: last - first]
+        for number, scan in enumerate(scans):
+            scan.mark_changes(first, last, differing if number else changed)
+            if number:
+                np.logical_or(changed, differing, out=changed)
+        places = np.flatnonzero(changed)
+        for scan in scans:
+            scan.keep(places)
+        starts.append(places + first)
+    lengths = run_lengths(np.concatenate(starts), num_pixels)
+    return tuple(scan.values() for scan in scans), lengths
 
 
 def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -48,9 +61,8 @@ def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarra
     Returns:
         the ids of each image, `(D,)` int32, and their pixels, `(D,)` int64.
     """
-    runs, lengths = image_runs(*images)
-    ids = (rgb_ids(values) if values.ndim == 2 else values.astype(np.int32) for values in runs)
-    return distinct_runs(tuple(ids), lengths)
+    ids, lengths = image_runs(*images)
+    return distinct_runs(tuple(values.astype(np.int32, copy=False) for values in ids), lengths)
 
 
 def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
@@ -80,47 +92,44 @@ def rgb_ids(colors: np.ndarray) -> np.ndarray:
     return ids
 
 
-def _run_starts(images: list[np.ndarray], num_pixels: int) -> np.ndarray:
-    """The first pixel, and those, rising, that differ in any image from the pixel before.
+def _numbers(image: np.ndarray) -> np.ndarray:
+    """`(H, W)` as it is, the ids of colours `(H, W, 3)`."""
+    return rgb_ids(image) if image.ndim == 3 else image
 
-    Args:
-        images: `(P,)` or `(P, 3)` each.
-        num_pixels: `P`.
+
+class _Scan:
+    """The pixels of an image as numbers, block by block, and those that runs begin with.
+
+    NumPy takes no step of three bytes at once, so four are read for a pixel of colours: the blue of
+    the pixel before, in the lowest eight bits, and the pixel's own red, green and blue.
     """
-    ids, colors = ([image for image in images if image.ndim == ndim] for ndim in (1, 2))
-    id_changes, level_changes = (
-        [np.empty((_BLOCK, *levels), bool) for _ in range(2)] for levels in ((), (3,))
-    )
-    starts = [np.arange(min(num_pixels, 1))]  # no pixels, no run
-    for first in range(1, num_pixels, _BLOCK):
-        last = min(first + _BLOCK, num_pixels)
-        changed_ids = _changes(ids, first, last, *id_changes)
-        changed_levels = _changes(colors, first, last, *level_changes)
-        starts.append(_marked_pixels(changed_ids, changed_levels) + first)
-    return np.concatenate(starts)
 
+    def __init__(self, image: np.ndarray) -> None:
+        self._is_colors = image.ndim == 3
+        flat = np.ascontiguousarray(image).reshape(-1, *image.shape[2:])
+        first, self._others = _numbers(image[:1, :1]).reshape(-1), flat[1:]
+        if self._is_colors:
+            first = first.view(np.uint32)
+            self._others = np.ndarray((len(flat) - 1,), "<u4", flat, 2, (3,))
+        self._found = [first]
+        self._block = np.empty(min(_BLOCK, len(flat)) + 1, first.dtype)
+        self._block[:1] = first
+        self._numbers = self._block[1:]
 
-def _changes(
-    images: list[np.ndarray], first: int, last: int, changes: np.ndarray, buffer: np.ndarray
-) -> np.ndarray:
-    """Mark in `changes` what differs in any image from the pixel before, from `first` to `last`."""
-    changes[:] = False
-    differs = buffer[: last - first]
-    for image in images:
-        np.not_equal(image[first:last], image[first - 1 : last - 1], out=differs)
-        changes[: last - first] |= differs
-    return changes
+    def mark_changes(self, first: int, last: int, changes: np.ndarray) -> None:
+        """Mark the pixels from `first` to `last` that differ from the pixel before."""
+        self._numbers = self._block[1 : last - first + 1]
+        self._numbers[:] = self._others[first - 1 : last - 1]
+        if self._is_colors:
+            self._numbers >>= 8
+        np.not_equal(self._numbers, self._block[: last - first], out=changes)
 
+    def keep(self, places: np.ndarray) -> None:
+        """Keep the numbers at places of the block, and the last one for the next block."""
+        self._found.append(self._numbers.take(places))
+        self._block[0] = self._numbers[-1]
 
-def _marked_pixels(ids: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """The pixels of a block that are marked, in `(P,)` or in any level of `(P, 3)`.
-
-    Most groups of pixels have no marks, and only the others are looked at pixel by pixel.
-    """
-    words = levels.reshape(-1).view(np.uint64)
-    marks = ids.view(np.uint64) | words[0::3] | words[1::3] | words[2::3]
-    groups = np.flatnonzero(marks != 0)
-    ids = ids.reshape(-1, _GROUP).take(groups, 0).reshape(-1)
-    levels = levels.reshape(-1, 3 * _GROUP).take(groups, 0).reshape(-1, 3)
-    places = np.flatnonzero(ids | levels[:, 0] | levels[:, 1] | levels[:, 2])
-    return groups[places // _GROUP] * _GROUP + places % _GROUP
+    def values(self) -> np.ndarray:
+        """The numbers that are kept."""
+        values = np.concatenate(self._found)
+        return values.view(np.int32) if self._is_colors else values

@@ -183,9 +183,7 @@ class _Job:
         """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
         images = read_id_map(gt_file, image.size), read_pps_map(pred_file, image.size)
-        (uids, pps), lengths = image_runs(*images)
-        (uids, *channels), lengths = distinct_runs((uids, *pps.T), lengths)
-        pps = np.stack(channels, 1)
+        uids, pps, lengths = _distinct(*images)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             if self.needs_maps:
                 records = self._count(*images)
@@ -239,6 +237,17 @@ def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device
         "PartIoU": lambda: PartIoU(spec, validate=True).to(device),
     }
     return FurtherMetrics(wanted, create)
+
+
+def _distinct(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What lies in the same pixels of both maps, `(V,)` and `(V, 3)`, and how many these are."""
+    if pps.dtype == np.uint8:
+        (uids, colors), lengths = image_runs(uids, pps)
+        channels = [(colors >> shift).astype(np.uint8) for shift in (0, 8, 16)]
+    else:
+        (uids, *channels), lengths = image_runs(uids, *np.moveaxis(pps, 2, 0))
+    (uids, *channels), lengths = distinct_runs((uids, *channels), lengths)
+    return uids, np.stack(channels, 1), lengths
 
 
 def _parts_of(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

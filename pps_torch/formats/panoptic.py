@@ -21,7 +21,7 @@ from pps_torch.formats.label_maps import (
     void_without_instance,
 )
 from pps_torch.formats.labels import encode_labels
-from pps_torch.formats.segment_numbers import number_pixels
+from pps_torch.formats.segment_numbers import check_fit, number_pixels
 from pps_torch.formats.segments_info import score_of, thing_of, with_category_ids
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
@@ -406,13 +406,7 @@ def _number_segments(
             f"found {doubled or void_id}"
         )
     panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), [void_id, *listed])
-    if unlisted and not allow_misfits:
-        raise ValueError(
-            "segments_info: the map has segments that are not listed: "
-            f"{unlisted[:10]}{', ...' * (len(unlisted) > 10)}"
-        )
     pixels = areas[1:].tolist()
-    missing = [segment_id for segment_id, area in zip(listed, pixels) if not area]
-    if missing and not allow_misfits:
-        raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")
+    if not allow_misfits:
+        check_fit(listed, pixels, unlisted)
     return panoptic_seg.view(ids.shape), pixels

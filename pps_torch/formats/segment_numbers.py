@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from pps_torch.formats.runs import run_lengths, run_starts
 from pps_torch.graph_capture import is_on_host
+
+Array = npt.NDArray[Any]
 
 
 def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:
@@ -25,7 +28,11 @@ def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[
         that are not listed, rising.
     """
     if is_on_host(ids):
-        return _number_runs(ids.numpy(), listed)
+        starts = run_starts([ids.numpy()], len(ids))
+        lengths = run_lengths(starts, len(ids))
+        number, areas, unlisted = number_runs(ids.numpy()[starts], lengths, listed)
+        pixels = np.repeat(number.astype(np.int32), lengths)
+        return torch.from_numpy(pixels), torch.from_numpy(areas), unlisted
     sorted_keys, order = torch.tensor(listed, dtype=torch.int64, device=ids.device).sort()
     place = torch.searchsorted(sorted_keys, ids.long()).clamp_(max=len(listed) - 1)
     is_listed = sorted_keys[place] == ids
@@ -34,18 +41,42 @@ def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[
     return number.int(), areas[:-1], ids[~is_listed].unique().tolist()
 
 
-def _number_runs(ids: npt.NDArray[Any], listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:
-    """The same run by run, in NumPy."""
-    keys = np.array(listed, np.int64)
+def number_runs(
+    values: Array, lengths: Array, listed: Sequence[int]
+) -> tuple[Array, Array, list[int]]:
+    """Number runs, in any order, by the place of their ids in a list of ids, in NumPy.
+
+    Args:
+        values: `(R,)` ids, any integer dtype.
+        lengths: `(R,)` pixels.
+        listed: `K` distinct ids, at least one.
+
+    Returns:
+        as `number_pixels`, `(R,)` int64 in place of the pixels.
+    """
+    keys, values = np.array(listed, np.int64), values.astype(np.int64)
     order = keys.argsort()
-    starts = run_starts([ids], len(ids))
-    lengths, values = run_lengths(starts, len(ids)), ids[starts].astype(np.int64)
     number = order.take(keys.searchsorted(values, sorter=order), mode="clip")
     is_unlisted = keys[number] != values
     number[is_unlisted] = len(keys)
     areas = np.bincount(number, lengths, len(keys) + 1)  # float64, which holds them exactly
-    return (
-        torch.from_numpy(np.repeat(number.astype(np.int32), lengths)),
-        torch.from_numpy(areas[:-1].astype(np.int64)),
-        np.unique(values[is_unlisted]).tolist(),
-    )
+    unlisted = np.unique(values[is_unlisted]).tolist() if is_unlisted.any() else []
+    return number, areas[:-1].astype(np.int64), unlisted
+
+
+def check_fit(segment_ids: Sequence[int], areas: Sequence[int], unlisted: Sequence[int]) -> None:
+    """Raise ValueError unless the map has the listed segments and no others.
+
+    Args:
+        segment_ids: those that are listed.
+        areas: their pixels in the map.
+        unlisted: the other ids of the map, without void.
+    """
+    if unlisted:
+        raise ValueError(
+            "segments_info: the map has segments that are not listed: "
+            f"{[*unlisted[:10]]}{', ...' * (len(unlisted) > 10)}"
+        )
+    missing = [segment_id for segment_id, area in zip(segment_ids, areas) if not area]
+    if missing:
+        raise ValueError(f"segments_info: listed segments have no pixel in the map: {missing}")

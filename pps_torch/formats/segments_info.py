@@ -63,6 +63,12 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
                     f"segments_info[{index}]: {key}: expected an int from 0 to 2**63 - 1, "
                     f"found {value!r}"
                 )
+    check_flags(segments_info)
+
+
+def check_flags(segments_info: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError for an `iscrowd` or `isthing` that is none."""
+    for index, info in enumerate(segments_info):
         for key in ("iscrowd", "isthing"):
             if info.get(key, 0) not in (0, 1, None):
                 raise ValueError(

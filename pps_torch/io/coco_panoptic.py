@@ -15,6 +15,8 @@ from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.rgb_ids import pack_rgb
+from pps_torch.formats.segment_numbers import check_fit, number_runs
+from pps_torch.formats.segments_info import check_flags
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import check_folder
 from pps_torch.io.image_list import MOST_PIXELS, normalise_id
@@ -83,13 +85,36 @@ class PanopticAnnotation:
 
         Where the list has a segment 0, there is no void.
         """
-        has_zero = any(segment["id"] == VOID_ID for segment in self.segments_info)
-        void_id = ABSENT if has_zero else VOID_ID
-        return PanopticSegmentation.from_segments(ids, self.segments_info, void_id=void_id)
+        return PanopticSegmentation.from_segments(ids, self.segments_info, void_id=self._void_id())
 
     def target(self, ids: Tensor, *, allow_misfits: bool = False) -> PanopticTarget:
         """Make a ground truth of the ids in the PNG; ValueError if they do not fit the list."""
         return PanopticTarget.from_segments(ids, self.segments_info, allow_misfits=allow_misfits)
+
+    def number_runs(
+        self, ids: np.ndarray, lengths: np.ndarray, *, allow_misfits: bool = False
+    ) -> np.ndarray:
+        """Number the segments of runs as `prediction` and `target` do; errors are theirs.
+
+        Args:
+            ids: `(R,)` in the PNG, in any order.
+            lengths: `(R,)` pixels.
+            allow_misfits: as for a target.
+
+        Returns:
+            `(R,)` int64.
+        """
+        check_flags(self.segments_info)
+        listed = [segment["id"] for segment in self.segments_info]
+        numbers, areas, unlisted = number_runs(ids, lengths, [self._void_id(), *listed])
+        if not allow_misfits:
+            check_fit(listed, areas[1:].tolist(), unlisted)
+        return numbers
+
+    def _void_id(self) -> int:
+        """The id of pixels without segment: none has it where it is that of a segment."""
+        has_zero = any(segment["id"] == VOID_ID for segment in self.segments_info)
+        return ABSENT if has_zero else VOID_ID
 
     def check_categories(self, known: Collection[int], source: str) -> None:
         """Raise InputError for a segment whose category is not one of the known ones.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
+import numpy as np  # before torch: by torch it is imported in C, where Ctrl-C is lost
 import torch
 from torch import Tensor
 
@@ -36,6 +36,7 @@ from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
 from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
+from pps_torch.pipelines.runs_together import ImageRuns, WaitingImages, count_images
 
 #: The rules that Boundary PQ matches by, each with its width of boundaries.
 _BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
@@ -129,7 +130,7 @@ def eval_pq(
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
         for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
             records.add(records_of_image)
-        result = processes.add_up(job.metrics.merged()).compute()
+        result = processes.add_up(job.counted()).compute()
         num_empty = sum(not annotation.segments_info for annotation in predictions.values())
         if pred.has_masks and num_empty:
             options.warn(f"{pred.path}: {num_empty} of {len(image_ids)} images have no segment")
@@ -171,18 +172,19 @@ class _Job:
     allow_misfits: bool
     tables: bool
     device: torch.device
+    waiting: WaitingImages = field(default_factory=WaitingImages)
 
     def evaluate(self, image_id: str) -> list[ImageRecord]:
         """Count an image and return its records; none unless tables are wanted."""
+        if self._counts_together():
+            self._count(self.waiting.add(self._read_runs(image_id)))
+            return []
         pred, target, lengths = self._read(image_id)
         with input_errors_at(f"image {image_id}"):
             metric = self.metrics.of_this_thread()
             self.further.update({"BoundaryPQ": lambda boundary: boundary.update(pred, target)})
             if not self._compares():
-                if lengths is None:
-                    metric.update(pred, target)
-                else:
-                    metric.update_runs(pred, target, lengths)
+                metric.update(pred, target)
                 return []
             if lengths is None:
                 comparison = metric.compare(pred, target)
@@ -192,6 +194,18 @@ class _Job:
             self.further.update(dict.fromkeys(_BY_COMPARISON, lambda other: other.add(comparison)))
             return image_records(comparison) if self.tables else []
 
+    def counted(self) -> PanopticQuality:
+        """The metric of all images, once each of them is evaluated."""
+        self._count(self.waiting.take())
+        return self.metrics.merged()
+
+    def _count(self, images: list[ImageRuns]) -> None:
+        count_images(self.metrics.of_this_thread(), images)
+
+    def _counts_together(self) -> bool:
+        """Whether nothing but the sums is wanted of an image."""
+        return not (self.needs_maps or self._compares())
+
     def _compares(self) -> bool:
         """Whether an image is compared once for all, and not counted by `update`, which is less."""
         return self.tables or any(name in self.further for name in _BY_COMPARISON)
@@ -199,8 +213,7 @@ class _Job:
     def _read(self, image_id: str) -> tuple[PanopticSegmentation, PanopticTarget, Tensor | None]:
         """Prediction and ground truth of an image: maps, or distinct ids with their pixels."""
         pred, target = self.predictions[image_id], self.gt.annotations[image_id]
-        target_image = target.read_ids(self.gt.sizes.get(image_id))
-        images = pred.read_ids(target_image.shape[:2]), target_image
+        images = self._read_images(image_id)
         if self.needs_maps:
             ids, pixels = [coded_ids(image) for image in images], None
         else:
@@ -211,6 +224,23 @@ class _Job:
             segments = target.target(target_ids, allow_misfits=self.allow_misfits)
         with input_errors_at(f"{pred.where}: {pred.png}"):
             return pred.prediction(pred_ids), segments, pixels
+
+    def _read_runs(self, image_id: str) -> ImageRuns:
+        """The segments of an image that share pixels, once each."""
+        pred, target = self.predictions[image_id], self.gt.annotations[image_id]
+        (pred_ids, target_ids), lengths = distinct_ids(*self._read_images(image_id))
+        with input_errors_at(f"{target.where}: {target.png}"):
+            allow_misfits = self.allow_misfits
+            target_numbers = target.number_runs(target_ids, lengths, allow_misfits=allow_misfits)
+        with input_errors_at(f"{pred.where}: {pred.png}"):
+            pred_numbers = pred.number_runs(pred_ids, lengths)
+        infos = pred.segments_info, target.segments_info
+        return ImageRuns(*infos, pred_numbers, target_numbers, lengths)
+
+    def _read_images(self, image_id: str) -> tuple[np.ndarray, np.ndarray]:
+        """Prediction and ground truth of an image as they are stored, of one size."""
+        target = self.gt.annotations[image_id].read_ids(self.gt.sizes.get(image_id))
+        return self.predictions[image_id].read_ids(target.shape[:2]), target
 
 
 def _further_metrics(

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.io.atomic import make_folder, write_file
+from pps_torch.io.atomic import make_folder
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.images import write_id_map, write_rgb, write_rgb_ids
 from pps_torch.io.json_files import save_json
+from pps_torch.io.writers import write_cityscapes_instances
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic import Detection, make_street, predict_imperfectly
 from pps_torch.visualization import ground_truth_pps
@@ -75,7 +76,14 @@ def write_streets(
         write_id_map(semantic, prediction.semantic.numpy())
         write_id_map(folders.parts / f"{image_id}_parts.png", prediction.part_seg.numpy())
         instances += [_as_coco(image_id, detection) for detection in prediction.detections]
-        _write_cityscapes(folders.cityscapes_instances, image_id, prediction.detections)
+        masks, category_ids, scores = zip(*prediction.detections)
+        write_cityscapes_instances(
+            folders.cityscapes_instances,
+            image_id,
+            torch.stack(masks),
+            torch.tensor(scores, dtype=torch.float64),
+            torch.tensor(category_ids),
+        )
     save_json(folders.coco_instances, instances)
     save_json(
         folders.gt_panoptic_json,
@@ -124,12 +132,3 @@ def _as_coco(image_id: str, detection: Detection) -> dict[str, Any]:
         "score": detection.score,
         "segmentation": {"size": list(rle["size"]), "counts": rle["counts"].decode()},
     }
-
-
-def _write_cityscapes(folder: Path, image_id: str, detections: list[Detection]) -> None:
-    lines = []
-    for number, detection in enumerate(detections):
-        name = f"{image_id}_{number}.png"
-        write_id_map(folder / name, detection.mask.to(torch.uint8).mul(255).numpy())
-        lines.append(f"{name} {detection.category_id} {detection.score!r}\n")
-    write_file(folder / f"{image_id}_pred.txt", "".join(lines).encode())

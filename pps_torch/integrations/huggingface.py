@@ -318,6 +318,7 @@ def _post_process_as_eomt(
         masks = F.interpolate(mask_logits, whole, mode="bilinear")
         masks = processor.unpad_image(masks, target_sizes, size)
     else:
+        class_logits = class_logits.float()  # of VideoMT, whatever dtype the masks have
         masks = [resized(image, size) for image, size in zip(mask_logits, target_sizes)]
     stuff = {*(stuff_classes or ()), *(label_ids_to_fuse or ())}
     return [

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.merging.painted_queries import paint_queries
 from pps_torch.ops.painting.query_segments import segments_of_queries
+from pps_torch.ops.painting.upsample_channel import at_least_float32
 
 #: The size to which Mask2Former's processor brings all masks first.
 MASK2FORMER_SIZE = (384, 384)
@@ -138,7 +139,8 @@ def is_of_mask2former(outputs: Any) -> bool:
 
 
 def resized(planes: Tensor, size: tuple[int, int], *, antialias: bool = False) -> Tensor:
-    """Resize `(Q, h, w)` bilinearly."""
+    """Resize `(Q, h, w)` bilinearly; with antialiasing in float32 at least, as torchvision does."""
+    source = at_least_float32(planes) if antialias else planes
     return F.interpolate(
-        planes[None], size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias
-    )[0]
+        source[None], size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias
+    )[0].to(planes.dtype)

@@ -331,6 +331,25 @@ def test_a_processor_and_what_stands_for_it_agree_on_300_images(family, processo
     assert num_segments > 300
 
 
+@pytest.mark.parametrize("family", ["Videomt", pytest.param("OneFormer", marks=pytest.mark.slow)])
+def test_half_precision_is_widened_where_the_processor_widens_it(family, processor_of):
+    """torchvision resizes OneFormer's masks, and VideoMT's scores are of float32."""
+    processor = processor_of(family)
+    ours, theirs = post_processor_for(processor), processor.post_process_panoptic_segmentation
+    options = {"threshold": 0.4, "target_sizes": [(10, 14)] * 2, "label_ids_to_fuse": set()}
+    num_segments = 0
+    for seed in range(10):
+        outputs = random_outputs(family, seed)
+        for name, logits in vars(outputs).items():
+            setattr(outputs, name, logits.bfloat16())
+        for found, other in zip(ours(outputs, **options), theirs(outputs, **options)):
+            assert found["segments_info"] == other["segments_info"], seed
+            if other["segments_info"]:
+                assert torch.equal(found["segmentation"], other["segmentation"]), seed
+            num_segments += len(found["segments_info"])
+    assert num_segments > 5
+
+
 def test_the_order_of_arguments_is_that_of_the_processor(processor_of):
     outputs = random_outputs("Eomt", 0)
     post_process = post_processor_for(processor_of("Eomt"))

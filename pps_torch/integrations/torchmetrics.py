@@ -70,7 +70,8 @@ class _WrappedMetric(Metric):
         # A MetricCollection updates only one of several metrics with equal states. This state
         # differs between metrics that count by different rules. It is the first: torchmetrics
         # before 1.7 compares no other, and it is looked at before any sums are added up.
-        self.add_state("fingerprint", _fingerprint(metric), dist_reduce_fx=_common_fingerprint)
+        fingerprint = _fingerprint(metric).to(metric.device)
+        self.add_state("fingerprint", fingerprint, dist_reduce_fx=_common_fingerprint)
         self._sums = metric.count_names
         for name in self._sums:
             self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
@@ -185,7 +186,7 @@ def _fingerprint(metric: SumMetric) -> Tensor:
     names = ("capacity", "dilation_ratio", "ignore_label")
     own = [getattr(metric, name, None) for name in names]
     text = repr((type(metric).__name__, metric.class_ids, metric._rules, own, metric.validate))
-    return torch.tensor(list(hashlib.sha256(text.encode()).digest()))
+    return torch.tensor(list(hashlib.sha256(text.encode()).digest()), device="cpu")
 
 
 class _PanopticMetric(_WrappedMetric):

@@ -96,13 +96,13 @@ def colorblind_colors(count: int) -> tuple[Color, ...]:
 @lru_cache(maxsize=16)
 def _farthest_colors(count: int) -> list[Color]:
     """Choose up to `count` colours of the grid, each the farthest from all before it."""
-    steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8)
+    steps = torch.arange(0, 256, _GRID_STEP, dtype=torch.uint8, device="cpu")
     candidates = torch.cartesian_prod(steps, steps, steps)
     lightness, chroma, _ = polar(rgb_to_oklab(candidates))
     is_calm = (lightness >= _DARKEST) & (lightness <= _LIGHTEST) & (chroma <= _MOST_CHROMA)
     candidates = candidates[is_calm]
     looks = _looks(candidates)
-    taken = _looks(torch.tensor([*_RESERVED, *OKABE_ITO], dtype=torch.uint8))
+    taken = _looks(torch.tensor([*_RESERVED, *OKABE_ITO], dtype=torch.uint8, device="cpu"))
     distance = np.min([_worst_distance(looks, taken[..., [n]]) for n in range(taken.shape[-1])], 0)
     chosen: list[int] = []
     while len(chosen) < count and distance.any():

@@ -83,7 +83,7 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
         is_thing += [sid in things] * (1 + len(tints))
 
     rows, columns = (max(spec.ignore_label, *ids) + 1 for ids in zip(*members, strict=True))
-    paint_of_sid_pid = torch.full((rows, columns), ABSENT, dtype=torch.int32)
+    paint_of_sid_pid = torch.full((rows, columns), ABSENT, dtype=torch.int32, device="cpu")
     for paint, (sid, pid) in enumerate(members, start=1):
         paint_of_sid_pid[sid, pid] = paint
     for sid in spec.eval_sids:
@@ -93,8 +93,10 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
             paint_of_sid_pid[sid, NO_PART] = class_paint
     paint_of_sid_pid[spec.ignore_label] = 0
 
-    shade_index = torch.arange(NUM_SHADES) * torch.tensor(is_thing).unsqueeze(1)
-    shades = shade(torch.tensor(colors, dtype=torch.uint8).unsqueeze(1), shade_index)
+    shade_index = torch.arange(NUM_SHADES, device="cpu") * torch.tensor(
+        is_thing, device="cpu"
+    ).unsqueeze(1)
+    shades = shade(torch.tensor(colors, dtype=torch.uint8, device="cpu").unsqueeze(1), shade_index)
     return Paints(paint_of_sid_pid.to(device), shades.to(device), tuple(members))
 
 
@@ -131,7 +133,7 @@ def palette_colors(own: Sequence[Color], is_thing: Sequence[bool], palette: str)
 def _nearest_first(own: Iterable[Color], colors: Sequence[Color]) -> Iterator[Color]:
     """Give each colour of `own`, in turn, the nearest of as many `colors` that is left."""
     own_labs, labs = (
-        rgb_to_oklab(torch.tensor([*some], dtype=torch.uint8).view(-1, 3)).numpy()
+        rgb_to_oklab(torch.tensor([*some], dtype=torch.uint8, device="cpu").view(-1, 3)).numpy()
         for some in (own, colors)
     )
     # |a - b|^2 = |a|^2 + |b|^2 - 2 ab, of which the first is the same for all that are left.
@@ -150,9 +152,9 @@ def default_colors(count: int) -> tuple[Color, ...]:
     where 0.02 is just visible; then the lightness changes a little, so that 1,000 are still 0.008
     apart and 2,000 no two the same.
     """
-    index = torch.arange(count)
-    lightness = torch.tensor([0.62, 0.78, 0.5], dtype=torch.float64)[index % 3]
-    chroma = torch.tensor([0.16, 0.11], dtype=torch.float64)[index // 3 % 2]
+    index = torch.arange(count, device="cpu")
+    lightness = torch.tensor([0.62, 0.78, 0.5], dtype=torch.float64, device="cpu")[index % 3]
+    chroma = torch.tensor([0.16, 0.11], dtype=torch.float64, device="cpu")[index // 3 % 2]
     lightness += 0.12 * ((index // 144 * _GOLDEN_RATIO + 0.5) % 1 - 0.5)
     lab = cartesian(lightness, chroma, index * _GOLDEN_ANGLE)
     return tuple((red, green, blue) for red, green, blue in oklab_to_rgb(lab).tolist())
@@ -201,11 +203,13 @@ def part_colors(
     swings to both sides of the class's. All stay where a shade's level makes every part of an
     instance lighter, or every part darker, so that the parts of all instances look alike.
     """
-    labs = rgb_to_oklab(torch.tensor(class_colors, dtype=torch.uint8).view(-1, 3))
-    lightness, chroma, hue = polar(labs.repeat_interleave(torch.tensor(num_parts), 0))
+    labs = rgb_to_oklab(torch.tensor(class_colors, dtype=torch.uint8, device="cpu").view(-1, 3))
+    lightness, chroma, hue = polar(labs.repeat_interleave(torch.tensor(num_parts, device="cpu"), 0))
     reach = NUM_LEVELS // 2 * _LEVEL_STEP + lightness_range / 2 + 0.005  # for rounding to bytes
     center = lightness.clamp(_DARKEST + reach, _LIGHTEST - reach)
-    place = torch.cat([torch.arange(count) / max(count - 1, 1) for count in num_parts])
+    place = torch.cat(
+        [torch.arange(count, device="cpu") / max(count - 1, 1) for count in num_parts]
+    )
     hue = hue + 1.2 * torch.sin(2 * torch.pi * place**0.8)
     lab = cartesian(center + lightness_range * (0.5 - place), chroma.clamp(0.07, 0.17), hue)
     colors = ((red, green, blue) for red, green, blue in oklab_to_rgb(lab).tolist())

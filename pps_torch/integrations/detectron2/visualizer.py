@@ -95,7 +95,7 @@ class PPSVisualizer(Visualizer):
             raise ValueError(f"panoptic_seg: expected one id for void, found {unlisted}")
         void = min(areas_by_id, default=0) - 1
         hidden = [*unlisted, *(areas_by_id.keys() - unlisted - {info["id"] for info in drawn})]
-        ids = torch.where(torch.isin(ids, torch.tensor(hidden)), void, ids.long())
+        ids = torch.where(torch.isin(ids, torch.tensor(hidden, device="cpu")), void, ids.long())
 
         categories = self._categories()
         indices = {(c["isthing"], c["category_id"]): index for index, c in enumerate(categories)}

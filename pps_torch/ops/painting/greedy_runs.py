@@ -84,7 +84,7 @@ def paint_by_runs(
         if keep[-1]:
             owner[runs] += paints * np.int32(rank + 1)
     owner = np.repeat(owner, pixels)
-    return torch.from_numpy(owner), torch.tensor(keep, dtype=torch.bool)
+    return torch.from_numpy(owner), torch.tensor(keep, dtype=torch.bool, device="cpu")
 
 
 def _window(starts: npt.NDArray[Any], borders: npt.NDArray[Any]) -> RunWindow:

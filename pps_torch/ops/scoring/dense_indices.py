@@ -59,5 +59,5 @@ def _listed_indices(is_present: Tensor, capacity: int) -> DenseIndices:
     return DenseIndices(
         index=torch.from_numpy(index),
         keys=torch.from_numpy(keys),
-        num_dropped=torch.tensor(int(np.count_nonzero(~is_kept))),
+        num_dropped=torch.tensor(int(np.count_nonzero(~is_kept)), device="cpu"),
     )

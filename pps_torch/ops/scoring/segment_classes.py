@@ -60,5 +60,6 @@ def count_unclassed(classes: Tensor, areas: Tensor, *, backend: str = "auto") ->
         return twin.count_unclassed(classes, areas)
     if is_on_host(classes):
         unused, unknown = (classes.numpy() == kind for kind in (UNUSED, UNKNOWN))
-        return torch.tensor([int(areas.numpy()[unused].sum()), int(np.count_nonzero(unknown))])
+        counts = [int(areas.numpy()[unused].sum()), int(np.count_nonzero(unknown))]
+        return torch.tensor(counts, device="cpu")
     return torch.stack([(areas * (classes == UNUSED)).sum(), (classes == UNKNOWN).sum()])

@@ -82,7 +82,7 @@ def title_of(tables: Tables) -> str:
 def _error_colors(tables: Tables) -> list[tuple[str, str]]:
     """Name and colour of each kind of pixel in the error maps."""
     kinds = [kind for kind in PixelError if tables.part_aware or kind != PixelError.WRONG_PART]
-    entries = error_legend_entries(torch.tensor(kinds, dtype=torch.uint8))
+    entries = error_legend_entries(torch.tensor(kinds, dtype=torch.uint8, device="cpu"))
     return [(entry.name, "#{:02x}{:02x}{:02x}".format(*entry.color)) for entry in entries]
 
 

@@ -99,10 +99,10 @@ def draw_changes(
         photo: its photograph, if there is one.
     """
     height, width = before.gt.shape
-    palette = torch.full((int(before.gt.max()) + 1, 3), 255, dtype=torch.uint8)
+    palette = torch.full((int(before.gt.max()) + 1, 3), 255, dtype=torch.uint8, device="cpu")
     for index, color in colors.items():
         if index < len(palette):
-            palette[index] = torch.tensor(color, dtype=torch.uint8)
+            palette[index] = torch.tensor(color, dtype=torch.uint8, device="cpu")
     return ChangePictures(
         width=width,
         height=height,

@@ -68,7 +68,7 @@ class PartScenes:
     ) -> None:
         self.tables, self.palette = tables, palette
         self.spec = EvalSpec.load(tables.inputs["eval_spec"])
-        self.metric = PartPanopticQuality(self.spec, validate=True)
+        self.metric = PartPanopticQuality(self.spec, validate=True).to("cpu")
         gt, pred = gt or tables.inputs["gt_dir"], pred or tables.inputs["pred_dir"]
         self.gt_files = find_files(gt, image_ids, ground_truth_suffixes(gt), "ground truth")
         self.pred_files = find_files(pred, image_ids, pps_suffixes(pred), "PPS prediction")
@@ -97,7 +97,7 @@ class PartScenes:
         pred_map, gt_map = (m[shown] for m in self.metric.segment_maps(pps, uids))
         gt_pps = ground_truth_pps(uids[shown], self.spec)
         pps = torch.from_numpy(without_unknown(pps[:, shown[0], shown[1]].numpy(), self.spec))
-        has_parts = torch.tensor([*self.spec.parts])
+        has_parts = torch.tensor([*self.spec.parts], device="cpu")
         gt_parts, pred_parts = (
             torch.where(torch.isin(sids, has_parts), pids, 0)
             for sids, _, pids in (gt_pps, pps.long())
@@ -136,7 +136,7 @@ class PanopticScenes:
         self.pred = pred_file.find_annotations(image_ids, gt_file.path)
         self.categories = gt_file.categories
         rules = inputs.get("rules", "coco")
-        self.metric = PanopticQuality(self.categories, rules=rules, validate=True)
+        self.metric = PanopticQuality(self.categories, rules=rules, validate=True).to("cpu")
         self.gt_files = {
             image_id: annotation.png if annotation.masks is None else Path(f"{image_id}.png")
             for image_id, annotation in self.gt.items()
@@ -179,7 +179,11 @@ def _shown_pixels(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
     """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown: sampled, not averaged."""
     scale = max(1.0, max(size) / side)
     rows, columns = (
-        ((torch.arange(max(1, round(n / scale))) + 0.5) * n / max(1, round(n / scale))).long()
+        (
+            (torch.arange(max(1, round(n / scale)), device="cpu") + 0.5)
+            * n
+            / max(1, round(n / scale))
+        ).long()
         for n in size
     )
     return rows[:, None], columns

@@ -66,8 +66,10 @@ class TrainingTargetMaker:
         thing_ids = thing_contiguous_ids(spec)
         things = [thing_ids.get(sid, _NO_THING) for sid in spec.eval_sids]
         # A row for each class of the spec, and a last one for void.
-        self._label_of_class = torch.tensor([*semantic_labels(spec), spec.ignore_label])
-        self._thing_of_class = torch.tensor([*things, _NO_THING])
+        self._label_of_class = torch.tensor(
+            [*semantic_labels(spec), spec.ignore_label], device="cpu"
+        )
+        self._thing_of_class = torch.tensor([*things, _NO_THING], device="cpu")
 
     def __call__(self, uids: Tensor) -> TrainingTargets:
         """Make the targets of one image.
@@ -88,7 +90,7 @@ class TrainingTargetMaker:
         # One key for each instance; -1 on crowds, stuff and void.
         keys = torch.where((thing >= 0) & (iids >= 0), lookups.group_of_sid[rows] * 1000 + iids, -1)
         instances, instance_index = keys.unique(return_inverse=True)
-        masks = instance_index == torch.arange(len(instances))[:, None, None]
+        masks = instance_index == torch.arange(len(instances), device="cpu")[:, None, None]
         masks = masks[instances >= 0]
         classes = lookups.class_of_group[instances[instances >= 0] // 1000]
         return TrainingTargets(

@@ -64,7 +64,7 @@ class RecordedShare(NamedTuple):
     @classmethod
     def from_images(cls, images: Mapping[int, RecordedImage], num_classes: int) -> RecordedShare:
         """Collect the records of images, given by index."""
-        confused_pixels = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64)
+        confused_pixels = torch.zeros(num_classes, num_classes + 1, dtype=torch.int64, device="cpu")
         for image in images.values():
             confused_pixels += image.confused_pixels
         return cls(

@@ -58,8 +58,8 @@ def distinct_runs(values: tuple[Array, ...], lengths: Array) -> tuple[tuple[Arra
     """Take runs of the same values as one.
 
     Two maps have some ten thousand runs and a few hundred combinations of ids. The values and the
-    length of a run are packed into a word of 64 bits where they fit, as to sort words takes a
-    fraction of the time of sorting places by words.
+    length of a run are packed into a word of 64 bits where they fit, if need be in several words
+    for a long run, as to sort words takes a fraction of the time of sorting places by words.
 
     Args:
         values: integers `(R,)`, of any dtypes.
@@ -75,15 +75,22 @@ def distinct_runs(values: tuple[Array, ...], lengths: Array) -> tuple[tuple[Arra
     """
     if not len(lengths):
         return values, lengths
-    lowest = [*(int(column.min()) for column in values), 0]
+    lowest = [int(column.min()) for column in values]
+    bits = [(int(column.max()) - low).bit_length() for column, low in zip(values, lowest)]
+    longest = int(lengths.max())
+    bits.append(min(longest.bit_length(), 64 - sum(bits)))
+    most = (1 << max(bits[-1], 0)) - 1
     columns = *values, lengths
-    bits = [(int(c.max()) - low).bit_length() for c, low in zip(columns, lowest)]
-    if sum(bits) > 64:
-        return _sorted_by_place(values, lengths)
-    packed = np.zeros(len(lengths), np.uint64)
-    for column, low, width in zip(columns, lowest, bits):
+    if longest > most or bits[-1] < 0:
+        if not most or (lengths // most).sum() > len(lengths):
+            return _sorted_by_place(values, lengths)
+        columns = _cut_long_runs(columns, most)
+    packed = np.zeros(len(columns[0]), np.uint64)
+    for column, low, width in zip(columns, [*lowest, 0], bits):
+        offset = column.astype(np.int64)
+        offset -= low
         packed <<= np.uint64(width)
-        packed |= (column.astype(np.int64) - low).view(np.uint64)
+        packed |= offset.view(np.uint64)
     packed.sort()
     keys = packed >> np.uint64(bits[-1])
     first = _first_places((keys,))
@@ -94,6 +101,14 @@ def distinct_runs(values: tuple[Array, ...], lengths: Array) -> tuple[tuple[Arra
         found.append((offset + low).astype(column.dtype))
         keys >>= np.uint64(width)
     return tuple(reversed(found)), sums
+
+
+def _cut_long_runs(columns: tuple[Array, ...], most: int) -> tuple[Array, ...]:
+    """Cut the runs whose length, in the last column, is above `most`, into several."""
+    *values, lengths = columns
+    pieces = np.arange(len(lengths)).repeat(lengths // most)
+    values = (np.concatenate([column, column[pieces]]) for column in values)
+    return *values, np.concatenate([lengths % most, np.full(len(pieces), most)])
 
 
 def expand_runs(values: Tensor, lengths: Tensor) -> Tensor:

@@ -10,6 +10,9 @@ import torch
 
 _INT64 = torch.iinfo(torch.int64)
 
+#: What `iscrowd` and `isthing` may be.
+_FLAGS = (None, 0, 1)
+
 
 def thing_of(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
     """Whether a segment is a thing: as its `isthing` says, else by its category."""
@@ -69,8 +72,7 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
 def check_flags(segments_info: Sequence[Mapping[str, Any]]) -> None:
     """Raise ValueError for an `iscrowd` or `isthing` that is none."""
     for index, info in enumerate(segments_info):
-        for key in ("iscrowd", "isthing"):
-            if info.get(key, 0) not in (0, 1, None):
-                raise ValueError(
-                    f"segments_info[{index}]: {key}: expected 0 or 1, found {info[key]!r}"
-                )
+        if info.get("iscrowd") in _FLAGS and info.get("isthing") in _FLAGS:
+            continue
+        key = "iscrowd" if info.get("iscrowd") not in _FLAGS else "isthing"
+        raise ValueError(f"segments_info[{index}]: {key}: expected 0 or 1, found {info[key]!r}")

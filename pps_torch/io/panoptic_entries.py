@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class AnnotationReader:
         if not can_name_a_file(name):
             raise InputError(f"{where}: file_name: expected the name of a file, found {name!r}")
         png = self._folder / name
-        if not stays_inside(png, self._folder):
+        if ("/" in name or name == "..") and not stays_inside(png, self._folder):
             expected = f"a file inside {self._folder}"
             raise InputError(f"{where}: file_name: expected {expected}, found {png}")
         return image_id, png, entry["segments_info"], where
@@ -75,13 +76,15 @@ class AnnotationReader:
                 found = describe(segment)
                 raise InputError(f"{where}: segments_info: expected objects, found {found}")
             segment_id, category_id = segment.get("id"), segment.get("category_id")
+            score = segment.get("score", 0.0)
             is_usual = (
                 type(segment_id) is int
                 and least_id <= segment_id <= _LARGEST_ID
                 and type(category_id) is int
                 and 0 <= category_id <= _LARGEST_CATEGORY_ID
                 and segment.get("iscrowd", 0) in (0, 1)
-                and "score" not in segment
+                and type(score) is float
+                and math.isfinite(score)
             )
             if not is_usual:
                 self._check_segment(where, segment)

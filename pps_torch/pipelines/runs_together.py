@@ -1,7 +1,7 @@
 """Images whose segments PQ counts together.
 
 An image has some hundred combinations of segments, so what a count takes is the calls, and they
-take hardly longer for sixteen images than for one.
+take hardly longer for thirty images than for one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pps_torch.metrics import PanopticQuality
 from pps_torch.reserved import ABSENT, VOID_ID
 
 #: Images that are counted together.
-_ENOUGH = 16
+_ENOUGH = 32
 
 
 class ImageRuns(NamedTuple):

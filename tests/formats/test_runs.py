@@ -18,9 +18,12 @@ def test_equal_runs_are_one():
     assert lengths.tolist() == [1, 7, 0] and lengths.dtype == np.int64
 
 
-@pytest.mark.parametrize("low, high", [(0, 3), (-3, 3), (-(2**31), 2**31), (-(2**63), 2**63 - 1)])
+@pytest.mark.parametrize(
+    "low, high", [(0, 3), (-3, 3), (0, 2**24), (-(2**31), 2**31), (-(2**63), 2**63 - 1)]
+)
 def test_sums_are_those_of_a_loop(low, high):
-    """The last values need more bits than there are, so places are sorted."""
+    """Lengths of 20 bits fit beside the first values, and in pieces beside those of 24 bits; the
+    last values leave no bits for any, so places are sorted."""
     rng = np.random.default_rng(0)
     known = rng.integers(low, high, (2, 6), endpoint=True)
     known[:, 0], known[:, 1] = low, high

@@ -68,5 +68,5 @@ def test_runs_are_numbered_as_listed():
 def test_images_wait_until_there_are_enough():
     waiting = WaitingImages()
     image = runs_of(np.zeros((1, 1), np.int32), [], np.zeros((1, 1), np.int32), [])
-    assert [len(waiting.add(image)) for _ in range(17)] == [0] * 15 + [16, 0]
+    assert [len(waiting.add(image)) for _ in range(33)] == [0] * 31 + [32, 0]
     assert len(waiting.take()) == 1 and waiting.take() == []

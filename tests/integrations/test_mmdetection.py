@@ -116,11 +116,6 @@ def test_categories_and_settings_that_are_none():
         from_mmdetection(ids, num_things=6, num_classes=5)
 
 
-def test_the_offset_of_mmdet():
-    functional = pytest.importorskip("mmdet.evaluation.functional", exc_type=ImportError)
-    assert functional.INSTANCE_OFFSET == mmdetection.INSTANCE_OFFSET
-
-
 def test_the_example_in_the_docstring_runs():
     result = doctest.testmod(mmdetection)
     assert result.attempted > 0 and result.failed == 0

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from pps_torch import ids_to_rgb, merge_panoptic_queries
+from pps_torch.integrations.mmdetection import INSTANCE_OFFSET
 from tests.real.sources import add_sources, stand_in_for_ops_of_mmcv
 
 META = {
@@ -36,6 +37,10 @@ def mmdet():
     import mmdet.evaluation
 
     return mmdet
+
+
+def test_the_offset_of_instances(mmdet):
+    assert mmdet.evaluation.functional.INSTANCE_OFFSET == INSTANCE_OFFSET
 
 
 def labels_and_truth(rng) -> tuple[np.ndarray, np.ndarray, list[dict]]:

@@ -19,8 +19,8 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
 
     Raises:
         TypeError: if it is not a list of dicts; for an id that is not an integer.
-        ValueError: for a category without `id`, `name` and `isthing`, an `isthing` that is
-            not 0 or 1, a negative id or one twice.
+        ValueError: for no category at all, one without `id`, `name` and `isthing`, an `isthing`
+            that is not 0 or 1, a negative id or one twice.
     """
     if isinstance(categories, EvalSpec):
         categories = categories.categories
@@ -40,7 +40,9 @@ def checked_categories(categories: Sequence[Mapping[str, Any]] | EvalSpec) -> li
             raise TypeError(f"categories: expected an integer id in {dict(category)}") from error
         checked.append({**category, "id": category_id, "isthing": int(category["isthing"])})
     ids = [category["id"] for category in checked]
-    if len(set(ids)) != len(ids) or min(ids, default=0) < 0:
+    if not ids:
+        raise ValueError("categories: expected at least one, found none")
+    if len(set(ids)) != len(ids) or min(ids) < 0:
         raise ValueError(f"categories: expected each id once, and none negative, found {ids}")
     return checked
 

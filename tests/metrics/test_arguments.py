@@ -7,6 +7,7 @@ import torch
 
 from pps_torch import (
     EvalSpec,
+    MeanIoU,
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
@@ -151,3 +152,11 @@ def test_update_of_the_recorded_scene_is_the_one_above():
     update(metric)
     assert same_state(metric, PartPanopticQuality(SPEC).update(MAPS, UIDS))
     assert metric.compute().all.n > 0
+
+
+def test_categories_that_are_none():
+    for metric in (PanopticQuality, MeanIoU):
+        with pytest.raises(ValueError, match="^categories: expected at least one, found none"):
+            metric([])
+    with pytest.raises(TypeError, match="^categories: expected an integer id in {'id': 'sky'"):
+        PanopticQuality([{"id": "sky", "name": "sky", "isthing": 0}])

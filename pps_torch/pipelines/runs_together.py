@@ -19,8 +19,11 @@ from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.metrics import PanopticQuality
 from pps_torch.reserved import ABSENT, VOID_ID
 
-#: Images that are counted together.
+#: Images that are counted together. Their tables are as long as that of the longest image.
 _ENOUGH = 32
+
+#: An image with more runs or segments is counted by itself.
+_LONGEST = 1 << 15
 
 
 class ImageRuns(NamedTuple):
@@ -38,6 +41,11 @@ class ImageRuns(NamedTuple):
     target_ids: np.ndarray
     lengths: np.ndarray
 
+    @property
+    def length(self) -> int:
+        """The rows that its tables take."""
+        return max(len(self.lengths), len(self.pred_infos), len(self.target_infos))
+
 
 class WaitingImages:
     """The images that all threads have read and none has counted."""
@@ -47,7 +55,9 @@ class WaitingImages:
         self._lock = threading.Lock()
 
     def add(self, image: ImageRuns) -> list[ImageRuns]:
-        """Add an image, and take all as soon as there are enough to count."""
+        """Add an image, and take all as soon as there are enough to count; a long one at once."""
+        if image.length > _LONGEST:
+            return [image]
         with self._lock:
             self._images.append(image)
             is_enough = len(self._images) >= _ENOUGH

@@ -70,3 +70,11 @@ def test_images_wait_until_there_are_enough():
     image = runs_of(np.zeros((1, 1), np.int32), [], np.zeros((1, 1), np.int32), [])
     assert [len(waiting.add(image)) for _ in range(33)] == [0] * 31 + [32, 0]
     assert len(waiting.take()) == 1 and waiting.take() == []
+
+
+def test_a_long_image_does_not_wait():
+    waiting = WaitingImages()
+    image = runs_of(np.zeros((1, 1), np.int32), [], np.zeros((1, 1), np.int32), [])
+    listed = image._replace(target_infos=[{"id": 1, "category_id": 7}] * 40_000)
+    assert waiting.add(image) == [] and waiting.add(listed) == [listed]
+    assert waiting.take() == [image]

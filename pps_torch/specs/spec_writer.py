@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _WIDTH = 98
 _PLAIN = re.compile("[A-Za-z][A-Za-z0-9_ -]*[A-Za-z0-9]")
 _NOT_TEXT = {"yes", "no", "on", "off", "true", "false", "null"}
+# What YAML takes for the end of a line, or refuses, in a text of which JSON escapes the rest.
+_ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
 def save_spec(spec: EvalSpec, path: Path, overwrite: bool) -> tuple[Path, Path]:
@@ -47,7 +49,7 @@ def dataset_text(spec: DatasetSpec) -> str:
         part = spec.part_classes[sid][pid]
         groups.setdefault(names[sid], {}).setdefault(part, []).append(file_pid)
     lines = [
-        f"# What the ids in the annotations of {spec.name} mean.",
+        f"# What the ids in the annotations of {_text(spec.name)} mean.",
         "",
         "version: '1.0'",
         f"name: {_text(spec.name)}",
@@ -99,7 +101,7 @@ def eval_text(spec: EvalSpec, dataset_spec_path: str) -> str:
     )
     fields = _eval_fields(spec)
     lines = [
-        f"# What of {spec.dataset.name} is evaluated, and under which ids.",
+        f"# What of {_text(spec.dataset.name)} is evaluated, and under which ids.",
         "",
         f"version: {_text(spec.version)}",
         f"dataset_spec_path: {_text(dataset_spec_path)}",
@@ -175,4 +177,7 @@ def _listed(entries: Iterable[str]) -> str:
 def _text(name: str) -> str:
     """A name as YAML reads it, in quotes where it needs them."""
     is_plain = _PLAIN.fullmatch(name) and name.lower() not in _NOT_TEXT and name != UNLABELED
-    return name if is_plain else json.dumps(name, ensure_ascii=False)
+    if is_plain:
+        return name
+    text = json.dumps(name, ensure_ascii=False)
+    return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

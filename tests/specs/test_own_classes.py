@@ -88,6 +88,18 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
         spec.save(tmp_path / "field.txt")
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a\u2028b: c", "a\u2029b", "a\x85b", "a\x7f", "\x80", "\ufeffa", "a\nb", "\U0001f697", "null"],
+)
+def test_names_that_yaml_takes_for_something_else_survive(tmp_path, name):
+    classes = [{"name": name, "isthing": 1, "parts": [name, "wheel"]}, {"name": "b", "isthing": 0}]
+    spec = EvalSpec.from_classes(classes, name=name)
+    path, dataset_path = spec.save(tmp_path / "own_evalspec.yaml")
+    assert EvalSpec.load(path).scene_labels == {1: name, 2: "b"}
+    assert DatasetSpec.load(dataset_path) == spec.dataset
+
+
 @pytest.mark.parametrize("name", ["cpp_default", "cpp_grouped", "ppp_default", "ppp_107"])
 def test_bundled_specs_survive(tmp_path, name):
     spec = EvalSpec.load(name)

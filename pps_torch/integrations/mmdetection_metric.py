@@ -102,8 +102,8 @@ class PPSPanopticMetric(BaseMetric):
         """Add up the counts of all images, and compute the qualities in per cent."""
         metric = PanopticQuality(self._categories())
         total = {
-            name: torch.stack([counts[name].cpu() for counts in results]).sum(0)
-            for name in metric.state_dict()
+            name: sum((counts[name].cpu() for counts in results), none)
+            for name, none in metric.state_dict().items()
         }
         metric.load_state_dict(total)
         result = metric.compute()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -151,6 +152,13 @@ def test_what_is_not_there_is_named(mmdet, images):
     metric.dataset_meta = {**META, "classes": ("person", "cow", "wall")}
     with pytest.raises(InputError, match=r"categories: expected \['cow'\], found \['person'"):
         metric.process({}, images.samples[:1])
+
+
+def test_without_an_image_there_are_no_numbers(mmdet, images):
+    from pps_torch.integrations.mmdetection_metric import PPSPanopticMetric
+
+    found = evaluate(PPSPanopticMetric(images.json, str(images.folder)), [])
+    assert all(math.isnan(value) for value in found.values()) and "coco_panoptic/PQ" in found
 
 
 @pytest.mark.parametrize("filter_low_score", [False, True])

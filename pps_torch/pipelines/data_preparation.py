@@ -8,6 +8,7 @@ from typing import Any
 
 from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files
 from pps_torch.io.errors import InputError
+from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.image_files import read_size
 from pps_torch.io.image_list import ImageList, normalise_id
 from pps_torch.io.json_files import load_json, save_json
@@ -47,13 +48,14 @@ def prepare_data(
 
     Raises:
         InputError: there are no maps, a name is not one of the data set, two files are of one
-            image, or there is another images.json.
+            image, or there is another images.json, or images.json is the COCO JSON.
     """
     dataset_dir, path = Path(dataset_dir), Path(output_dir) / "images.json"
     if dataset not in DATASETS:
         raise InputError(f"expected one of {DATASETS}, found {dataset!r}", argument="dataset")
     if ending and dataset != "Other":
         raise InputError(f"expected none for {dataset}, found {ending!r}", argument="ending")
+    refuse_overwriting([path], [dataset_dir])
     check_can_write(path)
     if dataset == "Other" and not dataset_dir.is_dir():
         images = _entries_of_coco(dataset_dir)

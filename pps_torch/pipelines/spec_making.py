@@ -8,6 +8,7 @@ from typing import Any
 
 from pps_torch.io.category_colors import read_color
 from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.json_files import as_int, describe, load_json
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.reading import read_text
@@ -52,7 +53,9 @@ def new_spec(
     name = output.stem.removesuffix("_evalspec")
     with input_errors_at(str(path)):
         spec = EvalSpec.from_classes(entries, name=name)
-    for file in (output, output.with_name(f"{name}_datasetspec{output.suffix}")):
+    files = output, output.with_name(f"{name}_datasetspec{output.suffix}")
+    refuse_overwriting(files, [path])
+    for file in files:
         if file.exists() and not options.overwrite:
             raise InputError(f"{file}: already exists", remedy=("overwrite", "replace it"))
     for file in spec.save(output, overwrite=True):

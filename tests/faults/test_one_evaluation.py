@@ -16,7 +16,7 @@ import pytest
 from pps_torch.io import atomic, folder_lock
 from pps_torch.io.errors import InputError
 from pps_torch.io.folder_lock import locked_folder
-from pps_torch.pipelines import RunOptions, eval_pq, report
+from pps_torch.pipelines import RunOptions, eval_pq, new_spec, prepare_data, report
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.running.results import UnsavedResult
 from tests.cli.small_dataset import SmallDataset, edit_json, edit_sealed
@@ -299,6 +299,19 @@ def test_no_input_is_overwritten(dataset, capsys, tmp_path):
         with pytest.raises(InputError, match="expected a file for the output, found an input"):
             report(tables, output, options=options)
         assert output.read_bytes() == before
+
+    (map_file, *_) = dataset.panoptic_dir.iterdir()
+    with pytest.raises(InputError, match=r"expected a name such as report\.html, found that of an"):
+        report(tables, map_file, options=options)
+
+    with pytest.raises(InputError, match="images.json: expected a file for the output, found an"):
+        prepare_data(dataset.images_json, dataset.folder, "Other", options=options)
+    for name in ("own_evalspec.yaml", "own_datasetspec.yaml"):
+        classes = tmp_path / name
+        classes.write_text("plant\nsoil\n")
+        with pytest.raises(InputError, match=f"{name}: expected a file for the output, found an"):
+            new_spec(classes, tmp_path / "own_evalspec.yaml", options=options)
+        classes.unlink()
 
     dataset.output = dataset.semantic
     assert dataset.run("merge_to_panoptic", "--overwrite") == 2

@@ -11,7 +11,7 @@ from typing import Any
 from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import refuse_overwriting
-from pps_torch.io.pairing import find_photos
+from pps_torch.io.pairing import PHOTO_SUFFIXES, find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report.choice import USUAL_NUMBER, choose_images
 from pps_torch.pipelines.html_report.comparison import Comparison
@@ -25,6 +25,9 @@ from pps_torch.pipelines.html_report.pictures import draw_changes, draw_pictures
 from pps_torch.pipelines.html_report.scenes import PanopticScenes, PartScenes, has_ground_truth
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.visualization import PALETTES
+
+#: The endings of maps and photos, over which no page is written.
+_IMAGE_SUFFIXES = (*PHOTO_SUFFIXES, ".npz")
 
 #: Images with their pictures, the most telling first, and what writes a page of some of them.
 _Page = tuple[list[Any], Callable[[list[Any]], str]]
@@ -213,6 +216,8 @@ def _check_arguments(num_images: int | None, side: int, max_size: float, palette
 def _check_output(output: Path, options: RunOptions) -> None:
     if os.path.isdir(output):
         raise InputError(f"{output}: expected the name of a file, found a folder")
+    if output.suffix.lower() in _IMAGE_SUFFIXES:
+        raise InputError(f"{output}: expected a name such as report.html, found that of an image")
     if os.path.lexists(output) and not options.overwrite:
         raise InputError(f"{output}: already exists", remedy=("overwrite", "replace it"))
     if os.path.isdir(output.parent):

@@ -20,13 +20,8 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
-from pps_torch.merging.channel_ids import (
-    and_absent,
-    as_channel_ids,
-    check_logits,
-    ids_of_best_channels,
-    ids_of_indices,
-)
+from pps_torch.merging.channel_ids import and_absent, as_channel_ids, check_logits, ids_of_indices
+from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
@@ -160,7 +155,7 @@ class MaskRCNNPostProcessor(TensorHolder):
         check_logits("sem_seg_logits", sem_seg_logits, batch, self.semantic_ids, validate=validate)
         if part_logits is not None:
             check_logits("part_logits", part_logits, batch, self.part_ids, validate=validate)
-        sem_seg = ids_of_best_channels(sem_seg_logits, self.semantic_ids, size, backend=backend)
+        sem_seg = upsampled_ids(sem_seg_logits, self.semantic_ids, size, backend=backend)
         classes = ids_of_indices("labels", labels, self.label_ids_and_absent, validate=validate)
         # The merge refuses negative classes, but never takes an instance of score -inf.
         scores, classes = scores.where(classes >= 0, -torch.inf), classes.clamp(min=0)
@@ -171,7 +166,7 @@ class MaskRCNNPostProcessor(TensorHolder):
             panoptic = self.merge_boxes(sem_seg, masks, boxes, scores, classes)
         if part_logits is None:
             return panoptic, None
-        part_seg = ids_of_best_channels(part_logits, self.part_ids, size, backend=backend)
+        part_seg = upsampled_ids(part_logits, self.part_ids, size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
 

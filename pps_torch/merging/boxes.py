@@ -17,14 +17,13 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
-from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import (
     as_category_ids,
     as_classes,
     as_id_tensor,
     with_category_ids,
 )
-from pps_torch.merging.instances import check_instances, check_settings, flatten_instances
+from pps_torch.merging.instances import check_instances, check_settings
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.merge_boxes import merge_boxes
@@ -81,16 +80,13 @@ def merge_panoptic_boxes(
     _check_mask_threshold(mask_threshold)
     check_instances(scores, pred_classes, sem_seg, validate=validate)
     _check_boxes(mask_probs, boxes, scores, validate=validate)
-    batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
 
     pred_classes, stuff_ids, category_ids = as_classes(
         pred_classes, stuff_ids, category_ids, validate=validate
     )
-    scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_boxes(
-        mask_probs.reshape(scores.shape + mask_probs.shape[-2:]),
-        boxes.reshape(scores.shape + (4,)),
+        mask_probs,
+        boxes,
         scores,
         pred_classes,
         sem_seg,
@@ -101,7 +97,7 @@ def merge_panoptic_boxes(
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )
-    return unflatten_batch(with_category_ids(merged, category_ids), batch)
+    return with_category_ids(merged, category_ids)
 
 
 class BoxPanopticMerger(TensorHolder):

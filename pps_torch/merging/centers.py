@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -21,11 +20,11 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
-from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import as_category_ids, as_id_tensor, with_category_ids
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.add_stuff import add_stuff
+from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.center_instances import center_instances
 from pps_torch.ops.painting.contract import INFINITE
 from pps_torch.ops.painting.upsample_channel import at_least_float32, upsample_planes
@@ -117,9 +116,9 @@ def merge_panoptic_centers(
 
     height, width = sem_seg_logits.shape[-2:] if out_size is None else out_size
     found = center_instances(
-        _flatten_batch(sem_seg_logits),
-        _upsample_heat(_flatten_batch(center_heatmap), (height, width)),
-        _flatten_batch(offsets),
+        flatten_batch(sem_seg_logits, 3),
+        _upsample_heat(flatten_batch(center_heatmap, 3), (height, width)),
+        flatten_batch(offsets, 3),
         thing_ids,
         center_threshold=center_threshold,
         nms_kernel=nms_kernel,
@@ -235,11 +234,6 @@ def _check_heads(
     for name, value in heads.items():
         if bool(value.isnan().any()):
             raise ValueError(f"{name}: expected numbers, found {int(value.isnan().sum())} NaN")
-
-
-def _flatten_batch(values: Tensor) -> Tensor:
-    """Flatten the batch dimensions: `(*B, C, h, w)` to `(B, C, h, w)`."""
-    return values.reshape(math.prod(values.shape[:-3]), *values.shape[-3:])
 
 
 def _upsample_heat(center_heatmap: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -17,7 +16,6 @@ from pps_torch.checks import (
     check_shape,
     checks_values,
 )
-from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 
 
@@ -49,25 +47,6 @@ def check_logits(
     check_not_empty(name, logits, 3, "a channel and a pixel")
     if checks_values(validate, logits) and bool(logits.isnan().any()):
         raise ValueError(f"{name}: expected numbers, found NaN")
-
-
-def ids_of_best_channels(
-    logits: Tensor, ids: Tensor, size: tuple[int, int], *, backend: str = "auto"
-) -> Tensor:
-    """Look up the id of the highest upsampled channel at each pixel.
-
-    Args:
-        logits: `(*B, C, h, w)` float.
-        ids: `(C,)` int, the id of each channel.
-        size: `(H, W)`.
-        backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
-
-    Returns:
-        `(*B, H, W)` of the dtype of `ids`.
-    """
-    batch = logits.shape[:-3]
-    logits = logits.reshape(math.prod(batch), *logits.shape[-3:])
-    return upsampled_ids(logits, ids, size, backend=backend).view(*batch, *size)
 
 
 def ids_of_indices(name: str, indices: Tensor, ids: Tensor, *, validate: bool | None) -> Tensor:

@@ -1,8 +1,7 @@
-"""Instances before the heuristic merge: their checks and their common shape."""
+"""The checks of instances before the heuristic merge."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -82,9 +81,3 @@ def check_mask_runs(mask_runs: Sequence[Tensor], count: int, sem_seg: Tensor) ->
         inside = not len(borders) or (borders[0] >= 0 and borders[-1] <= num_pixels)
         if not inside or (borders[1:] < borders[:-1]).any():
             raise ValueError(f"{name}: expected rising borders in 0..{num_pixels}, found others")
-
-
-def flatten_instances(scores: Tensor, pred_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Flatten `(*B, N)` scores and classes to `(B, N)`."""
-    shape = (math.prod(scores.shape[:-1]), scores.shape[-1])
-    return scores.reshape(shape), pred_classes.reshape(shape)

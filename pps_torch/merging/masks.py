@@ -10,21 +10,16 @@ from torch import Tensor
 from pps_torch.checks import check_bool, check_device, check_shape
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
-from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import (
     as_category_ids,
     as_classes,
     as_id_tensor,
     with_category_ids,
 )
-from pps_torch.merging.instances import (
-    check_instances,
-    check_mask_runs,
-    check_settings,
-    flatten_instances,
-)
+from pps_torch.merging.instances import check_instances, check_mask_runs, check_settings
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.batch_dims import unflatten_batch
 from pps_torch.ops.painting.merge_masks import merge_masks
 from pps_torch.ops.painting.merge_runs import merge_runs
 
@@ -97,18 +92,15 @@ def merge_panoptic(
     """
     check_settings(score_threshold, overlap_threshold, stuff_area_limit)
     check_instances(scores, pred_classes, sem_seg, validate=validate)
-    batch, (height, width) = tuple(sem_seg.shape[:-2]), sem_seg.shape[-2:]
     check_bool("pred_masks", pred_masks)
-    check_shape("pred_masks", pred_masks, (*batch, scores.shape[-1], height, width))
+    check_shape("pred_masks", pred_masks, (*scores.shape, *sem_seg.shape[-2:]))
     check_device("pred_masks", pred_masks, sem_seg)
 
     pred_classes, stuff_ids, category_ids = as_classes(
         pred_classes, stuff_ids, category_ids, validate=validate
     )
-    scores, pred_classes = flatten_instances(scores, pred_classes)
-    sem_seg = sem_seg.reshape(scores.shape[0], height, width)
     merged = merge_masks(
-        pred_masks.reshape(scores.shape + (height * width,)),
+        pred_masks,
         scores,
         pred_classes,
         sem_seg,
@@ -118,7 +110,7 @@ def merge_panoptic(
         stuff_area_limit=stuff_area_limit,
         backend=backend,
     )
-    return unflatten_batch(with_category_ids(merged, category_ids), batch)
+    return with_category_ids(merged, category_ids)
 
 
 class PanopticMerger(TensorHolder):

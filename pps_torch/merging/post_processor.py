@@ -10,15 +10,10 @@ from pps_torch.checks import check_floating, check_integer, check_shape, check_s
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
-from pps_torch.merging.channel_ids import (
-    and_absent,
-    as_channel_ids,
-    check_logits,
-    ids_of_best_channels,
-    ids_of_indices,
-)
+from pps_torch.merging.channel_ids import and_absent, as_channel_ids, check_logits, ids_of_indices
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.pps import PPSMerger
+from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
@@ -145,7 +140,7 @@ class PPSPostProcessor(TensorHolder):
             check_logits("part_logits", part_logits, batch, part_ids, validate=validate)
         check_shape("class_indices", class_indices, (*batch, *scores.shape[-1:]))
         panoptic = self.merge_panoptic(
-            ids_of_best_channels(sem_seg_logits, semantic_ids, image_size, backend=backend),
+            upsampled_ids(sem_seg_logits, semantic_ids, image_size, backend=backend),
             mask_probs,
             boxes,
             scores,
@@ -154,7 +149,7 @@ class PPSPostProcessor(TensorHolder):
         if part_logits is None:
             return panoptic, None
         # Only now, when the semantic map is gone: full-size maps decide the peak memory.
-        part_seg = ids_of_best_channels(part_logits, part_ids, image_size, backend=backend)
+        part_seg = upsampled_ids(part_logits, part_ids, image_size, backend=backend)
         return panoptic, self.merge_pps(panoptic, part_seg)
 
     def extra_repr(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -21,11 +20,11 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
-from pps_torch.merging.batch_dims import unflatten_batch
 from pps_torch.merging.category_ids import as_category_ids, as_id_tensor, with_category_ids
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.painted_queries import PAINTS, paint_queries
 from pps_torch.ops.backend import check_backend
+from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.contract import INFINITE
 from pps_torch.ops.painting.query_segments import query_segments, segments_of_queries
 from pps_torch.ops.painting.upsample_channel import (
@@ -98,7 +97,7 @@ def merge_panoptic_queries(
     """
     _check_settings(object_mask_threshold, min_kept_fraction, paint, mask_threshold)
     _check_heads(class_logits, mask_logits, validate=validate)
-    batch, (num_queries, num_labels) = class_logits.shape[:-2], class_logits.shape[-2:]
+    num_labels = class_logits.shape[-1]
     thing_ids = as_id_tensor(
         "thing_ids",
         thing_ids,
@@ -113,9 +112,6 @@ def merge_panoptic_queries(
         check_size("out_size", out_size)
 
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
-    num_images = math.prod(batch)
-    class_logits = class_logits.reshape(num_images, num_queries, num_labels)
-    mask_logits = mask_logits.reshape(num_images, num_queries, *mask_logits.shape[-2:])
     scores, classes = _class_probabilities(class_logits).max(-1)
     is_sure = scores > object_mask_threshold
     if paint == "confident" and mask_threshold == 0.5:
@@ -132,20 +128,18 @@ def merge_panoptic_queries(
         )
     else:
         check_backend(backend)
-        painted = paint_queries(
-            upsample_planes(make_finite(mask_logits), (height, width)).sigmoid(),
+        merged = _painted_segments(
+            mask_logits,
             scores,
+            classes,
             is_sure & (classes != num_labels - 1),
+            thing_ids,
+            (height, width),
+            min_kept_fraction=min_kept_fraction,
             paint=paint,
             mask_threshold=mask_threshold,
         )
-        kept_fraction = painted.won.double() / painted.masks.double()
-        is_segment = (painted.owned > 0) & (painted.masks > 0)
-        is_segment &= kept_fraction >= min_kept_fraction
-        merged = segments_of_queries(
-            painted.owner, painted.owned, is_segment, classes, scores, thing_ids
-        )
-    return unflatten_batch(with_category_ids(merged, category_ids), batch)
+    return with_category_ids(merged, category_ids)
 
 
 class QueryPanopticMerger(TensorHolder):
@@ -237,6 +231,34 @@ def _check_heads(class_logits: Tensor, mask_logits: Tensor, *, validate: bool | 
     if checks_values(validate, class_logits):
         if bool(class_logits.isnan().any()) or bool(mask_logits.isnan().any()):
             raise ValueError("class_logits, mask_logits: expected numbers, found NaN")
+
+
+def _painted_segments(
+    mask_logits: Tensor,
+    scores: Tensor,
+    classes: Tensor,
+    takes_part: Tensor,
+    thing_ids: Tensor,
+    size: tuple[int, int],
+    *,
+    min_kept_fraction: float,
+    paint: str,
+    mask_threshold: float,
+) -> PanopticSegmentation:
+    """Make segments of queries as `query_segments` does, where they paint by another rule."""
+    batch, mask_logits = scores.shape[:-1], flatten_batch(mask_logits, 3)
+    scores, classes, takes_part = (flatten_batch(x, 1) for x in (scores, classes, takes_part))
+    painted = paint_queries(
+        upsample_planes(make_finite(mask_logits), size).sigmoid(),
+        scores,
+        takes_part,
+        paint=paint,
+        mask_threshold=mask_threshold,
+    )
+    kept_fraction = painted.won.double() / painted.masks.double()
+    is_segment = (painted.owned > 0) & (painted.masks > 0) & (kept_fraction >= min_kept_fraction)
+    inputs = (painted.owner, painted.owned, is_segment, classes, scores, thing_ids)
+    return unflatten_batch(segments_of_queries(*inputs), batch)
 
 
 def _class_probabilities(class_logits: Tensor) -> Tensor:

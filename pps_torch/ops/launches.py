@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -31,12 +33,11 @@ class Launcher:
         grid = (num_programs, 1, 1)
         known = self._variants.get(id(kernel))
         if known is not None:
-            variant, defaults = known
-            values = {**defaults, **arguments}
-            variant[grid](*[values[name] for name in kernel.arg_names])
+            variant, defaults, in_order = known
+            variant[grid](*in_order({**defaults, **arguments}))
         elif (variant := kernel[grid](**arguments)) is not None:  # None in the interpreter
             defaults = {p.name: p.default for p in kernel.params if p.has_default}
-            self._variants[id(kernel)] = variant, defaults
+            self._variants[id(kernel)] = variant, defaults, operator.itemgetter(*kernel.arg_names)
 
 
 def num_blocks(length: int, block: int) -> int:
@@ -50,9 +51,13 @@ def _kind(tensor: Tensor) -> tuple[Any, ...]:
     return tensor.dtype, tensor.device, tensor.shape, tensor.stride(), start
 
 
+#: A compiled variant, the default arguments of its kernel, and what puts all arguments in order.
+_Variant = tuple[Any, dict[str, Any], Callable[[dict[str, Any]], tuple[Any, ...]]]
+
+
 # Many more calls than a loop makes that repeats itself, and few enough that sizes which never come
 # again are forgotten. Typed: kernels are compiled otherwise for 1 than for 1.0.
 @functools.lru_cache(maxsize=256, typed=True)
-def _variants_of(*known: Any) -> dict[int, tuple[Any, dict[str, Any]]]:
-    """Of kernels launched where these facts held, by their ids: variant, and default arguments."""
+def _variants_of(*known: Any) -> dict[int, _Variant]:
+    """The variants of kernels launched where these facts held, by the ids of the kernels."""
     return {}

@@ -164,7 +164,7 @@ CASES = {
     ),
     "merge_masks": (
         partial(merge_masks, **MERGE),
-        (flags(2, 4, 30), fractions(2, 4), integers(0, 9, 2, 4), integers(6, 9, 2, 5, 6))
+        (flags(2, 4, 5, 6), fractions(2, 4), integers(0, 9, 2, 4), integers(6, 9, 2, 5, 6))
         + (torch.tensor([8, 6]),),
     ),
     "mean_part_iou": (

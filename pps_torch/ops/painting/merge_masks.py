@@ -7,6 +7,7 @@ from torch import Tensor
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.painting.add_stuff import add_stuff, whole_pixels
+from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.greedy_masks import greedy_masks
 from pps_torch.ops.painting.rank_instances import rank_instances
 
@@ -26,16 +27,18 @@ def merge_masks(
     """Rank masks, choose among them, fill what is left with stuff, and number the segments.
 
     Args:
-        masks: `(B, N, H * W)` bool.
-        scores, pred_classes: see [`rank_instances`][pps_torch.ops.painting.rank_instances].
-        sem_seg, stuff_ids, stuff_area_limit: see
+        masks: `(*B, N, H, W)` bool.
+        scores, pred_classes: `(*B, N)`, see
+            [`rank_instances`][pps_torch.ops.painting.rank_instances].
+        sem_seg: `(*B, H, W)` int; labels that are not in `stuff_ids` become void.
+        stuff_ids, stuff_area_limit: see
             [`add_stuff`][pps_torch.ops.painting.add_stuff.add_stuff].
         score_threshold: a score equal to it stays.
         overlap_threshold: see [`greedy_masks`][pps_torch.ops.painting.greedy_masks.greedy_masks].
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `PanopticSegmentation` of B images, with a capacity of N + K segments.
+        `PanopticSegmentation` of all images, with a capacity of N + K segments.
     """
     if uses_triton(backend, masks):
         from pps_torch.ops.painting.triton import merge_masks as twin
@@ -43,13 +46,16 @@ def merge_masks(
         inputs = (masks, scores, pred_classes, sem_seg, stuff_ids)
         thresholds = (score_threshold, overlap_threshold, whole_pixels(stuff_area_limit))
         return PanopticSegmentation(*twin.merge_masks(*inputs, *thresholds))
+    batch = sem_seg.shape[:-2]
+    masks, sem_seg = flatten_batch(masks, 3).flatten(2), flatten_batch(sem_seg, 2)
+    scores, pred_classes = flatten_batch(scores, 1), flatten_batch(pred_classes, 1)
     order, eligible = rank_instances(
         scores, pred_classes, score_threshold=score_threshold, backend="torch"
     )
     owner, keep = greedy_masks(
         masks, order, eligible, overlap_threshold=overlap_threshold, backend="torch"
     )
-    return add_stuff(
+    merged = add_stuff(
         owner.view(sem_seg.shape),
         keep,
         order,
@@ -60,3 +66,4 @@ def merge_masks(
         stuff_area_limit=stuff_area_limit,
         backend="torch",
     )
+    return unflatten_batch(merged, batch)

@@ -9,6 +9,7 @@ from pps_torch.formats import PanopticSegmentation
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.add_stuff import place_rows
+from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.paint_ids import paint_ids
 from pps_torch.ops.painting.query_competition import query_competition
 from pps_torch.reserved import ABSENT
@@ -32,10 +33,10 @@ def query_segments(
     up to rounding.
 
     Args:
-        mask_logits: `(B, Q, h, w)` float, upsampled bilinearly to `size`; NaN counts as -inf.
-        scores: `(B, Q)` float, the probability of the class of a query.
-        classes: `(B, Q)` int64; `num_classes` is "no object".
-        is_sure: `(B, Q)` bool; a query that is not, or that is no object, takes no part.
+        mask_logits: `(*B, Q, h, w)` float, upsampled bilinearly to `size`; NaN counts as -inf.
+        scores: `(*B, Q)` float, the probability of the class of a query.
+        classes: `(*B, Q)` int64; `num_classes` is "no object".
+        is_sure: `(*B, Q)` bool; a query that is not, or that is no object, takes no part.
         thing_ids: `(K,)` int64, the classes that are things.
         size: `(H, W)`.
         num_classes: classes but for "no object".
@@ -44,7 +45,7 @@ def query_segments(
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `PanopticSegmentation` of B images, with a capacity of Q segments.
+        `PanopticSegmentation` of all images, with a capacity of Q segments.
     """
     if uses_triton(backend, mask_logits):
         from pps_torch.ops.painting.triton import query_segments as twin
@@ -53,11 +54,15 @@ def query_segments(
         return PanopticSegmentation(
             *twin.query_segments(*inputs, *size, num_classes, min_kept_fraction)
         )
+    batch = scores.shape[:-1]
+    mask_logits, is_sure = flatten_batch(mask_logits, 3), flatten_batch(is_sure, 1)
+    scores, classes = flatten_batch(scores, 1), flatten_batch(classes, 1)
     takes_part = is_sure & (classes != num_classes)
     areas = query_competition(mask_logits, scores, takes_part, size)
     kept_fraction = areas.won.double() / areas.masks.double()
     is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
-    return segments_of_queries(areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
+    inputs = (areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
+    return unflatten_batch(segments_of_queries(*inputs), batch)
 
 
 def segments_of_queries(

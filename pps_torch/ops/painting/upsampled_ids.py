@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.fold import fold
+from pps_torch.ops.painting.batch_dims import flatten_batch
 from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
@@ -19,20 +20,20 @@ def upsampled_ids(
     where upsampled logits are equal up to rounding.
 
     Args:
-        logits: `(B, C, h, w)` float.
+        logits: `(*B, C, h, w)` float.
         ids: `(C,)` int, the id of each channel.
         size: `(H, W)`.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:
-        `(B, H, W)` of the dtype of `ids`.
+        `(*B, H, W)` of the dtype of `ids`.
     """
     if uses_triton(backend, logits):
         from pps_torch.ops.painting.triton import upsampled_ids as twin
 
         return twin.upsampled_ids(logits.detach(), ids, *size)
-    channel = upsampled_argmax(logits, size)
-    return ids.index_select(0, channel.flatten()).view(channel.shape)
+    channel = upsampled_argmax(flatten_batch(logits, 3), size)
+    return ids.index_select(0, channel.flatten()).view(*logits.shape[:-3], *size)
 
 
 def upsampled_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -77,18 +77,18 @@ def add_stuff():
     for label in INTEGERS:
         yield stuff._count_slots_kernel, {
             "owner_ptr": "*i32", "label_ptr": label, "stuff_ptr": "*i64", "slot_ptr": "*i32",
-            "counts_ptr": "*i32", "num_pixels": "i32", "num_instances": "i32", "num_stuff": "i32",
-            "BLOCK": 1024,
+            "counts_ptr": "*i32", "first_count": "i32", "num_pixels": "i32",
+            "num_instances": "i32", "num_stuff": "i32", "BLOCK": 1024,
         }  # fmt: skip
     for scores in FLOATS:
         for has_sources in (False, True):
             yield stuff._fill_table_kernel, {
                 "keep_ptr": "*i1", "order_ptr": "*i64", "scores_ptr": scores, "classes_ptr": "*i32",
                 "stuff_ptr": "*i64", "sources_ptr": "*i64", "counts_ptr": "*i32",
-                "segment_ids_ptr": "*i32", "category_ids_ptr": "*i64", "is_thing_ptr": "*i1",
-                "segment_scores_ptr": scores, "areas_ptr": "*i64", "source_ptr": "*i64",
-                "num_segments_ptr": "*i64", "num_instances": "i32", "num_slots": "i32",
-                "least_area": "i64", "HAS_SOURCES": has_sources, "BLOCK": 256,
+                "first_count": "i32", "segment_ids_ptr": "*i32", "category_ids_ptr": "*i64",
+                "is_thing_ptr": "*i1", "segment_scores_ptr": scores, "areas_ptr": "*i64",
+                "source_ptr": "*i64", "num_segments_ptr": "*i64", "num_instances": "i32",
+                "num_slots": "i32", "least_area": "i64", "HAS_SOURCES": has_sources, "BLOCK": 256,
             }  # fmt: skip
     yield owner_painting._paint_kernel, {
         "owner_ptr": "*i32", "ids_ptr": "*i64", "painted_ptr": "*i32", "num_pixels": "i32",

@@ -66,17 +66,17 @@ def _outputs(
 
 
 def new_segments(scores: Tensor, sem_seg: Tensor, stuff_ids: Tensor) -> Segments:
-    """Allocate the fields of a `PanopticSegmentation`."""
-    num_images, num_instances = scores.shape
-    table = (num_images, num_instances + stuff_ids.numel())
+    """Allocate the fields of a `PanopticSegmentation` of images `(*B, H, W)`."""
+    *batch, num_instances = scores.shape
+    category_ids = stuff_ids.new_empty((*batch, num_instances + stuff_ids.numel()))
     return (
-        scores.new_empty(sem_seg.shape, dtype=torch.int32),
-        scores.new_empty(table, dtype=torch.int64),
-        scores.new_empty(table, dtype=torch.bool),
-        scores.new_empty(table),
-        scores.new_empty(table, dtype=torch.int64),
-        scores.new_empty(table, dtype=torch.int64),
-        scores.new_empty(num_images, dtype=torch.int64),
+        stuff_ids.new_empty(sem_seg.shape, dtype=torch.int32),
+        category_ids,
+        torch.empty_like(category_ids, dtype=torch.bool),
+        torch.empty_like(category_ids, dtype=scores.dtype),
+        torch.empty_like(category_ids),
+        torch.empty_like(category_ids),
+        stuff_ids.new_empty(batch),
     )
 
 
@@ -94,13 +94,14 @@ def write_segments(
     sources: Tensor | None,
     least_area: int,
 ) -> None:
-    """Launch what fills `segments`; the map among them may be `owner` itself.
+    """Launch what fills `segments` of images `(*B, H, W)`; the map among them may be `owner`.
 
-    `counts` are zeros, `(B, N + K)` int32.
+    `counts` is int32, and ends in B x (N + K) zeros.
     """
     panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = segments
-    num_images, num_instances = keep.shape
-    num_pixels = owner.shape[1:].numel()
+    num_images, num_instances = keep.shape[:-1].numel(), keep.shape[-1]
+    num_pixels = owner.shape[-2:].numel()
+    first_count = counts.numel() - category_ids.numel()
     if num_images == 0:
         return
     stuff_ids = stuff_ids.contiguous()
@@ -113,12 +114,13 @@ def write_segments(
             stuff_ptr=stuff_ids,
             slot_ptr=panoptic_seg,  # until it is painted
             counts_ptr=counts,
+            first_count=first_count,
             num_pixels=num_pixels,
             num_instances=num_instances,
             num_stuff=stuff_ids.numel(),
             BLOCK=_PIXELS,
         )
-    segment_ids = torch.empty_like(counts)
+    segment_ids = torch.empty_like(category_ids, dtype=torch.int32)
     launch(
         _fill_table_kernel,
         num_images,
@@ -129,6 +131,7 @@ def write_segments(
         stuff_ptr=stuff_ids,
         sources_ptr=order if sources is None else sources.contiguous(),
         counts_ptr=counts,
+        first_count=first_count,
         segment_ids_ptr=segment_ids,
         category_ids_ptr=category_ids,
         is_thing_ptr=is_thing,
@@ -137,7 +140,7 @@ def write_segments(
         source_ptr=source,
         num_segments_ptr=num_segments,
         num_instances=num_instances,
-        num_slots=counts.shape[1],
+        num_slots=category_ids.shape[-1],
         least_area=least_area,
         HAS_SOURCES=sources is not None,
         BLOCK=_SLOTS,
@@ -145,15 +148,14 @@ def write_segments(
     paint(launch, owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
 
 
-@triton.jit(
-    do_not_specialize=["num_instances", "num_stuff"], do_not_specialize_on_alignment=["counts_ptr"]
-)
+@triton.jit(do_not_specialize=["first_count", "num_instances", "num_stuff"])
 def _count_slots_kernel(
     owner_ptr,
     label_ptr,
     stuff_ptr,
     slot_ptr,
     counts_ptr,
+    first_count,
     num_pixels,
     num_instances,
     num_stuff,
@@ -173,13 +175,10 @@ def _count_slots_kernel(
             is_stuff = is_free & (label == narrow_id) & (narrow_id.to(tl.int64) == stuff_id)
             slot = tl.where(is_stuff, num_instances + index + 1, slot)
     tl.store(slot_ptr + image * num_pixels + pixel, slot, mask=in_image)
-    count_keys(slot - 1, counts_ptr + image * (num_instances + num_stuff))
+    count_keys(slot - 1, counts_ptr + first_count + image * (num_instances + num_stuff))
 
 
-@triton.jit(
-    do_not_specialize=["num_instances", "num_slots", "least_area"],
-    do_not_specialize_on_alignment=["counts_ptr"],
-)
+@triton.jit(do_not_specialize=["first_count", "num_instances", "num_slots", "least_area"])
 def _fill_table_kernel(
     keep_ptr,
     order_ptr,
@@ -188,6 +187,7 @@ def _fill_table_kernel(
     stuff_ptr,
     sources_ptr,
     counts_ptr,
+    first_count,
     segment_ids_ptr,
     category_ids_ptr,
     is_thing_ptr,
@@ -204,6 +204,7 @@ def _fill_table_kernel(
     """Number the kept instances and the large enough classes of an image, and write their rows."""
     image = tl.program_id(0).to(tl.int64)
     instances, slots = image * num_instances, image * num_slots
+    counts_ptr += first_count
     num_segments = tl.zeros((), tl.int32)
     for first in range(0, num_slots, BLOCK):
         # The numbers of some slots, from 1 on; 0 for those that are no segment.

@@ -78,19 +78,22 @@ def choose_boxes(
     keep: Tensor,
     num_zeros: int = 0,
 ) -> Tensor:
-    """Launch what writes `owner` and `keep`; return `num_zeros` int32 zeros, for what follows."""
-    num_images, num_masks, side, _ = mask_probs.shape
+    """Launch what writes `owner` and `keep` of images `(*B, H, W)`.
+
+    Returns an int32 tensor that ends in `num_zeros` zeros, for what follows.
+    """
+    num_images, num_masks = keep.shape[:-1].numel(), keep.shape[-1]
     if owner.numel() == 0 or num_masks == 0:
         owner.zero_()
         keep.zero_()
         return owner.new_zeros(num_zeros)
-    height, width = owner.shape[1:]
+    height, width = owner.shape[-2:]
     tile = _ROWS * _COLUMNS
     num_tiles = num_blocks(height, _ROWS) * num_blocks(width, _COLUMNS)
-    length = num_images * state_size(num_masks, num_tiles)
-    state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
+    state = owner.new_zeros(num_images * state_size(num_masks, num_tiles) + num_zeros)
     words = owner.new_empty(num_images * num_tiles * tile)
-    greedy = Greedy(words, state, eligible.contiguous(), keep, num_tiles, tile)
+    sizes = (num_images, num_masks, num_tiles, tile)
+    greedy = Greedy(words, state, eligible.contiguous(), keep, *sizes)
     arguments = {
         "probs_ptr": mask_probs.contiguous(),
         "boxes_ptr": boxes.contiguous(),
@@ -98,7 +101,7 @@ def choose_boxes(
         "eligible_ptr": greedy.eligible,
         "owner_ptr": owner,
         **greedy.arguments(),
-        "side": side,
+        "side": mask_probs.shape[-1],
         "height": height,
         "width": width,
         "threshold": mask_threshold,
@@ -111,7 +114,7 @@ def choose_boxes(
         launch(_lay_boxes_kernel, num_images * num_tiles, **arguments, first=first)
         choose_word(launch, greedy, first, overlap_threshold)
     paint_owners(launch, greedy, owner, (height, width), (_ROWS, _COLUMNS))
-    return zeros
+    return state
 
 
 @triton.jit

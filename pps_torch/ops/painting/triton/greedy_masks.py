@@ -60,7 +60,10 @@ def choose_masks(
     keep: Tensor,
     num_zeros: int = 0,
 ) -> Tensor:
-    """Launch what writes `owner` and `keep`; return `num_zeros` int32 zeros, for what follows."""
+    """Launch what writes `owner` and `keep`, given masks `(B, N, H * W)`.
+
+    Returns an int32 tensor that ends in `num_zeros` zeros, for what follows.
+    """
     num_images, num_masks, num_pixels = masks.shape
     if masks.numel() == 0:
         owner.zero_()
@@ -69,10 +72,10 @@ def choose_masks(
     stored = _as_read(masks)
     tile = 4 * _LOADS if stored.element_size() == 4 else _BYTE_LOADS
     num_tiles = num_blocks(num_pixels, tile)
-    length = num_images * state_size(num_masks, num_tiles)
-    state, zeros = owner.new_zeros(length + num_zeros).split([length, num_zeros])
+    state = owner.new_zeros(num_images * state_size(num_masks, num_tiles) + num_zeros)
     words = owner.new_empty(num_images * num_tiles * tile)
-    greedy = Greedy(words, state, eligible.contiguous(), keep, num_tiles, tile)
+    sizes = (num_images, num_masks, num_tiles, tile)
+    greedy = Greedy(words, state, eligible.contiguous(), keep, *sizes)
     image_stride, mask_stride, pixel_stride = stored.stride()
     arguments = {
         "masks_ptr": stored,
@@ -93,7 +96,7 @@ def choose_masks(
         launch(_lay_masks_kernel, num_images * num_tiles, **arguments, first=first)
         choose_word(launch, greedy, first, overlap_threshold)
     paint_owners(launch, greedy, owner, (1, num_pixels), (1, tile))
-    return zeros
+    return state
 
 
 def _as_read(masks: Tensor) -> Tensor:

@@ -48,8 +48,10 @@ class Greedy(NamedTuple):
 
     words: Tensor  # (B, T * tile) int32, tile by tile: the word laid last, 0 at pixels taken before
     state: Tensor  # (B, state_size) int32, see `parts_of_state`; zeros at the start
-    eligible: Tensor  # (B, N) bool, by rank
-    keep: Tensor  # (B, N) bool, by rank
+    eligible: Tensor  # (*B, N) bool, by rank
+    keep: Tensor  # (*B, N) bool, by rank
+    num_images: int
+    num_masks: int  # an image
     num_tiles: int  # an image
     tile: int  # pixels
 
@@ -58,7 +60,7 @@ class Greedy(NamedTuple):
         return {
             "words_ptr": self.words,
             "state_ptr": self.state,
-            "num_masks": self.keep.shape[1],
+            "num_masks": self.num_masks,
             "num_tiles": self.num_tiles,
         }
 
@@ -73,7 +75,7 @@ def choose_word(launch: Launcher, greedy: Greedy, first: int, overlap_threshold:
     """Choose among the masks of the word that begins at rank `first`, and has been laid."""
     launch(
         _choose_kernel,
-        len(greedy.keep),
+        greedy.num_images,
         **greedy.arguments(),
         eligible_ptr=greedy.eligible,
         keep_ptr=greedy.keep,
@@ -91,7 +93,7 @@ def paint_owners(
     """Bring the owners of an image of some size up to the last word, in tiles of some size."""
     launch(
         _paint_owners_kernel,
-        len(owner) * greedy.num_tiles,
+        greedy.num_images * greedy.num_tiles,
         **greedy.arguments(),
         owner_ptr=owner,
         height=size[0],

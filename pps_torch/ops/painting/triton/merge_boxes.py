@@ -31,16 +31,16 @@ def merge_boxes(
     launch = Launcher(
         "merge_boxes", *facts, mask_threshold, score_threshold, overlap_threshold, least_area
     )
-    owner, table = segments[0], segments[1].shape  # the map holds owners until it is painted
+    owner, num_slots = segments[0], segments[1].numel()  # the map holds owners until it is painted
     with torch.cuda.device_of(mask_probs):
         order, eligible = rank(launch, scores, pred_classes, score_threshold)
         keep = torch.empty_like(eligible)
         inputs = (mask_probs, boxes, order, eligible)
-        zeros = choose_boxes(
-            launch, *inputs, mask_threshold, overlap_threshold, owner, keep, table.numel()
+        counts = choose_boxes(
+            launch, *inputs, mask_threshold, overlap_threshold, owner, keep, num_slots
         )
         inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
-        write_segments(launch, segments, zeros.view(table), owner, *inputs, None, least_area)
+        write_segments(launch, segments, counts, owner, *inputs, None, least_area)
     return segments
 
 

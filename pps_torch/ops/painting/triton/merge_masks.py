@@ -27,16 +27,16 @@ def merge_masks(
     segments = new_segments(scores, sem_seg, stuff_ids)
     facts = (masks, scores, pred_classes, sem_seg, stuff_ids)
     launch = Launcher("merge_masks", *facts, score_threshold, overlap_threshold, least_area)
-    owner, table = segments[0], segments[1].shape  # the map holds owners until it is painted
+    owner, num_slots = segments[0], segments[1].numel()  # the map holds owners until it is painted
+    num_images, num_masks = scores.shape[:-1].numel(), scores.shape[-1]
+    masks = masks.reshape(num_images, num_masks, sem_seg.shape[-2:].numel())
     with torch.cuda.device_of(masks):
         order, eligible = rank(launch, scores, pred_classes, score_threshold)
         keep = torch.empty_like(eligible)
         inputs = (masks, order, eligible)
-        zeros = choose_masks(
-            launch, *inputs, overlap_threshold, owner.flatten(1), keep, table.numel()
-        )
+        counts = choose_masks(launch, *inputs, overlap_threshold, owner, keep, num_slots)
         inputs = (keep, order, scores, pred_classes, sem_seg, stuff_ids)
-        write_segments(launch, segments, zeros.view(table), owner, *inputs, None, least_area)
+        write_segments(launch, segments, counts, owner, *inputs, None, least_area)
     return segments
 
 

@@ -14,22 +14,25 @@ _PIXELS = 1024
 
 
 def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None:
-    """Paint `painted` as `paint_ids` says; it may be `owner` itself. All three are contiguous."""
-    num_pixels = owner.shape[1:].numel()
+    """Paint `painted` as `paint_ids` says; it may be `owner` itself.
+
+    All three are contiguous, and may have any batch dimensions.
+    """
+    num_pixels = owner.shape[-2:].numel()
     if painted.numel():
         launch(
             _paint_kernel,
-            len(owner) * num_blocks(num_pixels, _PIXELS),
+            ids.shape[:-1].numel() * num_blocks(num_pixels, _PIXELS),
             owner_ptr=owner,
             ids_ptr=ids,
             painted_ptr=painted,
             num_pixels=num_pixels,
-            num_owners=ids.shape[1],
+            num_owners=ids.shape[-1],
             BLOCK=_PIXELS,
         )
 
 
-@triton.jit(do_not_specialize=["num_owners"], do_not_specialize_on_alignment=["ids_ptr"])
+@triton.jit(do_not_specialize=["num_owners"])
 def _paint_kernel(owner_ptr, ids_ptr, painted_ptr, num_pixels, num_owners, BLOCK: tl.constexpr):
     """Paint a block of pixels; blocks are counted along x, where a grid may exceed 65,535."""
     image, start = block_of_image(num_pixels, BLOCK)

@@ -11,6 +11,7 @@ from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher, num_blocks
+from pps_torch.ops.painting.batch_dims import flatten_batch
 from pps_torch.ops.painting.triton.add_stuff import Segments
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.owner_painting import paint
@@ -51,15 +52,16 @@ def query_segments(
     numbers = (out_height, out_width, num_classes, min_kept_fraction)
     outputs = _outputs(*inputs, *numbers)
     panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = outputs
-    num_images, num_queries = classes.shape
+    num_images, num_queries = classes.shape[:-1].numel(), classes.shape[-1]
     if num_images == 0:
         return outputs
+    mask_logits = flatten_batch(mask_logits, 3)
     scores, classes, thing_ids = scores.contiguous(), classes.contiguous(), thing_ids.contiguous()
     arguments = upsampling_arguments(mask_logits, out_height, out_width)
     if scores.dtype == torch.float64:
         arguments["DTYPE"] = tl.float64
     counts = classes.new_zeros((num_images, 3, num_queries))  # of pixels: won, owned, masks
-    first_of_query, segment_of_query = classes.new_empty((2, num_images, num_queries))
+    first_of_query, segment_of_query = torch.empty_like(classes), torch.empty_like(classes)
     tiles = num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS)
     blocks = num_images * num_blocks(max(num_queries, 1), _QUERIES)
     launch = Launcher("query_segments", *inputs, *numbers)
@@ -128,15 +130,16 @@ def _outputs(
     min_kept_fraction: float,
 ) -> Segments:
     """Allocate the fields of a `PanopticSegmentation`; all that is known of them in a graph."""
-    category_ids, areas, source = (classes.new_empty(classes.shape) for _ in range(3))
+    *batch, _ = classes.shape
+    category_ids = classes.new_empty(classes.shape)
     return (
-        classes.new_empty((classes.shape[0], out_height, out_width), dtype=torch.int32),
+        classes.new_empty((*batch, out_height, out_width), dtype=torch.int32),
         category_ids,
-        is_sure.new_empty(classes.shape),
-        scores.new_empty(classes.shape),
-        areas,
-        source,
-        classes.new_empty((classes.shape[0],)),
+        torch.empty_like(category_ids, dtype=torch.bool),
+        torch.empty_like(category_ids, dtype=scores.dtype),
+        torch.empty_like(category_ids),
+        torch.empty_like(category_ids),
+        classes.new_empty(batch),
     )
 
 

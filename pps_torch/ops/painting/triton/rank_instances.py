@@ -29,18 +29,16 @@ def rank_instances(
 @rank_instances.register_fake
 def _outputs(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
     """Allocate the results; all that is known of them while a graph is captured."""
-    order, eligible = (
-        scores.new_empty(scores.shape, dtype=dtype) for dtype in (torch.int64, torch.bool)
-    )
-    return order, eligible
+    order = scores.new_empty(scores.shape, dtype=torch.int64)
+    return order, scores.new_empty(scores.shape, dtype=torch.bool)
 
 
 def rank(
     launch: Launcher, scores: Tensor, pred_classes: Tensor, score_threshold: float
 ) -> tuple[Tensor, Tensor]:
-    """Allocate the results, and launch what fills them."""
+    """Allocate the results for images `(*B, N)`, and launch what fills them."""
     order, eligible = _outputs(scores, pred_classes, score_threshold)
-    num_images, num_instances = scores.shape
+    num_images, num_instances = scores.shape[:-1].numel(), scores.shape[-1]
     if scores.numel():
         launch(
             _rank_kernel,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher
+from pps_torch.ops.painting.batch_dims import flatten_batch
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     bilinear_taps,
@@ -27,6 +28,7 @@ _ROWS, _COLUMNS = 8, 64
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
+    logits = flatten_batch(logits, 3)
     arguments = upsampling_arguments(logits, out_height, out_width)
     tiles = num_programs(len(logits), out_height, out_width, _ROWS, _COLUMNS)
     if best.numel() == 0:
@@ -51,7 +53,7 @@ def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) 
 @upsampled_ids.register_fake
 def _output(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """Allocate the result; all that is known of it while a graph is captured."""
-    return ids.new_empty((logits.shape[0], out_height, out_width))
+    return ids.new_empty((*logits.shape[:-3], out_height, out_width))
 
 
 @triton.jit(do_not_specialize=VARYING)

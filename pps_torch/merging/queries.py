@@ -113,16 +113,15 @@ def merge_panoptic_queries(
 
     height, width = mask_logits.shape[-2:] if out_size is None else out_size
     scores, classes = _class_probabilities(class_logits).max(-1)
-    is_sure = scores > object_mask_threshold
     if paint == "confident" and mask_threshold == 0.5:
         merged = query_segments(
             mask_logits,
             scores,
             classes,
-            is_sure,
             thing_ids,
             (height, width),
             num_classes=num_labels - 1,
+            object_mask_threshold=object_mask_threshold,
             min_kept_fraction=min_kept_fraction,
             backend=backend,
         )
@@ -132,7 +131,7 @@ def merge_panoptic_queries(
             mask_logits,
             scores,
             classes,
-            is_sure & (classes != num_labels - 1),
+            (scores > object_mask_threshold) & (classes != num_labels - 1),
             thing_ids,
             (height, width),
             min_kept_fraction=min_kept_fraction,

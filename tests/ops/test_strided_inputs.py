@@ -184,9 +184,9 @@ CASES = {
         + (integers(0, 99, 5, 7),),
     ),
     "query_segments": (
-        partial(query_segments, num_classes=3, min_kept_fraction=0.3),
+        partial(query_segments, num_classes=3, object_mask_threshold=0.2, min_kept_fraction=0.3),
         (9 * fractions(2, 4, 5, 6).float() - 4, fractions(2, 4).float(), integers(0, 4, 2, 4))
-        + (flags(2, 4), torch.tensor([1, 0]), (5, 6)),
+        + (torch.tensor([1, 0]), (5, 6)),
     ),
     "segment_classes": (segment_classes, (integers(-1, 9, 2, 6), torch.tensor([3, 5, 7]))),
     "count_unclassed": (count_unclassed, (integers(-3, 3, 2, 6), integers(0, 9, 2, 6))),

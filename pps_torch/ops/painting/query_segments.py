@@ -19,11 +19,11 @@ def query_segments(
     mask_logits: Tensor,
     scores: Tensor,
     classes: Tensor,
-    is_sure: Tensor,
     thing_ids: Tensor,
     size: tuple[int, int],
     *,
     num_classes: int,
+    object_mask_threshold: float,
     min_kept_fraction: float,
     backend: str = "auto",
 ) -> PanopticSegmentation:
@@ -36,10 +36,11 @@ def query_segments(
         mask_logits: `(*B, Q, h, w)` float, upsampled bilinearly to `size`; NaN counts as -inf.
         scores: `(*B, Q)` float, the probability of the class of a query.
         classes: `(*B, Q)` int64; `num_classes` is "no object".
-        is_sure: `(*B, Q)` bool; a query that is not, or that is no object, takes no part.
         thing_ids: `(K,)` int64, the classes that are things.
         size: `(H, W)`.
-        num_classes: classes but for "no object".
+        num_classes: classes but for "no object"; such a query takes no part.
+        object_mask_threshold: the score that a query must be strictly above to take part; compared
+            in the dtype of the scores.
         min_kept_fraction: the pixels that a query wins over its pixels with probability 0.5 or
             more; below it the query is dropped.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
@@ -50,14 +51,12 @@ def query_segments(
     if uses_triton(backend, mask_logits):
         from pps_torch.ops.painting.triton import query_segments as twin
 
-        inputs = (mask_logits, scores, classes, is_sure, thing_ids)
-        return PanopticSegmentation(
-            *twin.query_segments(*inputs, *size, num_classes, min_kept_fraction)
-        )
-    batch = scores.shape[:-1]
-    mask_logits, is_sure = flatten_batch(mask_logits, 3), flatten_batch(is_sure, 1)
+        inputs = (mask_logits, scores, classes, thing_ids)
+        thresholds = (object_mask_threshold, min_kept_fraction)
+        return PanopticSegmentation(*twin.query_segments(*inputs, *size, num_classes, *thresholds))
+    batch, mask_logits = scores.shape[:-1], flatten_batch(mask_logits, 3)
     scores, classes = flatten_batch(scores, 1), flatten_batch(classes, 1)
-    takes_part = is_sure & (classes != num_classes)
+    takes_part = (scores > object_mask_threshold) & (classes != num_classes)
     areas = query_competition(mask_logits, scores, takes_part, size)
     kept_fraction = areas.won.double() / areas.masks.double()
     is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)

@@ -142,8 +142,8 @@ def query_segments():
         for arguments in sampled(dtype, ROWS=2, COLUMNS=64):
             yield queries._compete_kernel, {
                 "mask_logits_ptr": dtype, "scores_ptr": "*fp32", "classes_ptr": "*i64",
-                "is_sure_ptr": "*i1", "owner_ptr": "*i32", "counts_ptr": "*i64",
-                "num_queries": "i32", "num_classes": "i32", **arguments,
+                "owner_ptr": "*i32", "counts_ptr": "*i64", "num_queries": "i32",
+                "num_classes": "i32", "threshold_bits": "i64", **arguments,
             }  # fmt: skip
     yield queries._find_first_kernel, {
         "classes_ptr": "*i64", "thing_ids_ptr": "*i64", "counts_ptr": "*i64", "first_ptr": "*i64",

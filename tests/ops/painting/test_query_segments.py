@@ -11,17 +11,16 @@ from pps_torch.ops.painting.query_segments import query_segments
 from tests.factories import queries
 from tests.triton_support import BACKENDS, needs_triton
 
-SETTINGS = {"num_classes": 3, "min_kept_fraction": 0.4}
+SETTINGS = {"num_classes": 3, "object_mask_threshold": 0.4, "min_kept_fraction": 0.4}
 
 
 def scene(rng, num_images, num_queries, size):
-    """(mask_logits, scores, classes, is_sure, thing_ids)."""
+    """(mask_logits, scores, classes, thing_ids)."""
     logits = [queries(rng, size, num_queries, 3)[1] for _ in range(num_images)]
     logits = np.array(logits, np.float32).reshape(num_images, num_queries, *size)
-    scores = rng.choice([0.5, 0.75, 0.9], (num_images, num_queries)).astype(np.float32)
+    scores = rng.choice([0.4, 0.5, 0.75, 0.9], (num_images, num_queries)).astype(np.float32)
     classes = rng.integers(0, 4, (num_images, num_queries))
-    is_sure = rng.random((num_images, num_queries)) < 0.8
-    arrays = (logits, scores, classes, is_sure, np.array([2, 0]))
+    arrays = (logits, scores, classes, np.array([2, 0]))
     return [torch.from_numpy(array) for array in arrays]
 
 
@@ -88,8 +87,9 @@ def test_tables_of_several_blocks_of_queries(num_queries, device):
     mask_logits = torch.full((1, num_queries, num_queries), -9.0)
     mask_logits.diagonal(dim1=1, dim2=2).fill_(9)
     classes = torch.from_numpy(rng.integers(0, 4, (1, num_queries)))
-    inputs = (mask_logits[:, :, None], torch.full((1, num_queries), 0.9), classes)
-    inputs += (torch.from_numpy(rng.random((1, num_queries)) < 0.9), torch.tensor([0]))
+    takes_part = torch.from_numpy(rng.random((1, num_queries)) < 0.9)
+    scores = torch.full((1, num_queries), 0.9).where(takes_part, 0.4)
+    inputs = (mask_logits[:, :, None], scores, classes, torch.tensor([0]))
     found = expect_near_twins(inputs, (1, num_queries), device)
     assert found.is_thing.sum() > 5 and found.areas.max() > 5
 
@@ -97,10 +97,9 @@ def test_tables_of_several_blocks_of_queries(num_queries, device):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_by_hand(backend, device):
     logits = torch.tensor([[9.0, 9, 1], [9.0, -9, 0], [-1, -1, 9], [99, 99, 99], [99, 99, 99]])
-    scores = torch.tensor([[0.5, 0.5, 0.9, 1.0, 1.0]])
+    scores = torch.tensor([[0.5, 0.5, 0.9, 0.4, 1.0]])  # 0.4 is not above the threshold
     classes = torch.tensor([[1, 0, 1, 0, 3]])
-    is_sure = torch.tensor([[True, True, True, False, True]])
-    inputs = [logits.view(1, 5, 1, 3), scores, classes, is_sure, torch.tensor([0])]
+    inputs = [logits.view(1, 5, 1, 3), scores, classes, torch.tensor([0])]
     inputs = [value.to(device) for value in inputs]
     found = query_segments(*inputs, (1, 3), **SETTINGS, backend=backend)
     assert found.panoptic_seg.tolist() == [[[1, 1, 1]]], "the first of equal ones; stuff is shared"
@@ -123,7 +122,6 @@ def test_the_competition_by_hand():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_pixel_that_no_query_is_inside_of_is_won_all_the_same(backend, device):
     one = [torch.tensor([[[[-1.0, -99, 9]]]]), torch.tensor([[0.9]]), torch.tensor([[0]])]
-    inputs = [*one, torch.tensor([[True]]), torch.tensor([0])]
-    inputs = [value.to(device) for value in inputs]
-    settings = {"num_classes": 3, "min_kept_fraction": 3.0, "backend": backend}
+    inputs = [value.to(device) for value in (*one, torch.tensor([0]))]
+    settings = SETTINGS | {"min_kept_fraction": 3.0, "backend": backend}
     assert query_segments(*inputs, (1, 3), **settings).panoptic_seg.tolist() == [[[0, 0, 1]]]

@@ -40,16 +40,16 @@ def query_segments(
     mask_logits: Tensor,
     scores: Tensor,
     classes: Tensor,
-    is_sure: Tensor,
     thing_ids: Tensor,
     out_height: int,
     out_width: int,
     num_classes: int,
+    object_mask_threshold: float,
     min_kept_fraction: float,
 ) -> Segments:
     """See [`query_segments`][pps_torch.ops.painting.query_segments.query_segments]."""
-    inputs = (mask_logits, scores, classes, is_sure, thing_ids)
-    numbers = (out_height, out_width, num_classes, min_kept_fraction)
+    inputs = (mask_logits, scores, classes, thing_ids)
+    numbers = (out_height, out_width, num_classes, object_mask_threshold, min_kept_fraction)
     outputs = _outputs(*inputs, *numbers)
     panoptic_seg, category_ids, is_thing, segment_scores, areas, source, num_segments = outputs
     num_images, num_queries = classes.shape[:-1].numel(), classes.shape[-1]
@@ -72,11 +72,11 @@ def query_segments(
             mask_logits_ptr=mask_logits,
             scores_ptr=scores,
             classes_ptr=classes,
-            is_sure_ptr=is_sure.contiguous(),
             owner_ptr=panoptic_seg,  # until it is painted
             counts_ptr=counts,
             num_queries=num_queries,
             num_classes=num_classes,
+            threshold_bits=bits_of_double(object_mask_threshold),
             **arguments,
             ROWS=_ROWS,
             COLUMNS=_COLUMNS,
@@ -122,11 +122,11 @@ def _outputs(
     mask_logits: Tensor,
     scores: Tensor,
     classes: Tensor,
-    is_sure: Tensor,
     thing_ids: Tensor,
     out_height: int,
     out_width: int,
     num_classes: int,
+    object_mask_threshold: float,
     min_kept_fraction: float,
 ) -> Segments:
     """Allocate the fields of a `PanopticSegmentation`; all that is known of them in a graph."""
@@ -143,16 +143,16 @@ def _outputs(
     )
 
 
-@triton.jit(do_not_specialize=["num_queries", "num_classes", *VARYING])
+@triton.jit(do_not_specialize=["num_queries", "num_classes", "threshold_bits", *VARYING])
 def _compete_kernel(
     mask_logits_ptr,
     scores_ptr,
     classes_ptr,
-    is_sure_ptr,
     owner_ptr,
     counts_ptr,
     num_queries,
     num_classes,
+    threshold_bits,
     image_stride,
     channel_stride,
     row_stride,
@@ -196,16 +196,18 @@ def _compete_kernel(
     least = tl.full(row.shape, float("inf"), DTYPE)
     winner = tl.zeros(row.shape, tl.int32)  # query + 1, negative where outside of its mask
     # Query by query; a later one must be strictly better. The mask is counted on the way.
+    threshold = double_of_bits(threshold_bits).to(scores_ptr.dtype.element_ty)
     for query in range(num_queries):
+        score = tl.load(scores_ptr + queries + query)
         is_object = tl.load(classes_ptr + queries + query) != num_classes
-        if is_object & (tl.load(is_sure_ptr + queries + query) != 0):
+        if is_object & (score > threshold):
             logits = sample(plane_ptr, offsets, weights, INTERPOLATES, DTYPE)
             inverse = 1 + tl.exp2(logits * -1.4426950408889634)  # log2(e)
             is_mask = inverse <= 2
             area = tl.sum((is_mask & in_image).to(tl.int32), 0)
             if area > 0:
                 tl.atomic_add(masks_ptr + query, area.to(tl.int64), sem="relaxed")
-            cost = inverse * (1 / tl.load(scores_ptr + queries + query).to(DTYPE))
+            cost = inverse * (1 / score.to(DTYPE))
             wins = (cost < least) | (winner == 0)
             least = tl.where(wins, cost, least)
             winner = tl.where(wins, tl.where(is_mask, query + 1, -1 - query), winner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from pps_torch.checks import (
     check_shape,
     checks_values,
 )
+from pps_torch.formats.categories import Categories, checked_categories
 from pps_torch.formats.labels import decode_labels
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.graph_capture import can_keep_tensors, is_on_host
@@ -131,7 +132,7 @@ def _decode_kitti_step(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prediction_classes(
-    categories: Sequence[Mapping[str, Any]] | EvalSpec,
+    categories: Categories,
     void_ids: Collection[int],
     device: torch.device,
 ) -> LabelClasses:
@@ -139,13 +140,12 @@ def prediction_classes(
     void = _checked_void(void_ids)
     if isinstance(categories, EvalSpec):
         void = (*void, categories.ignore_label)
-        categories = categories.categories
-    ids, things = _checked(categories)
+    ids, things = _ids_and_things(categories)
     return _tables_on(device, tuple(zip(ids, range(len(ids)))), void, ids, things)
 
 
 def target_classes(
-    categories: Sequence[Mapping[str, Any]] | EvalSpec,
+    categories: Categories,
     void_ids: Collection[int],
     ignored_id: int | None,
     device: torch.device,
@@ -154,14 +154,12 @@ def target_classes(
 
     The ignored id, if there is one, is a class of things after those of the categories.
     """
-    void = _checked_void(void_ids)
+    void, (ids, things) = _checked_void(void_ids), _ids_and_things(categories)
     if isinstance(categories, EvalSpec):
         void = (*void, *categories.dataset.sids)
-        ids, things = _checked(categories.categories)
         index = {eval_sid: place for place, eval_sid in enumerate(ids)}
         pairs = tuple((sid, index[e]) for sid, e in categories.dataset_sid_to_eval_sid.items())
     else:
-        ids, things = _checked(categories)
         pairs = tuple(zip(ids, range(len(ids))))
     if ignored_id is not None:
         _check_ignored(ignored_id, {*ids, *(sid for sid, _ in pairs)})
@@ -193,28 +191,10 @@ def _checked_void(void_ids: Collection[int]) -> tuple[int, ...]:
     return tuple(map(int, void_ids))
 
 
-def _checked(
-    categories: Sequence[Mapping[str, Any]],
-) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+def _ids_and_things(categories: Categories) -> tuple[tuple[int, ...], tuple[bool, ...]]:
     """The ids of categories, and which are things."""
-    expected = "categories: expected an EvalSpec or a list of dicts with id and isthing"
-    if not isinstance(categories, Sequence):
-        raise TypeError(f"{expected}, found {type(categories).__name__}")
-    ids, things = [], []
-    for place, category in enumerate(categories):
-        if not isinstance(category, Mapping) or "id" not in category or "isthing" not in category:
-            raise TypeError(f"{expected}, found {category!r}")
-        if category["isthing"] not in (0, 1):
-            raise ValueError(
-                f"categories[{place}]: isthing: expected 0 or 1, found {category['isthing']!r}"
-            )
-        check_int(f"categories[{place}]: id", category["id"], 0)
-        if category["id"] > _MAX_CATEGORY_ID or category["id"] in ids:
-            expected_id = f"each id once, and at most {_MAX_CATEGORY_ID}"
-            raise ValueError(f"categories: expected {expected_id}, found {category['id']}")
-        ids.append(int(category["id"]))
-        things.append(bool(category["isthing"]))
-    return tuple(ids), tuple(things)
+    checked = checked_categories(categories, highest_id=_MAX_CATEGORY_ID)
+    return tuple(c["id"] for c in checked), tuple(bool(c["isthing"]) for c in checked)
 
 
 def _tables_on(device: torch.device, *classes: Any) -> LabelClasses:

@@ -19,6 +19,7 @@ from pps_torch.checks import (
     check_shape,
 )
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.formats.categories import named_categories
 from pps_torch.formats.panoptic import check_container
 from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
@@ -28,7 +29,7 @@ from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import write_id_map, write_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.io.pps_files import write_pps_map
-from pps_torch.metrics.categories import checked_categories, question_about_ids
+from pps_torch.metrics.unknown_categories import question_about_ids
 from pps_torch.specs import EvalSpec
 
 _LARGEST_BYTE = 255
@@ -81,7 +82,7 @@ class PanopticWriter:
         self.path = Path(json_file)
         if self.path.exists() and not overwrite:
             raise InputError(f"{self.path}: already exists", remedy=("overwrite", "replace it"))
-        self._categories = checked_categories(categories)
+        self._categories = named_categories(categories)
         has_colors = all(category.get("color") for category in self._categories)
         self._generator = SegmentIdGenerator(self._categories) if has_colors else None
         self._images: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {}

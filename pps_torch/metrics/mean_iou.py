@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
-from pps_torch.metrics.categories import checked_categories, question_about_ids
+from pps_torch.formats.categories import named_categories
 from pps_torch.metrics.comparisons import SegmentComparison, check_comparison
 from pps_torch.metrics.confusion_matrix import (
     ClassIoU,
@@ -24,6 +24,7 @@ from pps_torch.metrics.confusion_matrix import (
 from pps_torch.metrics.results import Result
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table
+from pps_torch.metrics.unknown_categories import question_about_ids
 from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.label_pairs import LabelPairs
 from pps_torch.reserved import PPS_VOID
@@ -38,8 +39,8 @@ _FAULTS = (
     "faults in the segments of a comparison",
 )
 
-#: Category ids are below this: a table has one row for each.
-MAX_CATEGORY_ID = 1 << 20
+#: Of categories: a table has a row for each id up to the highest.
+_HIGHEST_ID = (1 << 20) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +139,10 @@ class MeanIoU(SumMetric):
         validate: bool | None = False,
         backend: str = "auto",
     ) -> None:
-        checked = checked_categories(categories)
+        checked = named_categories(categories, highest_id=_HIGHEST_ID)
         if ignore_label is None:
             ignore_label = categories.ignore_label if isinstance(categories, EvalSpec) else PPS_VOID
         ids = [category["id"] for category in checked]
-        if max(ids, default=0) >= MAX_CATEGORY_ID:
-            raise ValueError(f"categories: expected ids below {MAX_CATEGORY_ID}, found {max(ids)}")
         try:
             ignore_label = operator.index(ignore_label)
         except TypeError:

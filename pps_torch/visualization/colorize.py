@@ -9,10 +9,11 @@ from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.categories import Categories
 from pps_torch.formats.panoptic import check_container
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
-from pps_torch.visualization.categories import Categories, checked_categories
+from pps_torch.visualization.categories import colored_categories
 from pps_torch.visualization.colors import (
     NUM_SHADES,
     VOID_COLOR,
@@ -100,7 +101,7 @@ def colorize_panoptic(
         ValueError: for a segment whose category is not listed, an id of the map that no segment
             has, or a category without `id` or `isthing`, naming it.
     """
-    categories = checked_categories(categories)
+    categories = colored_categories(categories)
     category_index = segment_category_index(panoptic, categories)  # (*B, S)
     device = category_index.device
     number = _numbers_within(category_index)

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from pps_torch.checks import check_picture, check_shape, check_size
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.categories import Categories
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec
-from pps_torch.visualization.categories import Categories, category_name, checked_categories
+from pps_torch.visualization.categories import category_name, colored_categories
 from pps_torch.visualization.colorize import paint_map, segment_category_index
 from pps_torch.visualization.colors import VOID_COLOR, category_colors, spec_paints
 from pps_torch.visualization.oklab import Color
@@ -74,7 +75,7 @@ def panoptic_legend_entries(
     Raises:
         TypeError, ValueError: as `colorize_panoptic`; for a category without a name.
     """
-    categories = checked_categories(categories)
+    categories = colored_categories(categories)
     places = segment_category_index(panoptic, categories)
     colors = category_colors(categories, palette)
     return [

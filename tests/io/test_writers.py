@@ -141,7 +141,8 @@ def test_class_indices_in_place_of_ids_are_named(tmp_path, categories):
 
 
 def test_categories_that_are_none_are_named(tmp_path):
-    with pytest.raises(ValueError, match="^categories: expected keys id, name, isthing"):
+    message = r"^categories\[0\]: expected the keys id, name, isthing, found id$"
+    with pytest.raises(ValueError, match=message):
         PanopticWriter(tmp_path / "pred.json", [{"id": 7}])
 
 

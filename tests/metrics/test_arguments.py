@@ -158,5 +158,5 @@ def test_categories_that_are_none():
     for metric in (PanopticQuality, MeanIoU):
         with pytest.raises(ValueError, match="^categories: expected at least one, found none"):
             metric([])
-    with pytest.raises(TypeError, match="^categories: expected an integer id in {'id': 'sky'"):
+    with pytest.raises(TypeError, match=r"^categories\[0\]: id: expected an int, found 'sky'"):
         PanopticQuality([{"id": "sky", "name": "sky", "isthing": 0}])

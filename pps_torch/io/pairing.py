@@ -162,6 +162,23 @@ def pps_suffixes(folder: Path | str) -> tuple[str, ...]:
     return next((s for s in _PPS_SUFFIXES if found & {*s}), _PPS_SUFFIXES[0])
 
 
+def refuse_preferred_maps(paths: Iterable[Path]) -> None:
+    """Raise InputError if a PPS map has beside it one of an ending that is read in its place.
+
+    Args:
+        paths: the maps that will be written, see `pps_suffixes`.
+    """
+    for path in paths:
+        for suffix in sum(_PPS_SUFFIXES, ()):
+            if suffix == path.suffix:
+                break
+            if os.path.lexists(other := path.with_suffix(suffix)):
+                raise InputError(
+                    f"{other}: expected no such file beside {path.name}, as it would be read in "
+                    "its place, found one; use another folder for the output, or delete it"
+                )
+
+
 def ground_truth_files(folder: Path) -> list[Path]:
     """List the maps of uids below a folder, TIFFs or, where there are none, PNGs.
 

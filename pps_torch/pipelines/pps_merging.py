@@ -19,7 +19,7 @@ from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map, read_rgb_ids
 from pps_torch.io.output_folder import OutputFolder
-from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files
+from pps_torch.io.pairing import ID_MAP_SUFFIXES, find_files, refuse_preferred_maps
 from pps_torch.io.pps_files import FORMS, check_level, check_no_parts, write_pps_map
 from pps_torch.merging import PPSMerger
 from pps_torch.pipelines.running.options import RunOptions
@@ -94,6 +94,7 @@ def merge_to_pps(
     )
     job.output.refuse_inputs(panoptic_dir, part_pred_dir)
     names, processes = [job.name_of(image) for image in images], options.processes
+    refuse_preferred_maps(job.output.path / name for name in names)
     inputs = [*spec_files(eval_spec), images.path, panoptic_file.path, *job.part_files.values()]
     inputs += [annotation.png for annotation in annotations.values()]
     processes.check_agreement(

@@ -72,6 +72,19 @@ def test_classes_and_instances_that_no_byte_holds(form, tmp_path):
     report(paths[-1], tmp_path / "page.html", options=OPTIONS)
 
 
+@pytest.mark.parametrize(("earlier", "form"), [("png", "npz"), ("png16", "uids"), ("npz", "uids")])
+def test_maps_of_an_earlier_form_are_not_read_for_new_ones(dataset, tmp_path, earlier, form):
+    inputs = dataset.panoptic_dir, dataset.panoptic_json, dataset.parts, dataset.images_json
+    merge_to_pps("cpp_default", *inputs, tmp_path, form=earlier, options=OPTIONS)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    overwrite = RunOptions(device="cpu", quiet=True, overwrite=True)
+    expected = rf"{FORMS[earlier].suffix}: expected no such file beside .*{FORMS[form].suffix}, as"
+    with pytest.raises(InputError, match=expected):
+        merge_to_pps("cpp_default", *inputs, tmp_path, form=form, options=overwrite)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    merge_to_pps("cpp_default", *inputs, tmp_path, form="png", options=overwrite)
+
+
 def test_forms_that_are_refused_before_the_work(dataset):
     with pytest.raises(InputError, match="^form: expected one of png, .*, found 'exr'"):
         merged(dataset, "exr", device="cpu")

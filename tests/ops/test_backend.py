@@ -15,6 +15,7 @@ from pps_torch.graph_capture import is_exporting
 from pps_torch.ops import backend as backends
 from pps_torch.ops.backend import check_backend, uses_triton
 
+CATEGORIES = [{"id": 1, "name": "car", "isthing": 1}]
 ON_CPU = torch.zeros(1)
 
 
@@ -29,7 +30,7 @@ def test_another_name_is_refused(backend):
         with pytest.raises(ValueError, match=r"backend: expected one of .* found"):
             refuse()
     with pytest.raises(ValueError, match="backend"):
-        PanopticQuality([{"id": 1, "name": "car", "isthing": 1}], backend=backend)
+        PanopticQuality(CATEGORIES, backend=backend)
 
 
 def test_triton_that_cannot_run_raises(monkeypatch):
@@ -159,9 +160,9 @@ def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(
     with pytest.raises(ValueError, match=expected):
         module.check_backend("auto")
     monkeypatch.setattr(backends, "_DEFAULT", module._DEFAULT)
-    assert MeanIoU([], backend="torch")
+    assert MeanIoU(CATEGORIES, backend="torch")
     with pytest.raises(ValueError, match=expected):
-        MeanIoU([])
+        MeanIoU(CATEGORIES)
 
 
 @pytest.mark.slow

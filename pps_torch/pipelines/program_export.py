@@ -21,6 +21,7 @@ from torch.utils import _pytree as pytree
 
 from pps_torch.io.atomic import check_can_write, write_file
 from pps_torch.io.errors import InputError
+from pps_torch.pipelines.aot_inductor import compile_package
 from pps_torch.pipelines.exportable_merges import MERGES, ExampleSizes, ExportedMerge
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs import EvalSpec
@@ -133,7 +134,7 @@ def _write_pt2(program: torch.export.ExportedProgram, path: Path, outputs: list[
 
 
 def _write_aoti(program: torch.export.ExportedProgram, path: Path, outputs: list[str]) -> Program:
-    torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+    compile_package(program, path)
     package = torch._inductor.aoti_load_package(str(path))
     return lambda *inputs: pytree.tree_leaves(package(*inputs))
 
@@ -163,7 +164,8 @@ _WRITERS = {"pt2": _write_pt2, "aoti": _write_aoti, "onnx": _write_onnx}
 @contextmanager
 def _quiet_exporters() -> Iterator[None]:
     """Keep what exporters say about their own code to themselves."""
-    loggers = [logging.getLogger(name) for name in ("onnx_ir", "torch._export", "torch.utils")]
+    names = ("onnx_ir", "torch._export", "torch._inductor", "torch.utils")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)

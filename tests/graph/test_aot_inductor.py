@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pps_torch.pipelines.aot_inductor import compile_package
 from tests.graph.cases import assert_same, tensors
 from tests.graph.programs import MERGES, Sizes, export_merge
 
@@ -49,7 +50,7 @@ def package(name, folder):
     torch.manual_seed(0)
     program, module = export_merge(name)
     path = str(folder / "merge.pt2")
-    torch._inductor.aoti_compile_and_package(program, package_path=path)
+    compile_package(program, path)
     return path, module
 
 

@@ -1,0 +1,42 @@
+"""Programs of the merges, compiled by AOTInductor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
+import torch
+
+
+def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> None:
+    """Compile a program into a package, as `torch._inductor.aoti_compile_and_package` does.
+
+    It takes less time than with Inductor's own settings, and bilinear upsampling stays a call of
+    torch's operator, which has the bits of the eager call and is faster than Inductor's code.
+
+    Args:
+        program: of `torch.export.export`, such as one of a merge.
+        path: the package; its name ends in `.pt2`.
+    """
+    settings = {
+        "pre_grad_custom_pass": _keep_upsampling,
+        # Precompiled headers and optimised calls of kernels cost more than they save.
+        "aot_inductor.precompile_headers": False,
+        "aot_inductor.compile_wrapper_opt_level": "O0",
+        # Else the last pixels of a row have a vectorised loop of their own, with its own code.
+        "cpp.enable_loop_tail_vec": False,
+    }
+    # Only in this mode Inductor leaves the operator of `_keep_upsampling` whole.
+    with torch.inference_mode():
+        torch._inductor.aoti_compile_and_package(
+            program, package_path=str(path), inductor_configs=settings
+        )
+
+
+def _keep_upsampling(graph: torch.fx.Graph) -> None:
+    """Upsample by the overload that Inductor calls as it is; the values are the same."""
+    upsample = torch.ops.aten.upsample_bilinear2d
+    for node in graph.find_nodes(op="call_function", target=upsample.vec):
+        planes, size, align_corners, scales = node.args
+        if scales is None:
+            node.target, node.args = upsample.default, (planes, size, align_corners)

@@ -74,10 +74,10 @@ def check_type(path: Path, value: Any, expected: type) -> None:
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Pause Python's search for cycles, of which JSON makes none.
+    """Pause Python's search for cycles, of which JSON and what becomes of it make none.
 
-    While millions of dicts are made, and as long as they are there, the search takes longer than
-    reading them.
+    While millions of dicts or tuples are made, and as long as they are there, the search takes
+    longer than making them.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -24,12 +24,15 @@ _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 _PASSES += ((0, 1, 1, 2),)
 
-
 #: The filter of a row that is stored as its difference from the one above.
 ABOVE = 2
+#: The filter of a row that is stored as it is.
+AS_IT_IS = 0
 
 #: Of zlib-ng's levels the one that takes least time and space for rows of differences.
-_LEVEL = 2
+FAST = 2
+#: And the one that makes a picture in flat colours as small as the slower ones do.
+SMALL = 6
 
 
 class Chunk(NamedTuple):
@@ -57,19 +60,30 @@ def read_png_header(file: BinaryIO) -> Header:
     return Header("PNG", height, width, _CHANNELS[color], depth, pictures=pictures)
 
 
-def png_of_rows(channels: str, width: int, rows: np.ndarray, bits: int = 8) -> bytes:
+def png_of_rows(
+    channels: str,
+    width: int,
+    rows: np.ndarray,
+    bits: int = 8,
+    *,
+    palette: np.ndarray | None = None,
+    level: int = FAST,
+) -> bytes:
     """A PNG of rows that are filtered.
 
     Args:
-        channels: `grey` or `RGB`.
+        channels: `grey`, `RGB` or `palette`.
         width: pixels.
         rows: (H, 1 + bytes of a row) uint8, each row behind its filter.
         bits: of each channel; 16 are two bytes, the higher one first.
+        palette: `(N, 3)` uint8, the colours of a palette.
+        level: of zlib.
     """
     color = next(number for number, name in _CHANNELS.items() if name == channels)
     header = struct.pack(">IIBBBBB", width, len(rows), bits, color, 0, 0, 0)
-    packed = zlib.compress(rows.data, _LEVEL)
-    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    colors = [] if palette is None else [(b"PLTE", palette.tobytes())]
+    packed = zlib.compress(rows.data, level)
+    chunks = ((b"IHDR", header), *colors, (b"IDAT", packed), (b"IEND", b""))
     return _SIGNATURE + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -82,6 +82,10 @@ class ImageRecord(NamedTuple):
     confused_pixels: Tensor
 
 
+#: The place in `ClassCounts` of what is counted, of a prediction and of a ground-truth segment.
+_COUNTED = {"fp": 2}, {"tp": 1, "fn": 3}
+
+
 def counts_by_class(
     segments: Iterable[SegmentRecord], *, part_aware: bool
 ) -> dict[int, ClassCounts]:
@@ -96,14 +100,14 @@ def counts_by_class(
     """
     sums: dict[int, list[int]] = {}
     for segment in segments:
-        if segment.verdict == ("fn" if segment.is_gt else "fp") or (
-            segment.is_gt and segment.verdict == "tp"
-        ):
-            class_sums = sums.setdefault(segment.class_id, [0, 0, 0, 0])
-            class_sums[("tp", "fp", "fn").index(segment.verdict) + 1] += 1
-            if segment.verdict == "tp":
-                iou: Any = segment.part_iou if part_aware else segment.iou
-                class_sums[0] += int(iou * (1 << 2 * LIMB_BITS))
+        place = _COUNTED[segment.is_gt].get(segment.verdict)
+        if place is None:
+            continue
+        class_sums = sums.setdefault(segment.class_id, [0, 0, 0, 0])
+        class_sums[place] += 1
+        if segment.verdict == "tp":
+            iou: Any = segment.part_iou if part_aware else segment.iou
+            class_sums[0] += int(iou * (1 << 2 * LIMB_BITS))
     return {
         class_id: ClassCounts(iou / (1 << 2 * LIMB_BITS), *counts)
         for class_id, (iou, *counts) in sums.items()
@@ -139,107 +143,95 @@ def image_records(comparison: SegmentComparison) -> list[ImageRecord]:
     counted_class = torch.where(comparison.is_crowd.cpu(), ABSENT, gt_class)
     class_ids = comparison.class_ids
     gt, pred, pixels = pairs = SegmentPairs(*(column.cpu() for column in comparison.pairs))
+    confused_pixels = class_confusion(pairs, counted_class, pred_class, len(class_ids))
+    gt_instances, pred_instances = _instances(comparison)
     gt_taken = _taken_for(gt, pred, pixels, gt_class, pred_class)
     pred_taken = _taken_for(pred, gt, pixels, pred_class, gt_class)
-    confused_pixels = class_confusion(pairs, counted_class, pred_class, len(class_ids))
-    gt_segments = _records_of_map(True, gt_class, _gt_rows(comparison), gt_taken, class_ids)
-    pred_segments = _records_of_map(
-        False, pred_class, _pred_rows(comparison), pred_taken, class_ids
+    gt_rows = _gt_rows(comparison, gt_instances, *gt_taken)
+    pred_rows = _pred_rows(comparison, pred_instances, *pred_taken)
+    images = zip(gt_rows, pred_rows, _part_ious(comparison), confused_pixels)
+    has_parts = comparison.parts is not None
+    return [
+        ImageRecord(
+            [
+                *_records_of_map(True, gt_image, class_ids, has_parts, part_ious),
+                *_records_of_map(False, pred_image, class_ids, has_parts, {}),
+            ],
+            confused,
+        )
+        for gt_image, pred_image, part_ious, confused in images
+    ]
+
+
+#: Of a segment: class index, instance, area; its match (0 for none), whether it is an error without
+#: one, whether it is a crowd; IoU and score of the match; what it was taken for, and its share.
+_Row = tuple[int, int, int, int, bool, bool, float, float, int, float]
+
+
+def _gt_rows(
+    comparison: SegmentComparison, instances: Tensor, taken_for: Tensor, share: Tensor
+) -> list[Iterator[_Row]]:
+    """The rows of the ground-truth segments, for each image."""
+    matches = comparison.matches
+    return _rows(
+        *(comparison.gt_class, instances, matches.gt_area),
+        *(matches.pred_of_gt, matches.is_fn, comparison.is_crowd),
+        *(matches.iou, comparison.scores, taken_for, share),
     )
-    images = zip(gt_segments, pred_segments, confused_pixels)
-    return [ImageRecord([*gt, *pred], confused) for gt, pred, confused in images]
 
 
-class _Row(NamedTuple):
-    """A record without its class and without the class that it was taken for."""
-
-    instance: int
-    area: int
-    verdict: str
-    match: int
-    iou: float
-    score: float
-    part_ious: dict[int, float] | None
-
-
-def _gt_rows(comparison: SegmentComparison) -> list[list[_Row]]:
-    matches = comparison.matches
-    columns = [
-        _instances(comparison)[0].tolist(),
-        matches.gt_area.tolist(),
-        _verdicts(matches.pred_of_gt, matches.is_fn, "fn", comparison.is_crowd),
-        matches.pred_of_gt.tolist(),
-        matches.iou.tolist(),
-        comparison.scores.tolist(),
-        _part_ious(comparison),
-    ]
-    return [[_Row(*row) for row in zip(*image_columns)] for image_columns in zip(*columns)]
+def _pred_rows(
+    comparison: SegmentComparison, instances: Tensor, taken_for: Tensor, share: Tensor
+) -> list[Iterator[_Row]]:
+    """The rows of the predicted segments, for each image."""
+    matches, match = comparison.matches, comparison.matches.gt_of_pred
+    return _rows(
+        *(comparison.pred_class, instances, matches.pred_area),
+        *(match, matches.is_fp, torch.zeros_like(matches.is_fp)),
+        *(matches.iou.gather(1, match), comparison.scores.gather(1, match), taken_for, share),
+    )
 
 
-def _pred_rows(comparison: SegmentComparison) -> list[list[_Row]]:
-    matches = comparison.matches
-    match = matches.gt_of_pred
-    num_images, num_pred = match.shape
-    columns = [
-        _instances(comparison)[1].tolist(),
-        matches.pred_area.tolist(),
-        _verdicts(match, matches.is_fp, "fp", torch.zeros_like(matches.is_fp)),
-        match.tolist(),
-        matches.iou.gather(1, match).tolist(),
-        comparison.scores.gather(1, match).tolist(),
-        [[None if comparison.parts is None else {}] * num_pred] * num_images,
-    ]
-    return [[_Row(*row) for row in zip(*image_columns)] for image_columns in zip(*columns)]
-
-
-def _verdicts(match: Tensor, is_wrong: Tensor, wrong: str, is_crowd: Tensor) -> list[list[str]]:
-    names = ("ignored", "crowd", wrong, "tp")
-    kinds = torch.where(match > 0, 3, torch.where(is_wrong, 2, is_crowd.long()))
-    return [[names[kind] for kind in image_kinds] for image_kinds in kinds.tolist()]
+def _rows(*columns: Tensor) -> list[Iterator[_Row]]:
+    """Columns `(B, S)` as rows of each image."""
+    return [zip(*lists) for lists in zip(*(column.tolist() for column in columns))]
 
 
 def _records_of_map(
     is_gt: bool,
-    classes: Tensor,
-    rows: list[list[_Row]],
-    taken: list[list[tuple[int, float]]],
+    rows: Iterator[_Row],
     class_ids: tuple[int, ...],
-) -> list[list[SegmentRecord]]:
-    """Records of one map, for each image: the segments with a class that have pixels or count."""
-    return [
-        [
-            _record(is_gt, index, class_index, row, taken_for, class_ids)
-            for index, (class_index, row, taken_for) in enumerate(zip(*image_columns))
-            if class_index >= 0 and (row.area > 0 or row.verdict == "fn")
-        ]
-        for image_columns in zip(classes.tolist(), rows, taken)
-    ]
+    has_parts: bool,
+    part_ious: dict[int, dict[int, float]],
+) -> Iterator[SegmentRecord]:
+    """Records of one map of an image: the segments with a class that have pixels or are missed.
 
-
-def _record(
-    is_gt: bool,
-    index: int,
-    class_index: int,
-    row: _Row,
-    taken: tuple[int, float],
-    class_ids: tuple[int, ...],
-) -> SegmentRecord:
-    is_match = row.match > 0
-    taken_for, share = taken
-    return SegmentRecord(
-        is_gt=is_gt,
-        index=index,
-        class_id=class_ids[class_index],
-        instance=None if row.instance == ABSENT else row.instance,
-        area=row.area,
-        verdict=row.verdict,
-        match=row.match if is_match else None,
-        iou=row.iou if is_match else None,
-        part_iou=row.score if is_match and row.part_ious is not None else None,
-        part_ious=row.part_ious or {},
-        taken_for=None if taken_for < 0 else class_ids[taken_for],
-        taken_share=share,
-    )
+    Args:
+        is_gt: whether it is the ground truth.
+        rows: of all segments.
+        class_ids: what the class indices mean.
+        has_parts: whether a match counts with a part IoU.
+        part_ious: by part label, of the segments that have any, by their number.
+    """
+    wrong = "fn" if is_gt else "fp"
+    for number, row in enumerate(rows):
+        class_index, instance, area, match, is_wrong, is_crowd, iou, score, taken_for, share = row
+        if class_index < 0 or not (area or (is_gt and is_wrong)):
+            continue
+        yield SegmentRecord(
+            is_gt,
+            number,
+            class_ids[class_index],
+            None if instance == ABSENT else instance,
+            area,
+            "tp" if match else wrong if is_wrong else "crowd" if is_crowd else "ignored",
+            match or None,
+            iou if match else None,
+            score if match and has_parts else None,
+            part_ious.get(number, {}),
+            None if taken_for < 0 else class_ids[taken_for],
+            share,
+        )
 
 
 def _instances(comparison: SegmentComparison) -> tuple[Tensor, Tensor]:
@@ -256,11 +248,12 @@ def _instances(comparison: SegmentComparison) -> tuple[Tensor, Tensor]:
     return instances(comparison.parts.gt_keys), instances(comparison.parts.pred_keys)
 
 
-def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | None]]:
-    """IoU by part label of each ground-truth segment; None where PQ is counted."""
+def _part_ious(comparison: SegmentComparison) -> list[dict[int, dict[int, float]]]:
+    """IoU by part label of the ground-truth segments that have any, by their number, per image."""
     parts, matches = comparison.parts, comparison.matches
+    tables: list[dict[int, dict[int, float]]] = [{} for _ in matches.gt_area]
     if parts is None:
-        return [[None] * matches.gt_area.shape[1]] * len(matches.gt_area)
+        return tables
     overlaps = part_overlaps(
         parts.gt_parts,
         parts.pred_parts,
@@ -272,22 +265,18 @@ def _part_ious(comparison: SegmentComparison) -> list[list[dict[int, float] | No
     has_scores = parts.has_parts & (matches.pred_of_gt > 0)
     is_label = overlaps.is_label & has_scores[:, :, None]
     ious = overlaps.intersection[is_label].double() / overlaps.union[is_label].double()
-    num_images, num_gt = has_scores.shape
-    tables: list[list[dict[int, float] | None]] = [
-        [{} for _ in range(num_gt)] for _ in range(num_images)
-    ]
     for (image, segment, label), iou in zip(is_label.nonzero().tolist(), ious.tolist()):
-        tables[image][segment][label] = iou
+        tables[image].setdefault(segment, {})[label] = iou
     return tables
 
 
 def _taken_for(
     segment: Tensor, other: Tensor, pixels: Tensor, classes: Tensor, other_class: Tensor
-) -> list[list[tuple[int, float]]]:
-    """Class of the largest overlap, -1 for void, and its share, for each segment of a map.
+) -> tuple[Tensor, Tensor]:
+    """Class of the largest overlap, negative for void, and its share, for each segment of a map.
 
     `segment`, `other` and `pixels` `(N,)` are pairs with the segments of the other map, `classes`
-    and `other_class` `(B, S)` and `(B, O)` the classes of both.
+    and `other_class` `(B, S)` and `(B, O)` the classes of both; so are the results `(B, S)`.
     """
     areas = area_sums(segment, pixels, classes)
     largest = torch.zeros_like(areas).flatten().scatter_reduce_(0, segment, pixels, "amax")
@@ -295,6 +284,4 @@ def _taken_for(
     first = torch.full_like(largest, other_class.numel())
     first.scatter_reduce_(0, segment[is_largest], other[is_largest], "amin")
     found = F.pad(other_class.flatten(), (0, 1), value=ABSENT)[first]
-    shares = largest.view_as(areas).double() / areas.clamp(min=1).double()
-    columns = found.view_as(areas).tolist(), shares.tolist()
-    return [list(zip(*image_columns)) for image_columns in zip(*columns)]
+    return found.view_as(areas), largest.view_as(areas).double() / areas.clamp(min=1).double()

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from pps_torch.io.errors import InputError
-from pps_torch.io.json_files import describe, parse_json
+from pps_torch.io.json_files import describe, parse_json, paused_collector
 from pps_torch.io.published import check_published
 from pps_torch.io.seals import seal, unseal
 from pps_torch.metrics import (
@@ -143,6 +143,7 @@ class Tables:
         }
 
     @classmethod
+    @paused_collector()
     def load(cls, path: Path | str) -> Tables:
         """Read the JSON file of tables.
 
@@ -385,7 +386,7 @@ def _class_of_json(entry: Mapping[str, Any]) -> ClassInfo:
 
 
 def _segment_of_json(row: Sequence[Any]) -> SegmentRecord:
-    segment = SegmentRecord(*row)
+    segment = SegmentRecord._make(row)
     if not segment.part_ious:
         return segment
     return segment._replace(part_ious={int(k): v for k, v in segment.part_ious.items()})

@@ -113,13 +113,16 @@ def colorize_panoptic(
     # The table of segments: image by image, each beginning with void.
     groups = _after_void(torch.where(is_thing[category_index], category_index, ABSENT), ABSENT)
     numbers = torch.where(groups >= 0, _after_void(number, 0), 0)
-    colors = _after_void(colors[category_index].mT, VOID_COLOR[0]).mT
+    color_of_row = _after_void(category_index, ABSENT).flatten() % len(colors)
     *batch, num_rows = groups.shape
     first_row = torch.arange(0, groups.numel(), num_rows, device=device).view(*batch, 1, 1)
     rows = panoptic.panoptic_seg + first_row
     differences = neighbour_differences(rows)
     shades = instance_shades(rows, differences, groups.flatten(), numbers.flatten())
-    picture = look_up(shade(colors.flatten(0, -2), shades), rows)
+    # Thousands of segments have some hundred looks, and each is computed once.
+    looks, look_of_row = (color_of_row * NUM_SHADES + shades).unique(return_inverse=True)
+    colors = shade(colors[looks // NUM_SHADES], looks % NUM_SHADES)[look_of_row]
+    picture = look_up(colors, rows)
     if boundaries:
         _draw_boundaries(picture, differences)
     return picture

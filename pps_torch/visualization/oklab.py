@@ -5,6 +5,8 @@ Source: Björn Ottosson, "A perceptual color space for image processing", 2020.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -75,8 +77,8 @@ def cartesian(lightness: Tensor, chroma: Tensor, hue: Tensor) -> Tensor:
 
 
 def _oklab_to_linear(lab: Tensor) -> Tensor:
-    lms = lab @ torch.linalg.inv(_matrix(_OKLAB_FROM_LMS, lab.device)).T
-    linear: Tensor = lms**3 @ torch.linalg.inv(_matrix(_LMS_FROM_RGB, lab.device)).T
+    lms = lab @ _inverse(_OKLAB_FROM_LMS, lab.device).T
+    linear: Tensor = lms**3 @ _inverse(_LMS_FROM_RGB, lab.device).T
     return linear
 
 
@@ -85,5 +87,14 @@ def _is_shown(lab: Tensor) -> Tensor:
     return ((linear > -1e-6) & (linear < 1 + 1e-6)).all(-1, keepdim=True)
 
 
-def _matrix(rows: tuple[tuple[float, ...], ...], device: torch.device) -> Tensor:
+_Rows = tuple[tuple[float, ...], ...]
+
+
+@lru_cache(maxsize=16)
+def _inverse(rows: _Rows, device: torch.device) -> Tensor:
+    inverse: Tensor = torch.linalg.inv(_matrix(rows, device))
+    return inverse
+
+
+def _matrix(rows: _Rows, device: torch.device) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64, device=device)

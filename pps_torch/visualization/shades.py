@@ -112,9 +112,12 @@ def _free_level(
     own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]
 ) -> int | None:
     """Find the first level from `own` on that no row beside `row` has."""
-    taken = {levels.get(other) for other in touching[row]}
-    in_turn = ((own + step) % NUM_LEVELS for step in range(NUM_LEVELS))
-    return next((level for level in in_turn if level not in taken), None)
+    taken = set(map(levels.get, touching[row]))
+    for step in range(NUM_LEVELS):
+        level = (own + step) % NUM_LEVELS
+        if level not in taken:
+            return level
+    return None
 
 
 def _make_room(own: int, row: int, touching: dict[int, list[int]], levels: dict[int, int]) -> int:

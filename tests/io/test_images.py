@@ -199,6 +199,16 @@ def test_what_a_file_does_not_hold_is_not_written(tmp_path, write, name, ids, me
         image_codecs.encode_png(np.zeros((2, 3), np.int64))
 
 
+@pytest.mark.parametrize(("num_colors", "color_type"), [(1, 3), (256, 3), (257, 2)])
+def test_a_picture_of_few_colors_has_a_palette(tmp_path, num_colors, color_type):
+    numbers = np.arange(300).repeat(2).reshape(20, 30) % num_colors
+    pixels = np.stack([numbers % 16, numbers // 16, 255 - numbers // 2], 2).astype(np.uint8)
+    content = image_codecs.encode_picture(pixels)
+    assert content[25] == color_type
+    (tmp_path / "a.png").write_bytes(content)
+    assert np.array_equal(read_photo(tmp_path / "a.png", (20, 30)).transpose(1, 2, 0), pixels)
+
+
 def rgb(channels, height=2, width=3):
     return PIL.Image.fromarray(np.zeros((height, width, channels), np.uint8).squeeze())
 

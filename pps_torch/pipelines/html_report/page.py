@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from pps_torch.io.json_files import paused_collector
 from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report import summary
@@ -95,17 +97,16 @@ def _worst_first(tables: Tables, images: Sequence[PageImage]) -> list[PageImage]
 def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
     """What the gallery shows of an image."""
     segments = tables.images[image.image_id]
+    counts = Counter(s.verdict for s in segments if s.is_gt or s.verdict == "fp")
     return {
         "id": image.image_id,
         "pictures": image.pictures,
         "quality": tables.image_qualities[image.image_id][0],
-        "counts": {
-            verdict: sum(s.verdict == verdict and (s.is_gt or verdict == "fp") for s in segments)
-            for verdict in SHOWN_VERDICTS
-        },
+        "counts": {verdict: counts[verdict] for verdict in SHOWN_VERDICTS},
     }
 
 
+@paused_collector()
 def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
     """The data of the script; a segment is a list of values, their names are listed once."""
     totals = {
@@ -131,21 +132,21 @@ def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
                 "width": image.pictures.width,
                 "height": image.pictures.height,
                 "maps": image.pictures.maps,
-                "segments": [_rounded(segment) for segment in tables.images[image.image_id]],
+                "segments": [*map(_rounded, tables.images[image.image_id])],
             }
             for image in images
         ],
     }
 
 
-def _rounded(segment: SegmentRecord) -> list[Any]:
+def _rounded(segment: SegmentRecord) -> tuple[Any, ...]:
     """The values of a segment, its fractions rounded to what the page shows."""
     *values, iou, part_iou, part_ious, taken_for, taken_share = segment
-    return [
+    return (
         *values,
         iou if iou is None else round(iou, 4),
         part_iou if part_iou is None else round(part_iou, 4),
         {pid: round(value, 4) for pid, value in part_ious.items()},
         taken_for,
         round(taken_share, 4),
-    ]
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +13,10 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from pps_torch.io.images import read_photo
+from pps_torch.io.deflate import zlib
+from pps_torch.io.image_codecs import encode_picture
+from pps_torch.io.images import interleaved, read_photo
+from pps_torch.io.png_files import SMALL
 from pps_torch.pipelines.html_report.scenes import Scene
 from pps_torch.visualization import colorize_errors
 
@@ -60,7 +62,7 @@ def draw_pictures(scene: Scene, photo: Path | None) -> Pictures:
         gt=_png(scene.gt_picture),
         pred=_png(scene.pred_picture),
         errors=_png(colorize_errors(scene.errors)),
-        maps=base64.b64encode(zlib.compress(b"".join(planes), 9)).decode(),
+        maps=base64.b64encode(zlib.compress(b"".join(planes), SMALL)).decode(),
     )
 
 
@@ -123,23 +125,15 @@ def _differences(plane: np.ndarray) -> bytes:
 
 
 def _jpeg(photo: np.ndarray) -> str:
-    image = PIL.Image.fromarray(np.ascontiguousarray(photo.transpose(1, 2, 0)))
-    return _data_url(image, "JPEG", quality=_PHOTO_QUALITY, optimize=True)
+    buffer = io.BytesIO()
+    image = PIL.Image.fromarray(interleaved(photo))
+    image.save(buffer, "JPEG", quality=_PHOTO_QUALITY, optimize=True)
+    return _data_url("jpeg", buffer.getvalue())
 
 
 def _png(picture: Tensor) -> str:
-    """A PNG as a data URL, a third as large with a palette, where 256 colours are enough."""
-    rgb = np.ascontiguousarray(picture.permute(1, 2, 0).numpy())
-    colors, index = np.unique(rgb.reshape(-1, 3) @ [1 << 16, 1 << 8, 1], return_inverse=True)
-    if len(colors) > 256:
-        return _data_url(PIL.Image.fromarray(rgb), "PNG", optimize=True)
-    image = PIL.Image.fromarray(index.reshape(rgb.shape[:2]).astype(np.uint8), "P")
-    palette = np.stack([colors >> 16, colors >> 8 & 255, colors & 255], 1)
-    image.putpalette(palette.astype(np.uint8).tobytes())
-    return _data_url(image, "PNG", optimize=True)
+    return _data_url("png", encode_picture(interleaved(picture.numpy())))
 
 
-def _data_url(image: PIL.Image.Image, kind: str, **options: object) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+def _data_url(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

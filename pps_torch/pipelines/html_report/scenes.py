@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.formats.runs import Array
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
+from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids, read_id_map
+from pps_torch.io.json_files import paused_collector
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality
@@ -146,26 +149,35 @@ class PanopticScenes:
         """Read an image; arguments and errors are those of `PartScenes.read`."""
         gt_info, pred_info = self.gt[image_id], self.pred[image_id]
         with input_errors_at(f"image {image_id} ({gt_info.png}, {pred_info.png})"):
-            gt = gt_info.target(
-                torch.from_numpy(coded_ids(gt_info.read_ids(self.sizes.get(image_id)))),
-                allow_misfits=self.metric.rules.allows_misfits,
+            gt_image = gt_info.read_ids(self.sizes.get(image_id))
+            images = gt_image, pred_info.read_ids(gt_image.shape[:2])
+            shown = _shown_pixels(gt_image.shape[:2], side)
+            # Both as one row of ids: first the combinations that are counted, then what is shown.
+            combinations, lengths = distinct_ids(*images)
+            gt_ids, pred_ids = (
+                torch.from_numpy(np.concatenate([ids, coded_ids(image[shown]).ravel()])[None])
+                for ids, image in zip(combinations, images)
             )
-            height, width = gt.panoptic_seg.shape
-            pred = pred_info.prediction(
-                torch.from_numpy(coded_ids(pred_info.read_ids((height, width))))
+            gt = gt_info.target(gt_ids, allow_misfits=self.metric.rules.allows_misfits)
+            pred = pred_info.prediction(pred_ids)
+            num_counted, size = len(lengths), (len(shown[0]), len(shown[1]))
+            comparison = self.metric.compare_runs(
+                pred._replace(panoptic_seg=pred.panoptic_seg[:, :num_counted]),
+                gt._replace(panoptic_seg=gt.panoptic_seg[:, :num_counted]),
+                torch.from_numpy(lengths[None]),
             )
-            comparison = self.metric.compare(pred, gt)
         _check_unchanged(comparison, self.tables, image_id)
-        shown = _shown_pixels((height, width), side)
-        pred_map, gt_map = (m[shown] for m in self.metric.segment_maps(pred, gt))
+        pred_map, gt_map = (
+            ids[0, num_counted:].view(size) for ids in self.metric.segment_maps(pred, gt)
+        )
         errors = _errors(comparison, gt_map, pred_map)
         gt_picture, pred_picture = (
             colorize_panoptic(
-                panoptic._replace(panoptic_seg=_with_row(panoptic)[shown]),
+                panoptic._replace(panoptic_seg=_with_row(ids, panoptic)),
                 self.categories,
                 palette=self.palette,
             )
-            for panoptic in (gt, pred)
+            for ids, panoptic in ((gt_map, gt), (pred_map, pred))
         )
         return Scene(gt_map, pred_map, errors, None, None, gt_picture, pred_picture)
 
@@ -175,16 +187,13 @@ def has_ground_truth(tables: Tables) -> bool:
     return not tables.part_aware or tables.inputs["gt_dir"] is not None
 
 
-def _shown_pixels(size: tuple[int, int], side: int) -> tuple[Tensor, Tensor]:
+def _shown_pixels(size: tuple[int, ...], side: int) -> tuple[Array, Array]:
     """The rows `(h, 1)` and columns `(w,)` of the pixels that are shown: sampled, not averaged."""
     scale = max(1.0, max(size) / side)
+    counts = [max(1, round(n / scale)) for n in size]
     rows, columns = (
-        (
-            (torch.arange(max(1, round(n / scale)), device="cpu") + 0.5)
-            * n
-            / max(1, round(n / scale))
-        ).long()
-        for n in size
+        ((torch.arange(count, device="cpu") + 0.5) * n / count).long().numpy()
+        for n, count in zip(size, counts)
     )
     return rows[:, None], columns
 
@@ -201,15 +210,16 @@ def _errors(comparison: SegmentComparison, gt_map: Tensor, pred_map: Tensor) -> 
     )
 
 
-def _with_row(panoptic: PanopticSegmentation | PanopticTarget) -> Tensor:
-    """The map of segments; void are pixels whose segment has no row, as its list does not fit."""
-    ids = panoptic.panoptic_seg
+def _with_row(ids: Tensor, panoptic: PanopticSegmentation | PanopticTarget) -> Tensor:
+    """A map of segments; void are pixels whose segment has no row, as its list does not fit."""
     return torch.where(ids > panoptic.category_ids.shape[-1], VOID_ID, ids)
 
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:
     """Raise InputError if an image has other segments than the tables."""
-    if image_records(comparison)[0].segments != tables.images[image_id]:
+    with paused_collector():
+        (record,) = image_records(comparison)
+    if record.segments != tables.images[image_id]:
         raise InputError(
             f"image {image_id}: expected the files of the evaluation, found that they have other "
             f"segments than {tables.name}_tables.json says; evaluate again"

@@ -30,7 +30,7 @@ def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[
     if is_on_host(ids):
         starts = run_starts([ids.numpy()], len(ids))
         lengths = run_lengths(starts, len(ids))
-        number, areas, unlisted = number_runs(ids.numpy()[starts], lengths, listed)
+        number, areas, unlisted = number_runs(ids.numpy().take(starts), lengths, listed)
         pixels = np.repeat(number.astype(np.int32), lengths)
         return torch.from_numpy(pixels), torch.from_numpy(areas), unlisted
     sorted_keys, order = torch.tensor(listed, dtype=torch.int64, device=ids.device).sort()
@@ -57,7 +57,7 @@ def number_runs(
     keys, values = np.array(listed, np.int64), values.astype(np.int64)
     order = keys.argsort()
     number = order.take(keys.searchsorted(values, sorter=order), mode="clip")
-    is_unlisted = keys[number] != values
+    is_unlisted = keys.take(number) != values
     number[is_unlisted] = len(keys)
     areas = np.bincount(number, lengths, len(keys) + 1)  # float64, which holds them exactly
     unlisted = np.unique(values[is_unlisted]).tolist() if is_unlisted.any() else []

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-_INT64 = torch.iinfo(torch.int64)
+_LARGEST = torch.iinfo(torch.int64).max
 
 #: What `iscrowd` and `isthing` may be.
 _FLAGS = (None, 0, 1)
@@ -61,7 +61,7 @@ def _check_infos(segments_info: Sequence[Mapping[str, Any]]) -> None:
             is_int = type(value) is int or (  # most are, and to ask for Integral takes its time
                 isinstance(value, Integral) and not isinstance(value, bool)
             )
-            if not (is_int and 0 <= value <= _INT64.max):
+            if not (is_int and 0 <= value <= _LARGEST):
                 raise ValueError(
                     f"segments_info[{index}]: {key}: expected an int from 0 to 2**63 - 1, "
                     f"found {value!r}"

@@ -56,11 +56,13 @@ def joint_counts(
 def ids_in_range(ids: Tensor, size: int) -> Tensor:
     """Ids as int64, those outside `0..size-1` as `size`: without its sign, -1 is huge."""
     if is_on_host(ids):
-        return torch.from_numpy(array_in_range(ids.numpy(), size))
+        return torch.from_numpy(array_in_range(ids.numpy(), size).astype(np.int64, copy=False))
     return (ids.long().clamp(min=-1) & torch.iinfo(torch.int64).max).clamp_(max=size)
 
 
 def array_in_range(ids: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """The same in NumPy."""
-    unsigned = ids.astype(np.int64).view(np.uint64)
-    return np.minimum(unsigned, size, out=unsigned).view(np.int64)
+    """The same in NumPy, and int32 in int32, as `size` is below 2**31."""
+    if ids.dtype != np.int32:
+        ids = ids.astype(np.int64)
+    unsigned = ids.view(np.uint32 if ids.dtype == np.int32 else np.uint64)
+    return np.minimum(unsigned, size).view(ids.dtype)

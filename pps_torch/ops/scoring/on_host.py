@@ -23,7 +23,6 @@ from pps_torch.ops.scoring.contract import (
     SegmentPairs,
 )
 from pps_torch.ops.scoring.segment_pairs import pairs_on_host
-from pps_torch.reserved import ABSENT
 
 Array = npt.NDArray[Any]
 
@@ -55,10 +54,8 @@ def count_on_host(
     lengths: Tensor | None = None,
 ) -> None:
     """See [`count_segments`][pps_torch.ops.scoring.count_segments.count_segments]."""
-    gt_table, pred_table = (
-        classes_on_host(categories.numpy(), class_ids.numpy())
-        for categories in (gt_categories, pred_categories)
-    )
+    categories = gt_categories.numpy(), pred_categories.numpy()
+    gt_table, pred_table = classes_on_host(class_ids.numpy(), *categories)
     crowds = np.zeros(gt_table.shape, bool)
     crowds[:, 1:-1] = is_crowd.numpy()
     num_gt, num_pred = gt_table.shape[1], pred_table.shape[1]
@@ -70,9 +67,10 @@ def count_on_host(
     tp_class = gt_class[pairs[0][found.match]]
     _add(class_sums.numpy(), tp_class, found.iou, pred_class[found.is_fp], gt_class[found.is_fn])
     tables = (pred_class, found.pred_area), (gt_class, found.gt_area)
-    unused = [int(area[classes == UNUSED].sum()) for classes, area in tables]
+    unused = [int(area.dot(classes == UNUSED)) for classes, area in tables]
     unknown = [np.count_nonzero(classes == UNKNOWN) for classes, _ in tables]
-    faults.numpy()[:] += [*unused, *unknown]
+    if any(unused) or any(unknown):
+        faults.numpy()[:] += [*unused, *unknown]
 
 
 def match_on_host(
@@ -118,18 +116,26 @@ def add_on_host(
     _add(class_sums.numpy(), gt_classes[is_tp], scores.numpy()[is_tp], fp_class, fn_class)
 
 
-def classes_on_host(category_ids: Array, class_ids: Array) -> Array:
-    """See [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes]."""
-    classes = np.full((len(category_ids), category_ids.shape[1] + 2), UNUSED, np.int64)
-    classes[:, 0] = VOID
-    order = class_ids.argsort()
-    place = class_ids.searchsorted(category_ids, sorter=order)
-    last = len(class_ids)
-    sorted_ids, order = np.full(last + 1, ABSENT), np.append(order, UNKNOWN)
-    sorted_ids[:last] = class_ids[order[:last]]
-    found = np.where(sorted_ids[place] == category_ids, order[place], UNKNOWN)
-    classes[:, 1:-1] = np.where(category_ids < 0, UNUSED, found)
-    return classes
+def classes_on_host(class_ids: Array, *category_ids: Array) -> list[Array]:
+    """See [`segment_classes`][pps_torch.ops.scoring.segment_classes.segment_classes].
+
+    Several tables, one for each map, are looked up as one.
+    """
+    flat = np.concatenate([ids.reshape(-1) for ids in category_ids])
+    found = np.where(flat < 0, UNUSED, UNKNOWN)
+    if len(class_ids):
+        order = class_ids.argsort()
+        index = order.take(class_ids.searchsorted(flat, sorter=order), mode="clip")
+        found = np.where(class_ids.take(index) == flat, index, found)
+    tables: list[Array] = []
+    first = 0
+    for ids in category_ids:
+        classes = np.full((len(ids), ids.shape[1] + 2), UNUSED, np.int64)
+        classes[:, 0] = VOID
+        classes[:, 1:-1] = found[first : first + ids.size].reshape(ids.shape)
+        tables.append(classes)
+        first += ids.size
+    return tables
 
 
 def _match(
@@ -142,8 +148,8 @@ def _match(
 ) -> _Matches:
     """Match the segments of flat tables, with `num_gt` of the ground truth in each image."""
     gt, pred, pixels = pairs
-    absorbs = crowds
-    if last_crowd_only and crowds.any():
+    num_crowds, absorbs = np.count_nonzero(crowds), crowds
+    if last_crowd_only and num_crowds > 1:
         absorbs = _last_of_class(crowds, gt_class, num_gt)
 
     # Areas, and of each prediction what lies on void and on crowds of its class.
@@ -153,12 +159,12 @@ def _match(
     pred_area = np.bincount(pred, pixels, len(pred_class))
     off_void = np.bincount(pred, pixels * (gt % max(num_gt, 1) > 0), len(pred_class))
     absorbed = pred_area - off_void
-    if absorbs.any():
+    if num_crowds:
         absorbed += np.bincount(pred, pixels * (same_class & absorbs[gt]), len(pred_class))
 
     # Matches, and what is left without one.
     union = gt_area[gt] + off_void[pred] - pixels
-    match = np.flatnonzero(same_class & ~crowds[gt] & (2 * pixels > union))
+    (match,) = (same_class & ~crowds[gt] & (2 * pixels > union)).nonzero()
     is_fn = (gt_class >= 0) & (gt_area > 0) & ~crowds
     is_fn[gt[match]] = False
     is_fp = (pred_class >= 0) & (pred_area > 0) & (2 * absorbed <= pred_area)
@@ -168,10 +174,10 @@ def _match(
 
 def _last_of_class(crowds: Array, classes: Array, num_gt: int) -> Array:
     """The last crowd of each class of an image, `(B * G,)` bool like `crowds`."""
-    places = np.flatnonzero(crowds)
-    images = places // num_gt
-    last = dict(zip(zip(images.tolist(), classes[places].tolist()), places))  # a later one wins
-    is_last = np.zeros_like(crowds)
+    (places,) = crowds.nonzero()
+    keys = zip((places // num_gt).tolist(), classes[places].tolist())
+    last = dict(zip(keys, places.tolist()))  # a later one wins
+    is_last = np.zeros(crowds.shape, bool)
     is_last[[*last.values()]] = True
     return is_last
 

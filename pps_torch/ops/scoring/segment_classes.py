@@ -35,7 +35,8 @@ def segment_classes(category_ids: Tensor, class_ids: Tensor, *, backend: str = "
 
         return twin.segment_classes(category_ids, class_ids)
     if is_on_host(category_ids):
-        return torch.from_numpy(classes_on_host(category_ids.numpy(), class_ids.numpy()))
+        (classes,) = classes_on_host(class_ids.numpy(), category_ids.numpy())
+        return torch.from_numpy(classes)
     number = torch.arange(1, len(class_ids) + 1, device=class_ids.device)
     number = ((category_ids[:, :, None] == class_ids) * number).sum(2)
     index = torch.where(number > 0, number - 1, UNKNOWN)

@@ -23,6 +23,8 @@ from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
 
 Array = npt.NDArray[Any]
 
+_INT32_MAX = np.iinfo(np.int32).max
+
 
 def segment_pairs(
     gt_map: Tensor,
@@ -77,7 +79,7 @@ def pairs_on_host(
         starts = run_starts(maps, num_pixels)
         image = starts // num_pixels if num_images > 1 else 0
         lengths = run_lengths(starts, maps[0].size)
-        maps = maps[0][starts], maps[1][starts]
+        maps = maps[0].take(starts), maps[1].take(starts)
     else:
         image, lengths = np.arange(num_images).repeat(num_pixels), lengths.reshape(-1)
     gt, pred = (array_in_range(m, n - 1) for m, n in zip(maps, (num_gt, num_pred)))
@@ -115,15 +117,17 @@ def list_pairs(
 def _summed_pairs(
     image: Array | int, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
 ) -> tuple[Array, Array, Array]:
-    """The pairs that have pixels, each once, in NumPy."""
+    """The pairs that have pixels, each once, in NumPy; `gt` and `pred` may be int32."""
     num_images, num_gt, num_pred = shape
     num_cells = num_images * num_gt * num_pred
-    cells = (image * num_gt + gt if num_images > 1 else gt) * num_pred + pred
     # To look through a table takes less time than to sort, if it is a small one.
-    if num_cells <= 4 * len(cells):
+    has_small_table = num_cells <= min(4 * len(gt), _INT32_MAX)
+    rows = image * num_gt + gt if num_images > 1 else gt
+    cells = (rows if has_small_table else rows.astype(np.int64)) * num_pred + pred
+    if has_small_table:
         table = np.bincount(cells, pixels, num_cells)  # float64, which holds areas exactly
-        cells = np.flatnonzero(table)
-        pixels = table[cells].astype(np.int64)
+        (cells,) = table.nonzero()
+        pixels = table.take(cells).astype(np.int64)
     else:
         (cells,), pixels = distinct_runs((cells,), pixels)
         if not pixels.all():

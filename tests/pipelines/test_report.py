@@ -151,6 +151,18 @@ def test_maps_survive_packing_and_shrinking(scene):
         assert np.array_equal(np.cumsum(gt, 1, dtype=np.uint16), expected)
 
 
+def test_more_segments_than_two_bytes_number(scene):
+    import base64
+    import zlib
+
+    small = _scenes(scene).read("b_2", 768)
+    pictures = draw_pictures(small._replace(gt=small.gt + 65_536), None)
+    assert (draw_pictures(small, None).segment_bytes, pictures.segment_bytes) == (2, 4)
+    gt = np.frombuffer(zlib.decompress(base64.b64decode(pictures.maps)), "<u4", small.gt.numel())
+    rows = np.cumsum(gt.reshape(small.gt.shape), 1, dtype=np.uint32)
+    assert np.array_equal(rows, small.gt.numpy() + 65_536)
+
+
 def test_changed_files_are_noticed(scene, tmp_path):
     other = ReportScene(tmp_path / "other")
     for path in other.pred.glob("b_2*"):

@@ -131,6 +131,7 @@ def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
             {
                 "width": image.pictures.width,
                 "height": image.pictures.height,
+                "segmentBytes": image.pictures.segment_bytes,
                 "maps": image.pictures.maps,
                 "segments": [*map(_rounded, tables.images[image.image_id])],
             }

@@ -30,8 +30,9 @@ class Pictures(NamedTuple):
         width, height: the size of all pictures and maps, in pixels.
         photo: JPEG, or None.
         gt, pred, errors: PNG with the exact colours.
+        segment_bytes: of the numbers of segments in `maps`: 2, or 4 where there are more.
         maps: zlib in base64 of these planes, row by row: ground-truth segment and predicted
-            segment (uint16, little endian), and, where there are parts, ground-truth part and
+            segment (unsigned, little endian), and, where there are parts, ground-truth part and
             predicted part (uint8). Numbers are differences to the left neighbour.
     """
 
@@ -41,18 +42,22 @@ class Pictures(NamedTuple):
     gt: str
     pred: str
     errors: str
+    segment_bytes: int
     maps: str
 
     @property
     def num_bytes(self) -> int:
         """How many bytes the pictures and maps take in a page."""
-        return sum(len(text) for text in self[2:] if text)
+        texts = self.photo, self.gt, self.pred, self.errors, self.maps
+        return sum(len(text) for text in texts if text)
 
 
 def draw_pictures(scene: Scene, photo: Path | None) -> Pictures:
     """Draw a scene, beside its photograph if there is one."""
     height, width = scene.gt.shape
-    maps = [(m, "<u2") for m in (scene.gt, scene.pred)]
+    highest = max(int(m.max()) for m in (scene.gt, scene.pred))
+    segment_bytes = 2 if highest < 1 << 16 else 4
+    maps = [(m, f"<u{segment_bytes}") for m in (scene.gt, scene.pred)]
     maps += [(m, "u1") for m in (scene.gt_parts, scene.pred_parts) if m is not None]
     planes = [_differences(m.numpy().astype(kind)) for m, kind in maps]
     return Pictures(
@@ -62,6 +67,7 @@ def draw_pictures(scene: Scene, photo: Path | None) -> Pictures:
         gt=_png(scene.gt_picture),
         pred=_png(scene.pred_picture),
         errors=_png(colorize_errors(scene.errors)),
+        segment_bytes=segment_bytes,
         maps=base64.b64encode(zlib.compress(b"".join(planes), SMALL)).decode(),
     )
 

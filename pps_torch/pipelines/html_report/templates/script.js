@@ -26,10 +26,11 @@ const readMaps = async (image) => {
     for (let i = 0; i < size; i++) if (i % image.width) values[i] += values[i - 1];
     return values;
   };
-  const maps = { gt: plane(Uint16Array, 0), pred: plane(Uint16Array, 2 * size) };
+  const [Segments, planeBytes] = [image.segmentBytes === 2 ? Uint16Array : Uint32Array, image.segmentBytes * size];
+  const maps = { gt: plane(Segments, 0), pred: plane(Segments, planeBytes) };
   if (data.partAware) {
-    maps.gtParts = plane(Uint8Array, 4 * size);
-    maps.predParts = plane(Uint8Array, 5 * size);
+    maps.gtParts = plane(Uint8Array, 2 * planeBytes);
+    maps.predParts = plane(Uint8Array, 2 * planeBytes + size);
   }
   return maps;
 };

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 from pps_torch import ids_to_rgb, merge_panoptic_queries
-from pps_torch.integrations.mmdetection import INSTANCE_OFFSET
 from tests.real.sources import add_sources, stand_in_for_ops_of_mmcv
 
 META = {
@@ -41,6 +40,8 @@ def mmdet():
 
 
 def test_the_offset_of_instances(mmdet):
+    from pps_torch.integrations.mmdetection import INSTANCE_OFFSET
+
     assert mmdet.evaluation.functional.INSTANCE_OFFSET == INSTANCE_OFFSET
 
 

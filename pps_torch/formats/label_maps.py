@@ -213,7 +213,7 @@ def _class_tables(
 ) -> LabelClasses:
     """Make the tables that say what ids mean."""
     class_indices = {**dict.fromkeys(void_ids, ABSENT), **dict(pairs)}
-    size = max(class_indices, default=-1) + 2
+    size = max([-1, *class_indices]) + 2
     class_of_id = torch.full((size,), _UNKNOWN, dtype=torch.int64, device="cpu")
     for category_id, class_index in class_indices.items():
         class_of_id[category_id] = class_index

@@ -369,9 +369,9 @@ class PanopticQuality(SegmentMetric):
         return self._compared(segment_table(*maps, self.category_ids, backend=self.backend))
 
     def _compared(self, table: SegmentTable) -> SegmentComparison:
-        gt_class = allowed_classes(table.gt_class, table.is_crowd, self.rules)
-        table = table._replace(gt_class=gt_class)
         pairs, gt_class, pred_class, is_crowd = table
+        gt_class = allowed_classes(gt_class, is_crowd, self.rules)
+        table = SegmentTable(pairs, gt_class, pred_class, is_crowd)
         if self.rules.crowds == "instance":
             is_crowd = torch.zeros_like(is_crowd)
         if self.rules.merges_stuff:

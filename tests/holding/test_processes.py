@@ -59,6 +59,8 @@ def count_in_a_model(rank: int, way: str, training: bool) -> tuple[int, int]:
     [*itertools.product(["DDP", "fully_shard"], [2, 3], [True, False])],
 )
 def test_counts_are_the_processes_own_and_add_up(way, world_size, training):
+    if way == "fully_shard" and torch.__version__ < "2.7":
+        pytest.skip("fully_shard of torch 2.6 needs a GPU")
     metric = PanopticQuality(CATEGORIES)
     update(metric)
     one = matches(metric)

@@ -10,6 +10,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pps_torch.graph_capture import can_keep_tensors
+
 Color = tuple[int, int, int]  # sRGB, each 0..255
 
 _LMS_FROM_RGB = (
@@ -90,10 +92,17 @@ def _is_shown(lab: Tensor) -> Tensor:
 _Rows = tuple[tuple[float, ...], ...]
 
 
-@lru_cache(maxsize=16)
 def _inverse(rows: _Rows, device: torch.device) -> Tensor:
+    """The inverse of a matrix, computed once for a device."""
+    return (_kept_inverse if can_keep_tensors() else _computed_inverse)(rows, device)
+
+
+def _computed_inverse(rows: _Rows, device: torch.device) -> Tensor:
     inverse: Tensor = torch.linalg.inv(_matrix(rows, device))
     return inverse
+
+
+_kept_inverse = lru_cache(maxsize=16)(torch.inference_mode(False)(_computed_inverse))
 
 
 def _matrix(rows: _Rows, device: torch.device) -> Tensor:

@@ -1,7 +1,9 @@
 """OKLab: exact round trips, and what a screen cannot show."""
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from pps_torch.visualization import oklab
 from pps_torch.visualization.oklab import limit_chroma, oklab_to_rgb, polar, rgb_to_oklab
 
 
@@ -25,3 +27,11 @@ def test_what_no_screen_can_show_keeps_lightness_and_hue():
     shown_lightness, _, shown_hue = polar(rgb_to_oklab(oklab_to_rgb(lab)))
     assert torch.allclose(lightness, shown_lightness, atol=0.005)
     assert torch.allclose(hue[:2], shown_hue[:2], atol=0.02)
+
+
+def test_nothing_is_kept_of_a_mode_of_fake_tensors():
+    lab = torch.tensor([[0.5, 0.02, 0.03]], dtype=torch.float64)
+    oklab._kept_inverse.cache_clear()
+    with FakeTensorMode():
+        oklab_to_rgb(torch.zeros(1, 3, dtype=torch.float64))
+    assert torch.allclose(rgb_to_oklab(oklab_to_rgb(lab)), lab, atol=0.01)

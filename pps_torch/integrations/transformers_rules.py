@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.merging.painted_queries import paint_queries
+from pps_torch.ops.painting.batch_dims import unflatten_batch
 from pps_torch.ops.painting.query_segments import segments_of_queries
 from pps_torch.ops.painting.upsample_channel import at_least_float32
 
@@ -106,7 +107,7 @@ def transformers_segments(
         scores,
         torch.tensor(things, dtype=torch.int64, device=classes.device),
     )
-    return PanopticSegmentation(*(field[0] for field in merged))
+    return unflatten_batch(merged, ())
 
 
 def merge_as_mask2former(

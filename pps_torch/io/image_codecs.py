@@ -25,7 +25,7 @@ from pps_torch.io.deflate import zlib as fast_zlib
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import damages
 from pps_torch.io.image_header import Header
-from pps_torch.io.image_runs import image_runs
+from pps_torch.io.image_runs import id_colors, image_runs
 from pps_torch.io.png_files import (
     ABOVE,
     AS_IT_IS,
@@ -118,8 +118,8 @@ def encode_picture(pixels: np.ndarray) -> bytes:
     if len(colors) > 256:
         return png_of_rows("RGB", width, _rows_as_they_are(pixels), level=SMALL)
     places = np.repeat(index.astype(np.uint8), lengths).reshape(height, width)
-    palette = np.stack([colors & 255, colors >> 8 & 255, colors >> 16], 1).astype(np.uint8)
-    return png_of_rows("palette", width, _rows_as_they_are(places), palette=palette, level=SMALL)
+    rows = _rows_as_they_are(places)
+    return png_of_rows("palette", width, rows, palette=id_colors(colors), level=SMALL)
 
 
 def _rows_as_they_are(pixels: np.ndarray) -> np.ndarray:

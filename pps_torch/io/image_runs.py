@@ -92,6 +92,11 @@ def rgb_ids(colors: np.ndarray) -> np.ndarray:
     return ids
 
 
+def id_colors(ids: np.ndarray) -> np.ndarray:
+    """Unpack COCO's segment ids of any shape, below 2**24, to colours `(..., 3)` uint8."""
+    return ids.astype("<i4", order="C", copy=False)[..., None].view(np.uint8)[..., :3]
+
+
 def _numbers(image: np.ndarray) -> np.ndarray:
     """`(H, W)` as it is, the ids of colours `(H, W, 3)`."""
     return rgb_ids(image) if image.ndim == 3 else image

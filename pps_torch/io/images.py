@@ -25,7 +25,7 @@ from pps_torch.io.image_files import (
 )
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
-from pps_torch.io.image_runs import rgb_ids
+from pps_torch.io.image_runs import id_colors, rgb_ids
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
 
@@ -131,8 +131,8 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
     Raises:
         TypeError, ValueError: ids of another dtype, or that 24 bits do not hold.
     """
-    levels = _as_dtype(ids, "<i4", 0, 2**24 - 1).view(np.uint8).reshape(*ids.shape, 4)
-    write_file(path, encode_png(interleaved(np.moveaxis(levels, 2, 0)[:3])), outdated)
+    colors = id_colors(_as_dtype(ids, "<i4", 0, 2**24 - 1))
+    write_file(path, encode_png(interleaved(np.moveaxis(colors, 2, 0))), outdated)
 
 
 def write_rgb(path: Path, channels: np.ndarray) -> None:

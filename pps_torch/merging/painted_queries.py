@@ -7,30 +7,14 @@ over changed what a kept query paints, and with which threshold.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
+
+from pps_torch.ops.painting.query_competition import QueryAreas
 
 #: What a kept query paints: of the pixels that it wins those whose mask probability reaches the
 #: threshold, as in Mask2Former, or all, as in transformers and mmdetection.
 PAINTS = ("confident", "argmax")
-
-
-class PaintedQueries(NamedTuple):
-    """What queries win of an image, before any is dropped.
-
-    Attributes:
-        owner: `(B, H, W)` int32, the query that paints a pixel, plus 1; 0 for none.
-        won: `(B, Q)` int64, pixels that a query wins.
-        owned: `(B, Q)` int64, pixels that it paints.
-        masks: `(B, Q)` int64, pixels where its mask reaches the threshold.
-    """
-
-    owner: Tensor
-    won: Tensor
-    owned: Tensor
-    masks: Tensor
 
 
 def paint_queries(
@@ -41,7 +25,7 @@ def paint_queries(
     paint: str,
     mask_threshold: float,
     weighs_masks: bool = False,
-) -> PaintedQueries:
+) -> QueryAreas:
     """Give each pixel to the query with the highest product of score and mask probability.
 
     Args:
@@ -59,7 +43,7 @@ def paint_queries(
     if num_queries == 0:
         empty = scores.new_zeros(num_images, 0, dtype=torch.int64)
         owner = mask_probs.new_zeros(num_images, *mask_probs.shape[-2:], dtype=torch.int32)
-        return PaintedQueries(owner, empty, empty, empty)
+        return QueryAreas(owner, empty, empty, empty)
     winner = products.argmax(1, keepdim=True)  # the first of equal ones
     is_won = takes_part.any(1)
     is_painted = is_won
@@ -72,7 +56,7 @@ def paint_queries(
         counts = numbers.new_zeros(num_images, num_queries + 1)
         return counts.scatter_add_(1, numbers, torch.ones_like(numbers))[:, 1:]
 
-    return PaintedQueries(
+    return QueryAreas(
         owner=torch.where(is_painted, winner, 0).int(),
         won=pixels_of(is_won),
         owned=pixels_of(is_painted),

@@ -26,7 +26,7 @@ from pps_torch.merging.painted_queries import PAINTS, paint_queries
 from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.contract import INFINITE
-from pps_torch.ops.painting.query_segments import query_segments, segments_of_queries
+from pps_torch.ops.painting.query_segments import kept_segments, query_segments
 from pps_torch.ops.painting.upsample_channel import (
     at_least_float32,
     make_finite,
@@ -247,17 +247,16 @@ def _painted_segments(
     """Make segments of queries as `query_segments` does, where they paint by another rule."""
     batch, mask_logits = scores.shape[:-1], flatten_batch(mask_logits, 3)
     scores, classes, takes_part = (flatten_batch(x, 1) for x in (scores, classes, takes_part))
-    painted = paint_queries(
+    areas = paint_queries(
         upsample_planes(make_finite(mask_logits), size).sigmoid(),
         scores,
         takes_part,
         paint=paint,
         mask_threshold=mask_threshold,
     )
-    kept_fraction = painted.won.double() / painted.masks.double()
-    is_segment = (painted.owned > 0) & (painted.masks > 0) & (kept_fraction >= min_kept_fraction)
-    inputs = (painted.owner, painted.owned, is_segment, classes, scores, thing_ids)
-    return unflatten_batch(segments_of_queries(*inputs), batch)
+    return unflatten_batch(
+        kept_segments(areas, classes, scores, thing_ids, min_kept_fraction), batch
+    )
 
 
 def _class_probabilities(class_logits: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy  # noqa: F401, ICN001  # by torch it is imported in C, where Ctrl-C is lost
 import torch
 
 

@@ -13,7 +13,7 @@ import torch
 from pps_torch.formats.runs import distinct_runs
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
-from pps_torch.io.image_runs import image_runs
+from pps_torch.io.image_runs import id_colors, image_runs
 from pps_torch.io.images import read_id_map
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
@@ -243,7 +243,7 @@ def _distinct(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """What lies in the same pixels of both maps, `(V,)` and `(V, 3)`, and how many these are."""
     if pps.dtype == np.uint8:
         (uids, colors), lengths = image_runs(uids, pps)
-        channels = [(colors >> shift).astype(np.uint8) for shift in (0, 8, 16)]
+        channels = [*id_colors(colors).T]
     else:
         (uids, *channels), lengths = image_runs(uids, *np.moveaxis(pps, 2, 0))
     (uids, *channels), lengths = distinct_runs((uids, *channels), lengths)

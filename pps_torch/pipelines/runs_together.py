@@ -81,7 +81,7 @@ def count_images(metric: PanopticQuality, images: Sequence[ImageRuns]) -> None:
         panoptic_seg=_padded(target_ids, VOID_ID, np.int32)[:, None],
         category_ids=_category_ids(target_infos),
         is_crowd=_padded(crowds, False, np.bool_),
-        num_segments=torch.tensor([*map(len, target_infos)]),
+        num_segments=torch.tensor([*map(len, target_infos)], device="cpu"),
     )
     metric.update_runs(pred, target, _padded(lengths, 0, np.int64)[:, None])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pps_torch.io import image_runs as module
-from pps_torch.io.image_runs import count_ids, distinct_ids, image_runs, rgb_ids
+from pps_torch.io.image_runs import count_ids, distinct_ids, id_colors, image_runs, rgb_ids
 
 
 @pytest.mark.parametrize("block", [1, 8, 1 << 16])
@@ -33,7 +33,10 @@ def test_runs_hold_the_images(monkeypatch, block):
 
 
 def test_ids_of_colors():
-    assert rgb_ids(np.array([[1, 2, 3], [255, 255, 255]], np.uint8)).tolist() == [197121, 2**24 - 1]
+    colors = np.array([[1, 2, 3], [255, 255, 255]], np.uint8)
+    ids = rgb_ids(colors)
+    assert ids.tolist() == [197121, 2**24 - 1]
+    assert np.array_equal(id_colors(ids), colors) and id_colors(ids[None].T).shape == (2, 1, 3)
 
 
 def test_ids_that_share_pixels_are_listed_once():

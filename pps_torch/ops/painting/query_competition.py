@@ -14,15 +14,15 @@ from pps_torch.ops.painting.upsample_channel import upsample_channel
 
 
 class QueryAreas(NamedTuple):
-    """The query that owns each pixel, and pixel counts of each query.
+    """The query that owns each pixel, and pixel counts of each query, before any is dropped.
 
     Attributes:
-        owner: `(B, H, W)` int32, query + 1 where the winner's mask probability is at least
-            0.5, else 0.
+        owner: `(B, H, W)` int32, query + 1; 0 where none owns a pixel, as where the winner's mask
+            probability is below the threshold, here 0.5.
         won: `(B, Q)` int64, pixels that a query wins.
         owned: `(B, Q)` int64, pixels that it owns.
-        masks: `(B, Q)` int64, pixels where its mask probability is at least 0.5; 0 for a query
-            that takes no part.
+        masks: `(B, Q)` int64, pixels where its mask reaches the threshold; 0 for a query that
+            takes no part.
     """
 
     owner: Tensor

@@ -11,7 +11,7 @@ from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.add_stuff import place_rows
 from pps_torch.ops.painting.batch_dims import flatten_batch, unflatten_batch
 from pps_torch.ops.painting.paint_ids import paint_ids
-from pps_torch.ops.painting.query_competition import query_competition
+from pps_torch.ops.painting.query_competition import QueryAreas, query_competition
 from pps_torch.reserved import ABSENT
 
 
@@ -58,10 +58,24 @@ def query_segments(
     scores, classes = flatten_batch(scores, 1), flatten_batch(classes, 1)
     takes_part = (scores > object_mask_threshold) & (classes != num_classes)
     areas = query_competition(mask_logits, scores, takes_part, size)
+    return unflatten_batch(
+        kept_segments(areas, classes, scores, thing_ids, min_kept_fraction), batch
+    )
+
+
+def kept_segments(
+    areas: QueryAreas, classes: Tensor, scores: Tensor, thing_ids: Tensor, min_kept_fraction: float
+) -> PanopticSegmentation:
+    """Make segments of the queries that own pixels and keep enough of their masks.
+
+    Args:
+        areas: what the queries own, and how many pixels.
+        classes, scores, thing_ids: see `segments_of_queries`.
+        min_kept_fraction: see `query_segments`.
+    """
     kept_fraction = areas.won.double() / areas.masks.double()
-    is_segment = (areas.owned > 0) & (kept_fraction >= min_kept_fraction)
-    inputs = (areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
-    return unflatten_batch(segments_of_queries(*inputs), batch)
+    is_segment = (areas.owned > 0) & (areas.masks > 0) & (kept_fraction >= min_kept_fraction)
+    return segments_of_queries(areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
 
 
 def segments_of_queries(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -69,14 +71,20 @@ def new_segments(scores: Tensor, sem_seg: Tensor, stuff_ids: Tensor) -> Segments
     """Allocate the fields of a `PanopticSegmentation` of images `(*B, H, W)`."""
     *batch, num_instances = scores.shape
     category_ids = stuff_ids.new_empty((*batch, num_instances + stuff_ids.numel()))
+    return fields_beside(category_ids, scores.dtype, sem_seg.shape[-2:])
+
+
+def fields_beside(category_ids: Tensor, score_dtype: torch.dtype, size: Sequence[int]) -> Segments:
+    """Allocate the other fields beside `category_ids (*B, S)` int64, for maps of `(H, W)`."""
+    batch = category_ids.shape[:-1]
     return (
-        stuff_ids.new_empty(sem_seg.shape, dtype=torch.int32),
+        category_ids.new_empty((*batch, *size), dtype=torch.int32),
         category_ids,
         torch.empty_like(category_ids, dtype=torch.bool),
-        torch.empty_like(category_ids, dtype=scores.dtype),
+        torch.empty_like(category_ids, dtype=score_dtype),
         torch.empty_like(category_ids),
         torch.empty_like(category_ids),
-        stuff_ids.new_empty(batch),
+        category_ids.new_empty(batch),
     )
 
 

@@ -12,7 +12,7 @@ from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.batch_dims import flatten_batch
-from pps_torch.ops.painting.triton.add_stuff import Segments
+from pps_torch.ops.painting.triton.add_stuff import Segments, fields_beside
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.owner_painting import paint
 from pps_torch.ops.painting.triton.upsampling import (
@@ -130,17 +130,7 @@ def _outputs(
     min_kept_fraction: float,
 ) -> Segments:
     """Allocate the fields of a `PanopticSegmentation`; all that is known of them in a graph."""
-    *batch, _ = classes.shape
-    category_ids = classes.new_empty(classes.shape)
-    return (
-        classes.new_empty((*batch, out_height, out_width), dtype=torch.int32),
-        category_ids,
-        torch.empty_like(category_ids, dtype=torch.bool),
-        torch.empty_like(category_ids, dtype=scores.dtype),
-        torch.empty_like(category_ids),
-        torch.empty_like(category_ids),
-        classes.new_empty(batch),
-    )
+    return fields_beside(classes.new_empty(classes.shape), scores.dtype, (out_height, out_width))
 
 
 @triton.jit(do_not_specialize=["num_queries", "num_classes", "threshold_bits", *VARYING])

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from pps_torch.io.atomic import replace_files
+from pps_torch.io.atomic import remove_temporary_files, replace_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.seals import seal, unseal
 from pps_torch.reading import read_regular
@@ -35,6 +35,18 @@ def publish(
     new = {_record_path(folder, name): record}
     new |= {folder / file: content for file, content in contents.items()}
     replace_files(new, outdated=[folder / file for file in possible if file not in contents])
+
+
+def remove_unpublished(folder: Path, name: str, possible: Collection[str]) -> None:
+    """Delete what a `publish` that was stopped left half written, its record included.
+
+    Arguments are those of `publish`.
+
+    Raises:
+        InputError: it cannot be deleted.
+    """
+    for file in (_record_path(folder, name).name, *possible):
+        remove_temporary_files(folder, file)
 
 
 def refuse_published(folder: Path, name: str, possible: Collection[str]) -> None:

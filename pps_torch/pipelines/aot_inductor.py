@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+UPSAMPLE = torch.ops.aten.upsample_bilinear2d
+
 
 def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> None:
     """Compile a program into a package, as `torch._inductor.aoti_compile_and_package` does.
@@ -17,6 +19,8 @@ def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> 
         program: of `torch.export.export`, such as one of a merge.
         path: the package; its name ends in `.pt2`.
     """
+    from torch._inductor.lowering import make_fallback  # Inductor takes 1.5 s to import
+
     settings = {
         "pre_grad_custom_pass": _keep_upsampling,
         # Precompiled headers and optimised calls of kernels cost more than they save.
@@ -25,6 +29,8 @@ def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> 
         # Else the last pixels of a row have a vectorised loop of their own, with its own code.
         "cpp.enable_loop_tail_vec": False,
     }
+    # Inductor refuses operators that it can decompose where `CI` is set, but for those it was told.
+    make_fallback(UPSAMPLE.default, warn=False)
     # Only in this mode Inductor leaves the operator of `_keep_upsampling` whole.
     with torch.inference_mode():
         torch._inductor.aoti_compile_and_package(
@@ -34,8 +40,7 @@ def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> 
 
 def _keep_upsampling(graph: torch.fx.Graph) -> None:
     """Upsample by the overload that Inductor calls as it is; the values are the same."""
-    upsample = torch.ops.aten.upsample_bilinear2d
-    for node in graph.find_nodes(op="call_function", target=upsample.vec):
+    for node in graph.find_nodes(op="call_function", target=UPSAMPLE.vec):
         planes, size, align_corners, scales = node.args
         if scales is None:
-            node.target, node.args = upsample.default, (planes, size, align_corners)
+            node.target, node.args = UPSAMPLE.default, (planes, size, align_corners)

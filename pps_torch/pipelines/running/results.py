@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from pps_torch.io.atomic import remove_temporary_files
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import refuse_overwriting
 from pps_torch.io.folder_lock import locked_folder
 from pps_torch.io.json_files import encode_json
-from pps_torch.io.published import publish, refuse_published
+from pps_torch.io.published import publish, refuse_published, remove_unpublished
 from pps_torch.pipelines.running.options import RunOptions
 
 if TYPE_CHECKING:
@@ -117,8 +116,7 @@ class ResultFiles:
         files = cls(folder, name, options)
         refuse_overwriting([folder / file for file in files.names], map(Path, inputs))
         with locked_folder(folder, "an evaluation"):
-            for file in files.names:
-                remove_temporary_files(folder, file)
+            remove_unpublished(folder, name, files.names)
             if not options.overwrite:
                 refuse_published(folder, name, files.names)
             yield files

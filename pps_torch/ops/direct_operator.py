@@ -1,16 +1,35 @@
-"""Operators of torch that cost nothing where nothing looks at them."""
+"""Operators of torch that cost nothing where nothing looks at them, or show their kernels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Generic, ParamSpec, TypeVar, get_type_hints
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 import torch
 from torch import Tensor
+from torch._subclasses.functional_tensor import FunctionalTensor, FunctionalTensorMode
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils._pytree import tree_map_only
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+_shows_kernels = ContextVar("_shows_kernels", default=False)
+
+
+@contextmanager
+def kernels_in_graphs() -> Iterator[None]:
+    """In this context a compiler's graph has the kernels of an operator in place of the operator.
+
+    They are those that it launches for tensors of the example's sizes.
+    """
+    token = _shows_kernels.set(True)
+    try:
+        yield
+    finally:
+        _shows_kernels.reset(token)
 
 
 class DirectOperator(Generic[Arguments, Result]):
@@ -29,6 +48,7 @@ class DirectOperator(Generic[Arguments, Result]):
         if function.__annotations__["return"] != "None":
             function.__annotations__["return"] = get_type_hints(function)["return"]
         self._operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
+        self._operator.register_torch_dispatch(FunctionalTensorMode, self._put_in_graph)
         self.register_fake = self._operator.register_fake
         self.__doc__ = function.__doc__
 
@@ -39,6 +59,27 @@ class DirectOperator(Generic[Arguments, Result]):
         if any(_holds_subclass(arg) for arg in (*args, *kwargs.values())):
             return self._operator(*args, **kwargs)
         return self._function(*args, **kwargs)
+
+    def _put_in_graph(
+        self,
+        mode: FunctionalTensorMode,
+        operator: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Handle a call while a compiler makes its graph, as `torch.library.triton_op` does."""
+        if not _shows_kernels.get():
+            return mode.__torch_dispatch__(operator, types, args, kwargs)
+        with mode:  # in which a constant of the program is to be one of its tensors
+            args, kwargs = tree_map_only(Tensor, _functional, (args, kwargs))
+            return self._function(*args, **kwargs)
+
+
+def _functional(tensor: Tensor) -> Tensor:
+    if isinstance(tensor, FunctionalTensor):
+        return tensor
+    return torch.ops.aten.lift_fresh_copy(tensor)
 
 
 def _holds_subclass(arg: object) -> bool:

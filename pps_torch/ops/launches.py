@@ -7,7 +7,9 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 
 
 class Launcher:
@@ -15,7 +17,7 @@ class Launcher:
 
     The variant depends on dtypes, alignments, and what sizes can be divided by. The lookup takes
     several times as long as the launch; here it is done once for all calls of an operator with
-    equal facts.
+    equal facts. Of tensors of a graph that is being made, a launch becomes a node of the graph.
 
     Args:
         facts: all that tells calls of an operator apart: its name, its numbers, and its tensors, of
@@ -25,12 +27,17 @@ class Launcher:
     """
 
     def __init__(self, *facts: Any) -> None:
-        known = [_kind(fact) if isinstance(fact, Tensor) else fact for fact in facts]
-        self._variants = _variants_of(*known)
+        self._is_in_graph = any(map(is_in_graph, facts))
+        if not self._is_in_graph:
+            known = [_kind(fact) if isinstance(fact, Tensor) else fact for fact in facts]
+            self._variants = _variants_of(*known)
 
     def __call__(self, kernel: Any, num_programs: int, **arguments: Any) -> None:
         """Launch a kernel with its arguments, and options of its compiler, by their names."""
         grid = (num_programs, 1, 1)
+        if self._is_in_graph:
+            torch.library.wrap_triton(kernel)[grid](**arguments)
+            return
         known = self._variants.get(id(kernel))
         if known is not None:
             variant, defaults, in_order = known
@@ -38,6 +45,11 @@ class Launcher:
         elif (variant := kernel[grid](**arguments)) is not None:  # None in the interpreter
             defaults = {p.name: p.default for p in kernel.params if p.has_default}
             self._variants[id(kernel)] = variant, defaults, operator.itemgetter(*kernel.arg_names)
+
+
+def is_in_graph(fact: object) -> bool:
+    """Say whether this is a tensor of a graph that is being made, which has no address yet."""
+    return isinstance(fact, FunctionalTensor)
 
 
 def num_blocks(length: int, block: int) -> int:

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import torch
 
+from pps_torch.io.errors import InputError
+from pps_torch.ops.direct_operator import kernels_in_graphs
+
 UPSAMPLE = torch.ops.aten.upsample_bilinear2d
 
 
@@ -13,12 +16,19 @@ def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> 
     """Compile a program into a package, as `torch._inductor.aoti_compile_and_package` does.
 
     It takes less time than with Inductor's own settings, and bilinear upsampling stays a call of
-    torch's operator, which has the bits of the eager call and is faster than Inductor's code.
+    torch's operator, which has the bits of the eager call and is faster than Inductor's code. A
+    program of merges with `backend="triton"` is compiled with their kernels, so that the package
+    runs without this one, also in C++.
 
     Args:
         program: of `torch.export.export`, such as one of a merge.
         path: the package; its name ends in `.pt2`.
+
+    Raises:
+        InputError: a program with kernels has sizes that may differ from call to call. How often
+            kernels are launched depends on sizes, and a package has a fixed number of launches.
     """
+    _check_sizes(program)
     from torch._inductor.lowering import make_fallback  # Inductor takes 1.5 s to import
 
     settings = {
@@ -32,9 +42,20 @@ def compile_package(program: torch.export.ExportedProgram, path: Path | str) -> 
     # Inductor refuses operators that it can decompose where `CI` is set, but for those it was told.
     make_fallback(UPSAMPLE.default, warn=False)
     # Only in this mode Inductor leaves the operator of `_keep_upsampling` whole.
-    with torch.inference_mode():
+    with torch.inference_mode(), kernels_in_graphs():
         torch._inductor.aoti_compile_and_package(
             program, package_path=str(path), inductor_configs=settings
+        )
+
+
+def _check_sizes(program: torch.export.ExportedProgram) -> None:
+    parts = [m for m in program.graph_module.modules() if isinstance(m, torch.fx.GraphModule)]
+    targets = [node.target for part in parts for node in part.graph.nodes]
+    operators = {str(t) for t in targets if getattr(t, "namespace", None) == "pps_torch"}
+    if operators and program.range_constraints:
+        raise InputError(
+            f"expected fixed sizes in a program with kernels ({', '.join(sorted(operators))}), "
+            f"found sizes that may differ: {program.range_constraints}"
         )
 
 

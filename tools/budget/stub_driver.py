@@ -155,7 +155,7 @@ def _zeroed(allocate):
 
     def allocated(*arguments, **options):
         tensor = allocate(*arguments, **options)
-        if tensor.numel() and tensor.device.type == "cpu":
+        if type(tensor) is Tensor and tensor.numel() and tensor.device.type == "cpu":
             storage = tensor.untyped_storage()  # by no operation of torch: that would be counted
             ctypes.memset(storage.data_ptr(), 0, storage.nbytes())
         return tensor

@@ -18,5 +18,5 @@ def bits_of_double(number: float) -> int:
 
 @triton.jit
 def double_of_bits(bits):
-    """The float64 whose bits an int64 argument holds."""
-    return bits.to(tl.int64).to(tl.float64, bitcast=True)
+    """The float64 whose bits an int64 argument holds, which compilers may make a constant."""
+    return tl.full((), bits, tl.int64).to(tl.float64, bitcast=True)

@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
-from pps_torch.ops.launches import Launcher, num_blocks
+from pps_torch.ops.launches import Launcher, is_in_graph, num_blocks
 from pps_torch.ops.painting.triton.greedy_words import (
     WORD_BITS,
     Greedy,
@@ -100,11 +100,13 @@ def choose_masks(
 
 
 def _as_read(masks: Tensor) -> Tensor:
-    """View masks as integers of four pixels where each can be loaded as one, else of one pixel."""
+    """View masks as integers of four pixels where each can be loaded as one."""
+    if is_in_graph(masks):
+        return masks
     *strides, pixel_stride = masks.stride()
     starts = (masks.data_ptr(), masks.storage_offset(), masks.shape[2], *strides)
     is_aligned = pixel_stride == 1 and not any(start % 4 for start in starts)
-    return masks.view(torch.int32 if is_aligned else torch.uint8)
+    return masks.view(torch.int32) if is_aligned else masks
 
 
 @triton.jit

@@ -10,10 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from pps_torch.formats.runs import distinct_runs
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
-from pps_torch.io.image_runs import id_colors, image_runs
 from pps_torch.io.images import read_id_map
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
@@ -30,6 +28,7 @@ from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
+from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
 from pps_torch.pipelines.result_layout import panoptic_result, results_document, spec_settings
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
@@ -83,6 +82,7 @@ def eval_partpq(
     gt_files = find_files(gt_dir, images.ids, ground_truth_suffixes(gt_dir), "ground truth")
     pred_files = find_files(pred_dir, images.ids, pps_suffixes(pred_dir), "PPS prediction")
     job = _Job(
+        spec=spec,
         gt_files=gt_files,
         pred_files=pred_files,
         metrics=WorkerMetrics(lambda: PartPanopticQuality(spec, validate=True).to(device)),
@@ -162,6 +162,7 @@ class _Evaluated(NamedTuple):
 class _Job:
     """What the evaluation of an image needs."""
 
+    spec: EvalSpec
     gt_files: dict[str, Path]
     pred_files: dict[str, Path]
     metrics: WorkerMetrics[PartPanopticQuality]
@@ -183,12 +184,13 @@ class _Job:
         """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
         images = read_id_map(gt_file, image.size), read_pps_map(pred_file, image.size)
-        uids, pps, lengths = _distinct(*images)
+        uids, pps, lengths = distinct_pixels(*images)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
+            capacity = needed_capacity(uids, pps, self.spec)
             if self.needs_maps:
-                records = self._count(*images)
+                records = self._count(capacity, *images)
             else:
-                records = self._count(uids[None], pps[None], lengths)
+                records = self._count(capacity, uids[None], pps[None], lengths)
         return _Evaluated(
             unknown_sids=self.unknown_sids.examine(pps[:, 0], lengths),
             unknown_parts=self.unknown_parts.examine_parts(pps[:, 0], pps[:, 2], lengths),
@@ -204,7 +206,11 @@ class _Job:
         self.unknown_gt_parts.add(evaluated.unknown_gt_parts)
 
     def _count(
-        self, uids: np.ndarray, pps: np.ndarray, lengths: np.ndarray | None = None
+        self,
+        capacity: int,
+        uids: np.ndarray,
+        pps: np.ndarray,
+        lengths: np.ndarray | None = None,
     ) -> list[ImageRecord]:
         """Count maps `(H, W)` and `(H, W, 3)`, or `(1, V)` and `(1, V, 3)` of so many pixels."""
         channels = np.ascontiguousarray(np.moveaxis(pps, 2, 0))
@@ -212,13 +218,15 @@ class _Job:
         pixels = None if lengths is None else torch.from_numpy(lengths)[None]
 
         def compare(metric: PartPanopticQuality) -> SegmentComparison:
+            metric = with_capacity(metric, capacity)
             if pixels is None:
                 return metric.compare(pred, target)
             return metric.compare_runs(pred, target, pixels)
 
         metric = self.metrics.of_this_thread()
         self.further.update({"PartIoU": lambda part_iou: part_iou.update(pred, target)})
-        if pixels is None and not self.tables and "mIoU" not in self.further:
+        needs_comparison = self.tables or "mIoU" in self.further or capacity > metric.capacity
+        if pixels is None and not needs_comparison:
             metric.update(pred, target)
             return []
         comparison = compare(metric)
@@ -237,17 +245,6 @@ def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device
         "PartIoU": lambda: PartIoU(spec, validate=True).to(device),
     }
     return FurtherMetrics(wanted, create)
-
-
-def _distinct(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What lies in the same pixels of both maps, `(V,)` and `(V, 3)`, and how many these are."""
-    if pps.dtype == np.uint8:
-        (uids, colors), lengths = image_runs(uids, pps)
-        channels = [*id_colors(colors).T]
-    else:
-        (uids, *channels), lengths = image_runs(uids, *np.moveaxis(pps, 2, 0))
-    (uids, *channels), lengths = distinct_runs((uids, *channels), lengths)
-    return uids, np.stack(channels, 1), lengths
 
 
 def _parts_of(uids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

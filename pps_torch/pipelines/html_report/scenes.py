@@ -22,6 +22,7 @@ from pps_torch.metrics import PanopticQuality, PartPanopticQuality
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
+from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
 from pps_torch.pipelines.running.unknown_ids import without_unknown
 from pps_torch.reserved import VOID_ID
 from pps_torch.specs import EvalSpec
@@ -87,19 +88,28 @@ class PartScenes:
             InputError: its files are not those of the evaluation.
         """
         gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
-        uids = torch.from_numpy(read_id_map(gt_file))
-        height, width = uids.shape
-        # What is read is not held beside its copy, which has the order of tensors.
-        pps = torch.from_numpy(
-            np.ascontiguousarray(np.moveaxis(read_pps_map(pred_file, (height, width)), 2, 0))
-        )
+        gt_image = read_id_map(gt_file)
+        pred_image = read_pps_map(pred_file, gt_image.shape)
+        distinct_uids, distinct_pps, lengths = distinct_pixels(gt_image, pred_image)
+        shown = _shown_pixels(gt_image.shape, side)
+        num_counted, size = len(lengths), (len(shown[0]), len(shown[1]))
+        # Both as one row of pixels: first the combinations that are counted, then what is shown.
+        row_of_uids = np.concatenate([distinct_uids, gt_image[shown].ravel()])
+        row_of_pps = np.concatenate([distinct_pps, pred_image[shown].reshape(-1, 3)])
+        uids = torch.from_numpy(row_of_uids[None])
+        pps = torch.from_numpy(np.ascontiguousarray(row_of_pps.T[:, None]))
         with input_errors_at(f"image {image_id} ({gt_file}, {pred_file})"):
-            comparison = self.metric.compare(pps, uids)
+            capacity = needed_capacity(distinct_uids, distinct_pps, self.spec)
+            metric = with_capacity(self.metric, capacity)
+            counted = pps[..., :num_counted], uids[..., :num_counted]
+            comparison = metric.compare_runs(*counted, torch.from_numpy(lengths[None]))
         _check_unchanged(comparison, self.tables, image_id)
-        shown = _shown_pixels((height, width), side)
-        pred_map, gt_map = (m[shown] for m in self.metric.segment_maps(pps, uids))
-        gt_pps = ground_truth_pps(uids[shown], self.spec)
-        pps = torch.from_numpy(without_unknown(pps[:, shown[0], shown[1]].numpy(), self.spec))
+        pred_map, gt_map = (
+            ids[0, num_counted:].view(size) for ids in metric.segment_maps(pps, uids)
+        )
+        gt_pps = ground_truth_pps(uids[0, num_counted:].view(size), self.spec)
+        shown_pps = pps[:, 0, num_counted:].reshape(3, *size)
+        pps = torch.from_numpy(without_unknown(shown_pps.numpy(), self.spec))
         has_parts = torch.tensor([*self.spec.parts], device="cpu")
         gt_parts, pred_parts = (
             torch.where(torch.isin(sids, has_parts), pids, 0)

@@ -56,6 +56,8 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         dataset_name: a registered data set.
         output_dir: folder of `part_panoptic_quality.json`, both results with every class.
         eval_spec: a spec, or the name or path of one. Default: the data set's `eval_spec`.
+        capacity: highest instance id, and the most segments of an image in either map; beyond it,
+            `evaluate` raises. See [`PartPanopticQuality`][pps_torch.PartPanopticQuality].
         tables: whether `output_dir` also gets the evaluated maps (PNGs in `pps`) and the files that
             `eval_partpq --save_dir --tables` writes about them. `pps-torch report` makes a page of
             it, with pictures if the ground truth is in files. Each image then waits for the device,
@@ -64,6 +66,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
     Raises:
         InputError: the data set is not registered or names no spec, tables have no `output_dir`, or
             an image id cannot be the name of a file.
+        TypeError, ValueError: for a capacity that `PartPanopticQuality` refuses.
 
     Example:
         ```python
@@ -81,6 +84,7 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         output_dir: str | None = None,
         *,
         eval_spec: EvalSpec | str | None = None,
+        capacity: int = 1024,
         tables: bool = False,
     ) -> None:
         if eval_spec is None:
@@ -91,8 +95,9 @@ class PartPanopticEvaluator(ImageByImageEvaluator):
         self._result_name = spec.name
         self._eval_spec = spec.name if isinstance(eval_spec, EvalSpec) else eval_spec
         self._files = [image.get("pps_file_name") for image in images]
-        self._part_metric = PartPanopticQuality(spec)
-        self._whole_metric = PartPanopticQuality(spec.without_parts())
+        self._part_metric, self._whole_metric = (
+            PartPanopticQuality(each, capacity=capacity) for each in (spec, spec.without_parts())
+        )
         self._unknown_parts = UnknownPartsByImage(spec)
         metrics = [self._part_metric, self._whole_metric]
         image_ids = [image["image_id"] for image in images]

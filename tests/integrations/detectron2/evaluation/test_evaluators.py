@@ -271,6 +271,17 @@ def test_a_data_set_without_a_spec_or_a_name_is_one_clear_error():
         PartPanopticEvaluator("pps_test_nobodys")
 
 
+def test_images_of_more_segments_need_a_capacity(tmp_path):
+    """Two cars in a street: three segments of either map."""
+    register("pps_test_cars", [{"image_id": "a"}], eval_spec="cpp_default")
+    image = {"image_id": "a", "pps_gt": torch.tensor([[7, 26_001_02, 26_002_02]])}
+    output = {"pps": torch.tensor([[[7, 26, 26]], [[0, 1, 2]], [[1, 2, 2]]])}
+    with pytest.raises(ValueError, match="1 segments of target above the capacity, 2; 1 segments"):
+        run(PartPanopticEvaluator("pps_test_cars", capacity=2), [image], [output])
+    evaluator = PartPanopticEvaluator("pps_test_cars", str(tmp_path), capacity=3, tables=True)
+    assert run(evaluator, [image], [output])["part_panoptic_seg"]["PartPQ"] == 100
+
+
 def test_three_maps_in_a_list_are_a_pps_map():
     register("pps_test_list", [{"image_id": "a"}], eval_spec="cpp_default")
     evaluator = PartPanopticEvaluator("pps_test_list")

@@ -227,17 +227,17 @@ class Tables:
 
     def segments_csv(self) -> str:
         """CSV with a line for each [`SegmentRecord`][pps_torch.metrics.SegmentRecord]."""
-        names = {info.id: info.name for info in self.classes}
-        rows = [
+        names = {info.id: _text_cell(info.name) for info in self.classes}
+        rows = (
             (
                 *(image_id, "gt" if s.is_gt else "pred", s.index, s.class_id, names[s.class_id]),
                 *(s.instance, s.area, s.verdict, s.match, s.iou, s.part_iou),
                 *("" if s.taken_for is None else names[s.taken_for], s.taken_share),
                 " ".join(f"{pid}:{iou!r}" for pid, iou in s.part_ious.items()),
             )
-            for image_id, segments in self.images.items()
+            for image_id, segments in zip(map(_text_cell, self.images), self.images.values())
             for s in segments
-        ]
+        )
         return _csv(SEGMENT_COLUMNS, rows)
 
     def images_csv(self) -> str:
@@ -248,7 +248,7 @@ class Tables:
             quality, sq, rq, n = mean_qualities(counts)
             iou, *verdicts = zip(*counts) if counts else [()] * 4
             sums = [math.fsum(iou), *map(sum, verdicts)]
-            rows.append((image_id, *((quality, sq, rq) if n else (None,) * 3), *sums))
+            rows.append((_text_cell(image_id), *((quality, sq, rq) if n else (None,) * 3), *sums))
         return _csv(IMAGE_COLUMNS, rows)
 
 
@@ -266,6 +266,7 @@ class TableRecords:
             self.confused_pixels += record.confused_pixels.numpy()
 
 
+@paused_collector()
 def encoded_tables(
     name: str,
     metric: str,
@@ -332,17 +333,16 @@ def _color(color: Sequence[int] | None) -> tuple[int, int, int] | None:
     return red, green, blue
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """The text of a CSV file; reading its floats gives the same bits, None is an empty field."""
     text = io.StringIO()
-    cells = ([_cell(value) for value in row] for row in rows)
-    csv.writer(text, lineterminator="\n").writerows([header, *cells])
+    csv.writer(text, lineterminator="\n").writerows(itertools.chain([header], rows))
     return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def _text_cell(text: str) -> str:
     """A text that a spreadsheet would take for a formula gets an apostrophe in front."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULAS) else value
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
 def text_of_cell(cell: str) -> str:

@@ -20,6 +20,7 @@ from pps_torch.io.coco_panoptic import (
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids
+from pps_torch.io.json_files import paused_collector
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -192,7 +193,10 @@ class _Job:
                 comparison = metric.compare_runs(pred, target, lengths)
             metric.add(comparison)
             self.further.update(dict.fromkeys(_BY_COMPARISON, lambda other: other.add(comparison)))
-            return image_records(comparison) if self.tables else []
+            if not self.tables:
+                return []
+            with paused_collector():
+                return image_records(comparison)
 
     def counted(self) -> PanopticQuality:
         """The metric of all images, once each of them is evaluated."""

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pps_torch.io.json_files import paused_collector
 from pps_torch.metrics import SegmentRecord
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report import summary
@@ -106,7 +105,6 @@ def _gallery_entry(tables: Tables, image: PageImage) -> dict[str, Any]:
     }
 
 
-@paused_collector()
 def _script_data(tables: Tables, images: Sequence[PageImage]) -> dict[str, Any]:
     """The data of the script; a segment is a list of values, their names are listed once."""
     totals = {

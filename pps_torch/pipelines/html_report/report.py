@@ -11,6 +11,7 @@ from typing import Any
 from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import refuse_overwriting
+from pps_torch.io.json_files import paused_collector
 from pps_torch.io.pairing import PHOTO_SUFFIXES, find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report.choice import USUAL_NUMBER, choose_images
@@ -33,6 +34,7 @@ _IMAGE_SUFFIXES = (*PHOTO_SUFFIXES, ".npz")
 _Page = tuple[list[Any], Callable[[list[Any]], str]]
 
 
+@paused_collector()
 def report(
     evaluation: Path | str | Sequence[Path | str],
     output: Path | str,

@@ -15,7 +15,6 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids, read_id_map
-from pps_torch.io.json_files import paused_collector
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import PanopticQuality, PartPanopticQuality
@@ -227,8 +226,7 @@ def _with_row(ids: Tensor, panoptic: PanopticSegmentation | PanopticTarget) -> T
 
 def _check_unchanged(comparison: SegmentComparison, tables: Tables, image_id: str) -> None:
     """Raise InputError if an image has other segments than the tables."""
-    with paused_collector():
-        (record,) = image_records(comparison)
+    (record,) = image_records(comparison)
     if record.segments != tables.images[image_id]:
         raise InputError(
             f"image {image_id}: expected the files of the evaluation, found that they have other "

@@ -48,7 +48,7 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
     Raises:
         ValueError: for an instance id above 65,535.
     """
-    iids = pps[np.isin(pps[:, 0], spec.eval_sids), 1]
+    sids, iids, _ = pps[np.isin(pps[:, 0], spec.eval_sids)].T
     highest_instance = int(iids.max(initial=0))
     if highest_instance > _HIGHEST_INSTANCE:
         raise ValueError(
@@ -56,7 +56,7 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
             "number the instances of each class and image from 1"
         )
     gt_segments = np.where(uids > 99_999, uids // 100, uids)
-    pred_segments = pps[:, 0].astype(np.int64) << 32 | pps[:, 1]
+    pred_segments = sids.astype(np.int64) << 32 | iids
     num_segments = [len(np.unique(ids)) for ids in (gt_segments, pred_segments)]
     return max(*num_segments, highest_instance, _HIGHEST_UID_INSTANCE)
 

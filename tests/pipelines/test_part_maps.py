@@ -108,8 +108,10 @@ def test_instances_that_no_capacity_holds_are_an_error(tmp_path):
         # The segments of the ground truth, whose parts do not count.
         (range(10_000, 12_000), [[7, 0, 1]] * 2000, 2000),
         (range(2_600_000, 2_602_000), [[7, 0, 1]] * 2000, 999),
-        ([7] * 1100, [[i, 3, 1] for i in range(1100)], 1100),  # those of the prediction
-        ([7] * 256, [[7, 0, i] for i in range(256)], 999),
+        # Those of the prediction, by class and instance; not its parts and unknown classes.
+        ([7] * 1200, [[sid, i, 1] for sid in (24, 26) for i in range(600)], 1200),
+        ([7] * 1200, [[7, 0, i % 256] for i in range(1200)], 999),
+        ([7] * 1200, [[1000 + i, 5000, 1] for i in range(1200)], 999),
     ],
 )
 def test_capacity_that_an_image_needs(uids, pps, expected):

@@ -1,4 +1,4 @@
-"""Images of many segments, such as cells or parcels: time and peak memory of each metric.
+"""Images of many segments, such as cells or parcels: time and peak memory of metrics and commands.
 
 Each number comes from a process of its own: processor time, and a peak that includes what torch
 itself and the maps take.
@@ -10,6 +10,7 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +23,7 @@ from benchmarks.scenes import street_spec
 from benchmarks.table import Goal, Measurement, Row, Spread
 from pps_torch import (
     BoundaryPanopticQuality,
+    EvalSpec,
     MeanIoU,
     ModifiedPanopticQuality,
     PanopticQuality,
@@ -29,6 +31,9 @@ from pps_torch import (
     PanopticTarget,
     PartPanopticQuality,
 )
+from pps_torch.io.images import write_id_map
+from pps_torch.io.writers import PanopticWriter, write_pps
+from pps_torch.pipelines import RunOptions, eval_partpq, eval_pq, prepare_data, report
 
 #: Segments of either map, in an image of 2048 x 2048.
 NUMBERS = (1_250, 5_000, 20_000)
@@ -44,11 +49,13 @@ METRICS = {
     "Boundary PQ": BoundaryPanopticQuality,
 }
 FURTHER = ("records of PQ", "mIoU of PQ", "PartPQ", "records of PartPQ")
+COMMANDS = ("eval_pq --tables", "report of PQ", "eval_partpq --tables", "report of PartPQ")
+OPTIONS = RunOptions(device="cpu", quiet=True, overwrite=True)
 
 
 def many_segments() -> list[Measurement]:
     """Rows of each call, one for each number of segments."""
-    names = ("from_segments", *METRICS, *FURTHER)
+    names = ("from_segments", *METRICS, *FURTHER, *COMMANDS)
     return [Measurement(f"{name}, many segments", partial(_rows, name)) for name in names]
 
 
@@ -94,6 +101,42 @@ def call_of(name: str, number: int) -> Callable[[], object]:
     return lambda: call(pred, target)
 
 
+def command_of(name: str, number: int, folder: Path) -> Callable[[], object]:
+    """One run of a command on files of the same maps, which are written into a folder."""
+    evaluate = (_eval_partpq if "part" in name.lower() else _eval_pq)(number, folder)
+    if name.endswith("--tables"):
+        return evaluate
+    evaluate()
+    return lambda: report(folder / "scores", folder / "report.html", options=OPTIONS)
+
+
+def _eval_pq(number: int, folder: Path) -> Callable[[], object]:
+    files = [folder / "gt.json", folder / "pred.json"]
+    for file, ids in zip(files, _cells(number)):
+        infos = [{"id": i, "category_id": i % NUM_CLASSES} for i in ids.unique().tolist() if i]
+        with PanopticWriter(file, CATEGORIES) as writer:
+            writer.write("1", PanopticSegmentation.from_segments(ids, infos))
+    settings = {"save_dir": folder / "scores", "tables": True, "options": OPTIONS}
+    return lambda: eval_pq(*files, **settings)
+
+
+def _eval_partpq(number: int, folder: Path) -> Callable[[], object]:
+    parts = ["first", "second", "third", "fourth"]
+    classes = [
+        {"id": i + 1, "name": f"class {i}", "isthing": 1, "parts": parts}
+        for i in range(NUM_CLASSES)
+    ]
+    spec_file, gt, pred = folder / "cells_evalspec.yaml", folder / "gt", folder / "pred"
+    EvalSpec.from_classes(classes).save(spec_file)
+    pps, uids = _part_maps(*_cells(number))
+    gt.mkdir()
+    write_id_map(gt / "1.tif", uids.numpy())
+    write_pps(pred / "1.png", pps, form="png16")
+    images_json = prepare_data(gt, folder, "Other", options=OPTIONS)
+    arguments = spec_file, gt, pred, images_json, folder / "scores"
+    return lambda: eval_partpq(*arguments, tables=True, options=OPTIONS)
+
+
 def _cells(number: int) -> tuple[Tensor, Tensor]:
     """A square of cells, and the same a little to the right and below: `(H, W)` int32 each."""
     side = 1
@@ -121,11 +164,14 @@ def main() -> None:
     """Print the seconds of a few calls, and the peak of this process in MiB."""
     name, number = sys.argv[1], int(sys.argv[2])
     torch.set_num_threads(1)
-    call, seconds = call_of(name, number), []
-    for _ in range(ROUNDS):
-        begin = time.process_time()
-        call()
-        seconds.append(time.process_time() - begin)
+    with tempfile.TemporaryDirectory() as folder:
+        is_command = name in COMMANDS
+        call = command_of(name, number, Path(folder)) if is_command else call_of(name, number)
+        seconds = []
+        for _ in range(ROUNDS):
+            begin = time.process_time()
+            call()
+            seconds.append(time.process_time() - begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps([seconds, peak]))
 

@@ -21,6 +21,7 @@ from pps_torch.visualization.colors import (
     shade,
     spec_paints,
 )
+from pps_torch.visualization.lookup import look_up, take
 from pps_torch.visualization.segments import pps_segments
 from pps_torch.visualization.shades import instance_shades, neighbour_differences
 
@@ -63,7 +64,7 @@ def colorize_pps(
     """
     paint = paint_map(pps, spec)
     paints = spec_paints(spec, pps.device, palette)
-    rows, sids, numbers = pps_segments(pps, len(paints.paint_of_sid_pid))
+    rows, sids, numbers = pps_segments(pps, paints.row_of_sid)
     groups = torch.where(numbers > 0, sids, ABSENT)
     differences = neighbour_differences(rows)
     shades = instance_shades(rows, differences, groups, numbers)
@@ -141,14 +142,15 @@ def paint_map(pps: Tensor, spec: EvalSpec, name: str = "pps") -> Tensor:
     sids, iids, pids = pps.unbind(-3)
     if iids.numel() and iids.min() < 0:
         raise ValueError(f"{name}: expected instance numbers >= 0, found {int(iids.min())}")
-    paint_of = spec_paints(spec, pps.device).paint_of_sid_pid
-    rows, columns = paint_of.shape
-    if not (_all_below(rows, sids) and _all_below(columns, pids)):
-        raise ValueError(f"{name}: {_unknown_ids(sids, pids, spec)}")
-    paint = take(paint_of.flatten(), torch.add(pids.int(), sids.int(), alpha=columns))
-    if paint.numel() and paint.min() < 0:
-        raise ValueError(f"{name}: {_unknown_ids(sids, pids, spec)}")
-    return paint
+    paints = spec_paints(spec, pps.device)
+    rows, columns = paints.paint_of.shape
+    if _all_below(len(paints.row_of_sid), sids) and _all_below(len(paints.column_of_pid), pids):
+        row, column = take(paints.row_of_sid, sids.int()), take(paints.column_of_pid, pids.int())
+        if _all_below(rows, row):
+            paint = take(paints.paint_of.flatten(), column.add_(row, alpha=columns))
+            if paint.numel() == 0 or paint.min() >= 0:
+                return paint
+    raise ValueError(f"{name}: {_unknown_ids(sids, pids, spec)}")
 
 
 def segment_category_index(
@@ -180,16 +182,6 @@ def segment_category_index(
     if without_row:
         raise ValueError(f"panoptic_seg: ids {without_row} have no row in category_ids")
     return torch.where(category_ids != ABSENT, places[position], ABSENT)
-
-
-def look_up(table: Tensor, index: Tensor) -> Tensor:
-    """Look up a table `(N, 3)` at each pixel: `(*B, H, W)` indices become `(*B, 3, H, W)`."""
-    return torch.stack([take(channel, index) for channel in table.T.contiguous()], dim=-3)
-
-
-def take(table: Tensor, index: Tensor) -> Tensor:
-    """Look up a table `(N,)` at each pixel; the result has the shape of `index`."""
-    return table.index_select(0, index.flatten()).view(index.shape)
 
 
 def _draw_boundaries(picture: Tensor, differences: tuple[Tensor, Tensor]) -> None:
@@ -226,7 +218,6 @@ def _unknown_ids(sids: Tensor, pids: Tensor, spec: EvalSpec) -> str:
     if unknown_sids:
         known = ", ".join(map(str, spec.eval_sids))
         return f"scene classes {unknown_sids} are not in {spec.name}, which has {known}"
-    paint_of = spec_paints(spec, torch.device("cpu")).paint_of_sid_pid
-    known_pairs = set(map(tuple, (paint_of != ABSENT).nonzero().tolist()))
-    unknown_pairs = [f"{sid}_{pid:02d}" for sid, pid in pairs if (sid, pid) not in known_pairs]
+    paint_of = spec_paints(spec, torch.device("cpu")).paint_of_pair
+    unknown_pairs = [f"{sid}_{pid:02d}" for sid, pid in pairs if paint_of(sid, pid) == ABSENT]
     return f"parts {', '.join(unknown_pairs)} (scene class_part) are not in {spec.name}"

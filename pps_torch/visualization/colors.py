@@ -6,7 +6,7 @@ shaded like the class. All is computed in OKLab, where equal steps look equally 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import compress, islice
 from operator import not_
@@ -50,16 +50,27 @@ class Paints(NamedTuple):
     """The colours of an evaluation spec: one paint for void, for each class and for each part.
 
     Attributes:
-        paint_of_sid_pid: `(R, K)` int32, the paint of a scene class and part, -1 where the spec
-            has no such pair. Paint 0 is void.
+        row_of_sid: `(highest + 1,)` int32, the row of `paint_of` of each scene class and of void;
+            -1 of ids that the spec lacks.
+        column_of_pid: `(highest + 1,)` int32, the column of each part; the last one of other ids.
+        paint_of: `(R, K)` int32, the paint of a scene class and part, -1 where the spec has no
+            such pair. Paint 0 is void, whose part may be any.
         colors: `(num_paints, NUM_SHADES, 3)` uint8, column 0 is the colour itself.
         members: (eval sid, eval pid) of each paint from 1 on, class by class; the class itself
             has the pid of undefined parts, 0.
     """
 
-    paint_of_sid_pid: Tensor
+    row_of_sid: Tensor
+    column_of_pid: Tensor
+    paint_of: Tensor
     colors: Tensor
     members: tuple[tuple[int, int], ...]
+
+    def paint_of_pair(self, sid: int, pid: int) -> int:
+        """The paint of a part of a scene class that has a row; -1 where it has no such part."""
+        if not 0 <= pid < len(self.column_of_pid):
+            return ABSENT
+        return int(self.paint_of[self.row_of_sid[sid], self.column_of_pid[pid]])
 
 
 def spec_paints(spec: EvalSpec, device: torch.device, palette: str = "class") -> Paints:
@@ -82,22 +93,38 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
         colors += [class_color, *tints]
         is_thing += [sid in things] * (1 + len(tints))
 
-    rows, columns = (max(spec.ignore_label, *ids) + 1 for ids in zip(*members, strict=True))
-    paint_of_sid_pid = torch.full((rows, columns), ABSENT, dtype=torch.int32, device="cpu")
+    sids, pids = ({spec.ignore_label, *ids} for ids in zip(*members, strict=True))
+    pids.add(NO_PART)
+    row_of_sid, column_of_pid = _places(sids, others=ABSENT), _places(pids, others=len(pids))
+    paint_of = torch.full((len(sids), len(pids) + 1), ABSENT, dtype=torch.int32, device="cpu")
     for paint, (sid, pid) in enumerate(members, start=1):
-        paint_of_sid_pid[sid, pid] = paint
+        paint_of[row_of_sid[sid], column_of_pid[pid]] = paint
     for sid in spec.eval_sids:
-        class_paint = paint_of_sid_pid[sid, UNDEFINED_PART]
-        paint_of_sid_pid[sid, spec.ignore_label] = class_paint
+        row = paint_of[row_of_sid[sid]]
+        class_paint = row[column_of_pid[UNDEFINED_PART]]
+        row[column_of_pid[spec.ignore_label]] = class_paint
         if sid not in part_pids:
-            paint_of_sid_pid[sid, NO_PART] = class_paint
-    paint_of_sid_pid[spec.ignore_label] = 0
+            row[column_of_pid[NO_PART]] = class_paint
+    paint_of[row_of_sid[spec.ignore_label]] = 0
 
     shade_index = torch.arange(NUM_SHADES, device="cpu") * torch.tensor(
         is_thing, device="cpu"
     ).unsqueeze(1)
     shades = shade(torch.tensor(colors, dtype=torch.uint8, device="cpu").unsqueeze(1), shade_index)
-    return Paints(paint_of_sid_pid.to(device), shades.to(device), tuple(members))
+    return Paints(
+        row_of_sid.to(device),
+        column_of_pid.to(device),
+        paint_of.to(device),
+        shades.to(device),
+        tuple(members),
+    )
+
+
+def _places(ids: Collection[int], others: int) -> Tensor:
+    """The place of each id among the sorted ones, `(highest + 1,)` int32, and that of others."""
+    places = torch.full((max(ids) + 1,), others, dtype=torch.int32, device="cpu")
+    places[sorted(ids)] = torch.arange(len(ids), dtype=torch.int32, device="cpu")
+    return places
 
 
 def category_colors(categories: list[dict[str, Any]], palette: str = "class") -> list[Color]:

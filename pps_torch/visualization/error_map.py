@@ -21,8 +21,10 @@ from pps_torch.ops.scoring.match_segments import match_segments
 from pps_torch.ops.scoring.segment_pairs import list_pairs
 from pps_torch.reserved import ABSENT, UNDEFINED_PART
 from pps_torch.specs import EvalSpec
-from pps_torch.visualization.colorize import look_up, paint_map, take
+from pps_torch.visualization.colorize import paint_map
+from pps_torch.visualization.colors import spec_paints
 from pps_torch.visualization.legend import LegendEntry
+from pps_torch.visualization.lookup import look_up, take
 from pps_torch.visualization.oklab import Color
 from pps_torch.visualization.segments import pps_segments
 
@@ -131,7 +133,7 @@ class _Segments(NamedTuple):
 
 
 def _segments(pps: Tensor, spec: EvalSpec) -> _Segments:
-    table = pps_segments(pps, max(spec.ignore_label, *spec.eval_sids) + 1)
+    table = pps_segments(pps, spec_paints(spec, pps.device).row_of_sid)
     areas = torch.bincount(table.rows.flatten(), minlength=len(table.sids))
     is_segment = (areas > 0) & (table.sids != spec.ignore_label)
     index_of_row = is_segment.cumsum(0).mul_(is_segment).int()

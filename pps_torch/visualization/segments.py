@@ -8,6 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.reserved import ABSENT
+from pps_torch.visualization.lookup import take
+
 _HIGHEST_COUNTED = 4095  # where instance numbers are higher, only those in the map get rows
 
 
@@ -27,8 +30,14 @@ class PPSSegments(NamedTuple):
     numbers: Tensor
 
 
-def pps_segments(pps: Tensor, num_sids: int) -> PPSSegments:
-    """Find the segments of a map `(*B, 3, H, W)` with scene classes below `num_sids`."""
+def pps_segments(pps: Tensor, row_of_sid: Tensor) -> PPSSegments:
+    """Find the segments of a map `(*B, 3, H, W)`.
+
+    Args:
+        pps: the map; its scene classes are those that have a row.
+        row_of_sid: see [`Paints`][pps_torch.visualization.colors.Paints].
+    """
+    all_sids = (row_of_sid != ABSENT).nonzero()[:, 0]
     sids, iids, _ = pps.unbind(-3)
     highest = int(iids.max()) if iids.numel() else 0
     if highest <= _HIGHEST_COUNTED:
@@ -37,9 +46,9 @@ def pps_segments(pps: Tensor, num_sids: int) -> PPSSegments:
         numbers, iids = iids.unique(return_inverse=True)
     *batch, _, _ = sids.shape
     images = torch.arange(math.prod(batch), dtype=torch.int32, device=pps.device)
-    rows = sids.to(torch.int32, copy=True).add_(images.view(*batch, 1, 1) * num_sids)
+    rows = take(row_of_sid, sids.int()).add_(images.view(*batch, 1, 1) * len(all_sids))
     rows = rows.mul_(len(numbers)).add_(iids)
-    classes = torch.arange(num_sids, device=pps.device).repeat_interleave(len(numbers))
+    classes = all_sids.repeat_interleave(len(numbers))
     return PPSSegments(
-        rows, classes.repeat(len(images)), numbers.long().repeat(len(images) * num_sids)
+        rows, classes.repeat(len(images)), numbers.long().repeat(len(images) * len(all_sids))
     )

@@ -45,10 +45,10 @@ def test_paints_cover_the_spec(name):
     assert paints is spec_paints(spec, torch.device("cpu"))
     assert len(paints.colors) == 1 + len(paints.members)
     for paint, (sid, pid) in enumerate(paints.members, start=1):
-        assert paints.paint_of_sid_pid[sid, pid] == paint
+        assert paints.paint_of_pair(sid, pid) == paint
         if pid == 0:
             assert tuple(paints.colors[paint, 0].tolist()) == spec.colors[sid]
         if sid in spec.stuff and pid == 0:
             assert (paints.colors[paint] == paints.colors[paint, 0]).all()
     assert [sid for sid, pid in paints.members if pid == 0] == list(spec.eval_sids)
-    assert (paints.paint_of_sid_pid[spec.ignore_label] == 0).all()
+    assert (paints.paint_of[paints.row_of_sid[spec.ignore_label]] == 0).all()

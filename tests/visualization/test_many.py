@@ -46,7 +46,7 @@ def many_categories(count):
     return [{"id": i + 1, "name": f"class {i}", "isthing": i % 2} for i in range(count)]
 
 
-def many_classes(count):
+def many_classes(count, ignore_label=None):
     """A spec of the scene classes 1..count, without parts; every other one has instances."""
     names = [f"class {sid}" for sid in range(1, count + 1)]
     dataset = DatasetSpec.from_dict(
@@ -60,7 +60,7 @@ def many_classes(count):
     sids = list(range(1, count + 1))
     fields = {
         "version": "1",
-        "ignore_label": count + 1,
+        "ignore_label": ignore_label or count + 1,
         "dataset_sid2eval_sid": {sid: sid for sid in sids},
         "dataset_sid_pid2eval_sid_pid": {},
         "eval_sid_things": sids[::2],
@@ -111,6 +111,19 @@ def test_a_map_of_many_classes_and_its_legend():
     assert [tuple(color) for color in picture] == [*default_colors(300), (0, 0, 0)]
     entries = pps_legend_entries(pps, spec)
     assert [entry.color for entry in entries] == list(default_colors(300))
+
+
+def test_pictures_have_no_table_of_all_ids_up_to_that_of_void():
+    spec = many_classes(300, ignore_label=9999)
+    sids = torch.tensor([[1, 2, 299], [300, 9999, 1]])
+    pps = torch.stack([sids, sids % 2, torch.ones_like(sids)])  # odd ones are things
+    with LargestTensor() as largest:
+        picture = colorize_pps(pps, spec, boundaries=False).flatten(1).T.tolist()
+        assert error_map(pps, pps, spec).tolist() == [[1, 1, 1], [1, 0, 1]]
+    colors = default_colors(300)
+    expected = [colors[0], colors[1], colors[298], colors[299], (0, 0, 0), colors[0]]
+    assert [tuple(color) for color in picture] == expected
+    assert largest.numel < 100_000
 
 
 def test_an_error_map_has_no_table_of_all_pairs_of_segments():

@@ -10,8 +10,8 @@ import numpy as np
 
 from pps_torch.formats.runs import distinct_runs, run_lengths
 
-#: Pixels that are compared at once: they stay in the cache, and in memory that is used again.
-_BLOCK = 1 << 16
+#: Pixels that are compared at once: few calls, in the cache, and in memory that is used again.
+_BLOCK = 1 << 17
 
 
 def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import torch
 
 from benchmarks.table import Difference, Goal, Measurement, Row, Spread
@@ -25,6 +26,10 @@ SPEC = "cpp_default"
 SIZES = ((427, 640, 20, 200), (1024, 2048, 5, 20))
 ROUNDS = 5
 
+#: Who writes the PNGs. Pillow, by which panopticapi writes them, chooses for each row how to store
+#: it, which takes longer to decode than rows that are all differences from the one above, as here.
+WRITERS = ("pps_torch", "Pillow")
+
 Counts = dict[int, tuple[float, int, int, int]]
 
 
@@ -36,9 +41,12 @@ class DrawnFiles:
         size: (height, width).
         drawn, total: how many images are drawn, and how many the JSON files list; each PNG is read
             anew for each image that has it.
+        writer: one of `WRITERS`.
     """
 
-    def __init__(self, root: Path, size: tuple[int, int], drawn: int, total: int) -> None:
+    def __init__(
+        self, root: Path, size: tuple[int, int], drawn: int, total: int, writer: str
+    ) -> None:
         streets, options = StreetFolders(root), RunOptions(device="cpu", quiet=True)
         write_streets(streets, EvalSpec.load(SPEC), size, drawn)
         prepare_data(streets.gt, root, "Cityscapes", options=options)
@@ -46,6 +54,10 @@ class DrawnFiles:
         merge_to_panoptic(SPEC, *inputs, options=options)
         self.total = total
         self.folders = streets.gt_panoptic, root / "merged/panoptic"
+        if writer == "Pillow":
+            for folder in self.folders:
+                for png in folder.glob("*.png"):
+                    PIL.Image.open(png).save(png)
         self.jsons = root / "gt.json", root / "pred.json"
         contents = [
             json.loads(path.read_text())
@@ -66,17 +78,23 @@ class DrawnFiles:
 
 
 def rows_on_drawn_files(folder: Path) -> list[Measurement]:
-    """PQ from files at both sizes."""
+    """PQ from files at both sizes, of PNGs by both writers."""
     return [
-        Measurement(f"PQ from files, {height} x {width}", partial(pq_from_files, folder, *size))
-        for size in SIZES
-        for height, width in [size[:2]]
+        Measurement(
+            f"PQ from files, {height} x {width}, PNGs by {writer}",
+            partial(pq_from_files, folder, (height, width), *numbers, writer),
+        )
+        for height, width, *numbers in SIZES
+        for writer in WRITERS
     ]
 
 
-def pq_from_files(folder: Path, height: int, width: int, drawn: int, total: int) -> list[Row]:
+def pq_from_files(
+    folder: Path, size: tuple[int, int], drawn: int, total: int, writer: str
+) -> list[Row]:
     """`eval_pq` with one worker and with two, and each peer, in turns."""
-    files = DrawnFiles(folder / f"drawn_{height}", (height, width), drawn, total)
+    height, width = size
+    files = DrawnFiles(folder / f"drawn_{height}_{writer}", size, drawn, total, writer)
     ours = {workers: partial(_ours, files, workers) for workers in (1, 2)}
     peers, missing = {}, []
     for name, find in (("hotcoco", _hotcoco), ("panopticapi", _panopticapi)):
@@ -99,7 +117,7 @@ def pq_from_files(folder: Path, height: int, width: int, drawn: int, total: int)
     finally:
         torch.set_num_threads(threads)
     spreads = {name: Spread.of(values) for name, values in seconds.items()}
-    sizes = f"{height} x {width}, {total} images"
+    sizes = f"{height} x {width}, {total} images, PNGs by {writer}"
     what = "`eval_pq` from files, an image, one worker"
     rows = [
         Row(what, sizes, ours=spreads[1], peer=name, theirs=spreads[name], goal=Goal(at_least=1))

@@ -57,11 +57,15 @@ class DirectOperator(Generic[Arguments, Result]):
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         """Call the function, or the operator where something looks at it."""
-        if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
+        is_looked_at = (
+            torch.compiler.is_compiling()
+            or _get_current_dispatch_mode() is not None
+            or _hold_subclass((*args, *kwargs.values()))
+        )
+        if not is_looked_at:
+            return self._function(*args, **kwargs)
+        with torch.no_grad():
             return self._operator(*args, **kwargs)
-        if _hold_subclass((*args, *kwargs.values())):
-            return self._operator(*args, **kwargs)
-        return self._function(*args, **kwargs)
 
     def _put_in_graph(
         self,

@@ -25,7 +25,7 @@ def is_on_host(reference: Tensor) -> bool:
             "torch.func.vmap and torch.func.grad cannot transform pps_torch: give a batch as "
             "dimensions in front; what merges and counts has no gradient"
         )
-    return reference.device.type == "cpu"
+    return reference.is_cpu
 
 
 def is_exporting() -> bool:

@@ -29,7 +29,6 @@ from pps_torch.ops.backend import check_backend
 from pps_torch.ops.painting.merge_boxes import merge_boxes
 
 
-@torch.no_grad()
 def merge_panoptic_boxes(
     sem_seg: Tensor,
     mask_probs: Tensor,

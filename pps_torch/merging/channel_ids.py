@@ -42,7 +42,7 @@ def check_logits(
     """Raise TypeError or ValueError unless logits are `(*batch, len(ids), h, w)` float, not NaN."""
     check_floating(name, logits)
     check_ndim(name, logits, 3, "(*B, C, h, w)")
-    check_shape(name, logits, (*batch, len(ids), *logits.shape[-2:]))
+    check_shape(name, logits, (*batch, ids.numel(), *logits.shape[-2:]))
     check_device(name, logits, ids)
     check_not_empty(name, logits, 3, "a channel and a pixel")
     if checks_values(validate, logits) and bool(logits.isnan().any()):
@@ -63,7 +63,7 @@ def ids_of_indices(name: str, indices: Tensor, ids: Tensor, *, validate: bool | 
     """
     check_integer(name, indices)
     check_device(name, indices, ids)
-    num_classes = len(ids) - 1
+    num_classes = ids.numel() - 1
     if checks_values(validate, indices) and indices.numel():
         lowest, highest = (int(value) for value in indices.aminmax())
         if lowest < 0 or highest >= num_classes:

@@ -24,7 +24,6 @@ from pps_torch.ops.painting.merge_masks import merge_masks
 from pps_torch.ops.painting.merge_runs import merge_runs
 
 
-@torch.no_grad()
 def merge_panoptic(
     sem_seg: Tensor,
     pred_masks: Tensor,

@@ -131,10 +131,10 @@ class PPSPostProcessor(TensorHolder):
         check_integer("class_indices", class_indices)
         batch = sem_seg_logits.shape[:-3]
         validate, backend = self.validate, self.backend
-        semantic_ids, class_ids, part_ids = (
-            self._table_on(name, sem_seg_logits.device)
-            for name in ("semantic_ids", "class_ids_and_absent", "part_ids")
-        )
+        device = sem_seg_logits.device
+        semantic_ids = self._table_on("semantic_ids", device)
+        class_ids = self._table_on("class_ids_and_absent", device)
+        part_ids = self._table_on("part_ids", device)
         check_logits("sem_seg_logits", sem_seg_logits, batch, semantic_ids, validate=validate)
         if part_logits is not None:
             check_logits("part_logits", part_logits, batch, part_ids, validate=validate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints
@@ -17,6 +17,9 @@ Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
 _shows_kernels = ContextVar("_shows_kernels", default=False)
+
+#: The types of nearly all arguments, none of which is a subclass of `Tensor` or holds one.
+_PLAIN = frozenset({Tensor, bool, int, float, type(None)})
 
 
 @contextmanager
@@ -54,11 +57,15 @@ class DirectOperator(Generic[Arguments, Result]):
 
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         """Call the function, or the operator where something looks at it."""
-        if torch.compiler.is_compiling() or _get_current_dispatch_mode() is not None:
+        is_looked_at = (
+            torch.compiler.is_compiling()
+            or _get_current_dispatch_mode() is not None
+            or _hold_subclass((*args, *kwargs.values()))
+        )
+        if not is_looked_at:
+            return self._function(*args, **kwargs)
+        with torch.no_grad():
             return self._operator(*args, **kwargs)
-        if any(_holds_subclass(arg) for arg in (*args, *kwargs.values())):
-            return self._operator(*args, **kwargs)
-        return self._function(*args, **kwargs)
 
     def _put_in_graph(
         self,
@@ -82,11 +89,16 @@ def _functional(tensor: Tensor) -> Tensor:
     return torch.ops.aten.lift_fresh_copy(tensor)
 
 
-def _holds_subclass(arg: object) -> bool:
-    """Whether an argument is, or lists, a tensor of another class than `Tensor`."""
-    if isinstance(arg, (tuple, list)):
-        return any(_holds_subclass(item) for item in arg)
-    return isinstance(arg, Tensor) and type(arg) is not Tensor
+def _hold_subclass(values: Iterable[object]) -> bool:
+    """Whether a tensor of another class than `Tensor` is among values, or in a list of them."""
+    if _PLAIN.issuperset(map(type, values)):
+        return False
+    return any(
+        _hold_subclass(value)
+        if isinstance(value, (tuple, list))
+        else isinstance(value, Tensor) and type(value) is not Tensor
+        for value in values
+    )
 
 
 def direct_operator(

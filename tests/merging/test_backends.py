@@ -66,6 +66,14 @@ def test_panoptic_maps_and_tables_are_equal(case, batch, device):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("backend", ["torch", "triton"])
+@pytest.mark.parametrize("case", [masks, boxes, of_queries])
+def test_what_is_merged_has_no_gradient(case, backend, device):
+    merge, inputs, settings = case(np.random.default_rng(0), (), device)
+    inputs = [x.requires_grad_() if x.is_floating_point() else x for x in inputs]
+    assert not any(x.requires_grad for x in merge(*inputs, **settings, backend=backend))
+
+
 @pytest.mark.parametrize("batch", BATCH_SHAPES)
 def test_pps_maps_are_equal(batch, device):
     rng = np.random.default_rng(0)

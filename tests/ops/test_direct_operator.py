@@ -44,3 +44,9 @@ def test_fake_tensors_reach_the_operator_outside_of_their_mode(which):
     assert isinstance(summed(first, (other,)), FakeTensor)
     assert isinstance(summed(first=first, others=[other]), FakeTensor)
     assert not CALLS
+
+
+def test_the_operator_has_no_gradient():
+    with FakeTensorMode():
+        first = torch.ones(2, requires_grad=True)
+        assert not summed(first, [torch.ones(2)]).requires_grad

@@ -52,8 +52,9 @@ def merge_boxes(
         least_area = whole_pixels(stuff_area_limit)
         return PanopticSegmentation(*twin.merge_boxes(*inputs, *thresholds, least_area))
     batch = sem_seg.shape[:-2]
-    mask_probs, boxes = flatten_batch(mask_probs, 3), flatten_batch(boxes, 2)
-    scores, pred_classes = flatten_batch(scores, 1), flatten_batch(pred_classes, 1)
+    # Without `detach` a graph of gradients would hold what is made of every mask.
+    mask_probs, boxes = flatten_batch(mask_probs.detach(), 3), flatten_batch(boxes.detach(), 2)
+    scores, pred_classes = flatten_batch(scores.detach(), 1), flatten_batch(pred_classes, 1)
     sem_seg = flatten_batch(sem_seg, 2)
     order, eligible = rank_instances(
         scores, pred_classes, score_threshold=score_threshold, backend="torch"

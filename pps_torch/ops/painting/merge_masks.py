@@ -48,7 +48,7 @@ def merge_masks(
         return PanopticSegmentation(*twin.merge_masks(*inputs, *thresholds))
     batch = sem_seg.shape[:-2]
     masks, sem_seg = flatten_batch(masks, 3).flatten(2), flatten_batch(sem_seg, 2)
-    scores, pred_classes = flatten_batch(scores, 1), flatten_batch(pred_classes, 1)
+    scores, pred_classes = flatten_batch(scores.detach(), 1), flatten_batch(pred_classes, 1)
     order, eligible = rank_instances(
         scores, pred_classes, score_threshold=score_threshold, backend="torch"
     )

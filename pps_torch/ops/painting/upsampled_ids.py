@@ -31,7 +31,7 @@ def upsampled_ids(
     if uses_triton(backend, logits):
         from pps_torch.ops.painting.triton import upsampled_ids as twin
 
-        return twin.upsampled_ids(logits.detach(), ids, *size)
+        return twin.upsampled_ids(logits, ids, *size)
     channel = upsampled_argmax(flatten_batch(logits, 3), size)
     return ids.index_select(0, channel.flatten()).view(*logits.shape[:-3], *size)
 

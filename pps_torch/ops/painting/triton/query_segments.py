@@ -11,7 +11,6 @@ from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher, num_blocks
-from pps_torch.ops.painting.batch_dims import flatten_batch
 from pps_torch.ops.painting.triton.add_stuff import Segments, fields_beside
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.owner_painting import paint
@@ -55,7 +54,8 @@ def query_segments(
     num_images, num_queries = classes.shape[:-1].numel(), classes.shape[-1]
     if num_images == 0:
         return outputs
-    mask_logits = flatten_batch(mask_logits, 3)
+    if mask_logits.ndim > 4:
+        mask_logits = mask_logits.flatten(0, -4)
     scores, classes, thing_ids = scores.contiguous(), classes.contiguous(), thing_ids.contiguous()
     arguments = upsampling_arguments(mask_logits, out_height, out_width)
     if scores.dtype == torch.float64:

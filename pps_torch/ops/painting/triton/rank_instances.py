@@ -29,8 +29,9 @@ def rank_instances(
 @rank_instances.register_fake
 def _outputs(scores: Tensor, pred_classes: Tensor, score_threshold: float) -> tuple[Tensor, Tensor]:
     """Allocate the results; all that is known of them while a graph is captured."""
-    order = scores.new_empty(scores.shape, dtype=torch.int64)
-    return order, scores.new_empty(scores.shape, dtype=torch.bool)
+    contiguous = torch.contiguous_format
+    order = torch.empty_like(scores, dtype=torch.int64, memory_format=contiguous)
+    return order, torch.empty_like(scores, dtype=torch.bool, memory_format=contiguous)
 
 
 def rank(

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher
-from pps_torch.ops.painting.batch_dims import flatten_batch
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     bilinear_taps,
@@ -28,9 +27,11 @@ _ROWS, _COLUMNS = 8, 64
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
-    logits = flatten_batch(logits, 3)
+    if logits.ndim > 4:
+        logits = logits.flatten(0, -4)
     arguments = upsampling_arguments(logits, out_height, out_width)
-    tiles = num_programs(len(logits), out_height, out_width, _ROWS, _COLUMNS)
+    num_images, num_channels = logits.shape[:-3].numel(), logits.shape[-3]
+    tiles = num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS)
     if best.numel() == 0:
         return best
     launch = Launcher("upsampled_ids", logits, ids, out_height, out_width)
@@ -41,7 +42,7 @@ def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) 
             logits_ptr=logits,
             ids_ptr=ids.contiguous(),
             best_ptr=best,
-            num_channels=logits.shape[1],
+            num_channels=num_channels,
             **arguments,
             ROWS=_ROWS,
             COLUMNS=_COLUMNS,

@@ -21,13 +21,17 @@ VARYING = ["image_stride", "channel_stride", "row_stride", "height", "width", "o
 
 
 def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dict[str, Any]:
-    """The arguments by which kernels sample logits `(B, C, h, w)` at the pixels of an output.
+    """The arguments by which kernels sample logits at the pixels of an output.
+
+    Args:
+        logits: `(B, C, h, w)`, or `(C, h, w)` of one image.
+        out_height, out_width: of the output.
 
     Raises:
         ValueError: where the numerators of `_taps` would leave 32 bits.
     """
-    height, width = logits.shape[2:]
-    image_stride, channel_stride, row_stride, column_stride = logits.stride()
+    height, width = logits.shape[-2:]
+    image_stride, channel_stride, row_stride, column_stride = (0, *logits.stride())[-4:]
     interpolates = (height, width) != (out_height, out_width)
     if interpolates and max(height * out_height, width * out_width) >= 1 << 30:
         raise ValueError(

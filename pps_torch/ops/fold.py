@@ -28,7 +28,9 @@ def fold(
     """Carry a state through `state = step(index, *state)` for the indices from `start` to `count`.
 
     Each round of an exported loop copies what `step` returns: large tensors that do not change are
-    closed over. There an index is a tensor, so steps take values by `at`.
+    closed over. Steps return numbers, not bools, for each pixel: Inductor's vectorised code for the
+    CPU writes bools one by one, which took longer than all else of a round. There an index is a
+    tensor, so steps take values by `at`.
 
     Args:
         step: takes an index and the tensors of the state, and returns them anew, each of the

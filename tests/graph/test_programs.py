@@ -38,6 +38,23 @@ def test_one_program_for_all_sizes(name):
         assert_same(run(*inputs), module(*inputs))
 
 
+@pytest.mark.parametrize("name", MERGES)
+def test_no_round_of_a_loop_writes_a_map_of_bools(name):
+    """Compiled by AOTInductor, that takes many times longer than to write numbers."""
+    program, _ = export_merge(name)
+    loops = [
+        node
+        for part in program.graph_module.modules()
+        if isinstance(part, torch.fx.GraphModule)
+        for node in part.graph.find_nodes(
+            op="call_function", target=torch.ops.higher_order.while_loop
+        )
+    ]
+    states = [value.meta["val"] for node in loops for value in node.args[2]]
+    assert states or name == "pps"
+    assert not [state.shape for state in states if state.dtype == torch.bool and state.ndim > 2]
+
+
 def test_channels_do_not_lengthen_the_program():
     """Several channels may mean one class."""
     torch.manual_seed(0)

@@ -48,9 +48,10 @@ def greedy_masks(
         return _greedy_by_runs(masks, order, eligible, overlap_threshold)
     canvas = (1, masks.shape[2])
     if is_one_loop():
-        images = torch.arange(masks.shape[0], device=masks.device)
 
         def mask_of_rank(rank: Tensor) -> Tensor:
+            # Made anew in each round: Inductor stores, as bools, what more than 4 tensors lead to.
+            images = torch.arange(masks.shape[0], device=masks.device)
             return masks[images, at(order, 1, rank)[:, 0]][:, None]
 
         owner, keep = fold_paint(

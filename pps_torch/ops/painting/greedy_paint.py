@@ -75,21 +75,16 @@ def fold_paint(
     ranks = torch.arange(eligible.shape[1], device=eligible.device)
     owner = eligible.new_zeros((eligible.shape[0], *canvas_size), dtype=torch.int32)
 
-    def step(rank: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        owner, is_free, keep = state
+    def step(rank: Tensor, owner: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         mask = mask_of_rank(rank)
-        free = mask & is_free
+        free = mask & (owner == 0)
         areas = (mask.sum((1, 2), dtype=torch.int32), free.sum((1, 2), dtype=torch.int32))
         kept = at(eligible, 1, rank)[:, 0] & is_kept(*areas, overlap_threshold)
-        paints = free & kept[:, None, None]
-        return (
-            torch.where(paints, rank.to(torch.int32) + 1, owner),
-            is_free & ~paints,
-            keep | (kept[:, None] & (ranks == rank)),
-        )
+        paint = kept * (rank.to(torch.int32) + 1)  # 0, as before, where the mask is dropped
+        owner = torch.where(free, paint[:, None, None], owner)
+        return owner, keep | (kept[:, None] & (ranks == rank))
 
-    state = (owner, torch.ones_like(owner, dtype=torch.bool), torch.zeros_like(eligible))
-    owner, _, keep = fold(step, state, eligible.any(0).sum())
+    owner, keep = fold(step, (owner, torch.zeros_like(eligible)), eligible.any(0).sum())
     return owner, keep
 
 

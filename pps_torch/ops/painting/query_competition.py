@@ -48,30 +48,31 @@ def query_competition(
     num_images, num_queries = scores.shape
     height, width = size
     best = scores.new_full((num_images, *size), -1.0)
-    winner = torch.zeros_like(best, dtype=torch.int32)
-    is_inside = torch.zeros_like(best, dtype=torch.bool)
+    # Twice the winner's number, and 1 more inside its mask; 0 where none wins.
+    code = torch.zeros_like(best, dtype=torch.int32)
     masks = torch.zeros_like(scores, dtype=torch.int64)
     numbers = torch.arange(num_queries, device=scores.device)
     queries, count = listed(takes_part.any(0))
+    weights = torch.where(takes_part, scores, -torch.inf).index_select(1, queries)
 
     def step(place: int | Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        best, winner, is_inside, masks = state
+        best, code, masks = state
         query = at(queries, 0, place)[0]
         probability = upsample_channel(mask_logits, query, (height, width)).sigmoid()
         is_mask = probability >= 0.5
-        pixels = is_mask.flatten(1).to(torch.uint8).sum(1, keepdim=True, dtype=torch.int64)
-        weighted = at(scores, 1, query)[:, :, None] * probability
-        wins = at(takes_part, 1, query)[:, :, None] & (weighted > best)
+        pixels = is_mask.sum((1, 2), dtype=torch.int32).long()
+        weighted = at(weights, 1, place)[:, :, None] * probability
+        wins = weighted > best
         return (
             torch.where(wins, weighted, best),
-            torch.where(wins, query.to(torch.int32) + 1, winner),
-            (is_mask & wins) | (is_inside & ~wins),
-            torch.where(numbers == query, pixels, masks),
+            torch.where(wins, is_mask + 2 * (query.to(torch.int32) + 1), code),
+            torch.where(numbers == query, pixels[:, None], masks),
         )
 
-    best, winner, is_inside, masks = fold(step, (best, winner, is_inside, masks), count)
-    runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
-    rows, columns = (values.long() for values in runs.maps)
-    counts = pair_counts(runs, rows, columns, num_queries + 1, 2, num_images)[:, 1:]
-    owner = torch.where(is_inside, winner, 0)
+    best, code, masks = fold(step, (best, code, masks), count)
+    runs = pixel_runs(code.flatten(1))
+    winner, is_inside = runs.maps[0] // 2, runs.maps[0] % 2
+    pairs = (winner.long(), is_inside.long())
+    counts = pair_counts(runs, *pairs, num_queries + 1, 2, num_images)[:, 1:]
+    owner = runs.expand(winner * is_inside).view(code.shape)
     return QueryAreas(owner, counts.sum(2), counts[:, :, 1], masks * takes_part)

@@ -47,7 +47,9 @@ def query_competition(
     """
     num_images, num_queries = scores.shape
     height, width = size
-    best = scores.new_full((num_images, *size), -1.0)
+    # Maps are flat until the end. In one loop over maps (B, H, W) and (B, P), Inductor of torch 2.6
+    # keeps a row where it needs an image, and writes past its end.
+    best = scores.new_full((num_images, height * width), -1.0)
     winner = torch.zeros_like(best, dtype=torch.int32)
     is_inside = torch.zeros_like(best, dtype=torch.bool)
     masks = torch.zeros_like(scores, dtype=torch.int64)
@@ -57,11 +59,11 @@ def query_competition(
     def step(place: int | Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         best, winner, is_inside, masks = state
         query = at(queries, 0, place)[0]
-        probability = upsample_channel(mask_logits, query, (height, width)).sigmoid()
+        probability = upsample_channel(mask_logits, query, (height, width)).flatten(1).sigmoid()
         is_mask = probability >= 0.5
-        pixels = is_mask.flatten(1).to(torch.uint8).sum(1, keepdim=True, dtype=torch.int64)
-        weighted = at(scores, 1, query)[:, :, None] * probability
-        wins = at(takes_part, 1, query)[:, :, None] & (weighted > best)
+        pixels = is_mask.to(torch.uint8).sum(1, keepdim=True, dtype=torch.int64)
+        weighted = at(scores, 1, query) * probability
+        wins = at(takes_part, 1, query) & (weighted > best)
         return (
             torch.where(wins, weighted, best),
             torch.where(wins, query.to(torch.int32) + 1, winner),
@@ -70,8 +72,8 @@ def query_competition(
         )
 
     best, winner, is_inside, masks = fold(step, (best, winner, is_inside, masks), count)
-    runs = pixel_runs(winner.flatten(1), is_inside.flatten(1))
+    runs = pixel_runs(winner, is_inside)
     rows, columns = (values.long() for values in runs.maps)
     counts = pair_counts(runs, rows, columns, num_queries + 1, 2, num_images)[:, 1:]
-    owner = torch.where(is_inside, winner, 0)
+    owner = torch.where(is_inside, winner, 0).unflatten(1, size)
     return QueryAreas(owner, counts.sum(2), counts[:, :, 1], masks * takes_part)

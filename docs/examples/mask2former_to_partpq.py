@@ -51,6 +51,7 @@ def tiny_mask2former(num_labels):
         decoder_layers=2,
         num_attention_heads=4,
         train_num_points=512,
+        init_std=0.1,  # that of a wide model makes this one learn slowly, with transformers 4
     )
     return Mask2FormerForUniversalSegmentation(config)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import benchmark
 import pytest
+import torch
 import verify_gpu
 
 from pps_torch.cli.main import main
@@ -48,6 +49,8 @@ NEEDED_BY = {
     "pps_torch.integrations.detectron2": "detectron2",
 }
 
+#: Pages of what only some versions of torch can do -> the first that can; the pages say so.
+NEEDED_TORCH = {"docs/deployment.md": "2.11"}
 
 #: What `pps-torch demo` writes.
 DEMO = "pps_torch_demo"
@@ -100,6 +103,9 @@ def reader(tmp_path, monkeypatch, request) -> Callable[[Path, str], None]:
     monkeypatch.chdir(tmp_path)
 
     def begin(page: Path, language: str) -> None:
+        needed = NEEDED_TORCH.get(name_of(page), "0")
+        if torch.__version__ < needed:
+            pytest.skip(f"needs torch {needed}, found {torch.__version__}")
         if uses_demo(page, language):
             shutil.copytree(request.getfixturevalue("demo_folder"), tmp_path / DEMO)
 

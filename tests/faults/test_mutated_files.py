@@ -45,6 +45,15 @@ def encoded(image: PIL.Image.Image, kind: str, **options) -> bytes:
     return buffer.getvalue()
 
 
+def writes_tiff(codec: str) -> bool:
+    """Whether Pillow has a codec of TIFF; that of version 10.1 lacks Zstandard."""
+    try:
+        encoded(PIL.Image.new("L", (1, 1)), "TIFF", compression=codec)
+    except OSError:
+        return False
+    return True
+
+
 def images() -> dict[str, tuple[bytes, list[Mutation]]]:
     """By name, a file of each format and codec, and how it is damaged."""
     grey, deep, wide = ids("uint8"), ids("uint16"), ids("int32")
@@ -63,7 +72,7 @@ def images() -> dict[str, tuple[bytes, list[Mutation]]]:
         if name != "32 bits":
             files[f"PNG {name}"] = encoded(picture, "PNG"), [mutate_png, mutate_bytes]
         for codec in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "zstd", "lzma"):
-            if codec not in ("zstd", "lzma") or name == "grey":
+            if codec not in ("zstd", "lzma") or (name == "grey" and writes_tiff(codec)):
                 content = encoded(picture, "TIFF", compression=codec)
                 files[f"TIFF {name} {codec}"] = content, [mutate_tiff, mutate_bytes]
         if name in ("grey", "1 bit", "RGB", "palette"):
@@ -155,7 +164,8 @@ def test_mutated_files(tmp_path):
         case = f"{number}: {kind}, {reader}"
         found = outcome(read, path)
         if isinstance(found, Refused):
-            assert "\n" not in found.strip() and len(found) < 20_000, case
+            assert "\n" not in found.replace("a\nb", "").strip(), case  # a text of the file's own
+            assert len(found) < 20_000, case
             assert path.name in found or "loop" in found or kind == "txt", f"{case}: {found}"
             outcomes[kind.split()[0], "error"] += 1
         else:

@@ -45,7 +45,7 @@ pages = int(open("/proc/self/statm").read().split()[0])
 limit = pages * resource.getpagesize() + int(sys.argv[1]) * 10**6
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for kind, path in json.loads(sys.argv[2]):
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         readers[kind](Path(path))
         outcome = "read"
@@ -53,7 +53,7 @@ for kind, path in json.loads(sys.argv[2]):
         outcome = str(error)
     except BaseException as error:
         outcome = f"BAD {type(error).__name__}: {error}"
-    print(json.dumps([outcome[:500], time.monotonic() - begun]))
+    print(json.dumps([outcome[:500], time.process_time() - begun]))
 """
 
 
@@ -248,9 +248,9 @@ def test_folders_that_the_user_linked_are_read(dataset):
 def test_polygons_of_endless_sides_are_refused(dataset, capsys):
     polygon = [0.0, 0.0, 399.0, 399.0] * 100_000
     edit_json(dataset.instances_json, lambda c: c[0].update(segmentation=[polygon]))
-    begun = time.monotonic()
+    begun = time.process_time()
     refused(dataset, capsys, "merge_to_panoptic", "annotation 0", "expected sides of at most")
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_more_masks_than_memory_are_refused(dataset, capsys, monkeypatch):

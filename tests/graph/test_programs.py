@@ -11,7 +11,7 @@ from tests.graph.programs import MERGES, SPEC, OfPhoto, Sizes, export, export_me
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(torch.__version__ < "2.11", reason="older torch: a graph for each number"),
+    pytest.mark.skipif(torch.__version__ < "2.11", reason="torch before 2.11: a graph a number"),
 ]
 
 #: Other batches, numbers of instances (none and one among them), heights and widths; in the last,

@@ -51,7 +51,7 @@ def merging():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(torch.__version__ < "2.8", reason="older Dynamo keeps messages to itself")
+@pytest.mark.skipif(torch.__version__ < "2.8", reason="Dynamo before torch 2.8 drops messages")
 @pytest.mark.parametrize("case", [counting, merging])
 def test_values_cannot_be_validated_in_a_graph(case):
     call, inputs = case()

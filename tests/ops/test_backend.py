@@ -166,7 +166,7 @@ def test_another_name_in_the_environment_is_refused_where_the_backend_is_chosen(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(torch.__version__ < "2.7", reason="older torch does not tell")
+@pytest.mark.skipif(torch.__version__ < "2.7", reason="torch does not tell before 2.7")
 def test_torch_compile_is_no_export():
     """Dynamo says of both that they export; only an exported program has to do without kernels."""
 

@@ -95,7 +95,7 @@ def test_without_gpu_it_says_how_to_try_it(monkeypatch):
 
 @pytest.mark.slow
 def test_it_runs_small_without_a_gpu(tmp_path, capsys):
-    arguments = "--device cpu --scale 0.02 --minutes 0.7 --only tests scenes capture"
+    arguments = "--device cpu --scale 0.02 --minutes 2 --only tests scenes capture"
     folder = ["--tests", "tests/specs", "--output_dir", str(tmp_path)]
     assert verify_gpu.main([*arguments.split(), *folder]) == 0
     text = (tmp_path / "verify_gpu.md").read_text()

@@ -47,7 +47,9 @@ def query_competition(
     """
     num_images, num_queries = scores.shape
     height, width = size
-    best = scores.new_full((num_images, *size), -1.0)
+    # Maps are flat until the end. In one loop over maps (B, H, W) and (B, P), Inductor of torch 2.6
+    # keeps a row where it needs an image, and writes past its end.
+    best = scores.new_full((num_images, height * width), -1.0)
     # Twice the winner's number, and 1 more inside its mask; 0 where none wins.
     code = torch.zeros_like(best, dtype=torch.int32)
     masks = torch.zeros_like(scores, dtype=torch.int64)
@@ -58,21 +60,21 @@ def query_competition(
     def step(place: int | Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         best, code, masks = state
         query = at(queries, 0, place)[0]
-        probability = upsample_channel(mask_logits, query, (height, width)).sigmoid()
+        probability = upsample_channel(mask_logits, query, (height, width)).flatten(1).sigmoid()
         is_mask = probability >= 0.5
-        pixels = is_mask.sum((1, 2), dtype=torch.int32).long()
-        weighted = at(weights, 1, place)[:, :, None] * probability
+        pixels = is_mask.sum(1, keepdim=True, dtype=torch.int32).long()
+        weighted = at(weights, 1, place) * probability
         wins = weighted > best
         return (
             torch.where(wins, weighted, best),
             torch.where(wins, is_mask + 2 * (query.to(torch.int32) + 1), code),
-            torch.where(numbers == query, pixels[:, None], masks),
+            torch.where(numbers == query, pixels, masks),
         )
 
     best, code, masks = fold(step, (best, code, masks), count)
-    runs = pixel_runs(code.flatten(1))
+    runs = pixel_runs(code)
     winner, is_inside = runs.maps[0] // 2, runs.maps[0] % 2
     pairs = (winner.long(), is_inside.long())
     counts = pair_counts(runs, *pairs, num_queries + 1, 2, num_images)[:, 1:]
-    owner = runs.expand(winner * is_inside).view(code.shape)
+    owner = runs.expand(winner * is_inside).view(num_images, *size)
     return QueryAreas(owner, counts.sum(2), counts[:, :, 1], masks * takes_part)

@@ -65,7 +65,7 @@ def test_no_call_launches_more_than_its_budget():
 @pytest.mark.slow
 @pytest.mark.skipif(
     not torch.__version__.startswith("2.11."),
-    reason="registers are those that the Triton of torch 2.11 gives; docs/performance.md has others",
+    reason="registers are those of the Triton of torch 2.11; docs/performance.md has others",
 )
 def test_no_kernel_spills_on_hopper():
     printed = run_stubbed(BUDGET, "--scale", "0.0625", "--without", "host")

@@ -13,7 +13,7 @@ COMPARED_WITH = {
     "detectron2": "0.6 of June 2026",
     "mmdet": "3.3",
     "torchmetrics": "1.9",
-    "torchvision": "0.26",
+    "torchvision": "0.29",
     "transformers": "5.24",
 }
 

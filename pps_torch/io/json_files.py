@@ -74,7 +74,7 @@ def check_type(path: Path, value: Any, expected: type) -> None:
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Pause Python's search for cycles, of which JSON and what becomes of it make none.
+    """Pause Python's search for cycles, of which JSON and what becomes of it make few.
 
     While millions of dicts or tuples are made, and as long as they are there, the search takes
     longer than making them.

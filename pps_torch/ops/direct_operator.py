@@ -78,7 +78,7 @@ class DirectOperator(Generic[Arguments, Result]):
         """Handle a call while a compiler makes its graph, as `torch.library.triton_op` does."""
         if not _shows_kernels.get():
             return mode.__torch_dispatch__(operator, types, args, kwargs)
-        with mode:  # in which a constant of the program is to be one of its tensors
+        with mode:  # constants of the program become tensors of it
             args, kwargs = tree_map_only(Tensor, _functional, (args, kwargs))
             return self._function(*args, **kwargs)
 

@@ -29,7 +29,7 @@ def fold(
 
     Each round of an exported loop copies what `step` returns: large tensors that do not change are
     closed over. Steps return numbers, not bools, for each pixel: Inductor's vectorised code for the
-    CPU writes bools one by one, which took longer than all else of a round. There an index is a
+    CPU writes bools one by one, which takes longer than all else of a round. There an index is a
     tensor, so steps take values by `at`.
 
     Args:

@@ -54,7 +54,7 @@ class Paints(NamedTuple):
             -1 of ids that the spec lacks.
         column_of_pid: `(highest + 1,)` int32, the column of each part; the last one of other ids.
         paint_of: `(R, K)` int32, the paint of a scene class and part, -1 where the spec has no
-            such pair. Paint 0 is void, whose part may be any.
+            such pair. Paint 0 is void, whose part may be any up to the highest.
         colors: `(num_paints, NUM_SHADES, 3)` uint8, column 0 is the colour itself.
         members: (eval sid, eval pid) of each paint from 1 on, class by class; the class itself
             has the pid of undefined parts, 0.
@@ -100,7 +100,7 @@ def _spec_paints(spec: EvalSpec, device: torch.device, palette: str) -> Paints:
     for paint, (sid, pid) in enumerate(members, start=1):
         paint_of[row_of_sid[sid], column_of_pid[pid]] = paint
     for sid in spec.eval_sids:
-        row = paint_of[row_of_sid[sid]]
+        row = paint_of[int(row_of_sid[sid])]
         class_paint = row[column_of_pid[UNDEFINED_PART]]
         row[column_of_pid[spec.ignore_label]] = class_paint
         if sid not in part_pids:

@@ -91,6 +91,12 @@ def test_3000_segments_with_parts_as_the_oracle(form, first, metrics, expected, 
     assert page.count('<article class="image"') == 1
 
 
+def test_many_segments_without_tables(expected, tmp_path):
+    """Maps, of which the IoU of parts is counted, in place of distinct pixels."""
+    result = Cells(tmp_path, "png16", 1).evaluate(metrics=("PartIoU",))
+    assert [result.classes[sid].tp for sid in expected] == [row[1] for row in expected.values()]
+
+
 def test_instances_that_no_capacity_holds_are_an_error(tmp_path):
     cells = Cells(tmp_path, "npz", 65_000)
     error = r"image 1 .*pred.1\.npz\): pred: expected instance ids up to 65535, found 65749; number"

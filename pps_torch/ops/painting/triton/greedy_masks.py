@@ -101,7 +101,7 @@ def choose_masks(
 
 def _as_read(masks: Tensor) -> Tensor:
     """View masks as integers of four pixels where each can be loaded as one."""
-    if is_in_graph(masks):
+    if is_in_graph(masks):  # no address tells whether it can
         return masks
     *strides, pixel_stride = masks.stride()
     starts = (masks.data_ptr(), masks.storage_offset(), masks.shape[2], *strides)

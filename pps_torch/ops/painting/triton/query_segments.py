@@ -54,7 +54,7 @@ def query_segments(
     num_images, num_queries = classes.shape[:-1].numel(), classes.shape[-1]
     if num_images == 0:
         return outputs
-    if mask_logits.ndim > 4:
+    if mask_logits.ndim > 4:  # one image is sampled as it lies: a view costs host time
         mask_logits = mask_logits.flatten(0, -4)
     scores, classes, thing_ids = scores.contiguous(), classes.contiguous(), thing_ids.contiguous()
     arguments = upsampling_arguments(mask_logits, out_height, out_width)

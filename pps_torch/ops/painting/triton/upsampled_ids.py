@@ -27,7 +27,7 @@ _ROWS, _COLUMNS = 8, 64
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
-    if logits.ndim > 4:
+    if logits.ndim > 4:  # one image is sampled as it lies: a view costs host time
         logits = logits.flatten(0, -4)
     arguments = upsampling_arguments(logits, out_height, out_width)
     num_images, num_channels = logits.shape[:-3].numel(), logits.shape[-3]

@@ -26,7 +26,8 @@ class Interrupts:
 
     A thread that decodes a large image, or an operation that does not answer, cannot be told to
     stop. A process that is still there after `GRACE` seconds is therefore ended at once, which
-    leaves no file half written ([`write_file`][pps_torch.io.atomic.write_file]).
+    leaves no file half written ([`write_file`][pps_torch.io.atomic.write_file]). So is one that is
+    importing: modules in C++, as those of torch, abort the process at an exception.
 
     Args:
         message: says in one line what was done.
@@ -89,4 +90,13 @@ class Interrupts:
     def _interrupt(self, *_: object) -> NoReturn:
         signal.signal(signal.SIGINT, lambda *_: None)
         self.was_met = True
+        if _is_importing():
+            self._print_message()
+            os._exit(EXIT_CODE)
         raise KeyboardInterrupt
+
+
+def _is_importing() -> bool:
+    """Whether the import of a module has begun and not ended."""
+    specs = [getattr(module, "__spec__", None) for module in [*sys.modules.values()]]
+    return any(getattr(spec, "_initializing", False) for spec in specs)

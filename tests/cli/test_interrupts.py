@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from pps_torch.cli.main import main
 from pps_torch.io import atomic
 from pps_torch.metrics import PartPanopticQuality
+from pps_torch.pipelines import partpq_evaluation
 from tests.cli.small_dataset import SmallDataset, never_read
 from tests.cli.warm_processes import Job, WarmProcess, wait_until
 
@@ -95,6 +98,31 @@ def test_in_an_operation_that_does_not_answer(tmp_path, monkeypatch, prepare):
     seconds, code, messages = interrupt(process)
     assert seconds < SECOND and code == 130 and dataset.written() == {}
     assert messages.strip() == f"stopped after evaluating 3 of 3 images; {AT_THE_END}"
+
+
+ABORTS = """
+import os, signal
+try:
+    signal.raise_signal(signal.SIGINT)
+finally:
+    os.abort()
+"""
+
+
+def import_what_aborts():
+    """Let a command import a module that aborts at an exception, as those in C++ do."""
+    sys.path.insert(0, os.getcwd())
+    partpq_evaluation.EvalSpec.load = lambda *_: importlib.import_module("aborts")
+
+
+@pytest.mark.slow
+def test_while_a_module_is_imported(tmp_path, monkeypatch):
+    dataset = SmallDataset(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "aborts.py").write_text(ABORTS)
+    words, messages = dataset.arguments("eval_partpq"), tmp_path / "messages.txt"
+    assert WarmProcess(words, messages, prepare=import_what_aborts).wait() == 130
+    assert messages.read_text() == f"stopped; {AT_THE_END}\n"
 
 
 def interrupted_at_the_end() -> int:

@@ -278,7 +278,7 @@ def test_two_jobs_in_one_folder(tmp_path):
         tried += 2
         refused += codes.count(2)
         for code, text in zip(codes, texts):
-            assert code == 0 or "in use by" in text or "already" in text, text
+            assert code == 0 or "in use by" in text or "use --overwrite to" in text, text
             assert code == 0 or text.count("\n") == 1, text
         assert 0 in codes
         alone = SmallDataset(tmp_path / f"{attempt} alone", 20)

@@ -137,7 +137,7 @@ def _id(value: Any) -> str:
 def _images(folder: Path) -> Iterable[tuple[str, str, tuple[int, int]]]:
     for entry in _json(folder / "images.json")["images"]:
         image_id = entry["id"] if "id" in entry else entry["image_id"]
-        name = entry["file_name"]
+        name = entry["file_name"].replace("\\", "/")  # as of Windows
         stem = name.rsplit("/", 1)[-1]
         suffix = stem.rfind(".")
         base = name[: len(name) - len(stem) + suffix] if 0 < suffix < len(stem) - 1 else name

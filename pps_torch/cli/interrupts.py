@@ -73,6 +73,10 @@ class Interrupts:
             os._exit(EXIT_CODE)  # the interpreter would take its time
         return EXIT_CODE
 
+    def _end_at_once(self, beginning: str = "") -> NoReturn:
+        self._print_message(beginning)
+        os._exit(EXIT_CODE)
+
     def _print_message(self, beginning: str = "") -> None:
         if self._printing.acquire(blocking=False):
             with suppress(AttributeError, OSError, ValueError):  # nobody may be left to read it
@@ -84,15 +88,13 @@ class Interrupts:
         while receiver.recv(1) != bytes([signal.SIGINT]):
             pass
         time.sleep(GRACE)
-        self._print_message(beginning="\n")  # the progress bar is still open
-        os._exit(EXIT_CODE)
+        self._end_at_once(beginning="\n")  # the progress bar is still open
 
     def _interrupt(self, *_: object) -> NoReturn:
         signal.signal(signal.SIGINT, lambda *_: None)
         self.was_met = True
         if _is_importing():
-            self._print_message()
-            os._exit(EXIT_CODE)
+            self._end_at_once()
         raise KeyboardInterrupt
 
 

@@ -11,7 +11,7 @@ import torch
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines.aot_inductor import compile_package
 from tests.graph.programs import MERGES, export_merge
-from tests.tools.test_gpu_budget import run_stubbed
+from tests.tools.stubbed import run_stubbed
 from tests.triton_support import needs_triton
 
 pytestmark = [

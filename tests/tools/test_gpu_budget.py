@@ -5,14 +5,11 @@ Counted without a GPU by tools/budget, in processes in which Triton's interprete
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 from tests import ROOT
+from tests.tools.stubbed import run_stubbed
 from tests.triton_support import needs_triton
 
 pytestmark = [
@@ -36,17 +33,6 @@ MOST_LAUNCHES = {
 
 #: Variants of a kernel for the same types and constants: pixels divisible by 16, and others.
 MOST_VARIANTS = 2
-
-
-def run_stubbed(*arguments: str) -> str:
-    """What a program prints in a process in which kernels are compiled, not interpreted."""
-    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tools")])
-    run = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, env=environment
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    return run.stdout
 
 
 def rows_of(table: str) -> list[list[str]]:

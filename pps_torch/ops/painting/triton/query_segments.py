@@ -16,6 +16,7 @@ from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
 from pps_torch.ops.painting.triton.owner_painting import paint
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
+    as_sampled,
     bilinear_taps,
     num_programs,
     sample,
@@ -54,8 +55,7 @@ def query_segments(
     num_images, num_queries = classes.shape[:-1].numel(), classes.shape[-1]
     if num_images == 0:
         return outputs
-    if mask_logits.ndim > 4:  # one image is sampled as it lies: a view costs host time
-        mask_logits = mask_logits.flatten(0, -4)
+    mask_logits = as_sampled(mask_logits)
     scores, classes, thing_ids = scores.contiguous(), classes.contiguous(), thing_ids.contiguous()
     arguments = upsampling_arguments(mask_logits, out_height, out_width)
     if scores.dtype == torch.float64:

@@ -11,6 +11,7 @@ from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
+    as_sampled,
     bilinear_taps,
     num_programs,
     sample,
@@ -27,8 +28,7 @@ _ROWS, _COLUMNS = 8, 64
 def upsampled_ids(logits: Tensor, ids: Tensor, out_height: int, out_width: int) -> Tensor:
     """See [`upsampled_ids`][pps_torch.ops.painting.upsampled_ids.upsampled_ids]."""
     best = _output(logits, ids, out_height, out_width)
-    if logits.ndim > 4:  # one image is sampled as it lies: a view costs host time
-        logits = logits.flatten(0, -4)
+    logits = as_sampled(logits)
     arguments = upsampling_arguments(logits, out_height, out_width)
     num_images, num_channels = logits.shape[:-3].numel(), logits.shape[-3]
     tiles = num_programs(num_images, out_height, out_width, _ROWS, _COLUMNS)

@@ -20,11 +20,16 @@ _LARGEST_INT32 = (1 << 31) - 1
 VARYING = ["image_stride", "channel_stride", "row_stride", "height", "width", "out_height"]
 
 
+def as_sampled(logits: Tensor) -> Tensor:
+    """View logits `(*B, C, h, w)` with one batch dimension, or none: that view costs host time."""
+    return logits.flatten(0, -4) if logits.ndim > 4 else logits
+
+
 def upsampling_arguments(logits: Tensor, out_height: int, out_width: int) -> dict[str, Any]:
     """The arguments by which kernels sample logits at the pixels of an output.
 
     Args:
-        logits: `(B, C, h, w)`, or `(C, h, w)` of one image.
+        logits: `(B, C, h, w)`, or `(C, h, w)` of one image, of `as_sampled`.
         out_height, out_width: of the output.
 
     Raises:

@@ -19,6 +19,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats.categories import Categories, checked_categories
 from pps_torch.formats.labels import decode_labels
+from pps_torch.formats.rgb_ids import check_channels
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.graph_capture import can_keep_tensors, is_on_host
 from pps_torch.printing import first_of
@@ -113,7 +114,7 @@ def decode_label_map(
         sids, iids, _ = decode_uids(labels, validate=validate)
         return sids.long().where(is_legal_uid(labels), _MAX_CATEGORY_ID + 1), iids.long()
     if encoding == "kitti_step":
-        return _decode_kitti_step(labels)
+        return _decode_kitti_step(labels, validate)
     if encoding == "mapillary":
         return decode_labels(labels, 256, "category_major")
     if encoding == "cityscapes":
@@ -122,10 +123,11 @@ def decode_label_map(
     return decode_labels(labels, divisor, encoding)
 
 
-def _decode_kitti_step(rgb: Tensor) -> tuple[Tensor, Tensor]:
+def _decode_kitti_step(rgb: Tensor, validate: bool | None) -> tuple[Tensor, Tensor]:
     """Split `(*B, 3, H, W)`: red is the class, green and blue the instance, 0 for none."""
     if rgb.ndim < 3 or rgb.shape[-3] != 3:
         raise ValueError(f"labels: expected shape (*B, 3, H, W), found {tuple(rgb.shape)}")
+    check_channels("labels: green and blue", rgb[..., 1:, :, :], validate=validate)
     categories, high, low = rgb.long().unbind(-3)
     instances = high * 256 + low
     return categories, torch.where(instances > 0, instances, ABSENT)

@@ -282,8 +282,8 @@ class PanopticTarget(NamedTuple):
                 - `"cityscapes"`: `(*B, H, W)` instanceIds, `category * 1000 + instance`, or the
                   category alone.
                 - `"uids"`: `(*B, H, W)`, the uids of panoptic_parts; parts do not count.
-                - `"kitti_step"`: `(*B, 3, H, W)`, red is the category, green and blue are the
-                  instance, 0 for none.
+                - `"kitti_step"`: `(*B, 3, H, W)`, red is the category, green and blue, 0..255
+                  each, are the instance, 0 for none.
                 - `"mapillary"`: `(*B, H, W)` of 16 bits, `category * 256 + instance`; there are
                   no crowds.
                 - `"category_major"`, `"instance_major"`: `(*B, H, W)` labels as of

@@ -141,7 +141,7 @@ class PanopticSegmentation(NamedTuple):
             num_segments=found.num_segments,
         )
 
-    def to_labels(self, label_divisor: int) -> Tensor:
+    def to_labels(self, label_divisor: int, *, validate: bool | None = None) -> Tensor:
         """Write it as a map of `category * label_divisor + instance`, on the device.
 
         Detectron2's Panoptic-DeepLab and deeplab2 have such maps. The instances of a thing are
@@ -150,13 +150,15 @@ class PanopticSegmentation(NamedTuple):
 
         Args:
             label_divisor: more than there are instances of any class.
+            validate: look for what `Raises` names. Default: on the CPU only; unchecked, the label
+                of an instance too many means another one, and a pixel without row is void.
 
         Returns:
             `(*B, H, W)` int64, -1 where there is no segment.
 
         Raises:
-            TypeError, ValueError: for a divisor that is no int or below 1; on the CPU also where a
-                class has too many instances for it, or a pixel an id without row.
+            TypeError, ValueError: for a divisor that is no int or below 1; with `validate`, where
+                a class has too many instances for it, or a pixel an id without row.
 
         Example:
             >>> import torch
@@ -170,11 +172,13 @@ class PanopticSegmentation(NamedTuple):
         is_same = categories[..., :, None] == categories[..., None, :]
         has_thing = (is_same & is_thing[..., None, :]).any(-1)
         instances = is_same.tril(-1).sum(-1) + has_thing
-        labels = encode_labels(categories, instances, label_divisor, "category_major")
+        labels = encode_labels(
+            categories, instances, label_divisor, "category_major", validate=validate
+        )
         void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
         pixels = self.panoptic_seg.flatten(-2).long()
         has_row = (pixels >= VOID_ID) & (pixels <= categories.shape[-1])
-        if checks_values(None, pixels) and not has_row.all():
+        if checks_values(validate, pixels) and not has_row.all():
             found = int(pixels[~has_row][0])
             raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
         pixels = torch.where(has_row, pixels, VOID_ID)

@@ -231,7 +231,9 @@ def test_post_processor_refuses_nan_and_heads_of_another_batch():
         (lambda: BoxPanopticMerger([7], overlap_threshold=7), "^overlap_threshold: .*7"),
         (lambda: BoxPanopticMerger([7], mask_threshold=0), "^mask_threshold: .*0"),
         (lambda: QueryPanopticMerger([0], object_mask_threshold=float("nan")), "^object_mask_th"),
+        (lambda: QueryPanopticMerger([0], object_mask_threshold=80), "^object_mask_thre.*0..1.*80"),
         (lambda: QueryPanopticMerger([0], min_kept_fraction=-1), "^min_kept_fraction: .*-1"),
+        (lambda: QueryPanopticMerger([0], mask_threshold=50), "^mask_threshold: .*0..1.*50"),
         (lambda: PPSPostProcessor(SPEC, overlap_threshold=7), "^overlap_threshold: .*7"),
     ],
 )

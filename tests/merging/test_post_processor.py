@@ -242,6 +242,26 @@ def test_settings_are_checked_when_a_module_is_made(make, match):
         make()
 
 
+@pytest.mark.parametrize(
+    "ids, error, match",
+    [
+        ({"semantic_ids": 7}, TypeError, "^semantic_ids: expected ints, found 7"),
+        ({"class_ids": [24.0]}, TypeError, "^class_ids: expected ints, found .24"),
+        ({"class_ids": [7]}, ValueError, r"^class_ids: expected ids of the spec, found \[7\]"),
+        ({"part_ids": [0, 24]}, ValueError, r"^part_ids: expected ids of the spec, found \[24\]"),
+    ],
+)
+def test_ids_that_the_spec_does_not_have_are_named(ids, error, match):
+    with pytest.raises(error, match=match):
+        PPSPostProcessor(SPEC, **ids)
+
+
+@pytest.mark.filterwarnings("error")
+def test_ids_may_be_tensors():
+    module = PPSPostProcessor(SPEC, class_ids=torch.tensor([26, 24]))
+    assert module.class_ids.tolist() == [26, 24]
+
+
 @pytest.mark.parametrize("index, name", [(0, "sem_seg_logits"), (4, "class_indices"), (5, "part")])
 def test_a_head_on_another_device_is_named(index, name):
     inputs = list(heads(np.random.default_rng(0), ()))

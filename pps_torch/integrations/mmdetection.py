@@ -6,17 +6,15 @@ come before those of stuff, the instance of stuff is 0, and the class index `num
 
 from __future__ import annotations
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
 from pps_torch.checks import check_integer, checks_values
 from pps_torch.formats import PanopticSegmentation, decode_labels, encode_labels
+from pps_torch.integrations.libraries import check_installed
 from pps_torch.reserved import VOID_ID
 
-if importlib.util.find_spec("mmdet") is None:
-    raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")
+check_installed("mmdet", "pps_torch.integrations.mmdetection")
 
 #: Factor of the instance in a label, as mmdet's `INSTANCE_OFFSET`.
 INSTANCE_OFFSET = 1000

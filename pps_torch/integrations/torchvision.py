@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
+from pps_torch.integrations.libraries import check_installed
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
 from pps_torch.merging.channel_ids import (
     and_absent,
@@ -32,8 +32,7 @@ from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
-if importlib.util.find_spec("torchvision") is None:
-    raise ImportError("pps_torch.integrations.torchvision needs the library torchvision")
+check_installed("torchvision", "pps_torch.integrations.torchvision")
 
 
 class MaskRCNNPostProcessor(TensorHolder):

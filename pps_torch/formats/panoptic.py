@@ -175,14 +175,7 @@ class PanopticSegmentation(NamedTuple):
         labels = encode_labels(
             categories, instances, label_divisor, "category_major", validate=validate
         )
-        void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
-        pixels = self.panoptic_seg.flatten(-2).long()
-        has_row = (pixels >= VOID_ID) & (pixels <= categories.shape[-1])
-        if checks_values(validate, pixels) and not has_row.all():
-            found = int(pixels[~has_row][0])
-            raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
-        pixels = torch.where(has_row, pixels, VOID_ID)
-        return torch.cat([void, labels], -1).gather(-1, pixels).view(self.panoptic_seg.shape)
+        return label_pixels(self.panoptic_seg, labels, ABSENT, validate=validate)
 
     def segments_info(self) -> list[Any]:
         """List the segments as the usual dicts; this step leaves the device.
@@ -344,6 +337,29 @@ for _container in (PanopticSegmentation, PanopticTarget):
         _container, serialized_type_name=f"pps_torch.{_container.__name__}"
     )
     torch.serialization.add_safe_globals([_container])
+
+
+def label_pixels(
+    panoptic_seg: Tensor, labels: Tensor, void: int, *, validate: bool | None = None
+) -> Tensor:
+    """Give each pixel the label of its segment.
+
+    Args:
+        panoptic_seg: `(*B, H, W)` segment ids.
+        labels: `(*B, S)`, of the segments 1..S.
+        void: the label of pixels without segment, and unchecked of ids without row.
+        validate: refuse ids without row. Default: on the CPU only.
+
+    Returns:
+        `(*B, H, W)` of the dtype of `labels`.
+    """
+    ids = panoptic_seg.flatten(-2).long()
+    has_row = (ids >= VOID_ID) & (ids <= labels.shape[-1])
+    if checks_values(validate, ids) and not has_row.all():
+        found = int(ids[~has_row][0])
+        raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
+    table = torch.cat([labels.new_full((*labels.shape[:-1], 1), void), labels], -1)
+    return table.gather(-1, torch.where(has_row, ids, VOID_ID)).view(panoptic_seg.shape)
 
 
 def check_container(name: str, value: object, *kinds: type) -> None:

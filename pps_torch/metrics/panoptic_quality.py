@@ -305,12 +305,13 @@ class PanopticQuality(SegmentMetric):
         """Maps of the segments, by the `index` of their records; counts nothing.
 
         Args:
-            pred, target: as for `update`.
+            pred, target: as for `update`; errors as there.
 
         Returns:
             the segment ids of prediction and ground truth, `(*B, H, W)`, 0 is void. Where the rules
             take all stuff of a class as one segment, the maps still have them apart.
         """
+        self._check(pred, target)
         return pred.panoptic_seg, target.panoptic_seg
 
     def _settings(self) -> dict[str, Any]:

@@ -64,6 +64,12 @@ def test_a_list_of_categories_is_no_tensor():
         )
 
 
+@pytest.mark.parametrize("maps", [(MAPS, UIDS), (None, None)])
+def test_maps_of_segments_have_the_checks_of_an_update(maps):
+    with pytest.raises(TypeError, match="^pred: expected a PanopticSegmentation .*, found"):
+        PanopticQuality(SPEC).segment_maps(*maps)
+
+
 @pytest.mark.parametrize("kind", PART_METRICS)
 @pytest.mark.parametrize(
     ("arguments", "message"),

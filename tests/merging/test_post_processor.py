@@ -274,6 +274,8 @@ def test_values_cannot_be_validated_while_a_graph_is_captured(monkeypatch):
     inputs = heads(np.random.default_rng(0), ())
     module = PPSPostProcessor(SPEC, validate=True)
     module(*inputs, (24, 32))
+    with pytest.raises(ValueError, match="^validate: expected True, False or None, found 'no'"):
+        PPSPostProcessor(SPEC, validate="no")(*inputs, (24, 32))
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     with pytest.raises(ValueError, match="^validate: expected None or False where a graph is capt"):
         module(*inputs, (24, 32))

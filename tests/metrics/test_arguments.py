@@ -93,6 +93,12 @@ def test_a_positional_and_a_former_name_for_one_argument_is_an_error():
         PartPanopticQuality(SPEC).update(MAPS, pps=MAPS)
 
 
+@pytest.mark.parametrize("kind", [PanopticQuality, *PART_METRICS])
+def test_another_validate_is_named_when_a_metric_is_made(kind):
+    with pytest.raises(ValueError, match="^validate: expected True, False or None, found 'no'"):
+        kind(SPEC, validate="no")
+
+
 @pytest.mark.parametrize("name", metrics())
 def test_forward_takes_the_names_of_update(name):
     metric = metrics()[name]

@@ -113,6 +113,12 @@ def check_number(name: str, value: float) -> None:
         raise ValueError(f"{name}: expected a number, found {value}")
 
 
+def check_validate(validate: bool | None) -> None:
+    """Raise ValueError unless `validate` is True, False or None."""
+    if validate not in (None, True, False):
+        raise ValueError(f"validate: expected True, False or None, found {validate!r}")
+
+
 def checks_values(validate: bool | None, reference: Tensor) -> bool:
     """Say whether a function with the argument `validate` looks at the values of its tensors.
 
@@ -120,8 +126,10 @@ def checks_values(validate: bool | None, reference: Tensor) -> bool:
     `torch.export`.
 
     Raises:
-        ValueError: for True where a graph is captured, which no value can steer.
+        ValueError: for anything else than True, False and None, and for True where a graph is
+            captured, which no value can steer.
     """
+    check_validate(validate)
     if validate and torch.compiler.is_compiling():
         raise ValueError("validate: expected None or False where a graph is captured, found True")
     return is_on_host(reference) if validate is None else validate

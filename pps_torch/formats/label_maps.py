@@ -19,6 +19,7 @@ from pps_torch.checks import (
 )
 from pps_torch.formats.categories import Categories, checked_categories
 from pps_torch.formats.labels import decode_labels
+from pps_torch.formats.rgb_ids import check_channels
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.graph_capture import can_keep_tensors, is_on_host
 from pps_torch.printing import first_of
@@ -113,7 +114,7 @@ def decode_label_map(
         sids, iids, _ = decode_uids(labels, validate=validate)
         return sids.long().where(is_legal_uid(labels), _MAX_CATEGORY_ID + 1), iids.long()
     if encoding == "kitti_step":
-        return _decode_kitti_step(labels)
+        return _decode_kitti_step(labels, validate)
     if encoding == "mapillary":
         return decode_labels(labels, 256, "category_major")
     if encoding == "cityscapes":
@@ -122,10 +123,11 @@ def decode_label_map(
     return decode_labels(labels, divisor, encoding)
 
 
-def _decode_kitti_step(rgb: Tensor) -> tuple[Tensor, Tensor]:
+def _decode_kitti_step(rgb: Tensor, validate: bool | None) -> tuple[Tensor, Tensor]:
     """Split `(*B, 3, H, W)`: red is the class, green and blue the instance, 0 for none."""
     if rgb.ndim < 3 or rgb.shape[-3] != 3:
         raise ValueError(f"labels: expected shape (*B, 3, H, W), found {tuple(rgb.shape)}")
+    check_channels("labels: green and blue", rgb[..., 1:, :, :], validate=validate)
     categories, high, low = rgb.long().unbind(-3)
     instances = high * 256 + low
     return categories, torch.where(instances > 0, instances, ABSENT)
@@ -267,17 +269,8 @@ def number_labels(
     if is_on_host(keys):
         keys, lengths = torch.unique_consecutive(keys, return_counts=True)
 
-    # Equal keys become neighbours; each first one of a segment counts on, image by image.
     keys, order = keys.sort()
-    image = keys >> (_INSTANCE_BITS + _GROUP_BITS)
-    group = (keys >> _INSTANCE_BITS & ((1 << _GROUP_BITS) - 1)) - 1
-    is_first = torch.ones_like(keys, dtype=torch.bool)
-    is_first[1:] = keys[1:] != keys[:-1]
-    is_first &= group >= 0
-    counts = torch.zeros(num_images, dtype=torch.int64, device=keys.device)
-    counts.scatter_add_(0, image, is_first.long())
-    number = is_first.cumsum(0) - (counts.cumsum(0) - counts)[image]
-    number = torch.where(group >= 0, number, 0)
+    number, counts = _number_sorted(keys, num_images)
     if capacity is None:
         capacity = int(counts.max()) if num_images else 0
     elif is_checked and num_images and counts.max() > capacity:
@@ -289,31 +282,68 @@ def number_labels(
         panoptic_seg = torch.repeat_interleave(panoptic_seg, lengths)
     if not is_checked:
         panoptic_seg = torch.where(class_of_pixel == _UNKNOWN, capacity + 1, panoptic_seg)
+    tables = _tables_of_sorted(keys, number, lengths[order], classes, num_images, capacity)
+    category_ids, is_thing, has_instance, areas = (t.reshape(*batch, capacity) for t in tables)
+    return LabelSegments(
+        panoptic_seg=panoptic_seg.view(shape),
+        category_ids=category_ids,
+        is_thing=is_thing,
+        has_instance=has_instance,
+        areas=areas,
+        num_segments=counts.view(batch),
+    )
+
+
+def _number_sorted(keys: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
+    """Number the segments of sorted keys, of which equal ones are neighbours, image by image.
+
+    Returns:
+        `(R,)` int64, the number of the segment of each key from 1 on, 0 for void; and `(B,)` int64,
+        the segments of each image.
+    """
+    image, group = _image_and_group(keys)
+    is_first = torch.ones_like(keys, dtype=torch.bool)
+    is_first[1:] = keys[1:] != keys[:-1]
+    is_first &= group >= 0
+    counts = torch.zeros(num_images, dtype=torch.int64, device=keys.device)
+    counts.scatter_add_(0, image, is_first.long())
+    number = is_first.cumsum(0) - (counts.cumsum(0) - counts)[image]
+    return torch.where(group >= 0, number, 0), counts
+
+
+def _tables_of_sorted(
+    keys: Tensor,
+    number: Tensor,
+    lengths: Tensor,
+    classes: LabelClasses,
+    num_images: int,
+    capacity: int,
+) -> tuple[Tensor, ...]:
+    """The columns of `LabelSegments` from `category_ids` to `areas`, `(B, S)` each."""
+    image, group = _image_and_group(keys)
     row = image * (capacity + 1) + torch.where(number <= capacity, number, 0)
     num_classes = len(classes.category_of_class)
     class_index = torch.where(
         group < num_classes, group, _class_of(group - num_classes, classes.class_of_id)
     ).clamp(min=0)
-
-    def by_image(table: Tensor) -> Tensor:
-        return table.view(num_images, capacity + 1)[:, 1:].reshape(*batch, capacity)
+    has_instance = (keys & ((1 << _INSTANCE_BITS) - 1)) > 0
+    is_thing = classes.is_thing[class_index] if num_classes else torch.zeros_like(has_instance)
+    found = classes.category_of_class[class_index] if num_classes else torch.full_like(keys, -1)
 
     def column(values: Tensor, unused: int) -> Tensor:
         table = values.new_full((num_images * (capacity + 1),), unused)
         return by_image(table.scatter_(0, row, values))
 
+    def by_image(table: Tensor) -> Tensor:
+        return table.view(num_images, capacity + 1)[:, 1:]
+
     areas = torch.zeros(num_images * (capacity + 1), dtype=torch.int64, device=keys.device)
-    areas.scatter_add_(0, row, lengths[order])
-    has_instance = (keys & ((1 << _INSTANCE_BITS) - 1)) > 0
-    is_thing = classes.is_thing[class_index] if num_classes else torch.zeros_like(has_instance)
-    found = classes.category_of_class[class_index] if num_classes else torch.full_like(keys, -1)
-    return LabelSegments(
-        panoptic_seg=panoptic_seg.view(shape),
-        category_ids=column(found, ABSENT),
-        is_thing=column(is_thing, False),
-        has_instance=column(has_instance, False),
-        areas=by_image(areas),
-        num_segments=counts.view(batch),
+    areas.scatter_add_(0, row, lengths)
+    return (
+        column(found, ABSENT),
+        column(is_thing, False),
+        column(has_instance, False),
+        by_image(areas),
     )
 
 
@@ -354,6 +384,12 @@ def _keys(
     image = torch.arange(num_images, device=categories.device)
     image = image[:, None].expand(-1, num_pixels).reshape(-1)
     return (image << _GROUP_BITS | group) << _INSTANCE_BITS | instance
+
+
+def _image_and_group(keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The image of each key, and its group, counted from -1, void, on."""
+    group = (keys >> _INSTANCE_BITS & ((1 << _GROUP_BITS) - 1)) - 1
+    return keys >> (_INSTANCE_BITS + _GROUP_BITS), group
 
 
 def _class_of(ids: Tensor, class_of_id: Tensor) -> Tensor:

@@ -141,7 +141,7 @@ class PanopticSegmentation(NamedTuple):
             num_segments=found.num_segments,
         )
 
-    def to_labels(self, label_divisor: int) -> Tensor:
+    def to_labels(self, label_divisor: int, *, validate: bool | None = None) -> Tensor:
         """Write it as a map of `category * label_divisor + instance`, on the device.
 
         Detectron2's Panoptic-DeepLab and deeplab2 have such maps. The instances of a thing are
@@ -150,13 +150,15 @@ class PanopticSegmentation(NamedTuple):
 
         Args:
             label_divisor: more than there are instances of any class.
+            validate: look for what `Raises` names. Default: on the CPU only; unchecked, the label
+                of an instance too many means another one, and a pixel without row is void.
 
         Returns:
             `(*B, H, W)` int64, -1 where there is no segment.
 
         Raises:
-            TypeError, ValueError: for a divisor that is no int or below 1; on the CPU also where a
-                class has too many instances for it, or a pixel an id without row.
+            TypeError, ValueError: for a divisor that is no int or below 1; with `validate`, where
+                a class has too many instances for it, or a pixel an id without row.
 
         Example:
             >>> import torch
@@ -170,15 +172,10 @@ class PanopticSegmentation(NamedTuple):
         is_same = categories[..., :, None] == categories[..., None, :]
         has_thing = (is_same & is_thing[..., None, :]).any(-1)
         instances = is_same.tril(-1).sum(-1) + has_thing
-        labels = encode_labels(categories, instances, label_divisor, "category_major")
-        void = labels.new_full((*labels.shape[:-1], 1), ABSENT)
-        pixels = self.panoptic_seg.flatten(-2).long()
-        has_row = (pixels >= VOID_ID) & (pixels <= categories.shape[-1])
-        if checks_values(None, pixels) and not has_row.all():
-            found = int(pixels[~has_row][0])
-            raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
-        pixels = torch.where(has_row, pixels, VOID_ID)
-        return torch.cat([void, labels], -1).gather(-1, pixels).view(self.panoptic_seg.shape)
+        labels = encode_labels(
+            categories, instances, label_divisor, "category_major", validate=validate
+        )
+        return label_pixels(self.panoptic_seg, labels, ABSENT, validate=validate)
 
     def segments_info(self) -> list[Any]:
         """List the segments as the usual dicts; this step leaves the device.
@@ -282,8 +279,8 @@ class PanopticTarget(NamedTuple):
                 - `"cityscapes"`: `(*B, H, W)` instanceIds, `category * 1000 + instance`, or the
                   category alone.
                 - `"uids"`: `(*B, H, W)`, the uids of panoptic_parts; parts do not count.
-                - `"kitti_step"`: `(*B, 3, H, W)`, red is the category, green and blue are the
-                  instance, 0 for none.
+                - `"kitti_step"`: `(*B, 3, H, W)`, red is the category, green and blue, 0..255
+                  each, are the instance, 0 for none.
                 - `"mapillary"`: `(*B, H, W)` of 16 bits, `category * 256 + instance`; there are
                   no crowds.
                 - `"category_major"`, `"instance_major"`: `(*B, H, W)` labels as of
@@ -340,6 +337,29 @@ for _container in (PanopticSegmentation, PanopticTarget):
         _container, serialized_type_name=f"pps_torch.{_container.__name__}"
     )
     torch.serialization.add_safe_globals([_container])
+
+
+def label_pixels(
+    panoptic_seg: Tensor, labels: Tensor, void: int, *, validate: bool | None = None
+) -> Tensor:
+    """Give each pixel the label of its segment.
+
+    Args:
+        panoptic_seg: `(*B, H, W)` segment ids.
+        labels: `(*B, S)`, of the segments 1..S.
+        void: the label of pixels without segment, and unchecked of ids without row.
+        validate: refuse ids without row. Default: on the CPU only.
+
+    Returns:
+        `(*B, H, W)` of the dtype of `labels`.
+    """
+    ids = panoptic_seg.flatten(-2).long()
+    has_row = (ids >= VOID_ID) & (ids <= labels.shape[-1])
+    if checks_values(validate, ids) and not has_row.all():
+        found = int(ids[~has_row][0])
+        raise ValueError(f"panoptic_seg: expected ids with a row in the table, found {found}")
+    table = torch.cat([labels.new_full((*labels.shape[:-1], 1), void), labels], -1)
+    return table.gather(-1, torch.where(has_row, ids, VOID_ID)).view(panoptic_seg.shape)
 
 
 def check_container(name: str, value: object, *kinds: type) -> None:

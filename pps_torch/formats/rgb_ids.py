@@ -34,8 +34,7 @@ def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:
     check_integer("rgb", rgb)
     if rgb.ndim == 0 or rgb.shape[-1] != 3:
         raise ValueError(f"rgb: expected shape (*B, H, W, 3), found {tuple(rgb.shape)}")
-    if rgb.dtype != torch.uint8 and checks_values(validate, rgb):
-        _refuse_outside("rgb", rgb, 255)
+    check_channels("rgb", rgb, validate=validate)
     red, green, blue = (channel.to(torch.int32) for channel in rgb.unbind(-1))
     return pack_rgb(red, green, blue)
 
@@ -64,6 +63,12 @@ def ids_to_rgb(ids: Tensor, *, validate: bool | None = None) -> Tensor:
         _refuse_outside("ids", ids, (1 << 24) - 1)
     ids = ids.to(torch.promote_types(ids.dtype, torch.int32))
     return torch.stack([ids & 255, (ids >> 8) & 255, (ids >> 16) & 255], dim=-1).to(torch.uint8)
+
+
+def check_channels(name: str, channels: Tensor, *, validate: bool | None) -> None:
+    """Raise ValueError, with `validate`, for values that no channel of 8 bits has."""
+    if channels.dtype != torch.uint8 and checks_values(validate, channels):
+        _refuse_outside(name, channels, 255)
 
 
 def _refuse_outside(name: str, values: Tensor, highest: int) -> None:

@@ -11,7 +11,6 @@ transformers); here ids are always unique.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -23,6 +22,7 @@ from torch.nn import functional as F
 
 from pps_torch.checks import check_size
 from pps_torch.formats import PanopticSegmentation, PanopticTarget, rgb_to_ids
+from pps_torch.integrations.libraries import check_installed
 from pps_torch.integrations.transformers_rules import (
     MASK2FORMER_SIZE,
     Thresholds,
@@ -35,8 +35,7 @@ from pps_torch.integrations.transformers_rules import (
 from pps_torch.merging import merge_panoptic_queries
 from pps_torch.merging.category_ids import as_category_ids, with_category_ids
 
-if importlib.util.find_spec("transformers") is None:
-    raise ImportError("pps_torch.integrations.huggingface needs the library transformers")
+check_installed("transformers", "pps_torch.integrations.huggingface")
 
 
 def merge_outputs(

@@ -18,6 +18,12 @@ COMPARED_WITH = {
 }
 
 
+def check_installed(library: str, integration: str) -> None:
+    """Raise ImportError that names a library, and the module that needs it, if it is missing."""
+    if importlib.util.find_spec(library) is None:
+        raise ImportError(f"{integration} needs the library {library}")
+
+
 @contextmanager
 def importing(library: str, integration: str) -> Iterator[None]:
     """Import from a library; raise ImportError that names it, and its version where it is there.
@@ -33,8 +39,7 @@ def importing(library: str, integration: str) -> Iterator[None]:
             ...
         ImportError: pps_torch.integrations.example needs the library a_library
     """
-    if importlib.util.find_spec(library) is None:
-        raise ImportError(f"{integration} needs the library {library}")
+    check_installed(library, integration)
     try:
         yield
     except Exception as error:  # some libraries assert the versions of others

@@ -6,17 +6,16 @@ come before those of stuff, the instance of stuff is 0, and the class index `num
 
 from __future__ import annotations
 
-import importlib.util
-
 import torch
 from torch import Tensor
 
 from pps_torch.checks import check_integer, checks_values
 from pps_torch.formats import PanopticSegmentation, decode_labels, encode_labels
+from pps_torch.formats.panoptic import label_pixels
+from pps_torch.integrations.libraries import check_installed
 from pps_torch.reserved import VOID_ID
 
-if importlib.util.find_spec("mmdet") is None:
-    raise ImportError("pps_torch.integrations.mmdetection needs the library mmdet")
+check_installed("mmdet", "pps_torch.integrations.mmdetection")
 
 #: Factor of the instance in a label, as mmdet's `INSTANCE_OFFSET`.
 INSTANCE_OFFSET = 1000
@@ -100,7 +99,8 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
         class that also has things, they are numbered after all things.
 
     Raises:
-        ValueError: a category is no class index; checked on the CPU only.
+        ValueError: a category is no class index, or a pixel has an id without row; checked on the
+            CPU only, and elsewhere such a pixel is void.
     """
     categories, is_thing = segmentation.category_ids, segmentation.is_thing
     if not 0 <= num_classes < INSTANCE_OFFSET:
@@ -114,8 +114,5 @@ def to_mmdetection(segmentation: PanopticSegmentation, *, num_classes: int) -> T
     after_things = (is_same & is_thing[..., None, :]).any(-1) * (1 + is_thing.sum(-1, keepdim=True))
     stuff_instances = after_things + (is_same & is_stuff[..., None, :]).tril(-1).sum(-1)
     instances = torch.where(is_thing, is_thing.cumsum(-1), stuff_instances)
-    void = categories.new_full((*categories.shape[:-1], 1), num_classes)
     labels = encode_labels(categories, instances, INSTANCE_OFFSET, "instance_major")
-    table = torch.cat([void, labels], -1)
-    pixels = segmentation.panoptic_seg.flatten(-2).long()
-    return table.gather(-1, pixels).view(segmentation.panoptic_seg.shape).to(torch.int32)
+    return label_pixels(segmentation.panoptic_seg, labels, num_classes).to(torch.int32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,14 +18,21 @@ from pps_torch.checks import (
 )
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
+from pps_torch.integrations.libraries import check_installed
 from pps_torch.merging import BoxPanopticMerger, PanopticMerger, PPSMerger
-from pps_torch.merging.channel_ids import and_absent, as_channel_ids, check_logits, ids_of_indices
+from pps_torch.merging.channel_ids import (
+    and_absent,
+    as_channel_ids,
+    as_part_ids,
+    as_semantic_ids,
+    check_logits,
+    ids_of_indices,
+)
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
 from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
-if importlib.util.find_spec("torchvision") is None:
-    raise ImportError("pps_torch.integrations.torchvision needs the library torchvision")
+check_installed("torchvision", "pps_torch.integrations.torchvision")
 
 
 class MaskRCNNPostProcessor(TensorHolder):
@@ -49,6 +55,7 @@ class MaskRCNNPostProcessor(TensorHolder):
             Without the check such a detection is dropped, and a NaN logit never wins.
 
     Raises:
+        TypeError: for ids that are no ints.
         ValueError: for an id that the spec does not have, or an unknown backend.
         RuntimeError: when called, if the backend `"triton"` cannot run.
 
@@ -87,16 +94,13 @@ class MaskRCNNPostProcessor(TensorHolder):
     ) -> None:
         super().__init__()
         check_eval_spec("spec", spec)
-        thing_ids = (ABSENT, *spec.things)
-        flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
-        for name, ids, default, known in (
-            ("label_ids", label_ids, thing_ids, thing_ids),
-            ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
-            ("part_ids", part_ids, flat_ids, flat_ids),
-        ):
-            self._hold_tables(
-                **{name: as_channel_ids(name, default if ids is None else ids, known)}
-            )
+        known = (ABSENT, *spec.things)
+        labels = known if label_ids is None else label_ids
+        self._hold_tables(
+            label_ids=as_channel_ids("label_ids", labels, known),
+            semantic_ids=as_semantic_ids(semantic_ids, spec),
+            part_ids=as_part_ids(part_ids, spec),
+        )
         self._hold_tables(label_ids_and_absent=and_absent(self.tables["label_ids"]))
         settings: dict[str, Any] = {
             "score_threshold": score_threshold,

@@ -21,6 +21,7 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.formats.categories import named_categories
 from pps_torch.formats.panoptic import check_container
+from pps_torch.formats.unknown_categories import question_about_ids
 from pps_torch.io.atomic import make_folder, write_file
 from pps_torch.io.coco_panoptic import SegmentIdGenerator, renumber
 from pps_torch.io.errors import InputError
@@ -29,7 +30,6 @@ from pps_torch.io.image_list import coco_id, normalise_id
 from pps_torch.io.images import write_id_map, write_rgb_ids
 from pps_torch.io.json_files import save_json
 from pps_torch.io.pps_files import write_pps_map
-from pps_torch.metrics.unknown_categories import question_about_ids
 from pps_torch.specs import EvalSpec
 
 _LARGEST_BYTE = 255

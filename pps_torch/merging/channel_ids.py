@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import operator
+from collections.abc import Collection, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,18 +18,36 @@ from pps_torch.checks import (
     checks_values,
 )
 from pps_torch.reserved import ABSENT
+from pps_torch.specs import EvalSpec
 
 
-def as_channel_ids(name: str, ids: Sequence[int], known: Collection[int]) -> Tensor:
+def as_channel_ids(name: str, ids: Iterable[int], known: Collection[int]) -> Tensor:
     """Convert ids by channel or class index to a `(K,)` int32 tensor.
 
     Raises:
-        ValueError: for an id that is not among the known ones, naming the argument `name`.
+        TypeError: for anything but ints, naming the argument `name`.
+        ValueError: for an id that is not among the known ones.
     """
+    try:
+        ids = [operator.index(value) for value in ids]
+    except TypeError:
+        raise TypeError(f"{name}: expected ints, found {ids}") from None
     unknown = [value for value in ids if value not in known]
     if unknown:
         raise ValueError(f"{name}: expected ids of the spec, found {unknown}")
     return torch.tensor(ids, dtype=torch.int32, device="cpu")
+
+
+def as_semantic_ids(ids: Iterable[int] | None, spec: EvalSpec) -> Tensor:
+    """Convert the scene id of each semantic channel; -1 is no class, None all classes in order."""
+    ids = spec.eval_sids if ids is None else ids
+    return as_channel_ids("semantic_ids", ids, (ABSENT, *spec.eval_sids))
+
+
+def as_part_ids(ids: Iterable[int] | None, spec: EvalSpec) -> Tensor:
+    """Convert the flat id of each part channel; None is background, then the spec's own, rising."""
+    known = sorted({0, *spec.eval_sid_pid_to_flat.values()})
+    return as_channel_ids("part_ids", known if ids is None else ids, known)
 
 
 def and_absent(ids: Tensor) -> Tensor:

@@ -10,11 +10,17 @@ from pps_torch.checks import check_floating, check_integer, check_shape, check_s
 from pps_torch.formats import PanopticSegmentation
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.merging.boxes import BoxPanopticMerger
-from pps_torch.merging.channel_ids import and_absent, as_channel_ids, check_logits, ids_of_indices
+from pps_torch.merging.channel_ids import (
+    and_absent,
+    as_channel_ids,
+    as_part_ids,
+    as_semantic_ids,
+    check_logits,
+    ids_of_indices,
+)
 from pps_torch.merging.module_repr import format_settings
 from pps_torch.merging.pps import PPSMerger
 from pps_torch.ops.painting.upsampled_ids import upsampled_ids
-from pps_torch.reserved import ABSENT
 from pps_torch.specs import EvalSpec, check_eval_spec
 
 
@@ -41,6 +47,7 @@ class PPSPostProcessor(TensorHolder):
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Raises:
+        TypeError: for ids that are no ints.
         ValueError: for a scene id or a flat part id that the spec does not have.
 
     Example:
@@ -74,15 +81,12 @@ class PPSPostProcessor(TensorHolder):
     ) -> None:
         super().__init__()
         check_eval_spec("spec", spec)
-        flat_ids = sorted({0, *spec.eval_sid_pid_to_flat.values()})
-        for name, ids, default, known in (
-            ("semantic_ids", semantic_ids, spec.eval_sids, (ABSENT, *spec.eval_sids)),
-            ("class_ids", class_ids, spec.things, spec.things),
-            ("part_ids", part_ids, flat_ids, flat_ids),
-        ):
-            self._hold_tables(
-                **{name: as_channel_ids(name, default if ids is None else ids, known)}
-            )
+        classes = spec.things if class_ids is None else class_ids
+        self._hold_tables(
+            semantic_ids=as_semantic_ids(semantic_ids, spec),
+            class_ids=as_channel_ids("class_ids", classes, spec.things),
+            part_ids=as_part_ids(part_ids, spec),
+        )
         self._hold_tables(class_ids_and_absent=and_absent(self.tables["class_ids"]))
         self.merge_panoptic = BoxPanopticMerger(
             spec.stuff,

@@ -13,7 +13,6 @@ from pps_torch.checks import (
     check_fraction,
     check_ndim,
     check_not_empty,
-    check_number,
     check_shape,
     check_size,
     checks_values,
@@ -210,9 +209,9 @@ def _check_settings(
     object_mask_threshold: float, min_kept_fraction: float, paint: str, mask_threshold: float
 ) -> None:
     """Raise TypeError or ValueError for thresholds and rules that mean nothing."""
-    check_number("object_mask_threshold", object_mask_threshold)
+    check_fraction("object_mask_threshold", object_mask_threshold)
     check_fraction("min_kept_fraction", min_kept_fraction)
-    check_number("mask_threshold", mask_threshold)
+    check_fraction("mask_threshold", mask_threshold)
     if paint not in PAINTS:
         raise ValueError(f"paint: expected one of {PAINTS}, found {paint!r}")
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats.categories import named_categories
+from pps_torch.formats.unknown_categories import question_about_ids
 from pps_torch.metrics.comparisons import SegmentComparison, check_comparison
 from pps_torch.metrics.confusion_matrix import (
     ClassIoU,
@@ -24,7 +25,6 @@ from pps_torch.metrics.confusion_matrix import (
 from pps_torch.metrics.results import Result
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table
-from pps_torch.metrics.unknown_categories import question_about_ids
 from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.label_pairs import LabelPairs
 from pps_torch.reserved import PPS_VOID

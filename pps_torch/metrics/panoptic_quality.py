@@ -31,6 +31,7 @@ from pps_torch.checks import (
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.categories import named_categories
 from pps_torch.formats.panoptic import check_container
+from pps_torch.formats.unknown_categories import question_about_ids
 from pps_torch.metrics.class_counts import mean_qualities
 from pps_torch.metrics.comparisons import SegmentComparison, check_run_lengths
 from pps_torch.metrics.panoptic_rules import (
@@ -42,7 +43,6 @@ from pps_torch.metrics.panoptic_rules import (
 )
 from pps_torch.metrics.results import ClassQuality, QualityMean, QualityResult, quality_fields
 from pps_torch.metrics.segment_metric import SegmentMetric
-from pps_torch.metrics.unknown_categories import question_about_ids
 from pps_torch.ops.scoring.count_segments import count_segments
 from pps_torch.ops.scoring.segment_table import SegmentTable, count_faults, segment_table
 from pps_torch.specs import EvalSpec
@@ -305,12 +305,13 @@ class PanopticQuality(SegmentMetric):
         """Maps of the segments, by the `index` of their records; counts nothing.
 
         Args:
-            pred, target: as for `update`.
+            pred, target: as for `update`; errors as there.
 
         Returns:
             the segment ids of prediction and ground truth, `(*B, H, W)`, 0 is void. Where the rules
             take all stuff of a class as one segment, the maps still have them apart.
         """
+        self._check(pred, target)
         return pred.panoptic_seg, target.panoptic_seg
 
     def _settings(self) -> dict[str, Any]:

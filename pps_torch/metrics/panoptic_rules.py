@@ -46,6 +46,7 @@ class PanopticRules:
             nothing; else the former is no segment, and the latter an error.
 
     Raises:
+        TypeError: for one of the others that is no bool.
         ValueError: for another kind of crowds.
     """
 
@@ -57,6 +58,9 @@ class PanopticRules:
     def __post_init__(self) -> None:
         if self.crowds not in CROWDS:
             raise ValueError(f"crowds: expected one of {CROWDS}, found {self.crowds!r}")
+        for name in ("forgives_predicted_void", "merges_stuff", "allows_misfits"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}: expected a bool, found {getattr(self, name)!r}")
 
     def __repr__(self) -> str:
         """The text by which saved states are compared; older ones know of no misfits."""

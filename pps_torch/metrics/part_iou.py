@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pps_torch.checks import check_device, check_integer, check_ndim, check_shape
 from pps_torch.formats.uids import decode_uids, is_legal_uid
 from pps_torch.metrics.confusion_matrix import (
     ClassIoU,
@@ -35,6 +34,7 @@ from pps_torch.metrics.confusion_matrix import (
     iou_table,
 )
 from pps_torch.metrics.former_names import accept_former_names
+from pps_torch.metrics.pps_and_uids import check_pps_and_uids, flat_uids_and_pps
 from pps_torch.metrics.results import Result, data_frame, without_nan
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.metrics.text_tables import percent, text_table, unknown_lines
@@ -232,17 +232,9 @@ class PartIoU(SumMetric):
         self._check_may_count("update")
         if isinstance(pred, list) or isinstance(target, list):
             return self._update_each(pred, target)
-        check_integer("pred", pred)
-        check_integer("target", target)
-        check_ndim("target", target, 2, "(*B, H, W)")
-        *batch, height, width = target.shape
-        check_shape("pred", pred, (*batch, 3, height, width))
-        check_device("pred", pred, self.faults)
-        check_device("target", target, self.faults)
-        num_images, num_pixels = target.shape[:-2].numel(), height * width
-        pps = pred.reshape(num_images, 3, num_pixels)
-        maps = target.reshape(num_images, num_pixels), pps[:, 0], pps[:, 2]
-        self._count(LabelPairs(*maps, backend=self.backend))
+        check_pps_and_uids(pred, target, self.faults)
+        uids, pps = flat_uids_and_pps(pred, target)
+        self._count(LabelPairs(uids, pps[:, 0], pps[:, 2], backend=self.backend))
         return self
 
     def compute(self) -> PartIoUResult:

@@ -18,7 +18,6 @@ dataset ids may differ from evaluation ids (it takes them as equal).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,13 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pps_torch.checks import (
-    check_device,
-    check_int,
-    check_integer,
-    check_ndim,
-    check_shape,
-)
+from pps_torch.checks import check_int
 from pps_torch.metrics.class_counts import mean_qualities
 from pps_torch.metrics.comparisons import (
     PartComparison,
@@ -41,6 +34,7 @@ from pps_torch.metrics.comparisons import (
     check_run_lengths,
 )
 from pps_torch.metrics.former_names import accept_former_names
+from pps_torch.metrics.pps_and_uids import check_pps_and_uids, flat_uids_and_pps
 from pps_torch.metrics.results import (
     ClassQuality,
     QualityMean,
@@ -276,8 +270,8 @@ class PartPanopticQuality(SegmentMetric):
         # A subclass may compare or add in another way.
         if type(self) is not PartPanopticQuality:
             return self.add(self.compare(pred, target))
-        self._check(pred, target)
-        uids, pps = _flat(pred, target)
+        check_pps_and_uids(pred, target, self.class_sums)
+        uids, pps = flat_uids_and_pps(pred, target)
         count_part_segments(
             self.class_sums,
             self.faults,
@@ -294,8 +288,8 @@ class PartPanopticQuality(SegmentMetric):
     @accept_former_names(pps="pred", gt_uids="target")
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""
-        self._check(pred, target)
-        return self._compare(*_flat(pred, target))
+        check_pps_and_uids(pred, target, self.class_sums)
+        return self._compare(*flat_uids_and_pps(pred, target))
 
     def compare_runs(self, pred: Tensor, target: Tensor, lengths: Tensor) -> SegmentComparison:
         """Compare the segments of a batch of maps of runs, and count nothing; `add` counts.
@@ -309,9 +303,9 @@ class PartPanopticQuality(SegmentMetric):
             TypeError, ValueError: as for `update`; on the CPU for negative lengths, and for those
                 of 2**30 pixels or more together.
         """
-        self._check(pred, target)
+        check_pps_and_uids(pred, target, self.class_sums)
         check_run_lengths(lengths, target)
-        uids, pps = _flat(pred, target)
+        uids, pps = flat_uids_and_pps(pred, target)
         return self._compare(uids, pps, lengths.reshape(uids.shape))
 
     def _compare(
@@ -390,21 +384,11 @@ class PartPanopticQuality(SegmentMetric):
         Returns:
             prediction and ground truth, `(*B, H, W)` integers, 0 is void.
         """
-        self._check(pred, target)
+        check_pps_and_uids(pred, target, self.class_sums)
         return part_segment_maps(pred, target, self.pixel_rules())
 
     def _settings(self) -> dict[str, Any]:
         return {"spec": self.spec.name, **super()._settings(), "capacity": self.capacity}
-
-    def _check(self, pred: Tensor, target: Tensor) -> None:
-        """Raise TypeError or ValueError for a wrong dtype, shape or device."""
-        check_integer("pred", pred)
-        check_integer("target", target)
-        check_ndim("target", target, 2, "(*B, H, W)")
-        *batch, height, width = target.shape
-        check_shape("pred", pred, (*batch, 3, height, width))
-        check_device("pred", pred, self.class_sums)
-        check_device("target", target, self.class_sums)
 
     def pixel_rules(self) -> PixelRules:
         """The rules by which ids of a pixel are read, with tables on the metric's device."""
@@ -417,13 +401,6 @@ class PartPanopticQuality(SegmentMetric):
             has_parts_class=self.has_parts_class,
         )
         return PixelRules(tables, self.capacity, self.spec.ignore_label)
-
-
-def _flat(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The ground truth `(B, H * W)` and the prediction `(B, 3, H * W)`."""
-    *batch, height, width = target.shape
-    num_images, num_pixels = math.prod(batch), height * width
-    return target.reshape(num_images, num_pixels), pred.reshape(num_images, 3, num_pixels)
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:

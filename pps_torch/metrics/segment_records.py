@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.comparisons import SegmentComparison
+from pps_torch.metrics.pps_and_uids import flat_uids_and_pps
 from pps_torch.ops.counting.pixel_runs import pixel_runs
 from pps_torch.ops.scoring.class_confusion import class_confusion
 from pps_torch.ops.scoring.contract import LIMB_BITS, PixelRules, SegmentPairs
@@ -125,8 +126,7 @@ def part_segment_maps(pps: Tensor, gt: Tensor, rules: PixelRules) -> tuple[Tenso
     Returns:
         prediction and ground truth, `(*B, H, W)` integers, 0 is void.
     """
-    num_images, num_pixels = gt.shape[:-2].numel(), gt.shape[-2:].numel()
-    uids, pps = gt.reshape(num_images, num_pixels), pps.reshape(num_images, 3, num_pixels)
+    uids, pps = flat_uids_and_pps(pps, gt)
     pixels = PartRuns(pixel_runs(uids, *pps.unbind(1)), uids.shape, rules)
     marks = pixels.mark()
     tables = [dense_indices(m, rules.capacity, backend="torch") for m in (marks.gt, marks.pred)]

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from pps_torch.checks import checks_values
+from pps_torch.checks import check_validate, checks_values
 from pps_torch.held_tensors import TensorHolder
 from pps_torch.metrics.added_counts import add_up
 from pps_torch.metrics.results import Result
@@ -75,6 +75,7 @@ class SumMetric(TensorHolder):
         backend: str,
     ) -> None:
         check_backend(backend)
+        check_validate(validate)
         super().__init__()
         self.validate = validate
         self.backend = backend

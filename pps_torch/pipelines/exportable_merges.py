@@ -142,9 +142,9 @@ class _Masks(PanopticMerger):
     """The merge of masks of the size of the image."""
 
     def forward(  # type: ignore[override]
-        self, sem_seg: Tensor, masks: Tensor, scores: Tensor, pred_classes: Tensor
+        self, sem_seg: Tensor, pred_masks: Tensor, scores: Tensor, pred_classes: Tensor
     ) -> tuple[Tensor, ...]:
-        return tuple(super().forward(sem_seg, masks, scores, pred_classes))
+        return tuple(super().forward(sem_seg, pred_masks, scores, pred_classes))
 
 
 class _Boxes(BoxPanopticMerger):
@@ -226,7 +226,7 @@ def _masks(spec: EvalSpec, size: tuple[int, int]) -> ExportedMerge:
         _Masks(spec.stuff),
         {
             "sem_seg": ("batch", *size),
-            "masks": ("batch", "instances", *size),
+            "pred_masks": ("batch", "instances", *size),
             "scores": ("batch", "instances"),
             "pred_classes": ("batch", "instances"),
         },

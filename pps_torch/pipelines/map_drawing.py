@@ -184,6 +184,7 @@ def _check_names(names: Mapping[Path, str]) -> None:
 def _list_maps(maps: Path, output_dir: Path) -> list[Path]:
     """Find the maps of a folder, earlier pictures left out; a file stands for itself."""
     if not os.path.isdir(maps):
+        count_channels(maps)  # what is no map is an error before anything is written
         return [maps]
     paths = list_files(maps, _MAP_SUFFIXES, output_dir)
     if not paths:

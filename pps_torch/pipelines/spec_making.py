@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pps_torch.io.atomic import make_folder, replace_files
 from pps_torch.io.category_colors import read_color
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import refuse_overwriting
@@ -13,6 +14,7 @@ from pps_torch.io.json_files import as_int, describe, load_json
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.reading import read_text
 from pps_torch.specs import EvalSpec
+from pps_torch.specs.spec_writer import spec_texts
 
 
 def new_spec(
@@ -53,12 +55,14 @@ def new_spec(
     name = output.stem.removesuffix("_evalspec")
     with input_errors_at(str(path)):
         spec = EvalSpec.from_classes(entries, name=name)
-    files = output, output.with_name(f"{name}_datasetspec{output.suffix}")
-    refuse_overwriting(files, [path])
-    for file in files:
+    texts = spec_texts(spec, output)
+    refuse_overwriting(texts, [path])
+    for file in texts:
         if file.exists() and not options.overwrite:
             raise InputError(f"{file}: already exists", remedy=("overwrite", "replace it"))
-    for file in spec.save(output, overwrite=True):
+    make_folder(output.parent)
+    replace_files({file: text.encode() for file, text in texts.items()})
+    for file in texts:
         options.note(f"spec saved in {file}")
     return output
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pps_torch.reserved import ABSENT
+from pps_torch.specs.agreement import part_text
 from pps_torch.specs.dataset_spec import UNLABELED, DatasetSpec
 from pps_torch.specs.fields import DEFAULT, IGNORED, SpecError
 
@@ -24,20 +25,29 @@ _ESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 def save_spec(spec: EvalSpec, path: Path, overwrite: bool) -> tuple[Path, Path]:
     """Write a spec; see `EvalSpec.save`."""
-    if path.suffix not in (".yaml", ".yml"):
-        raise SpecError(f"{path}: expected a name that ends in .yaml, found {path.name!r}")
-    dataset_name = f"{path.stem.removesuffix('_evalspec')}_datasetspec{path.suffix}"
-    dataset_path = path.with_name(dataset_name)
-    for file in (path, dataset_path):
+    texts = spec_texts(spec, path)
+    for file in reversed(texts):
         if file.exists() and not overwrite:
             raise SpecError(f"{file}: expected no such file, found one; overwrite=True replaces it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset_path.write_text(dataset_text(spec.dataset), encoding="utf-8")
-        path.write_text(eval_text(spec, dataset_name), encoding="utf-8")
+        for file, text in texts.items():
+            file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"{path}: cannot be written: {error.strerror or error}") from error
+    dataset_path, _ = texts
     return path, dataset_path
+
+
+def spec_texts(spec: EvalSpec, path: Path) -> dict[Path, str]:
+    """The texts of both files by path, the datasetspec first; see `EvalSpec.save`."""
+    if path.suffix not in (".yaml", ".yml"):
+        raise SpecError(f"{path}: expected a name that ends in .yaml, found {path.name!r}")
+    dataset_name = f"{path.stem.removesuffix('_evalspec')}_datasetspec{path.suffix}"
+    return {
+        path.with_name(dataset_name): dataset_text(spec.dataset),
+        path: eval_text(spec, dataset_name),
+    }
 
 
 def dataset_text(spec: DatasetSpec) -> str:
@@ -118,7 +128,7 @@ def eval_text(spec: EvalSpec, dataset_spec_path: str) -> str:
 
 def _eval_fields(spec: EvalSpec) -> dict[str, Any]:
     part_map = {
-        _part(*source): _part(*target)
+        part_text(*source): part_text(*target)
         for source, target in spec.dataset_sid_pid_to_eval_sid_pid.items()
     }
     return {
@@ -130,7 +140,7 @@ def _eval_fields(spec: EvalSpec) -> dict[str, Any]:
         "dataset_sid2eval_sid": {**spec.dataset_sid_to_eval_sid, DEFAULT: IGNORED},
         "dataset_sid_pid2eval_sid_pid": {**part_map, **_ignored_zeros(spec), DEFAULT: IGNORED},
         "eval_sid_pid2eval_pid_flat": {
-            _part(*part): flat_id for part, flat_id in spec.eval_sid_pid_to_flat.items()
+            part_text(*part): flat_id for part, flat_id in spec.eval_sid_pid_to_flat.items()
         },
         "eval_pid_flat2scene_part_label": {
             flat_id: _text(name) for flat_id, name in spec.part_labels.items()
@@ -142,12 +152,10 @@ def _ignored_zeros(spec: EvalSpec) -> dict[str, str]:
     """Parts `S_00` that are ignored although the sid alone is mapped."""
     mapped = spec.dataset_sid_pid_to_eval_sid_pid
     return {
-        _part(sid, 0): IGNORED for sid, pid in mapped if pid == ABSENT and (sid, 0) not in mapped
+        part_text(sid, 0): IGNORED
+        for sid, pid in mapped
+        if pid == ABSENT and (sid, 0) not in mapped
     }
-
-
-def _part(sid: int, pid: int) -> str:
-    return str(sid) if pid == ABSENT else f"{sid}_{pid:02d}"
 
 
 def _field(key: str, value: Mapping[Any, Any] | Iterable[Any]) -> list[str]:

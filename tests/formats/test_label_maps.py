@@ -179,6 +179,12 @@ def test_it_is_the_inverse_of_the_encoders():
         (PAIR[0], {"encoding": "uids", "divisor": 9}, ValueError, "divisor: expected None"),
         (PAIR[0], {"encoding": "category_major"}, ValueError, "divisor: expected an int"),
         (PAIR[0], {"encoding": "kitti_step"}, ValueError, r"labels: expected shape \(\*B, 3, H"),
+        (
+            torch.tensor([[[26, 26]], [[1, 0]], [[0, 256]]]),  # which would be one instance
+            {"encoding": "kitti_step"},
+            ValueError,
+            r"labels: green and blue: expected 0\.\.255, found 0\.\.256",
+        ),
         ((PAIR[0], PAIR[1][:, :2]), {}, ValueError, r"labels\[1\]: expected shape \(1, 8\)"),
         ((PAIR[0].float(), PAIR[1]), {}, TypeError, r"labels\[0\]: expected uint8 or a signed"),
         (PAIR, {"capacity": 3}, ValueError, "capacity: expected at least 4 segments, found 3"),

@@ -47,3 +47,12 @@ def test_a_divisor_that_is_too_small_is_refused():
         segmentation([1, 2], [26, 26]).to_labels(2)
     with pytest.raises(ValueError, match="divisor: expected"):
         segmentation([1, 2], [26, 26]).to_labels(0)
+
+
+def test_values_are_looked_at_as_validate_says():
+    too_many = segmentation([1, 2], [26, 26])
+    assert too_many.to_labels(2, validate=False).tolist() == [[53, 54]]
+    no_row = segmentation([1], [26])._replace(panoptic_seg=torch.tensor([[1, 5]]))
+    assert no_row.to_labels(10, validate=False).tolist() == [[261, -1]]
+    with pytest.raises(ValueError, match="^panoptic_seg: expected ids with a row .*, found 5"):
+        no_row.to_labels(10, validate=True)

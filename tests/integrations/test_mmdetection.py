@@ -112,6 +112,10 @@ def test_categories_and_settings_that_are_none():
     ids, infos = torch.tensor([[1]]), [{"id": 1, "category_id": 7}]
     with pytest.raises(ValueError, match="^segmentation.category_ids: .*below 5, found 7"):
         to_mmdetection(PanopticSegmentation.from_segments(ids, infos), num_classes=NUM_CLASSES)
+    no_row = PanopticSegmentation.from_segments(ids, [{"id": 1, "category_id": 0}])
+    no_row = no_row._replace(panoptic_seg=torch.tensor([[2]]))
+    with pytest.raises(ValueError, match="^panoptic_seg: expected ids with a row .*, found 2"):
+        to_mmdetection(no_row, num_classes=NUM_CLASSES)
     with pytest.raises(ValueError, match="^num_things, num_classes: .*6, 5"):
         from_mmdetection(ids, num_things=6, num_classes=5)
 

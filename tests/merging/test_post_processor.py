@@ -231,13 +231,35 @@ def test_post_processor_refuses_nan_and_heads_of_another_batch():
         (lambda: BoxPanopticMerger([7], overlap_threshold=7), "^overlap_threshold: .*7"),
         (lambda: BoxPanopticMerger([7], mask_threshold=0), "^mask_threshold: .*0"),
         (lambda: QueryPanopticMerger([0], object_mask_threshold=float("nan")), "^object_mask_th"),
+        (lambda: QueryPanopticMerger([0], object_mask_threshold=80), "^object_mask_thre.*0..1.*80"),
         (lambda: QueryPanopticMerger([0], min_kept_fraction=-1), "^min_kept_fraction: .*-1"),
+        (lambda: QueryPanopticMerger([0], mask_threshold=50), "^mask_threshold: .*0..1.*50"),
         (lambda: PPSPostProcessor(SPEC, overlap_threshold=7), "^overlap_threshold: .*7"),
     ],
 )
 def test_settings_are_checked_when_a_module_is_made(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+@pytest.mark.parametrize(
+    "ids, error, match",
+    [
+        ({"semantic_ids": 7}, TypeError, "^semantic_ids: expected ints, found 7"),
+        ({"class_ids": [24.0]}, TypeError, "^class_ids: expected ints, found .24"),
+        ({"class_ids": [7]}, ValueError, r"^class_ids: expected ids of the spec, found \[7\]"),
+        ({"part_ids": [0, 24]}, ValueError, r"^part_ids: expected ids of the spec, found \[24\]"),
+    ],
+)
+def test_ids_that_the_spec_does_not_have_are_named(ids, error, match):
+    with pytest.raises(error, match=match):
+        PPSPostProcessor(SPEC, **ids)
+
+
+@pytest.mark.filterwarnings("error")
+def test_ids_may_be_tensors():
+    module = PPSPostProcessor(SPEC, class_ids=torch.tensor([26, 24]))
+    assert module.class_ids.tolist() == [26, 24]
 
 
 @pytest.mark.parametrize("index, name", [(0, "sem_seg_logits"), (4, "class_indices"), (5, "part")])
@@ -252,6 +274,8 @@ def test_values_cannot_be_validated_while_a_graph_is_captured(monkeypatch):
     inputs = heads(np.random.default_rng(0), ())
     module = PPSPostProcessor(SPEC, validate=True)
     module(*inputs, (24, 32))
+    with pytest.raises(ValueError, match="^validate: expected True, False or None, found 'no'"):
+        PPSPostProcessor(SPEC, validate="no")(*inputs, (24, 32))
     monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
     with pytest.raises(ValueError, match="^validate: expected None or False where a graph is capt"):
         module(*inputs, (24, 32))

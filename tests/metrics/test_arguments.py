@@ -64,6 +64,12 @@ def test_a_list_of_categories_is_no_tensor():
         )
 
 
+@pytest.mark.parametrize("maps", [(MAPS, UIDS), (None, None)])
+def test_maps_of_segments_have_the_checks_of_an_update(maps):
+    with pytest.raises(TypeError, match="^pred: expected a PanopticSegmentation .*, found"):
+        PanopticQuality(SPEC).segment_maps(*maps)
+
+
 @pytest.mark.parametrize("kind", PART_METRICS)
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -85,6 +91,12 @@ def test_both_names_or_none_is_an_error(kind, arguments, message):
 def test_a_positional_and_a_former_name_for_one_argument_is_an_error():
     with pytest.raises(TypeError, match="multiple values for argument 'pred'"):
         PartPanopticQuality(SPEC).update(MAPS, pps=MAPS)
+
+
+@pytest.mark.parametrize("kind", [PanopticQuality, *PART_METRICS])
+def test_another_validate_is_named_when_a_metric_is_made(kind):
+    with pytest.raises(ValueError, match="^validate: expected True, False or None, found 'no'"):
+        kind(SPEC, validate="no")
 
 
 @pytest.mark.parametrize("name", metrics())

@@ -272,6 +272,8 @@ def test_other_rules_are_refused_and_own_ones_taken():
         PanopticQuality(CATEGORIES, rules="kitti")
     with pytest.raises(ValueError, match="^crowds: .*'ignored'"):
         PanopticRules(crowds="ignored")
+    with pytest.raises(TypeError, match="^merges_stuff: expected a bool, found 'no'"):
+        PanopticRules(merges_stuff="no")
     expect(score(PanopticRules(merges_stuff=True), *SCENES["F7"]), **PERFECT)
 
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pps_torch import pipelines
 from pps_torch.cli.command_line import read_command_line
@@ -104,7 +105,11 @@ def test_the_options_of_all_commands_are_those_of_a_run():
     "call, message",
     [
         (lambda: RunOptions(workers=0), "workers: expected at least 1, found 0"),
+        (lambda: RunOptions(workers="4"), "workers: expected an int, found '4'"),
+        (lambda: RunOptions(workers=True), "workers: expected an int, found True"),
         (lambda: RunOptions(device="gpu"), "device: expected auto, cpu, cuda or cuda:<index>"),
+        (lambda: RunOptions(device=0), "device: expected auto, cpu, cuda or .*, found 0"),
+        (lambda: RunOptions(device=torch.device("cpu")), "device: expected auto, .* found device"),
         (lambda: prepare_data("a", "b", "COCO"), "dataset: expected one of .* found 'COCO'"),
         (lambda: report("a", "b", side=3), "side: expected 16..8192 pixels, found 3"),
         (lambda: visualize("a", "b", "c", palette="x"), "palette: expected one of .* found 'x'"),

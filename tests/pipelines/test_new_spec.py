@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
 
 from pps_torch import EvalSpec
 from pps_torch.cli.main import main
+from pps_torch.io import atomic
 from pps_torch.io.errors import InputError
 from pps_torch.pipelines import RunOptions, new_spec
 
@@ -74,3 +76,22 @@ def test_bad_lists_are_named(tmp_path, content, things, message):
 def test_a_missing_list(tmp_path):
     with pytest.raises(InputError, match="none.txt: cannot be read: No such file"):
         new_spec(tmp_path / "none.txt", tmp_path / "own.yaml", options=QUIET)
+
+
+def test_both_files_are_written_or_none(tmp_path, monkeypatch):
+    output = tmp_path / "own_evalspec.yaml"
+    new_spec(write(tmp_path / "a.txt", "soil\n"), output, options=QUIET)
+    files = [output, tmp_path / "own_datasetspec.yaml"]
+    before, write_whole = [file.read_bytes() for file in files], atomic._write
+
+    def write_half(path, content):
+        if "own_evalspec" in path.name:
+            write_whole(path, content[: len(content) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_whole(path, content)
+
+    monkeypatch.setattr(atomic, "_write", write_half)
+    names = write(tmp_path / "b.txt", "soil\nplant\n")
+    with pytest.raises(InputError, match="own_evalspec.yaml: cannot be written: No space"):
+        new_spec(names, output, options=RunOptions(quiet=True, overwrite=True))
+    assert [file.read_bytes() for file in files] == before

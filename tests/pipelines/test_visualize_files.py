@@ -201,3 +201,4 @@ def test_no_maps(tmp_path):
         visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
     with pytest.raises(InputError, match="x.png: expected an image, found no such file"):
         visualize("cpp_default", tmp_path / "x.png", tmp_path / "out", options=QUIET)
+    assert not (tmp_path / "out").exists()

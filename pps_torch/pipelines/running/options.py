@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_DEVICES = ("auto", "cpu", "cuda")
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -46,8 +48,11 @@ class RunOptions:
     progress: Progress = field(default_factory=Progress, compare=False)
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise InputError(f"expected at least 1, found {self.workers}", argument="workers")
+        if self.workers is not None:
+            if type(self.workers) is not int:
+                raise InputError(f"expected an int, found {self.workers!r}", argument="workers")
+            if self.workers < 1:
+                raise InputError(f"expected at least 1, found {self.workers}", argument="workers")
         if self.device not in ("auto", "cpu"):  # these are there, without a look at torch
             self.torch_device()
 
@@ -59,7 +64,7 @@ class RunOptions:
         Raises:
             InputError: there is no such device.
         """
-        if self.device.split(":")[0] not in ("auto", "cpu", "cuda"):
+        if not isinstance(self.device, str) or self.device.split(":")[0] not in _DEVICES:
             raise self._wrong_device()
         import torch
 
@@ -117,9 +122,8 @@ class RunOptions:
 
     def note(self, text: str) -> None:
         """Print what was done, unless `quiet`."""
-        if not self.quiet:
-            if self.processes.is_first:
-                print_note(printable(text))
+        if self.processes.is_first and not self.quiet:
+            print_note(printable(text))
 
     def warn(self, text: str) -> None:
         """Print to the standard error what looks wrong but is no error."""

@@ -169,7 +169,7 @@ IDS = np.ones((3, *SIZE), np.uint8)
         (zipped(npy("(3, 1000000, 1000000)")), "at most 178956970 pixels, found 10{12}"),
         (zipped(npy("(3, -5, -7)")), r"expected integers \(3, H, W\), found uint8 \(3, -5, -7\)"),
         (zipped(b"\x93NUMPY\x01\0\xc8\0" + b"(" * 200), "found it damaged"),
-        (zipped(b"\x93NUMPY\x01\0\x07\0{[]: 1}"), "found it damaged: unhashable"),
+        (zipped(b"\x93NUMPY\x01\0\x07\0{[]: 1}"), "found it damaged: .*unhashable"),
         (zipped(npy("(3, 5, 7)").replace(b"'|u1'", b"()   ")), "found it damaged"),
         (zipped(npy("(3, 5, 7)"), compression=zipfile.ZIP_LZMA), "not compressed as NumPy does"),
         (zipped(b"no array"), "found it damaged"),

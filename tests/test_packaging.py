@@ -142,7 +142,7 @@ def test_the_listed_pythons_are_those_that_are_accepted():
         if re.search(r"Python :: 3\.\d+$", classifier)
     }
     accepted = SpecifierSet(setup_arguments()["python_requires"])
-    assert {f"3.{minor}" for minor in range(14) if f"3.{minor}" in accepted} == listed
+    assert {f"3.{minor}" for minor in range(15) if f"3.{minor}" in accepted} == listed
     pythons = re.findall(r"python(3\.\d+)", (ROOT / ".ci/matrix").read_text(encoding="utf-8"))
     assert set(pythons) == {min(listed, key=Version), max(listed, key=Version)}
 

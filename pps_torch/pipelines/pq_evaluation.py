@@ -21,6 +21,7 @@ from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids
 from pps_torch.io.json_files import paused_collector
+from pps_torch.io.workers import MOST_DEFAULT_WORKERS
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -41,6 +42,10 @@ from pps_torch.pipelines.runs_together import ImageRuns, WaitingImages, count_im
 
 #: The rules that Boundary PQ matches by, each with its width of boundaries.
 _BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
+
+#: Threads that are enough where Python's lock is held for most of an image, by the decoder of PNGs
+#: and by Python; with eight on two cores an image takes longer than with one.
+_ENOUGH_WORKERS = 2
 
 #: The metrics that take the comparison of PQ.
 _BY_COMPARISON = ("mIoU", "PQ-dagger")
@@ -129,7 +134,8 @@ def eval_pq(
         options=(tables, rules, [*metrics], ratio),
     )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
-        for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
+        enough = job.enough_workers()
+        for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating", enough):
             records.add(records_of_image)
         result = processes.add_up(job.counted()).compute()
         num_empty = sum(not annotation.segments_info for annotation in predictions.values())
@@ -197,6 +203,10 @@ class _Job:
                 return []
             with paused_collector():
                 return image_records(comparison)
+
+    def enough_workers(self) -> int:
+        """How many workers to use where no number is asked for."""
+        return _ENOUGH_WORKERS if self._counts_together() else MOST_DEFAULT_WORKERS
 
     def counted(self) -> PanopticQuality:
         """The metric of all images, once each of them is evaluated."""

@@ -47,7 +47,7 @@ def merge_pps(
         spec: an `EvalSpec`. Its tables are copied to the device at the first call there
             (`PPSMerger` holds them).
         validate: refuse segment ids outside the table, and ids that int32 cannot hold. Default:
-            on the CPU only; unchecked, pixels of the former become void, and the latter wrap.
+            on the CPU only; unchecked, pixels of both become void.
         backend: see [`uses_triton`][pps_torch.ops.backend.uses_triton].
 
     Returns:

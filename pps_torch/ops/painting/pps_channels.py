@@ -26,7 +26,8 @@ def pps_channels(
     Args:
         segment: `(*B, H, W)` int, segment ids; 0, and those outside `0..S`, are void.
         part: `(*B, H, W)` int, flat part ids.
-        category_ids: `(*B, S)` int, the scene id of segments 1..S; a negative one is void.
+        category_ids: `(*B, S)` int, the scene id of segments 1..S; a negative one, and one
+            that int32 cannot hold, is void.
         pid_of_sid_flat: `(E + 1, F + 2)` int64, part by scene id and flat part id; the last row
             and column stand for every id outside.
         ignore_label: scene id of void, which has no instance and no part.
@@ -72,7 +73,7 @@ def _number_segments(
         scene id, instance, and row of the parts: `other` for scene ids that have none, and one
         more for void; each `(B, S + 3)` int64.
     """
-    is_used = category_ids >= 0
+    is_used = (category_ids >= 0) & (category_ids <= torch.iinfo(torch.int32).max)
     same = category_ids[:, :, None] == category_ids[:, None, :]
     sids = torch.where(is_used, category_ids, ignore_label)
     iids = torch.where(is_used, same.tril().sum(2), 0)

@@ -43,3 +43,11 @@ def test_by_hand_with_any_integer_dtype(dtype, device):
     assert found[:, 0].tolist() == [[[255, 1], [0, 1], [255, 255]]]
     assert found[:, 1].tolist() == [[[0, 1], [1, 2], [0, 0]]], "instances count up within a class"
     assert found[:, 2].tolist() == [[[0, 18], [7, 19], [0, 0]]]
+
+
+def test_categories_that_int32_cannot_hold_are_void(device):
+    segment, part = torch.tensor([[[1, 2, 3, 4]]]), torch.ones(1, 1, 4, dtype=torch.int32)
+    categories = torch.tensor([[2**32 + 1, 1, 2**31 - 1, 2**31]])
+    pids = torch.tensor([[7, 8, 9], [17, 18, 19], [1, 1, 1]])
+    found = expect_twins(segment, part, categories, pids, device)
+    assert found.tolist() == [[[[255, 1, 2**31 - 1, 255]], [[0, 1, 1, 0]], [[0, 18, 1, 0]]]]

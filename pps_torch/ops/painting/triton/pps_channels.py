@@ -82,10 +82,11 @@ def _number_instances_kernel(
         others = tl.load(category_ids_ptr + other, mask=other < num_slots, other=-1)
         is_same = category[:, None] == others.to(tl.int64)[None, :]
         iid += tl.sum((is_same & (other[None, :] <= slot[:, None])).to(tl.int32), 1)
+    is_used = (category >= 0) & (category < 2**31)  # what int32 cannot hold is void
     sids_iids_ptr += image * 2 * num_slots
-    tl.store(sids_iids_ptr + slot, tl.where(category >= 0, category, ignore_label), mask=in_table)
+    tl.store(sids_iids_ptr + slot, tl.where(is_used, category, ignore_label), mask=in_table)
     sids_iids_ptr += num_slots
-    tl.store(sids_iids_ptr + slot, tl.where(category >= 0, iid, 0), mask=in_table)
+    tl.store(sids_iids_ptr + slot, tl.where(is_used, iid, 0), mask=in_table)
 
 
 @triton.jit(do_not_specialize=["num_slots", "num_rows"])

@@ -71,14 +71,14 @@ def launchers_without_kernels(monkeypatch):
         greedy_boxes,
         greedy_words,
         merge_boxes,
-        owner_painting,
+        paint_ids,
         pps_channels,
         rank_instances,
         upsampled_ids,
     )
 
     operations = (merge_boxes, pps_channels, upsampled_ids)
-    steps = (rank_instances, greedy_boxes, greedy_words, add_stuff, owner_painting)
+    steps = (rank_instances, greedy_boxes, greedy_words, add_stuff, paint_ids)
     for module in (*operations, *steps):
         for name in [name for name in vars(module) if name.endswith("_kernel")]:
             monkeypatch.setattr(module, name, NoKernel())

@@ -72,7 +72,7 @@ def rank_instances():
 
 def add_stuff():
     from pps_torch.ops.painting.triton import add_stuff as stuff
-    from pps_torch.ops.painting.triton import owner_painting
+    from pps_torch.ops.painting.triton import paint_ids
 
     for label in INTEGERS:
         yield stuff._count_slots_kernel, {
@@ -90,7 +90,7 @@ def add_stuff():
                 "source_ptr": "*i64", "num_segments_ptr": "*i64", "num_instances": "i32",
                 "num_slots": "i32", "least_area": "i64", "HAS_SOURCES": has_sources, "BLOCK": 256,
             }  # fmt: skip
-    yield owner_painting._paint_kernel, {
+    yield paint_ids._paint_kernel, {
         "owner_ptr": "*i32", "ids_ptr": "*i64", "painted_ptr": "*i32", "num_pixels": "i32",
         "num_owners": "i32", "BLOCK": 1024,
     }  # fmt: skip

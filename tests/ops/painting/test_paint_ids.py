@@ -13,10 +13,10 @@ def painted(owner, ids, backend):
     if backend == "torch":
         return paint_ids(owner, ids)
     from pps_torch.ops.launches import Launcher
-    from pps_torch.ops.painting.triton.owner_painting import paint
+    from pps_torch.ops.painting.triton import paint_ids as twin
 
     owner = owner.clone()
-    paint(Launcher("paint", owner, ids), owner=owner, ids=ids, painted=owner)
+    twin.paint_ids(Launcher("paint", owner, ids), owner=owner, ids=ids, painted=owner)
     return owner
 
 

@@ -13,7 +13,7 @@ from pps_torch.ops.counting.triton.image_blocks import block_of_image
 from pps_torch.ops.counting.triton.key_counts import count_keys
 from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher, num_blocks
-from pps_torch.ops.painting.triton.owner_painting import paint
+from pps_torch.ops.painting.triton.paint_ids import paint_ids
 from pps_torch.reserved import ABSENT
 
 # Pixels of a program: eight a thread, enough loads under way at once to hide their latency; and few
@@ -153,7 +153,7 @@ def write_segments(
         HAS_SOURCES=sources is not None,
         BLOCK=_SLOTS,
     )
-    paint(launch, owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
+    paint_ids(launch, owner=panoptic_seg, ids=segment_ids, painted=panoptic_seg)
 
 
 @triton.jit(do_not_specialize=["first_count", "num_instances", "num_stuff"])

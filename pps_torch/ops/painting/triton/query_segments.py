@@ -13,7 +13,7 @@ from pps_torch.ops.direct_operator import direct_operator
 from pps_torch.ops.launches import Launcher, num_blocks
 from pps_torch.ops.painting.triton.add_stuff import Segments, fields_beside
 from pps_torch.ops.painting.triton.doubles import bits_of_double, double_of_bits
-from pps_torch.ops.painting.triton.owner_painting import paint
+from pps_torch.ops.painting.triton.paint_ids import paint_ids
 from pps_torch.ops.painting.triton.upsampling import (
     VARYING,
     as_sampled,
@@ -113,7 +113,7 @@ def query_segments(
             num_things=thing_ids.numel(),
             BLOCK=_QUERIES,
         )
-        paint(launch, owner=panoptic_seg, ids=segment_of_query, painted=panoptic_seg)
+        paint_ids(launch, owner=panoptic_seg, ids=segment_of_query, painted=panoptic_seg)
     return outputs
 
 

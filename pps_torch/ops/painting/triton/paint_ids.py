@@ -1,4 +1,4 @@
-"""The id of each pixel, painted over its owner: the last pass of the merges."""
+"""The Triton twin of `paint_ids`: the last pass of the merges, which may paint over the owners."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pps_torch.ops.launches import Launcher, num_blocks
 _PIXELS = 1024
 
 
-def paint(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None:
-    """Paint `painted` as `paint_ids` says; it may be `owner` itself.
+def paint_ids(launch: Launcher, owner: Tensor, ids: Tensor, painted: Tensor) -> None:
+    """See [`paint_ids`][pps_torch.ops.painting.paint_ids.paint_ids]; `painted` gets the ids.
 
-    All three are contiguous, and may have any batch dimensions.
+    All three are contiguous, and may have any batch dimensions; `painted` may be `owner` itself.
     """
     num_pixels = owner.shape[-2:].numel()
     if painted.numel():

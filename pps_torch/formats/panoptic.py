@@ -141,15 +141,15 @@ class PanopticSegmentation(NamedTuple):
             num_segments=found.num_segments,
         )
 
-    def to_labels(self, label_divisor: int, *, validate: bool | None = None) -> Tensor:
-        """Write it as a map of `category * label_divisor + instance`, on the device.
+    def to_labels(self, divisor: int, *, validate: bool | None = None) -> Tensor:
+        """Write it as a map of `category * divisor + instance`, on the device.
 
         Detectron2's Panoptic-DeepLab and deeplab2 have such maps. The instances of a thing are
         numbered 1, 2, ... in the order of the segments; stuff is 0, and further segments of the
         same stuff class 1, 2, ... A category with a thing among its segments counts as a thing.
 
         Args:
-            label_divisor: more than there are instances of any class.
+            divisor: more than there are instances of any class.
             validate: look for what `Raises` names. Default: on the CPU only; unchecked, the label
                 of an instance too many means another one, and a pixel without row is void.
 
@@ -172,9 +172,7 @@ class PanopticSegmentation(NamedTuple):
         is_same = categories[..., :, None] == categories[..., None, :]
         has_thing = (is_same & is_thing[..., None, :]).any(-1)
         instances = is_same.tril(-1).sum(-1) + has_thing
-        labels = encode_labels(
-            categories, instances, label_divisor, "category_major", validate=validate
-        )
+        labels = encode_labels(categories, instances, divisor, "category_major", validate=validate)
         return label_pixels(self.panoptic_seg, labels, ABSENT, validate=validate)
 
     def segments_info(self) -> list[Any]:

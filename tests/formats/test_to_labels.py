@@ -1,4 +1,4 @@
-"""Maps of `category * label_divisor + instance`, and back."""
+"""Maps of `category * divisor + instance`, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def segmentation(ids: list[int], categories: list[int], capacity: int = 0) -> Pa
 
 def test_instances_are_counted_by_class_and_stuff_is_zero():
     found = segmentation([0, 1, 2, 3, 4, 5, 6], [26, 7, 26, 0, 7, 0], capacity=40)
-    labels = found.to_labels(10)
+    labels = found.to_labels(divisor=10)  # the word of encode_labels
     assert labels.tolist() == [[-1, 261, 70, 262, 1, 71, 2]] and labels.dtype == torch.int64
     batch = PanopticSegmentation(*(torch.stack([field, field]) for field in found))
     assert torch.equal(batch.to_labels(10), torch.stack([labels, labels]))

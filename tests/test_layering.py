@@ -16,6 +16,7 @@ ROOMS = (
     "reserved",
     "reading",
     "printing",
+    "collector",
     "graph_capture",
     "checks",
     "held_tensors",

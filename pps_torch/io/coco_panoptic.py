@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from pps_torch.collector import paused_collector
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
 from pps_torch.formats.rgb_ids import pack_rgb
 from pps_torch.formats.segment_numbers import check_fit, number_runs
@@ -21,7 +22,7 @@ from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import check_folder
 from pps_torch.io.image_list import MOST_PIXELS, normalise_id
 from pps_torch.io.images import read_coded_ids
-from pps_torch.io.json_files import check_type, describe, load_json, paused_collector
+from pps_torch.io.json_files import check_type, describe, load_json
 from pps_torch.io.mask_segments import (
     SegmentMasks,
     group_annotations,

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from pps_torch.collector import paused_collector
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.file_names import can_name_a_file, stays_inside, with_slashes
 from pps_torch.io.image_files import check_id_map
 from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import read_id_map
-from pps_torch.io.json_files import as_int, describe, is_finite, load_json, paused_collector
+from pps_torch.io.json_files import as_int, describe, is_finite, load_json
 from pps_torch.io.pairing import find_files
 from pps_torch.io.rle import check_segmentation, decode_runs, paint_runs, runs_of_mask
 from pps_torch.reading import read_regular

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from pps_torch.collector import paused_collector
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
 from pps_torch.reading import read_text
@@ -70,22 +68,6 @@ def check_type(path: Path, value: Any, expected: type) -> None:
     """Raise InputError unless the content of a JSON file is of the expected type."""
     if not isinstance(value, expected):
         raise InputError(f"{path}: expected {_TYPE_NAMES[expected]}, found {describe(value)}")
-
-
-@contextmanager
-def paused_collector() -> Iterator[None]:
-    """Pause Python's search for cycles, of which JSON and what becomes of it make few.
-
-    While millions of dicts or tuples are made, and as long as they are there, the search takes
-    longer than making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

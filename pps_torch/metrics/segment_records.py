@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pps_torch.collector import paused_collector
 from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.pps_and_uids import flat_uids_and_pps
@@ -134,6 +135,7 @@ def part_segment_maps(pps: Tensor, gt: Tensor, rules: PixelRules) -> tuple[Tenso
     return pred_map.view(gt.shape), gt_map.view(gt.shape)
 
 
+@paused_collector()
 def image_records(comparison: SegmentComparison) -> list[ImageRecord]:
     """The records of a batch that the `compare` of a metric has compared."""
     if comparison.boundaries is not None:

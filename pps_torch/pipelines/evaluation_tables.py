@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from pps_torch.collector import paused_collector
 from pps_torch.io.errors import InputError
-from pps_torch.io.json_files import describe, parse_json, paused_collector
+from pps_torch.io.json_files import describe, parse_json
 from pps_torch.io.published import check_published
 from pps_torch.io.seals import seal, unseal
 from pps_torch.metrics import (

@@ -13,7 +13,6 @@ import torch
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_list import Image, ImageList
 from pps_torch.io.images import read_id_map
-from pps_torch.io.json_files import paused_collector
 from pps_torch.io.pairing import find_files, ground_truth_suffixes, pps_suffixes
 from pps_torch.io.pps_files import read_pps_map
 from pps_torch.metrics import (
@@ -237,8 +236,7 @@ class _Job:
             return []
         whole = self.whole.of_this_thread()
         whole.add(compare(whole))
-        with paused_collector():
-            return image_records(comparison)
+        return image_records(comparison)
 
 
 def _further_metrics(wanted: Sequence[str], spec: EvalSpec, device: torch.device) -> FurtherMetrics:

@@ -20,7 +20,6 @@ from pps_torch.io.coco_panoptic import (
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids
-from pps_torch.io.json_files import paused_collector
 from pps_torch.io.workers import MOST_DEFAULT_WORKERS
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
@@ -201,8 +200,7 @@ class _Job:
             self.further.update(dict.fromkeys(_BY_COMPARISON, lambda other: other.add(comparison)))
             if not self.tables:
                 return []
-            with paused_collector():
-                return image_records(comparison)
+            return image_records(comparison)
 
     def enough_workers(self) -> int:
         """How many workers to use where no number is asked for."""

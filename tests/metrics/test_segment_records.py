@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 import torch
@@ -15,7 +17,7 @@ from pps_torch import (
     PanopticTarget,
     PartPanopticQuality,
 )
-from pps_torch.metrics import counts_by_class, record_segments
+from pps_torch.metrics import counts_by_class, record_segments, segment_records
 from pps_torch.metrics.segment_records import VERDICTS
 from tests.factories import CATEGORIES, panoptic_pair, pps_pair, specs
 
@@ -53,6 +55,19 @@ def expect_consistent(record, pred_map, gt_map):
             mean = sum(segment.part_ious.values()) / len(segment.part_ious)
             assert segment.part_iou == pytest.approx(mean, abs=1e-15)
         assert 0 < segment.taken_share <= 1
+
+
+def test_no_search_for_cycles_among_the_records(monkeypatch):
+    make, searches = segment_records._records_of_map, []
+
+    def spy(*arguments):
+        searches.append(gc.isenabled())
+        return make(*arguments)
+
+    monkeypatch.setattr(segment_records, "_records_of_map", spy)
+    maps = map(torch.from_numpy, pps_pair(np.random.default_rng(0), (9, 14), CPP))
+    PartPanopticQuality(CPP).record_segments(*maps)
+    assert searches == [False, False] and gc.isenabled()
 
 
 @pytest.mark.parametrize("spec_name", SPECS)

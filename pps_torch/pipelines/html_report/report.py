@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pps_torch.collector import paused_collector
 from pps_torch.io.atomic import HOUR, check_can_write, remove_temporary_files, write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.file_names import refuse_overwriting
-from pps_torch.io.json_files import paused_collector
 from pps_torch.io.pairing import PHOTO_SUFFIXES, find_photos
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.html_report.choice import USUAL_NUMBER, choose_images

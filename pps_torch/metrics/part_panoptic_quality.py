@@ -226,10 +226,10 @@ class PartPanopticQuality(SegmentMetric):
         self.spec = spec
         self.capacity = capacity
         lookups = dataset_lookups(spec, torch.device("cpu"))
-        class_of_group, num_classes = lookups.class_of_group, len(spec.eval_sids)
-        highest = (1 << 31) // max(len(class_of_group), num_classes) - 3
-        if capacity > highest:
-            raise ValueError(f"capacity: expected 1..{highest}, found {capacity}")
+        class_of_group = lookups.class_of_group
+        if capacity > (highest := highest_capacity(spec)):
+            expected = f"1..{highest} for a spec of {len(spec.eval_sids)} classes"
+            raise ValueError(f"capacity: expected {expected}, found {capacity}")
         self._hold_tables(
             group_of_sid=lookups.group_of_sid,
             is_thing_group=lookups.is_thing_class[class_of_group],
@@ -401,6 +401,12 @@ class PartPanopticQuality(SegmentMetric):
             has_parts_class=self.has_parts_class,
         )
         return PixelRules(tables, self.capacity, self.spec.ignore_label)
+
+
+def highest_capacity(spec: EvalSpec) -> int:
+    """The highest capacity that a metric of a spec can have: its segment keys fit in 32 bits."""
+    num_groups = len(dataset_lookups(spec).class_of_group)
+    return (1 << 31) // max(num_groups, len(spec.eval_sids)) - 3
 
 
 def _rules(spec: EvalSpec) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 from pps_torch.formats.runs import distinct_runs
 from pps_torch.io.image_runs import id_colors, image_runs
 from pps_torch.metrics import PartPanopticQuality
+from pps_torch.metrics.part_panoptic_quality import highest_capacity
 from pps_torch.specs import EvalSpec
 
 #: Every class has a mark for each instance id up to the capacity, so ids of 32 bits are too high.
@@ -40,13 +41,13 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
 
     Args:
         uids, pps: its pixels, see `distinct_pixels`.
-        spec: names the classes whose instances count.
+        spec: names the classes whose segments count.
 
     Returns:
         a number that neither the segments of a map nor their instance ids exceed.
 
     Raises:
-        ValueError: for an instance id above 65,535.
+        ValueError: for an instance id above 65,535, or more segments than a metric has room for.
     """
     sids, iids, _ = pps[np.isin(pps[:, 0], spec.eval_sids)].T
     highest_instance = int(iids.max(initial=0))
@@ -55,10 +56,21 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
             f"pred: expected instance ids up to {_HIGHEST_INSTANCE}, found {highest_instance}; "
             "number the instances of each class and image from 1"
         )
-    gt_segments = np.where(uids > 99_999, uids // 100, uids)
-    pred_segments = sids.astype(np.int64) << 32 | iids
-    num_segments = [len(np.unique(ids)) for ids in (gt_segments, pred_segments)]
-    return max(*num_segments, highest_instance, _HIGHEST_UID_INSTANCE)
+    gt_segments = np.unique(np.where(uids > 99_999, uids // 100, uids))
+    gt_sids = np.where(gt_segments > 99, gt_segments // 1000, gt_segments)
+    num_segments = {
+        "target": int(np.isin(gt_sids, [*spec.dataset_sid_to_eval_sid]).sum()),
+        "pred": len(np.unique(sids.astype(np.int64) << 32 | iids)),
+    }
+    highest = highest_capacity(spec)
+    for name, number in num_segments.items():
+        if number > highest:
+            raise ValueError(
+                f"{name}: expected at most {highest} segments in an image, for a spec of "
+                f"{len(spec.eval_sids)} classes, found {number}; pieces of the image have room, "
+                "and a spec of fewer classes has more"
+            )
+    return max(*num_segments.values(), highest_instance, _HIGHEST_UID_INSTANCE)
 
 
 def with_capacity(metric: PartPanopticQuality, capacity: int) -> PartPanopticQuality:

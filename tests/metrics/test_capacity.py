@@ -11,6 +11,8 @@ from pps_torch import (
     PanopticTarget,
     PartPanopticQuality,
 )
+from pps_torch.metrics.part_panoptic_quality import highest_capacity
+from pps_torch.ops.scoring.contract import PixelRules
 from tests.metrics.large_spec import NUM_CLASSES, large_spec
 
 HEIGHT, WIDTH = 2160, 3840
@@ -54,3 +56,14 @@ def test_part_panoptic_quality():
     assert sum(row["tp"] for row in result.per_class.values()) == 1000
     with pytest.raises(ValueError, match="1 segments of target above .*; 1 segments of pred"):
         PartPanopticQuality(spec, capacity=999).update(pps, uids).compute()
+
+
+def test_a_capacity_beyond_32_bits_is_refused():
+    """300 classes: 1 + 300 * (capacity + 2) keys, rounded up to 16, are at most 2**31 - 1."""
+    spec = large_spec()
+    highest = highest_capacity(spec)
+    tables = PartPanopticQuality(spec).pixel_rules().tables
+    assert max(PixelRules(tables, highest, spec.ignore_label).num_keys()) < 1 << 31
+    expected = f"capacity: expected 1..{highest} for a spec of 300 classes, found {highest + 1}"
+    with pytest.raises(ValueError, match=expected):
+        PartPanopticQuality(spec, capacity=highest + 1)

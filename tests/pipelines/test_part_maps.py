@@ -12,7 +12,7 @@ from pps_torch import EvalSpec, PartPanopticQuality
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import write_id_map
 from pps_torch.io.writers import write_pps
-from pps_torch.pipelines import RunOptions, eval_partpq, report
+from pps_torch.pipelines import RunOptions, eval_partpq, part_maps, report
 from pps_torch.pipelines.evaluation_tables import Tables
 from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
 from tests.oracles.part_panoptic_quality import part_panoptic_quality as slow_quality
@@ -112,8 +112,12 @@ def test_instances_that_no_capacity_holds_are_an_error(tmp_path):
         ([7, 7], [[7, 5000, 1], [7, 0, 1]], 5000),
         ([7, 7], [[255, 2**31 - 1, 1], [7, 0, 1]], 999),  # void has no instances
         # The segments of the ground truth, whose parts do not count.
-        (range(10_000, 12_000), [[7, 0, 1]] * 2000, 2000),
+        (range(7000, 9000), [[7, 0, 1]] * 2000, 2000),
         (range(2_600_000, 2_602_000), [[7, 0, 1]] * 2000, 999),
+        # Not what is not evaluated, no class, or no uid.
+        (range(9000, 11_000), [[7, 0, 1]] * 2000, 999),
+        (range(90_000, 92_000), [[7, 0, 1]] * 2000, 999),
+        ([*range(-2000, 0), *range(100, 1000)], [[7, 0, 1]] * 2900, 999),
         # Those of the prediction, by class and instance; not its parts and unknown classes.
         ([7] * 1200, [[sid, i, 1] for sid in (24, 26) for i in range(600)], 1200),
         ([7] * 1200, [[7, 0, i % 256] for i in range(1200)], 999),
@@ -122,6 +126,20 @@ def test_instances_that_no_capacity_holds_are_an_error(tmp_path):
 )
 def test_capacity_that_an_image_needs(uids, pps, expected):
     assert needed_capacity(np.array(uids, np.int32), np.array(pps, np.int32), CPP) == expected
+
+
+@pytest.mark.parametrize("name", ["target", "pred"])
+def test_segments_that_no_capacity_holds_are_an_error(name, monkeypatch):
+    monkeypatch.setattr(part_maps, "highest_capacity", lambda spec: 1500)
+    image = {
+        "target": np.arange(7000, 8600),
+        "pred": np.array([[7, i, 1] for i in range(1600)]),
+    }
+    few = {"target": np.full(1600, 7), "pred": np.full((1600, 3), 7)}
+    error = f"{name}: expected at most 1500 segments .* a spec of 19 classes, found 1600; pieces"
+    with pytest.raises(ValueError, match=error):
+        needed_capacity(*{**few, name: image[name]}.values(), CPP)
+    assert needed_capacity(*few.values(), CPP) == 999
 
 
 def test_a_metric_that_suffices_is_taken_as_it_is():

@@ -390,6 +390,12 @@ class PartPanopticQuality(SegmentMetric):
     def _settings(self) -> dict[str, Any]:
         return {"spec": self.spec.name, **super()._settings(), "capacity": self.capacity}
 
+    def _question(self, faults: Mapping[str, int], *inputs: Any) -> str:
+        kinds = [name for name, number in faults.items() if number]
+        if not any("instance id" in kind or "segments" in kind for kind in kinds):
+            return ""
+        return "; a higher capacity= makes room for more segments and higher instance ids"
+
     def pixel_rules(self) -> PixelRules:
         """The rules by which ids of a pixel are read, with tables on the metric's device."""
         tables = PixelTables(

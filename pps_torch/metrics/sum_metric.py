@@ -352,7 +352,7 @@ class SumMetric(TensorHolder):
             raise ValueError(f"{type(self).__name__}: the updates had {'; '.join(found)}{question}")
 
     def _question(self, faults: Mapping[str, int], *inputs: Any) -> str:
-        """The end of the error of faults: what may be the cause; of the last inputs, if given."""
+        """The end of the error of faults: cause or remedy; of the last inputs, if given."""
         return ""
 
     def _check_may_count(self, what: str) -> None:

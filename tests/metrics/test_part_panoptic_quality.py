@@ -179,6 +179,10 @@ def test_values_are_counted_and_raised_at_compute(change, match, device):
         metric.compute()
     with pytest.raises(ValueError, match=match):
         PartPanopticQuality(CPP, capacity=3, validate=True).to(device).update(*image)
+    with pytest.raises(ValueError) as caught:
+        metric.compute()
+    names_remedy = "; a higher capacity= makes room" in str(caught.value)
+    assert names_remedy == ("instance id" in match or "segments" in match)
     metric.reset().update(*(value.to(device) for value in one_image()))
     assert metric.compute().summary["PartPQ"] == 1.0
 

@@ -14,6 +14,7 @@ from pps_torch.io.errors import InputError
 from pps_torch.pipelines import Tables, eval_partpq, report
 from pps_torch.pipelines.html_report.comparison import Change, Comparison
 from pps_torch.pipelines.html_report.comparison_page import OUTCOMES, outcome_colors
+from pps_torch.pipelines.html_report.summary import group_rows
 from tests.cli.small_dataset import edit_sealed
 from tests.pipelines.browser import Page, find_chromium
 from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ReportScene
@@ -53,10 +54,12 @@ def scene(tmp_path_factory):
 def test_what_changed(scene):
     comparison = Comparison(*scene.tables())
     before, after = scene.results
-    total = comparison.groups()[0]
-    assert total.label == "All classes"
-    for name, change in zip(("pq", "sq", "rq"), total.qualities):
-        assert change == Change(getattr(before.all, name), getattr(after.all, name))
+    groups = {group.label: group.qualities for group in comparison.groups()}
+    assert list(groups) == [row["label"] for row in group_rows(comparison.after)]
+    for label, members in (("All classes", "all"), ("With parts", "parts")):
+        one, other = (getattr(result, members) for result in (before, after))
+        for name, change in zip(("pq", "sq", "rq"), groups[label]):
+            assert change == Change(getattr(one, name), getattr(other, name))
 
     classes = {row.info.name: row for row in comparison.classes()}
     for name, row in classes.items():

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from pps_torch.io.errors import InputError
 from pps_torch.metrics import SegmentRecord
-from pps_torch.metrics.class_counts import ClassCounts, mean_qualities
+from pps_torch.metrics.class_counts import ClassCounts
 from pps_torch.pipelines.evaluation_tables import ClassInfo, Tables
+from pps_torch.pipelines.html_report.summary import group_means
 
 _EMPTY = ClassCounts(0.0, 0, 0, 0)
 
@@ -112,19 +113,11 @@ class Comparison:
                 raise _different(f"ground truth of image {image_id}", one, other)
 
     def groups(self) -> list[GroupChange]:
-        """The means over all classes, things and stuff, or those with and without parts."""
-        members = {"All classes": self.after.classes}
-        if self.after.part_aware:
-            members["With parts"] = [c for c in self.after.classes if c.parts]
-            members["Without parts"] = [c for c in self.after.classes if not c.parts]
-        else:
-            members["Things"] = [c for c in self.after.classes if c.is_thing]
-            members["Stuff"] = [c for c in self.after.classes if not c.is_thing]
-        counts = [tables.class_counts[tables.metric] for tables in (self.before, self.after)]
+        """The means over the groups of classes that the page about one evaluation has."""
+        before, after = (group_means(tables, tables.metric) for tables in (self.before, self.after))
         rows = []
-        for label, classes in members.items():
-            one, other = (mean_qualities(c.get(i.id, _EMPTY) for i in classes) for c in counts)
-            pq, sq, rq = map(Change, one[:3], other[:3])
+        for label in after:
+            pq, sq, rq = map(Change, before[label][:3], after[label][:3])
             rows.append(GroupChange(label, (pq, sq, rq)))
         return rows
 

@@ -94,25 +94,31 @@ def class_rows(tables: Tables) -> list[ClassRow]:
 
 def group_rows(tables: Tables) -> list[dict[str, Any]]:
     """The means over groups of classes: `label`, the qualities by name, and `n` of the metric."""
-    members = {
+    means = {metric: group_means(tables, metric) for metric in tables.metrics}
+    rows = []
+    for label, (*_, n) in means[tables.metric].items():
+        row: dict[str, Any] = {"label": label, "n": n}
+        for metric in tables.metrics:
+            row.update(zip(quality_names(metric), means[metric][label]))
+        rows.append(row)
+    return rows
+
+
+def group_means(tables: Tables, metric: str) -> dict[str, tuple[float, float, float, int]]:
+    """A metric, its SQ and RQ, and the number of classes, by the label of each group of classes."""
+    groups = {
         "All classes": tables.classes,
         "Things": [info for info in tables.classes if info.is_thing],
         "Stuff": [info for info in tables.classes if not info.is_thing],
     }
     if tables.part_aware:
-        members["With parts"] = [info for info in tables.classes if info.parts]
-        members["Without parts"] = [info for info in tables.classes if not info.parts]
-    counts = tables.class_counts
-    rows = []
-    for label, classes in members.items():
-        row: dict[str, Any] = {"label": label}
-        for metric, class_counts in counts.items():
-            means = mean_qualities(class_counts.get(info.id, _EMPTY) for info in classes)
-            row.update(zip(quality_names(metric), means))
-            if metric == tables.metric:
-                row["n"] = means[-1]
-        rows.append(row)
-    return rows
+        groups["With parts"] = [info for info in tables.classes if info.parts]
+        groups["Without parts"] = [info for info in tables.classes if not info.parts]
+    counts = tables.class_counts[metric]
+    return {
+        label: mean_qualities(counts.get(info.id, _EMPTY) for info in classes)
+        for label, classes in groups.items()
+    }
 
 
 def quality_names(metric: str) -> list[str]:

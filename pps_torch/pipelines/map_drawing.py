@@ -148,7 +148,8 @@ class _Job:
         """Write the pictures of a map and return what the warning is about, the unknown ids."""
         name, pictures = self.names[path], self.pictures(path)
         photo_file = [self.photos[path]] if self.photos else []
-        record = self.output.record_of(name, pictures, [*self.common_files, path, *photo_file])
+        inputs = [*self.common_files, path, *photo_file]
+        record = self.output.journal.record_of(name, pictures, inputs)
         if record is not None:
             return record
         with input_errors_at(str(path)):
@@ -165,7 +166,7 @@ class _Job:
         for picture, page in zip(pictures, pages):
             write_rgb(picture, page.cpu().numpy())
         record = {"unknown_ids": drawing.unknown_ids}
-        self.output.finish(name, record)
+        self.output.journal.finish(name, record)
         return record
 
 

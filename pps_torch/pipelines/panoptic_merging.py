@@ -136,7 +136,7 @@ class _Job:
         """
         png, semantic_file = self.output.path / _png_name(image), self.semantic_files[image.id]
         inputs = itertools.chain([semantic_file], self.instances.files(image))
-        record = self.output.record_of(image.id, [png], inputs)
+        record = self.output.journal.record_of(image.id, [png], inputs)
         if record is not None:
             return record
         semantic = read_id_map(semantic_file, image.size)
@@ -152,7 +152,7 @@ class _Job:
             "semantic_ids": self.unknown_ids.examine(semantic),
             "scores": instances.all_scores,
         }
-        self.output.finish(image.id, record)
+        self.output.journal.finish(image.id, record)
         return record
 
 

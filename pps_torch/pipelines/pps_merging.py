@@ -141,7 +141,7 @@ class _Job:
         """Write the map of an image and return what the warning is about, its part ids."""
         annotation, part_file = self.annotations[image.id], self.part_files[image.id]
         path, inputs = self.output.path / self.name_of(image), (annotation.png, part_file)
-        record = self.output.record_of(image.id, [path], (self.panoptic_json, *inputs))
+        record = self.output.journal.record_of(image.id, [path], (self.panoptic_json, *inputs))
         if record is not None:
             return record
         ids = torch.from_numpy(read_rgb_ids(annotation.png, image.size)).to(self.device)
@@ -152,7 +152,7 @@ class _Job:
             pps = self.merger(panoptic, torch.from_numpy(parts).to(self.device))
             self._write(path, pps.cpu().numpy())
         record = {"part_ids": self.unknown_ids.examine(parts)}
-        self.output.finish(image.id, record)
+        self.output.journal.finish(image.id, record)
         return record
 
     def _write(self, path: Path, pps: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pps_torch.io import atomic, output_folder
+from pps_torch.io import atomic, run_journal
 from tests.cli.small_dataset import SmallDataset
 from tests.cli.warm_processes import TIMEOUT
 from tests.processes import CONTEXT
@@ -42,7 +42,7 @@ class FullDisk:
                 file.write('\n{"image": "str')
 
         monkeypatch.setattr(atomic, "_write", write_to_full_disk)
-        monkeypatch.setattr(output_folder, "open", open_on_full_disk, raising=False)
+        monkeypatch.setattr(run_journal, "open", open_on_full_disk, raising=False)
 
     def _take(self, write_half) -> None:
         if self.free > 0:

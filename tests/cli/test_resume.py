@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from pps_torch.io import output_folder
+from pps_torch.io import run_journal
 from pps_torch.version import __version__
 from tests.cli.small_dataset import IDS, SmallDataset, edit_json, edit_sealed
 from tests.cli.warm_processes import WarmProcess, wait_until
@@ -28,7 +28,7 @@ def dataset(tmp_path) -> SmallDataset:
 
 
 def stop_at_the_second_image(monkeypatch):
-    record_of = output_folder.OutputFolder.record_of
+    record_of = run_journal.RunJournal.record_of
     begun = []
 
     def record_of_first(self, image_id, *arguments):
@@ -37,7 +37,7 @@ def stop_at_the_second_image(monkeypatch):
             raise Stopped
         return record_of(self, image_id, *arguments)
 
-    monkeypatch.setattr(output_folder.OutputFolder, "record_of", record_of_first)
+    monkeypatch.setattr(run_journal.RunJournal, "record_of", record_of_first)
 
 
 @pytest.mark.parametrize("tool", RESUMABLE)
@@ -91,7 +91,7 @@ def test_image_that_is_redone_and_not_noted_is_done_again(dataset, tmp_path, mon
         raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(output_folder.OutputFolder, "finish", stop)
+        patch.setattr(run_journal.RunJournal, "finish", stop)
         with pytest.raises(Stopped):
             dataset.run(tool, "--workers", "1")
     for path in dataset.output.rglob("*.png"):
@@ -155,7 +155,7 @@ def test_other_arguments_are_refused(dataset, capsys):
 
 
 def test_output_of_another_version_is_refused(dataset, capsys, monkeypatch):
-    monkeypatch.setattr(output_folder, "__version__", "0.0.1")
+    monkeypatch.setattr(run_journal, "__version__", "0.0.1")
     assert dataset.run("merge_to_pps") == 0
     monkeypatch.undo()
     assert dataset.run("merge_to_pps") == 2

@@ -38,7 +38,7 @@ _VERSION = 3
 #: The columns of the CSV files, as the page on results explains them.
 SEGMENT_COLUMNS = (
     *("image_id", "map", "index", "class_id", "class", "instance", "area", "verdict", "match"),
-    *("iou", "part_iou", "taken_for", "taken_share", "part_ious"),
+    *("iou", "part_iou", "taken_for_id", "taken_for", "taken_share", "part_ious"),
 )
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "'")
 _CHANGED = "expected what an evaluation with tables wrote, found it changed"
@@ -228,12 +228,13 @@ class Tables:
 
     def segments_csv(self) -> str:
         """CSV with a line for each [`SegmentRecord`][pps_torch.metrics.SegmentRecord]."""
-        names = {info.id: _text_cell(info.name) for info in self.classes}
+        names: dict[int | None, str | None] = {i.id: _text_cell(i.name) for i in self.classes}
+        names[None] = None
         rows = (
             (
                 *(image_id, "gt" if s.is_gt else "pred", s.index, s.class_id, names[s.class_id]),
                 *(s.instance, s.area, s.verdict, s.match, s.iou, s.part_iou),
-                *("" if s.taken_for is None else names[s.taken_for], s.taken_share),
+                *(s.taken_for, names[s.taken_for], s.taken_share),
                 " ".join(f"{pid}:{iou!r}" for pid, iou in s.part_ious.items()),
             )
             for image_id, segments in zip(map(_text_cell, self.images), self.images.values())

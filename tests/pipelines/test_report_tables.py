@@ -20,7 +20,7 @@ from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 from tests.cli.small_dataset import edit_sealed
-from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, ReportScene
+from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, SKY, ReportScene
 
 
 @pytest.fixture
@@ -76,8 +76,10 @@ def test_what_the_rows_say(scene):
     # Windows are missed; half of the predicted wheels are right; the background is right.
     assert car["part_ious"] == "0:1.0 1:0.0 2:0.5" and car["part_iou"] == "0.5"
     assert (car["iou"], car["area"], car["taken_for"]) == ("1.0", "200", "car")
-    assert found["gt", "car", "2"]["taken_for"] == "person"
-    assert found["pred", "person", "3"]["taken_for"] == "sky"
+    taken_for = {key: (row["taken_for_id"], row["taken_for"]) for key, row in found.items()}
+    assert taken_for["gt", "car", "2"] == (str(PERSON), "person")
+    assert taken_for["pred", "person", "3"] == (str(SKY), "sky")
+    assert all((number == "") == (name == "") for number, name in taken_for.values())
 
 
 def test_tables_come_back_as_they_were(scene):

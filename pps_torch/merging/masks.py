@@ -51,7 +51,9 @@ def merge_panoptic(
             `stuff_ids` (things, void, unknown ones) become void.
         pred_masks: `(*B, N, H, W)` bool.
         scores: `(*B, N)` float, 0..1.
-        pred_classes: `(*B, N)`, any integer dtype: category ids.
+        pred_classes: `(*B, N)`, any integer dtype: category ids. One of `stuff_ids` makes a thing
+            as any other, and no part of that stuff, as in both references: Detectron2 numbers
+            things and stuff apart, so that equal numbers are two classes.
         stuff_ids: category ids of stuff, in the order that their segments shall have. A list
             is copied to the inputs' device, and the first call there waits for the copy;
             `PanopticMerger` holds a tensor.

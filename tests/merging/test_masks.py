@@ -46,6 +46,16 @@ def row(result) -> list[int]:
 # Instances
 
 
+@pytest.mark.parametrize("validate", [None, True])
+def test_a_class_of_stuff_ids_makes_a_thing_beside_the_stuff(validate):
+    """As in both references; in Detectron2 thing 7 and stuff 7 are two classes."""
+    sem_seg, settings = [ROAD] * 12, {"stuff_area_limit": 1, "validate": validate}
+    result = merge_row([(0, 6)], [0.9], [ROAD], sem_seg, **settings)
+    assert row(result) == [1] * 6 + [2] * 6
+    assert result.category_ids[:2].tolist() == [ROAD, ROAD]
+    assert result.is_thing[:2].tolist() == [True, False]
+
+
 @pytest.mark.parametrize("score, kept", [(0.5, 1), (0.499, 0)])
 def test_a_score_equal_to_the_threshold_stays(score, kept):
     assert merge_row([(0, 6)], [score], score_threshold=0.5).num_segments.item() == kept

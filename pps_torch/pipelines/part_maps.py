@@ -56,6 +56,7 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
             f"pred: expected instance ids up to {_HIGHEST_INSTANCE}, found {highest_instance}; "
             "number the instances of each class and image from 1"
         )
+    uids = uids.astype(np.int32)
     gt_segments = np.unique(np.where(uids > 99_999, uids // 100, uids))
     gt_sids = np.where(gt_segments > 99, gt_segments // 1000, gt_segments)
     num_segments = {

@@ -27,9 +27,9 @@ def begun(monkeypatch) -> list[str]:
     steps: list[str] = []
     map_images = RunOptions.map_images
 
-    def note(self, function, items, description):
+    def note(self, function, items, description, *more):
         steps.append(description)
-        return map_images(self, function, items, description)
+        return map_images(self, function, items, description, *more)
 
     monkeypatch.setattr(RunOptions, "map_images", note)
     return steps

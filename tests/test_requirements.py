@@ -94,7 +94,7 @@ def test_the_oldest_versions_are_the_lower_bounds_of_setup():
 
 
 def test_the_page_has_the_versions_of_the_libraries():
-    page = (ROOT / "docs/where_am_i.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/equivalents.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\w+) \| ([\d.]+),? .*\| ([\d.]+)[, ].*\|", page, flags=re.M)
     found = {name: (oldest, newest) for name, oldest, newest in rows}
     oldest = {r.name: str(r.specifier)[2:] for r, _ in requirements(ROOT / ".ci/oldest.txt")}

@@ -167,6 +167,5 @@ _GIVEN = {
     "README.md": _training_and_inference,
     "docs/guide.md": _a_street,
     "docs/api/visualization.md": _a_street,
-    "docs/integrations/detectron2.md": _a_detectron2_project,
     "docs/integrations/detectron2_projects.md": _detectron2_projects,
 }

@@ -55,6 +55,9 @@ NEEDED_TORCH = {"docs/deployment.md": "2.11"}
 #: What `pps-torch demo` writes.
 DEMO = "pps_torch_demo"
 
+#: Pages whose Python uses the demo's files, by names of `given.py`.
+GIVEN_DEMO = {"docs/integrations/detectron2_projects.md"}
+
 #: Pages whose blocks take seconds, beside those that use the demo's files.
 SLOW = {
     "python": {
@@ -70,7 +73,8 @@ SLOW = {
 
 
 def uses_demo(page: Path, language: str) -> bool:
-    return any(DEMO in block.text for block in blocks(page, language))
+    is_given = language == "python" and name_of(page) in GIVEN_DEMO
+    return is_given or any(DEMO in block.text for block in blocks(page, language))
 
 
 def pages_with(language: str):

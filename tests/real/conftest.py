@@ -59,7 +59,7 @@ def maskdino(request):
 @pytest.fixture
 def panoptic_deeplab():
     """Panoptic-DeepLab with small random heads that find a few centres."""
-    add_sources("detectron2")
+    add_sources("detectron2", "panopticapi")  # its data mapper imports the latter
     from detectron2.config import get_cfg
     from detectron2.data import MetadataCatalog
     from detectron2.modeling import build_model

@@ -6,6 +6,9 @@ import re
 
 import griffe
 
+#: Rooms that lift out names which most need, and whose modules are for use as well.
+_OPEN_ROOMS = ("io",)
+
 _TOGETHER = re.compile(r"^( +)(\w+(?:, \w+)+)(:.*\n(?:\1 +.*\n|\n(?=\1 ))*)", re.M)
 
 
@@ -31,6 +34,9 @@ class Docstrings(griffe.Extension):
 
     def on_package(self, *, pkg: griffe.Module, **_: object) -> None:
         """Hides the modules of a room that says what it offers, and the Triton twins."""
+        for room in _OPEN_ROOMS:
+            pkg[room].exports = None  # each name stands once, in its module
+            pkg[room].del_member("__getattr__")
         modules = list(pkg.modules.values())
         for module in modules:
             room = module.parent

@@ -22,7 +22,7 @@ from pps_torch import (
     merge_pps,
 )
 from pps_torch.integrations.huggingface import merge_outputs, target_from_example
-from pps_torch.io.coco_panoptic import PanopticFile
+from pps_torch.io import PanopticFile
 from pps_torch.synthetic import make_street, predict_imperfectly
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 

@@ -16,9 +16,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from pps_torch import EvalSpec, PanopticQuality, PanopticTarget, merge_panoptic_centers
-from pps_torch.io.coco_panoptic import PanopticFile
-from pps_torch.io.images import read_photo, read_rgb_ids
-from pps_torch.io.pairing import PHOTO_SUFFIXES, find_files
+from pps_torch.io import PHOTO_SUFFIXES, PanopticFile, find_files, read_photo, read_rgb_ids
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
 

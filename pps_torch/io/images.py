@@ -32,7 +32,7 @@ from pps_torch.io.tiff_files import check_tiff
 _PHOTO_FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")
 
 
-def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_id_map(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a map with one id per pixel: a PNG, TIFF or BMP that is grey or has a palette.
 
     [The table of what is read][pps_torch.io.image_kinds] says with which bits, byte order and
@@ -59,7 +59,7 @@ def read_id_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     return np.require(ids.astype(dtype, copy=False), requirements=["C", "W"])
 
 
-def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_rgb_ids(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a COCO panoptic PNG: (H, W) int32 ids `R + 256 G + 65536 B`.
 
     A grey PNG, as TAPPS writes predictions, has the ids as its levels. An RGB PNG that a program
@@ -70,7 +70,7 @@ def read_rgb_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     return coded_ids(read_coded_ids(path, size))
 
 
-def read_coded_ids(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_coded_ids(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read a COCO panoptic PNG as it is stored: (H, W, 3) uint8 colours, or grey levels (H, W).
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
@@ -84,15 +84,15 @@ def coded_ids(pixels: np.ndarray) -> np.ndarray:
     return rgb_ids(pixels) if pixels.ndim == 3 else pixels.astype(np.int32)
 
 
-def read_pps(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a 3-channel PPS PNG: (3, H, W) uint8 class, instance, part.
+def read_rgb(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read an image of three channels, such as a PPS PNG of 8 bits: (3, H, W) uint8.
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
     """
     return np.ascontiguousarray(np.moveaxis(read_colors(path, size), 2, 0))
 
 
-def read_colors(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+def read_colors(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
     """Read an image of three channels as it is stored: (H, W, 3) uint8.
 
     Arguments and errors are those of [`read_id_map`][pps_torch.io.images.read_id_map].
@@ -100,7 +100,7 @@ def read_colors(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     return read_pixels(path, COLORS, size)[1][..., :3]
 
 
-def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
+def read_photo(path: Path | str, size: tuple[int, int]) -> np.ndarray:
     """Read a picture as (3, H, W) uint8, upright and resized to (height, width) `size`.
 
     Levels of 16 bits are scaled to 8.
@@ -108,6 +108,7 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
     Raises:
         InputError: missing, damaged, no image or several in one file.
     """
+    path = Path(path)
     with opened_image(path) as file:
         content = read_content(path, file)
     with decoding(path):
@@ -120,7 +121,7 @@ def read_photo(path: Path, size: tuple[int, int]) -> np.ndarray:
     return np.stack([np.asarray(channel) for channel in photo.split()])
 
 
-def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
+def write_rgb_ids(path: Path | str, ids: np.ndarray, outdated: Iterable[Path] = ()) -> None:
     """Write a COCO panoptic PNG in one step.
 
     Args:
@@ -132,17 +133,17 @@ def write_rgb_ids(path: Path, ids: np.ndarray, outdated: Iterable[Path] = ()) ->
         TypeError, ValueError: ids of another dtype, or that 24 bits do not hold.
     """
     colors = id_colors(_as_dtype(ids, "<i4", 0, 2**24 - 1))
-    write_file(path, encode_png(interleaved(np.moveaxis(colors, 2, 0))), outdated)
+    write_file(Path(path), encode_png(interleaved(np.moveaxis(colors, 2, 0))), outdated)
 
 
-def write_rgb(path: Path, channels: np.ndarray) -> None:
+def write_rgb(path: Path | str, channels: np.ndarray) -> None:
     """Write a picture or a PPS map, (3, H, W) uint8, as a PNG in one step."""
     if channels.dtype != np.uint8:
         raise TypeError(f"channels: expected uint8, found {channels.dtype}")
-    write_file(path, encode_png(interleaved(channels)))
+    write_file(Path(path), encode_png(interleaved(channels)))
 
 
-def write_id_map(path: Path, ids: np.ndarray) -> None:
+def write_id_map(path: Path | str, ids: np.ndarray) -> None:
     """Write a map with one id per pixel in one step, by the ending of `path`.
 
     Args:
@@ -153,6 +154,7 @@ def write_id_map(path: Path, ids: np.ndarray) -> None:
         TypeError, ValueError: ids of another dtype, or that the file does not hold.
         InputError: another ending.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix == ".png":
         content = encode_png(_as_dtype(ids, np.uint8, 0, 255))
@@ -185,7 +187,7 @@ def interleaved(channels: np.ndarray, dtype: npt.DTypeLike = np.uint8) -> np.nda
 
 
 def read_pixels(
-    path: Path, wanted: Wanted, size: tuple[int, int] | None
+    path: Path | str, wanted: Wanted, size: tuple[int, int] | None
 ) -> tuple[Header, np.ndarray]:
     """Read a map as it is stored; its kind and size are checked before its pixels are decoded.
 
@@ -201,6 +203,7 @@ def read_pixels(
     Raises:
         InputError: as [`read_id_map`][pps_torch.io.images.read_id_map] does.
     """
+    path = Path(path)
     with opened_image(path) as file:
         header = read_checked_header(path, file, wanted, size)
         content = read_content(path, file)

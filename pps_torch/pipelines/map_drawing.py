@@ -16,7 +16,7 @@ from torch import Tensor
 from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile, load_categories
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_files import count_channels
-from pps_torch.io.images import read_id_map, read_photo, read_pps, read_rgb_ids, write_rgb
+from pps_torch.io.images import read_id_map, read_photo, read_rgb, read_rgb_ids, write_rgb
 from pps_torch.io.output_folder import OutputFolder
 from pps_torch.io.pairing import find_photos, list_files
 from pps_torch.pipelines.running.options import RunOptions
@@ -200,7 +200,7 @@ def _pps_artist(
 
     def draw(path: Path, device: torch.device) -> _Drawing:
         if count_channels(path) == 3:
-            pps = read_pps(path)
+            pps = read_rgb(path)
             examined = unknown_ids.examine(pps[0])
             pps = torch.from_numpy(without_unknown(pps, spec)).to(device)
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-import pps_torch
+import pps_torch.io
 from pps_torch.cli.command_line import build_parser
 from pps_torch.io.image_kinds import KINDS
 from pps_torch.pipelines.evaluation_tables import IMAGE_COLUMNS, SEGMENT_COLUMNS
@@ -49,6 +49,13 @@ def test_every_operation_is_listed_with_its_twin():
 def test_every_module_of_io_is_listed():
     listed = first_column(prose(DOCS / "api/io.md"))
     assert len(listed) == len(set(listed)) and set(listed) == modules("io")
+
+
+def test_every_name_of_io_itself_is_listed():
+    (paragraph,) = re.findall(
+        r"^`from pps_torch.io import .*?(?=^$)", prose(DOCS / "api/io.md"), flags=re.M | re.S
+    )
+    assert set(re.findall(r"`(\w+)`", paragraph)) == {*pps_torch.io.__all__}
 
 
 def described(heading: str, page: str = RESULTS, number: int = 0) -> set[str]:

@@ -19,7 +19,7 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import check_id_map, count_channels, read_size
 from pps_torch.io.image_list import ImageList
-from pps_torch.io.images import read_id_map, read_photo, read_pps, read_rgb_ids
+from pps_torch.io.images import read_id_map, read_photo, read_rgb, read_rgb_ids
 from pps_torch.io.instances import InstanceRules, open_instances
 from pps_torch.io.json_files import load_json
 from pps_torch.pipelines.evaluation_tables import Tables
@@ -94,7 +94,7 @@ IMAGE_READERS = {
     "read_id_map": read_id_map,
     "read_id_map, size": lambda path: read_id_map(path, SHAPE),
     "read_rgb_ids": read_rgb_ids,
-    "read_pps": read_pps,
+    "read_rgb": read_rgb,
     "read_photo": lambda path: read_photo(path, SHAPE),
     "check_id_map": lambda path: check_id_map(path, SHAPE),
     "read_size": read_size,

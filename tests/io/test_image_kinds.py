@@ -13,7 +13,7 @@ import pytest
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import check_id_map, count_channels, read_size
 from pps_torch.io.image_kinds import KINDS
-from pps_torch.io.images import read_id_map, read_photo, read_pps, read_rgb_ids
+from pps_torch.io.images import read_id_map, read_photo, read_rgb, read_rgb_ids
 from pps_torch.io.tiff_files import LOSSLESS
 
 SHAPE = (40, 33)
@@ -98,14 +98,14 @@ def test_colours_of_tifffile(tmp_path, order, compression):
     rgb, path = numbers("u1", (*SHAPE, 3)), tmp_path / "map.tif"
     common = {"photometric": "rgb", "byteorder": order, "compression": compression}
     tifffile.imwrite(path, rgb, **common, rowsperstrip=7)
-    assert np.array_equal(read_pps(path), rgb.transpose(2, 0, 1))
+    assert np.array_equal(read_rgb(path), rgb.transpose(2, 0, 1))
     for lowest in (255, 254):
         alpha = np.full((*SHAPE, 1), 255, np.uint8)
         alpha[3, 4] = lowest
         rgba = np.concatenate([rgb, alpha], 2)
         tifffile.imwrite(path, rgba, **common, extrasamples=["unassalpha"])
         if lowest == 255:
-            assert np.array_equal(read_pps(path), rgb.transpose(2, 0, 1))
+            assert np.array_equal(read_rgb(path), rgb.transpose(2, 0, 1))
     with pytest.raises(InputError, match="map.tif: .* alpha down to 254"):
         read_rgb_ids(path)
     for odd, found in (
@@ -115,7 +115,7 @@ def test_colours_of_tifffile(tmp_path, order, compression):
     ):
         tifffile.imwrite(path, **odd, **common)
         with pytest.raises(InputError, match=f"map.tif: expected three channels .*{found}"):
-            read_pps(path)
+            read_rgb(path)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_pngs_of_pypng(tmp_path, mode, depth, channels, interlaced):
     )
     with path.open("wb") as file:
         writer.write_array(file, ids.reshape(-1).tolist())
-    reader = read_pps if "RGB" in mode else read_id_map
+    reader = read_rgb if "RGB" in mode else read_id_map
     if depth in (2, 4) or (depth == 16 and mode != "L"):
         with pytest.raises(InputError, match=f"of {depth} bits .*, which is not read"):
             reader(path)
@@ -243,10 +243,10 @@ def test_palettes_of_bmp(tmp_path, bits, palette):
 def test_colours_of_bmp(tmp_path):
     rgb, path = numbers("u1", (*SHAPE, 3)), tmp_path / "map.bmp"
     PIL.Image.fromarray(rgb).save(path)
-    assert np.array_equal(read_pps(path), rgb.transpose(2, 0, 1))
+    assert np.array_equal(read_rgb(path), rgb.transpose(2, 0, 1))
     PIL.Image.fromarray(rgb).convert("RGBA").save(path)
     with pytest.raises(InputError, match="map.bmp: expected three channels .*spare"):
-        read_pps(path)
+        read_rgb(path)
 
 
 def chunks(*contents: tuple[bytes, bytes]) -> bytes:

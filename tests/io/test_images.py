@@ -15,7 +15,7 @@ from pps_torch.io.image_files import count_channels, read_size
 from pps_torch.io.images import (
     read_id_map,
     read_photo,
-    read_pps,
+    read_rgb,
     read_rgb_ids,
     write_id_map,
     write_rgb,
@@ -156,7 +156,16 @@ def test_pps_round_trip(tmp_path):
     pps = np.random.default_rng(0).integers(0, 256, (3, 5, 7)).astype(np.uint8)
     write_rgb(tmp_path / "pps.png", pps)
     assert np.array_equal(np.array(PIL.Image.open(tmp_path / "pps.png")), np.moveaxis(pps, 0, 2))
-    assert np.array_equal(read_pps(tmp_path / "pps.png", (5, 7)), pps)
+    assert np.array_equal(read_rgb(tmp_path / "pps.png", (5, 7)), pps)
+
+
+def test_paths_may_be_texts(tmp_path):
+    path = str(tmp_path / "map.png")
+    for write, read in ((write_id_map, read_id_map), (write_rgb_ids, read_rgb_ids)):
+        write(path, IDS)
+        assert np.array_equal(read(path), IDS)
+    write_rgb(path, np.stack([IDS, IDS, IDS]))
+    assert np.array_equal(read_rgb(path), read_photo(path, IDS.shape))
 
 
 def test_id_map_round_trip(tmp_path):
@@ -223,9 +232,9 @@ def rgb(channels, height=2, width=3):
         (read_rgb_ids, rgb(2), r"three channels of 8 bits \(RGB\), or grey levels .*, found"),
         (read_rgb_ids, rgb(4), "alpha"),
         (read_rgb_ids, PIL.Image.new("P", (3, 2)), "palette"),
-        (read_pps, rgb(1), "found one channel"),
-        (read_pps, rgb(2), "alpha"),
-        (read_pps, PIL.Image.new("I;16", (3, 2)), "16 bits"),
+        (read_rgb, rgb(1), "found one channel"),
+        (read_rgb, rgb(2), "alpha"),
+        (read_rgb, PIL.Image.new("I;16", (3, 2)), "16 bits"),
     ],
 )
 def test_other_channels_are_refused(tmp_path, read, image, found):
@@ -247,14 +256,14 @@ def test_grey_levels_are_segment_ids(tmp_path):
 def test_16_bits_a_channel_are_refused(tmp_path):
     path = tmp_path / "deep.png"
     path.write_bytes(png(2, 1, 16, 2, [bytes(range(12))]))
-    for read in (read_rgb_ids, read_pps):
+    for read in (read_rgb_ids, read_rgb):
         with pytest.raises(
             InputError, match="deep.png: expected .* of 8 bits .*, found .* 16 bits"
         ):
             read(path)
 
 
-@pytest.mark.parametrize("read", [read_id_map, read_rgb_ids, read_pps])
+@pytest.mark.parametrize("read", [read_id_map, read_rgb_ids, read_rgb])
 def test_other_size_is_refused(tmp_path, read):
     path = tmp_path / "map.png"
     rgb(1 if read is read_id_map else 3).save(path)
@@ -367,7 +376,7 @@ def test_png_with_a_wrong_checksum_is_refused(tmp_path, place):
         read_id_map(path)
 
 
-@pytest.mark.parametrize("read, color_type", [(read_id_map, 0), (read_rgb_ids, 2), (read_pps, 2)])
+@pytest.mark.parametrize("read, color_type", [(read_id_map, 0), (read_rgb_ids, 2), (read_rgb, 2)])
 def test_a_png_without_pixels_is_refused(tmp_path, read, color_type):
     whole = png(2, 1, 8, color_type, [bytes(6)])
     without = whole[: whole.index(b"IDAT") - 4] + whole[whole.index(b"IEND") - 4 :]
@@ -398,7 +407,7 @@ PACKED, END = zlib.compress(ROWS), (b"IEND", b"")
 )
 def test_pngs_with_peculiarities_are_read(tmp_path, parts):
     (tmp_path / "map.png").write_bytes(chunks(HEADER, *parts, END) + b"behind the end")
-    assert np.array_equal(read_pps(tmp_path / "map.png", SIZE), COLORS.transpose(2, 0, 1))
+    assert np.array_equal(read_rgb(tmp_path / "map.png", SIZE), COLORS.transpose(2, 0, 1))
 
 
 @pytest.mark.parametrize(
@@ -417,7 +426,7 @@ def test_pngs_with_peculiarities_are_read(tmp_path, parts):
 def test_pngs_whose_checksums_are_right_but_not_their_content_are_refused(tmp_path, parts):
     (tmp_path / "map.png").write_bytes(chunks(HEADER, *parts, END))
     with pytest.raises(InputError, match="map.png: expected (a complete|an) image, found"):
-        read_pps(tmp_path / "map.png", SIZE)
+        read_rgb(tmp_path / "map.png", SIZE)
 
 
 @pytest.mark.parametrize("optimize", [False, True])
@@ -429,7 +438,7 @@ def test_every_decoder_reads_what_pillow_writes(tmp_path, optimize):
         steps = (np.arange(height * width * 3).reshape(noise.shape) // 50).astype(np.uint8)
         for colors in (noise, steps):
             PIL.Image.fromarray(colors).save(tmp_path / "rgb.png", optimize=optimize)
-            assert np.array_equal(read_pps(tmp_path / "rgb.png"), colors.transpose(2, 0, 1))
+            assert np.array_equal(read_rgb(tmp_path / "rgb.png"), colors.transpose(2, 0, 1))
             ids = colors.astype(np.int32) @ np.array([1, 256, 65536], np.int32)
             assert np.array_equal(read_rgb_ids(tmp_path / "rgb.png", (height, width)), ids)
             PIL.Image.fromarray(colors[..., 0]).save(tmp_path / "grey.png", optimize=optimize)
@@ -446,7 +455,7 @@ def test_what_is_written_reads_the_same_with_pillow(tmp_path, size):
     assert np.array_equal(PIL.Image.open(tmp_path / "rgb.png"), channels.transpose(1, 2, 0))
     assert np.array_equal(PIL.Image.open(tmp_path / "grey.png"), channels[0])
     assert np.array_equal(PIL.Image.open(tmp_path / "ids.png"), channels.transpose(1, 2, 0))
-    assert np.array_equal(read_pps(tmp_path / "rgb.png"), channels)
+    assert np.array_equal(read_rgb(tmp_path / "rgb.png"), channels)
     assert np.array_equal(read_rgb_ids(tmp_path / "ids.png"), ids)
 
 

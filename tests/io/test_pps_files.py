@@ -18,7 +18,7 @@ from pps_torch.io import image_codecs
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_id_map
 from pps_torch.io.pairing import pps_suffixes
-from pps_torch.io.pps_files import FORMS, read_pps_map, write_pps_map
+from pps_torch.io.pps_files import FORMS, read_pps, read_pps_map, write_pps_map
 from pps_torch.io.writers import write_pps
 
 SIZE = (5, 7)
@@ -53,6 +53,12 @@ def test_round_trip(tmp_path, form, highest):
     pps[0] = np.where(pps[0] == 255, 254, pps[0])  # 255 is void, whose uid is 0
     write_pps(path, torch.from_numpy(pps), form=form)
     assert np.array_equal(read(path), pps)
+    found = read_pps(str(path), SIZE)
+    assert np.array_equal(found, pps) and found.flags["C_CONTIGUOUS"]
+    with pytest.raises(
+        InputError, match=f"{path.name}: expected height x width 7 x 5, found 5 x 7"
+    ):
+        read_pps(path, SIZE[::-1])
 
 
 def test_a_png_of_16_bits_is_one_for_others_too(tmp_path):

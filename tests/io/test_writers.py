@@ -14,8 +14,9 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_list import Image as ListedImage
 from pps_torch.io.image_list import ImageList
-from pps_torch.io.images import read_pps, read_rgb_ids
+from pps_torch.io.images import read_rgb_ids
 from pps_torch.io.instances import InstanceRules, open_instances
+from pps_torch.io.pps_files import read_pps
 from pps_torch.io.writers import PanopticWriter, write_cityscapes_instances, write_pps
 from pps_torch.pipelines import RunOptions, eval_pq
 from tests.processes import in_processes

@@ -20,6 +20,7 @@ from pps_torch import (
     merge_panoptic,
     merge_pps,
 )
+from pps_torch.io import InputError, PanopticFile, read_pps, write_pps
 from pps_torch.metrics import ImageRecord
 from pps_torch.visualization import colorize_pps
 
@@ -63,3 +64,13 @@ def evaluate(pred: PanopticSegmentation, target: PanopticTarget, uids: Tensor) -
     assert_type(dagger.classes[7].gt_segments, int | None)
     assert_type(parts.compute().summary["PartPQ"], float)
     return assert_type(parts.compute().value, float)
+
+
+def files(path: str, pps: Tensor) -> PanopticFile | None:
+    """Names that are imported when first used."""
+    write_pps(path, pps)
+    print(read_pps(path).shape)
+    try:
+        return assert_type(PanopticFile.load(path), PanopticFile)
+    except InputError as error:
+        return assert_type(print(error), None)

@@ -24,7 +24,7 @@ from pps_torch import (
     decode_uids,
     ids_to_rgb,
 )
-from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
+from pps_torch.io.images import read_id_map, read_rgb, read_rgb_ids
 
 SPEC = EvalSpec.load("cpp_default")
 NAMES = (
@@ -52,7 +52,7 @@ def partpq_of_image(images: CopiedImages, reference: Reference, rounds: int) -> 
     metric = PartPanopticQuality(SPEC)
 
     def decode() -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.from_numpy(read_pps(pred_file)), torch.from_numpy(read_id_map(gt_file))
+        return torch.from_numpy(read_rgb(pred_file)), torch.from_numpy(read_id_map(gt_file))
 
     maps = decode()
     metric.update(*maps)

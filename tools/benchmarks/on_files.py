@@ -19,7 +19,7 @@ from benchmarks.table import Difference, Goal, Measurement, Row, Spread
 from benchmarks.timing import host_seconds
 from pps_torch import PanopticSegmentation
 from pps_torch.io.image_list import ImageList
-from pps_torch.io.images import read_id_map, read_pps, read_rgb_ids
+from pps_torch.io.images import read_id_map, read_rgb, read_rgb_ids
 from pps_torch.io.pairing import find_files
 from pps_torch.pipelines import RunOptions, eval_partpq
 
@@ -87,7 +87,7 @@ def evaluation_rate(images: CopiedImages, copies: int) -> list[Row]:
 
     def decode(image) -> None:
         read_id_map(gt_files[image.id], image.size)
-        read_pps(pred_files[image.id], image.size)
+        read_rgb(pred_files[image.id], image.size)
 
     def evaluate() -> None:
         folders = (root / "gt", root / "merge_to_pps", root / "images.json")
@@ -146,7 +146,7 @@ def compare_folders(tool: str, ours: Path, theirs: Path) -> None:
     """Stop unless the maps are equal: pixels for PPS, segments up to their ids for panoptic."""
     if tool == "merge_to_pps":
         for path in sorted(theirs.glob("*.png")):
-            if not np.array_equal(read_pps(path), read_pps(ours / path.name)):
+            if not np.array_equal(read_rgb(path), read_rgb(ours / path.name)):
                 raise Difference(f"{path.name}: the maps differ")
         return
     annotations = [

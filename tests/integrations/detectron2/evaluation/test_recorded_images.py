@@ -13,7 +13,7 @@ from pps_torch.integrations.detectron2.evaluation.recorded_images import (
     check_fits_png,
     without_empty_segments,
 )
-from pps_torch.io.images import read_pps, read_rgb_ids
+from pps_torch.io import read_pps, read_rgb_ids
 from pps_torch.metrics import ImageRecord, counts_by_class, record_segments
 from pps_torch.pipelines.evaluation_tables import TableRecords
 from tests.factories import pps_pair

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree
 
-from pps_torch.checks import check_int, check_integer, checks_values
+from pps_torch.checks import check_int, checks_values
 from pps_torch.formats.label_maps import (
     VOID_IDS,
     decode_label_map,
@@ -21,12 +20,10 @@ from pps_torch.formats.label_maps import (
     void_without_instance,
 )
 from pps_torch.formats.labels import encode_labels
-from pps_torch.formats.segment_numbers import check_fit, number_pixels
-from pps_torch.formats.segments_info import score_of, thing_of, with_category_ids
+from pps_torch.formats.segment_numbers import as_id_map, number_segments
+from pps_torch.formats.segments_info import check_known, score_of, thing_of, with_category_ids
 from pps_torch.reserved import ABSENT, VOID_ID
 from pps_torch.specs import EvalSpec
-
-_INT64 = torch.iinfo(torch.int64)
 
 
 class PanopticSegmentation(NamedTuple):
@@ -59,32 +56,55 @@ class PanopticSegmentation(NamedTuple):
         ids: Tensor | np.ndarray[Any, Any],
         segments_info: Sequence[Mapping[str, Any]],
         *,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec | None = None,
         thing_ids: Collection[int] | None = None,
         void_id: int = VOID_ID,
         capacity: int | None = None,
     ) -> PanopticSegmentation:
         """Make one from a map of arbitrary segment ids and a list, as COCO and Detectron2 have it.
 
-        This looks at the map on the host: a step for data loading, not for the graph.
+        This looks at the map on the host: a step for data loading, not for the graph. A segment
+        of which neither the list nor `categories` or `thing_ids` say that it is a thing is stuff:
+        `to_labels` does not number it as an instance, and `segments_info()` has no score of it.
 
         Args:
             ids: `(H, W)` map of any integer dtype, a tensor or a NumPy array.
             segments_info: dicts with `id` and `category_id`, or in its place `label_id`, as Hugging
                 Face calls the model's own, and optionally `isthing` and `score`; their order
                 becomes the order of the segments.
-            thing_ids: category ids of things, for segments that do not say `isthing`, or say
-                None.
+            categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec` with its evaluation
+                ids: which categories there are, and whether a segment that does not say `isthing`,
+                or says None, is a thing. Default: category ids are not looked at.
+            thing_ids: category ids of things, in place of `categories`.
             void_id: the id of pixels without segment.
             capacity: rows of the table, at least `len(segments_info)`, which is the default;
                 images of one batch need the same.
 
         Raises:
+            TypeError, ValueError: for a wrong argument, naming it, and a category that is none of
+                `categories`.
             ValueError: for a segment that is in the map and not listed, or the reverse.
+
+        Example:
+            >>> import torch
+            >>> categories = [{"id": 7, "isthing": 0}, {"id": 26, "isthing": 1}]
+            >>> found = PanopticSegmentation.from_segments(
+            ...     torch.tensor([[5, 5, 9]]),
+            ...     [{"id": 5, "category_id": 7}, {"id": 9, "category_id": 26, "score": 0.75}],
+            ...     categories=categories,
+            ... )
+            >>> found.is_thing
+            tensor([False,  True])
         """
-        ids, segments_info = _as_map(ids), with_category_ids(segments_info)
-        panoptic_seg, areas = _number_segments(ids, segments_info, void_id)
+        ids, segments_info = as_id_map(ids), with_category_ids(segments_info)
+        panoptic_seg, areas = number_segments(ids, segments_info, void_id)
         if thing_ids is not None and not isinstance(thing_ids, Collection):
             raise TypeError(f"thing_ids: expected ints, found {type(thing_ids).__name__}")
+        if categories is not None:
+            if thing_ids is not None:
+                raise ValueError("thing_ids: expected None where categories are given")
+            known = check_known(segments_info, categories)
+            thing_ids = [category["id"] for category in known if category["isthing"]]
         things = [thing_of(info, () if thing_ids is None else thing_ids) for info in segments_info]
         count = len(segments_info)
         rest = _num_unused(count, capacity), ids
@@ -219,6 +239,7 @@ class PanopticTarget(NamedTuple):
         ids: Tensor | np.ndarray[Any, Any],
         segments_info: Sequence[Mapping[str, Any]],
         *,
+        categories: Sequence[Mapping[str, Any]] | EvalSpec | None = None,
         void_id: int = VOID_ID,
         capacity: int | None = None,
         allow_misfits: bool = False,
@@ -230,15 +251,21 @@ class PanopticTarget(NamedTuple):
                 [`from_segments`][pps_torch.formats.PanopticSegmentation.from_segments].
             segments_info: dicts with `id` and `category_id` (or `label_id`), and optionally
                 `iscrowd`; their order becomes the order of the segments.
+            categories: COCO category dicts (`id`, `isthing`), or an `EvalSpec` with its evaluation
+                ids: which categories there are. Default: category ids are not looked at.
             allow_misfits: take a list that does not fit the map: segments without pixels keep their
                 row, and pixels of ids that are not listed get an id without row. Only
                 `PanopticQuality(categories, rules="panopticapi")` counts such a ground truth.
 
         Raises:
+            TypeError, ValueError: for a wrong argument, naming it, and a category that is none of
+                `categories`.
             ValueError: for a segment that is in the map and not listed, or the reverse.
         """
-        ids, segments_info = _as_map(ids), with_category_ids(segments_info)
-        panoptic_seg, _ = _number_segments(ids, segments_info, void_id, allow_misfits)
+        ids, segments_info = as_id_map(ids), with_category_ids(segments_info)
+        if categories is not None:
+            check_known(segments_info, categories)
+        panoptic_seg, _ = number_segments(ids, segments_info, void_id, allow_misfits)
         count = len(segments_info)
         rest = num_unused, _ = _num_unused(count, capacity), ids
         if num_unused and allow_misfits:
@@ -384,47 +411,3 @@ def _num_unused(count: int, capacity: int | None) -> int:
     if capacity < count:
         raise ValueError(f"capacity: expected at least {count} segments, found {capacity}")
     return capacity - count
-
-
-def _as_map(ids: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """The map of ids as a tensor; raise TypeError or ValueError unless it holds integers."""
-    if isinstance(ids, np.ndarray):
-        if ids.dtype.kind not in "iu":
-            raise TypeError(f"ids: expected an integer dtype, found {ids.dtype}")
-        if ids.dtype == np.uint64 and ids.size and int(ids.max()) > _INT64.max:
-            raise ValueError(f"ids: expected ids below 2**63, found {ids.max()}")
-        unsigned = ids.dtype.kind == "u" and ids.dtype.itemsize > 1
-        dtype = np.dtype(np.int64) if unsigned else ids.dtype.newbyteorder("=")
-        ids = torch.from_numpy(np.require(ids, dtype, ["C", "W"]))
-    check_integer("ids", ids)
-    return ids
-
-
-def _number_segments(
-    ids: Tensor,
-    segments_info: Sequence[Mapping[str, Any]],
-    void_id: int,
-    allow_misfits: bool = False,
-) -> tuple[Tensor, list[int]]:
-    """Renumber the listed ids to 1..S, in their order; those that are not listed are S + 1.
-
-    Returns:
-        The map in int32, and the areas of the segments in pixels.
-    """
-    if ids.ndim != 2:
-        raise ValueError(f"ids: expected shape (H, W), found {tuple(ids.shape)}")
-    check_int("void_id", void_id, _INT64.min)
-    if void_id > _INT64.max:
-        raise ValueError(f"void_id: expected an int of 64 bits, found {void_id}")
-    listed = [info["id"] for info in segments_info]
-    if len({void_id, *listed}) <= len(listed):
-        doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
-        raise ValueError(
-            f"segments_info: expected each id once and none equal to void ({void_id}), "
-            f"found {doubled or void_id}"
-        )
-    panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), [void_id, *listed])
-    pixels = areas[1:].tolist()
-    if not allow_misfits:
-        check_fit(listed, pixels, unlisted)
-    return panoptic_seg.view(ids.shape), pixels

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,57 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pps_torch.checks import check_int, check_integer
 from pps_torch.formats.runs import run_lengths, run_starts
 from pps_torch.graph_capture import is_on_host
 
 Array = npt.NDArray[Any]
+
+_INT64 = torch.iinfo(torch.int64)
+
+
+def as_id_map(ids: Tensor | Array) -> Tensor:
+    """The map of ids as a tensor; raise TypeError or ValueError unless it holds integers."""
+    if isinstance(ids, np.ndarray):
+        if ids.dtype.kind not in "iu":
+            raise TypeError(f"ids: expected an integer dtype, found {ids.dtype}")
+        if ids.dtype == np.uint64 and ids.size and int(ids.max()) > _INT64.max:
+            raise ValueError(f"ids: expected ids below 2**63, found {ids.max()}")
+        unsigned = ids.dtype.kind == "u" and ids.dtype.itemsize > 1
+        dtype = np.dtype(np.int64) if unsigned else ids.dtype.newbyteorder("=")
+        ids = torch.from_numpy(np.require(ids, dtype, ["C", "W"]))
+    check_integer("ids", ids)
+    return ids
+
+
+def number_segments(
+    ids: Tensor,
+    segments_info: Sequence[Mapping[str, Any]],
+    void_id: int,
+    allow_misfits: bool = False,
+) -> tuple[Tensor, list[int]]:
+    """Renumber the listed ids to 1..S, in their order; those that are not listed are S + 1.
+
+    Returns:
+        The map in int32, and the areas of the segments in pixels.
+    """
+    if ids.ndim != 2:
+        raise ValueError(f"ids: expected shape (H, W), found {tuple(ids.shape)}")
+    check_int("void_id", void_id, _INT64.min)
+    if void_id > _INT64.max:
+        raise ValueError(f"void_id: expected an int of 64 bits, found {void_id}")
+    listed = [info["id"] for info in segments_info]
+    if len({void_id, *listed}) <= len(listed):
+        doubled = sorted(segment_id for segment_id, count in Counter(listed).items() if count > 1)
+        raise ValueError(
+            f"segments_info: expected each id once and none equal to void ({void_id}), "
+            f"found {doubled or void_id}"
+        )
+    panoptic_seg, areas, unlisted = number_pixels(ids.reshape(-1), [void_id, *listed])
+    pixels = areas[1:].tolist()
+    if not allow_misfits:
+        check_fit(listed, pixels, unlisted)
+    return panoptic_seg.view(ids.shape), pixels
 
 
 def number_pixels(ids: Tensor, listed: list[int]) -> tuple[Tensor, Tensor, list[int]]:

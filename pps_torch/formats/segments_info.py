@@ -8,6 +8,9 @@ from typing import Any
 
 import torch
 
+from pps_torch.formats.categories import Categories, checked_categories
+from pps_torch.formats.unknown_categories import question_about_ids
+
 _LARGEST = torch.iinfo(torch.int64).max
 
 #: What `iscrowd` and `isthing` may be.
@@ -18,6 +21,25 @@ def thing_of(info: Mapping[str, Any], thing_ids: Collection[int]) -> bool:
     """Whether a segment is a thing: as its `isthing` says, else by its category."""
     is_thing = info.get("isthing")
     return info["category_id"] in thing_ids if is_thing is None else bool(is_thing)
+
+
+def check_known(
+    segments_info: Sequence[Mapping[str, Any]], categories: Categories
+) -> list[dict[str, Any]]:
+    """Check that each segment has one of the categories, and return these, checked as well.
+
+    Raises:
+        TypeError, ValueError: for wrong categories, and segments of others, whose ids it names.
+    """
+    checked = checked_categories(categories)
+    known = [category["id"] for category in checked]
+    found = [int(info["category_id"]) for info in segments_info]
+    if not {*found} <= {*known}:
+        raise ValueError(
+            "segments_info: expected category ids of categories, found unknown ones"
+            + question_about_ids(known, torch.tensor(found, device="cpu"))
+        )
+    return checked
 
 
 def score_of(row: int, info: Mapping[str, Any]) -> float:

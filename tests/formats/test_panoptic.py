@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pps_torch import PanopticSegmentation, PanopticTarget
+from pps_torch import EvalSpec, PanopticSegmentation, PanopticTarget
 from tests.factories import INTEGER_DTYPES
 
 IDS = [[0, 90, 90], [7, 7, 90]]
@@ -90,6 +90,67 @@ def test_thing_ids_decide_where_the_list_is_silent():
     segments = [{**info, "isthing": info["id"] == 7} for info in silent]
     pred = PanopticSegmentation.from_segments(torch.tensor(IDS), segments, thing_ids=[5])
     assert pred.is_thing.tolist() == [False, True]
+
+
+CATEGORIES = [{"id": 2, "isthing": 0}, {"id": 5, "isthing": 1}]
+
+
+def test_categories_decide_where_the_list_is_silent():
+    ids = torch.tensor(IDS)
+    silent = [{"id": 90, "category_id": 5, "score": 0.5}, {"id": 7, "category_id": 2}]
+    for segments in (silent, [{**info, "isthing": None} for info in silent]):
+        pred = PanopticSegmentation.from_segments(ids, segments, categories=CATEGORIES)
+        assert pred.is_thing.tolist() == [True, False] and pred.source.tolist() == [0, -1]
+        assert pred.segments_info()[0]["score"] == 0.5
+        assert pred.to_labels(1000).unique().tolist() == [-1, 2000, 5001]
+    unsaid = PanopticSegmentation.from_segments(ids, silent)
+    assert not unsaid.is_thing.any() and "score" not in unsaid.segments_info()[0]
+    assert unsaid.to_labels(1000).unique().tolist() == [-1, 2000, 5000]
+    segments = [{**info, "isthing": info["id"] == 7} for info in silent]
+    pred = PanopticSegmentation.from_segments(ids, segments, categories=CATEGORIES)
+    assert pred.is_thing.tolist() == [False, True]
+
+
+def test_categories_change_nothing_of_a_target():
+    ids = torch.tensor(IDS)
+    found = PanopticTarget.from_segments(ids, SEGMENTS, categories=CATEGORIES)
+    assert all(map(torch.equal, found, PanopticTarget.from_segments(ids, SEGMENTS)))
+
+
+def test_categories_of_a_spec_are_its_evaluation_ids():
+    spec, ids = EvalSpec.load("cpp_default"), torch.tensor([[1, 2]])
+    infos = [{"id": 1, "category_id": 7}, {"id": 2, "category_id": 26}]
+    pred = PanopticSegmentation.from_segments(ids, infos, categories=spec)
+    assert pred.is_thing.tolist() == [False, True]
+    for container in (PanopticSegmentation, PanopticTarget):
+        with pytest.raises(ValueError, match=r"found unknown ones \(4\); the categories have the"):
+            container.from_segments(ids, [infos[0], {"id": 2, "category_id": 4}], categories=spec)
+
+
+@pytest.mark.parametrize("container", [PanopticSegmentation, PanopticTarget])
+@pytest.mark.parametrize(
+    ("categories", "error", "match"),
+    [
+        (
+            [{"id": 4, "isthing": 0}, {"id": 2, "isthing": 0}],
+            ValueError,
+            r"^segments_info: .* found unknown ones \(5\); the categories have the ids 4, 2; are",
+        ),
+        ([], ValueError, r"found unknown ones \(2, 5\)"),
+        ([{"id": 2}], ValueError, r"^categories\[0\]: expected the keys id, isthing, found id"),
+        (5, TypeError, "^categories: expected an EvalSpec or a list of dicts .*, found int"),
+    ],
+)
+def test_categories_that_the_segments_do_not_have(container, categories, error, match):
+    with pytest.raises(error, match=match):
+        container.from_segments(torch.tensor(IDS), SEGMENTS, categories=categories)
+
+
+def test_things_are_said_once():
+    with pytest.raises(ValueError, match="^thing_ids: expected None where categories are given"):
+        PanopticSegmentation.from_segments(
+            torch.tensor(IDS), SEGMENTS, categories=CATEGORIES, thing_ids=[5]
+        )
 
 
 def test_another_void_id():

@@ -6,7 +6,6 @@ torchmetrics and Lightning reset, move and synchronise them like those of their 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,11 @@ with importing("torchmetrics", "pps_torch.integrations.torchmetrics"):
     from torchmetrics import Metric
 
 from pps_torch.formats import PanopticSegmentation, PanopticTarget
+from pps_torch.integrations.metric_fingerprints import (
+    EXPECTED_ONE_KIND,
+    common_fingerprint,
+    fingerprint_of,
+)
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     MeanIoU,
@@ -26,10 +30,9 @@ from pps_torch.metrics import (
     PanopticQuality,
     PanopticQualityResult,
     PanopticRules,
+    PartIoU,
     PartPanopticQuality,
-    PartPanopticQualityResult,
 )
-from pps_torch.metrics.results import Result
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.specs import EvalSpec
 
@@ -52,6 +55,9 @@ class _WrappedMetric(Metric):
     #: Qualities of a class by the names of `compute()`: PQ, SQ, RQ or the like, the main one first.
     _QUALITIES: Mapping[str, str]
 
+    #: The attribute of the result with the classes, in the order of `class_ids`.
+    _CLASSES = "classes"
+
     def __init__(
         self,
         metric: SumMetric,
@@ -70,8 +76,8 @@ class _WrappedMetric(Metric):
         # A MetricCollection updates only one of several metrics with equal states. This state
         # differs between metrics that count by different rules. It is the first: torchmetrics
         # before 1.7 compares no other, and it is looked at before any sums are added up.
-        fingerprint = _fingerprint(metric).to(metric.device)
-        self.add_state("fingerprint", fingerprint, dist_reduce_fx=_common_fingerprint)
+        fingerprint = fingerprint_of(metric).to(metric.device)
+        self.add_state("fingerprint", fingerprint, dist_reduce_fx=common_fingerprint)
         self._sums = metric.count_names
         for name in self._sums:
             self.add_state(name, torch.zeros_like(getattr(metric, name)), dist_reduce_fx="sum")
@@ -110,7 +116,8 @@ class _WrappedMetric(Metric):
     def _qualities(self) -> Tensor:
         """The main quality, or all, of each class or of all classes together."""
         names = list(self._QUALITIES.values()) if self.return_sq_and_rq else [self._main_quality]
-        groups = self.result.classes.values() if self.return_per_class else [self.result.all]
+        classes = getattr(self.result, self._CLASSES).values()
+        groups = classes if self.return_per_class else [self.result.all]
         rows = [[getattr(group, name) for name in names] for group in groups]
         table = torch.tensor(rows, dtype=torch.float64, device=self.device)
         table = table if self.return_sq_and_rq else table[:, 0]
@@ -150,43 +157,15 @@ class _WrappedMetric(Metric):
     ) -> None:
         """Load the states, unless they are of a metric that counts otherwise."""
         found = state_dict.get(prefix + "fingerprint")
-        if found is not None and not torch.equal(found.cpu(), _fingerprint(self.metric)):
-            error_msgs.append(f"{prefix}fingerprint: {_EXPECTED_ONE_KIND}")
+        if found is not None and not torch.equal(found.cpu(), fingerprint_of(self.metric)):
+            error_msgs.append(f"{prefix}fingerprint: {EXPECTED_ONE_KIND}")
             return
         rest = (strict, missing_keys, unexpected_keys, error_msgs)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
 
     def _values(self, result: Any = None) -> dict[str, float]:
         """The numbers of a result by name; without a result, those of the metric as it is."""
-        raise NotImplementedError
-
-
-_EXPECTED_ONE_KIND = (
-    "expected the state of a metric with the same classes, rules and settings, found another"
-)
-
-
-def _common_fingerprint(fingerprints: Tensor) -> Tensor:
-    """Reduce the fingerprints `(P, 32)` of states that are to be added up.
-
-    Raises:
-        ValueError: if they differ.
-    """
-    if not (fingerprints == fingerprints[0]).all():
-        raise ValueError(_EXPECTED_ONE_KIND)
-    return fingerprints[0]
-
-
-def _fingerprint(metric: SumMetric) -> Tensor:
-    """Hash the rules and checks of a metric to `(32,)` int64.
-
-    Metrics that count differently, or that do not raise errors for the same images, get different
-    hashes. The backend is left out, as all backends give the same bits.
-    """
-    names = ("capacity", "dilation_ratio", "ignore_label")
-    own = [getattr(metric, name, None) for name in names]
-    text = repr((type(metric).__name__, metric.class_ids, metric._rules, own, metric.validate))
-    return torch.tensor(list(hashlib.sha256(text.encode()).digest()), device="cpu")
+        return dict((result or self.metric.compute()).summary)
 
 
 class _PanopticMetric(_WrappedMetric):
@@ -360,18 +339,28 @@ class MeanIoUMetric(_WrappedMetric):
         """Count a batch of semantic maps, see [`update`][pps_torch.metrics.MeanIoU.update]."""
         self._count(pred, target)
 
-    def _values(self, result: Result | None = None) -> dict[str, float]:
-        return dict((result or self.metric.compute()).summary)
+
+class _PartMetric(_WrappedMetric):
+    """PartPQ or PartIoU, of PPS maps and uids."""
+
+    def update(self, pps: Tensor, gt_uids: Tensor) -> None:
+        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
+
+        The arguments are not called `pred` and `target`, so that a MetricCollection that also has
+        PQ can pass each metric its own, by name.
+
+        Args:
+            pps: the prediction, there called `pred`.
+            gt_uids: the ground truth, there called `target`.
+        """
+        self._count(pps, gt_uids)
 
 
-class PartPanopticQualityMetric(_WrappedMetric):
+class PartPanopticQualityMetric(_PartMetric):
     """[`PartPanopticQuality`][pps_torch.PartPanopticQuality] as a torchmetrics metric.
 
     `compute()` returns that metric's summary: `PartPQ, PartSQ, PartRQ, n` and the same with
     `_parts` and `_noparts`; qualities are fractions.
-
-    The arguments of `update` are not called `pred` and `target`, so that a MetricCollection that
-    also has PQ can pass each metric its own, by name.
 
     Args:
         spec: the `EvalSpec`.
@@ -410,14 +399,50 @@ class PartPanopticQualityMetric(_WrappedMetric):
         metric = PartPanopticQuality(spec, capacity=capacity, validate=validate, backend=backend)
         super().__init__(metric, key, return_sq_and_rq, return_per_class, **kwargs)
 
-    def update(self, pps: Tensor, gt_uids: Tensor) -> None:
-        """Count a batch of images, see [`update`][pps_torch.metrics.PartPanopticQuality.update].
 
-        Args:
-            pps: the prediction, there called `pred`.
-            gt_uids: the ground truth, there called `target`.
-        """
-        self._count(pps, gt_uids)
+class PartIoUMetric(_PartMetric):
+    """[`PartIoU`][pps_torch.PartIoU], IoU of part labels and scene classes, as one of them.
 
-    def _values(self, result: PartPanopticQualityResult | None = None) -> dict[str, float]:
-        return dict((result or self.metric.compute()).summary)
+    `compute()` returns that metric's summary: `PartIoU, n_parts, mIoU, n`; IoUs are fractions.
+
+    Args:
+        spec: the `EvalSpec`.
+        validate, backend: as in [`PartIoU`][pps_torch.PartIoU].
+        key, kwargs: as in `PanopticQualityMetric`.
+        return_per_class: `compute()` then returns the IoU of each part label, `(P,)`, nan for one
+            without pixels, in the order of `class_ids`: here the flat part ids, 0 for background.
+
+    Raises:
+        ValueError: for an unknown backend or key.
+
+    Example:
+        >>> import torch
+        >>> from pps_torch import EvalSpec
+        >>> from pps_torch.integrations.torchmetrics import PartIoUMetric
+        >>> metric = PartIoUMetric(EvalSpec.load("cpp_default"), key="PartIoU")
+        >>> gt_uids = torch.tensor([[7, 26_001_02, 26_001_05]])  # road, a car of two parts
+        >>> metric.update(torch.tensor([[[7, 26, 26]], [[1, 1, 1]], [[1, 2, 2]]]), gt_uids)
+        >>> metric.compute()  # background 1, wheels 1/2, chassis 0
+        tensor(0.5000, dtype=torch.float64)
+    """
+
+    _QUALITIES = {"PartIoU": "iou"}  # noqa: RUF012
+    _CLASSES = "part_labels"
+
+    def __init__(
+        self,
+        spec: EvalSpec,
+        *,
+        validate: bool | None = False,
+        backend: str = "auto",
+        key: str | None = None,
+        return_per_class: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        metric = PartIoU(spec, validate=validate, backend=backend)
+        super().__init__(metric, key, False, return_per_class, **kwargs)
+
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The flat ids of the part labels, in the order of `return_per_class`."""
+        return tuple(self.metric.part_ids)

@@ -17,6 +17,7 @@ from pps_torch import (
     PanopticQuality,
     PanopticSegmentation,
     PanopticTarget,
+    PartIoU,
     PartPanopticQuality,
 )
 from pps_torch.ops import backend as backends
@@ -449,6 +450,42 @@ def test_mean_iou_of_maps_and_of_each_class():
     assert MeanIoUMetric(categories, return_per_class=True)(*semantic).tolist() == [0.5, 0.5]
     other = MeanIoUMetric(categories, ignore_label=3)
     assert not torch.equal(other.fingerprint, MeanIoUMetric(categories).fingerprint)
+
+
+def test_part_iou_and_that_of_each_part_label():
+    from pps_torch.integrations.torchmetrics import PartIoUMetric
+
+    plain_metric, images = PartIoU(SPEC), part_images()
+    settings = ({}, {"key": "PartIoU"}, {"return_per_class": True})
+    metrics = [PartIoUMetric(SPEC, **each) for each in settings]
+    for image in images:
+        plain_metric.update(*image)
+        for metric in metrics:
+            metric.update(*image)
+    result = plain_metric.compute()
+    everything, one, by_part = (metric.compute() for metric in metrics)
+    assert plain(everything) == json.dumps({name: float(v) for name, v in result.summary.items()})
+    assert one == result.value > 0
+    assert metrics[2].class_ids == tuple(result.part_labels) != SPEC.eval_sids
+    expected = [label.iou for label in result.part_labels.values()]
+    assert by_part.tolist() == pytest.approx(expected, abs=0, nan_ok=True)
+    other = PartIoUMetric(EvalSpec.load("ppp_default"))
+    assert not torch.equal(other.fingerprint, metrics[0].fingerprint)
+    with pytest.raises(ValueError, match="^key: expected one of .*'PartIoU'.*, found 'PartPQ'"):
+        PartIoUMetric(SPEC, key="PartPQ")
+
+
+def test_part_iou_beside_pq_in_a_collection(torchmetrics):
+    from pps_torch.integrations.torchmetrics import PartIoUMetric
+
+    collection = torchmetrics.MetricCollection(
+        {"pq": make_panoptic(key="PQ"), "parts": PartIoUMetric(SPEC, key="PartIoU")}
+    )
+    expected = PartIoU(SPEC)
+    for (pred, target), (pps, gt_uids) in zip(panoptic_images(), part_images(), strict=True):
+        collection.update(pred=pred, target=target, pps=pps, gt_uids=gt_uids)
+        expected.update(pps, gt_uids)
+    assert collection.compute()["parts"].item() == expected.compute().value
 
 
 def test_a_collection_counts_once_for_all_that_count_alike(torchmetrics):

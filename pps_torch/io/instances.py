@@ -17,7 +17,7 @@ from pps_torch.io.image_files import check_id_map
 from pps_torch.io.image_list import Image, ImageList, normalise_id
 from pps_torch.io.images import read_id_map
 from pps_torch.io.json_files import as_int, describe, is_finite, load_json
-from pps_torch.io.pairing import find_files
+from pps_torch.io.pairing import find_files, list_files
 from pps_torch.io.rle import check_segmentation, decode_runs, paint_runs, runs_of_mask
 from pps_torch.reading import read_regular
 
@@ -149,6 +149,11 @@ def open_instances(
             f"expected one of {FORMATS}, found {instseg_format!r}", argument="instseg_format"
         )
     if os.path.isdir(path):
+        if list_files(path, (".txt",)) and not list_files(path, (".json",)):
+            raise InputError(
+                f"{path}: expected a JSON for each image, found text files",
+                remedy=("instseg_format", "read them as those of Cityscapes"),
+            )
         return CocoFolderInstances(
             find_files(path, images.ids, (".json",), "instance prediction"), rules
         )

@@ -100,7 +100,8 @@ def paint_segments(masks: SegmentMasks, size: tuple[int, int]) -> np.ndarray:
         first = int(ends[:second].argmax())
         one, other = (masks.names[n - 1] for n in sorted((number[first], number[second])))
         raise ValueError(
-            f"expected segments that do not overlap, found that {one} and {other} share pixels"
+            f"expected segments that do not overlap, found that {one} and {other} share pixels; "
+            "merge_to_panoptic makes panoptic maps of instances that do"
         )
     # Void and runs take turns, column by column.
     values = np.zeros(2 * len(starts) + 1, np.int32)

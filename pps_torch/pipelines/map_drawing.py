@@ -123,6 +123,11 @@ def visualize(
             if unknown_ids is not None:
                 unknown_ids.add(record["unknown_ids"])
     if unknown_ids is not None and (warning := unknown_ids.warning()):
+        if unknown_ids.unknown_share > 0.5:
+            warning += (
+                "; if these are panoptic PNGs, whose colours are segment ids, their JSON is needed "
+                "as panoptic_json"
+            )
         options.warn(warning)
     options.note(f"{len(outputs)} pictures in {output_dir}")
     return output_dir

@@ -154,6 +154,21 @@ def test_masks_from_the_folder_when_the_text_file_lies_deeper(tmp_path):
     assert np.array_equal(masks, [mask_of(1)])
 
 
+def test_a_folder_of_text_files_is_not_coco(tmp_path):
+    for name in ("1", "x"):
+        (tmp_path / f"{name}.txt").write_text("")
+    with pytest.raises(
+        InputError, match="expected a JSON for each image, found text files"
+    ) as error:
+        open_instances(tmp_path, "COCO", IMAGES, RULES)
+    assert error.value.text("--{}".format).endswith(
+        "; use --instseg_format to read them as those of Cityscapes"
+    )
+    for name in ("1", "x"):
+        (tmp_path / f"{name}.json").write_text("[]")
+    assert not open_instances(tmp_path, "COCO", IMAGES, RULES).read(IMAGES.images[0]).mask_runs
+
+
 def test_unknown_format(tmp_path):
     with pytest.raises(InputError, match="expected one of .* found 'VOC'"):
         open_instances(tmp_path, "VOC", IMAGES, RULES)

@@ -66,7 +66,7 @@ def test_random_maps(kind):
         ),
         (
             [{"segmentation": {**RLE, "counts": [1, 1, 4]}}, {"segmentation": RLE}],
-            "annotation 0 and annotation 1 share pixels",
+            "annotation 0 and annotation 1 share pixels; merge_to_panoptic makes panoptic maps",
         ),
         ([{"segmentation": RLE}, {}], r"annotations\[1\]: expected a segmentation, found \[\]"),
         ([{"segmentation": {**RLE, "size": [3, 2]}}], "annotation 0: segmentation: size: expected"),

@@ -124,6 +124,16 @@ def test_unknown_ids_are_void_and_counted(tmp_path, capsys):
     assert "99 (120 pixels)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("is_panoptic", [True, False])
+def test_panoptic_pngs_without_their_json_get_a_hint(tmp_path, capsys, is_panoptic):
+    """Most of their red levels are no classes; a PPS map has a few at most."""
+    pps = np.full((*SIZE, 3), (128, 64, 128), np.uint8) if is_panoptic else pps_map(99)
+    save(tmp_path / "maps" / "a.png", pps)
+    visualize("cpp_default", tmp_path / "maps", tmp_path / "out", options=QUIET)
+    hint = "if these are panoptic PNGs, whose colours are segment ids, their JSON is needed"
+    assert (f"{hint} as panoptic_json" in capsys.readouterr().err) == is_panoptic
+
+
 def test_void_ids_are_no_surprise(tmp_path, capsys):
     """Scene 0 and 255 are void without a warning, as in an evaluation."""
     for sid in (0, 255):

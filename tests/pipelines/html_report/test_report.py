@@ -21,7 +21,7 @@ from pps_torch.pipelines.html_report.rendering import TEMPLATES
 from pps_torch.pipelines.html_report.scenes import PartScenes
 from pps_torch.visualization import PixelError
 from tests.cli.small_dataset import edit_sealed
-from tests.pipelines.report_scene import CAR, OPTIONS, ReportScene
+from tests.pipelines.html_report.report_scene import CAR, OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 

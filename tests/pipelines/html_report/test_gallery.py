@@ -9,8 +9,8 @@ import pytest
 
 from pps_torch.io.images import write_rgb_ids
 from pps_torch.pipelines import eval_pq, report
-from tests.pipelines.browser import Page, find_chromium
-from tests.pipelines.report_scene import OPTIONS
+from tests.pipelines.html_report.browser import Page, find_chromium
+from tests.pipelines.html_report.report_scene import OPTIONS
 
 pytest.importorskip("jinja2")
 if find_chromium() is None:

@@ -20,7 +20,14 @@ from pps_torch.pipelines.html_report.summary import class_rows, group_rows
 from pps_torch.specs import EvalSpec
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 from tests.cli.small_dataset import edit_sealed
-from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ROAD, SKY, ReportScene
+from tests.pipelines.html_report.report_scene import (
+    CAR,
+    OPTIONS,
+    PERSON,
+    ROAD,
+    SKY,
+    ReportScene,
+)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from pps_torch.pipelines import report
 from tests.cli.small_dataset import edit_sealed
-from tests.pipelines.browser import Page, find_chromium
-from tests.pipelines.report_scene import OPTIONS, ReportScene
+from tests.pipelines.html_report.browser import Page, find_chromium
+from tests.pipelines.html_report.report_scene import OPTIONS, ReportScene
 
 pytest.importorskip("jinja2")
 if find_chromium() is None:

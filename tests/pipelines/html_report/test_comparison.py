@@ -16,8 +16,8 @@ from pps_torch.pipelines.html_report.comparison import Change, Comparison
 from pps_torch.pipelines.html_report.comparison_page import OUTCOMES, outcome_colors
 from pps_torch.pipelines.html_report.summary import group_rows
 from tests.cli.small_dataset import edit_sealed
-from tests.pipelines.browser import Page, find_chromium
-from tests.pipelines.report_scene import CAR, OPTIONS, PERSON, ReportScene
+from tests.pipelines.html_report.browser import Page, find_chromium
+from tests.pipelines.html_report.report_scene import CAR, OPTIONS, PERSON, ReportScene
 
 pytest.importorskip("jinja2")
 

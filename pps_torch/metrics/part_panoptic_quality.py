@@ -285,6 +285,15 @@ class PartPanopticQuality(SegmentMetric):
         self._look_at_faults()
         return self
 
+    def update_runs(self, pred: Tensor, target: Tensor, lengths: Tensor) -> PartPanopticQuality:
+        """Count a batch of maps of runs; arguments and errors as for `compare_runs` and `update`.
+
+        Returns:
+            self.
+        """
+        self._check_may_count("update_runs")
+        return self.add(self.compare_runs(pred, target, lengths))
+
     @accept_former_names(pps="pred", gt_uids="target")
     def compare(self, pred: Tensor, target: Tensor) -> SegmentComparison:
         """Compare the segments of a batch and count nothing; arguments, errors as for `update`."""

@@ -66,15 +66,28 @@ def test_runs_of_panoptic_maps(kind, rules):
 @pytest.mark.parametrize("spec_name", SPECS)
 def test_runs_of_pps_maps(spec_name):
     rng, spec = np.random.default_rng(2), SPECS[spec_name]
-    by_maps, by_runs = (PartPanopticQuality(spec) for _ in range(2))
+    by_maps, by_runs, updated = (PartPanopticQuality(spec) for _ in range(3))
     for _ in range(15):
         pps, uids = pps_pair(rng, (9, 14), spec)
         *channels, target, lengths = runs_of(*pps, uids)
         by_maps.update(torch.from_numpy(pps), torch.from_numpy(uids))
-        by_runs.add(
-            by_runs.compare_runs(torch.stack([c[0] for c in channels])[:, None], target, lengths)
-        )
+        runs = torch.stack([c[0] for c in channels])[:, None]
+        by_runs.add(by_runs.compare_runs(runs, target, lengths))
+        updated.update_runs(runs, target, lengths)
     expect_equal(by_runs, by_maps)
+    expect_equal(updated, by_maps)
+
+
+def test_runs_of_a_tiny_pps_map():
+    """A road of four pixels, of which three are found."""
+    metric = PartPanopticQuality(SPECS["cpp_default"], validate=True)
+    pps = torch.tensor([[[7, 0]], [[0, 0]], [[1, 0]]])
+    metric.update_runs(pps, torch.tensor([[7, 7]]), torch.tensor([[3, 1]]))
+    assert metric.compute().classes[7].iou_sum == 0.75
+    with pytest.raises(ValueError, match="lengths: expected 0 or more pixels, found -1"):
+        metric.update_runs(pps, torch.tensor([[7, 7]]), torch.tensor([[3, -1]]))
+    with pytest.raises(ValueError, match="the updates had .*uid"):
+        metric.update_runs(pps, torch.tensor([[7, 123]]), torch.tensor([[3, 1]]))
 
 
 def test_runs_on_a_tiny_map():

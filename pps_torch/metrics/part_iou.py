@@ -301,7 +301,7 @@ def _tables(spec: EvalSpec, part_ids: tuple[int, ...]) -> dict[str, Tensor]:
     """
     lookups = dataset_lookups(spec, torch.device("cpu"))
     num_classes, none = len(spec.eval_sids), len(part_ids)
-    label_of_flat = torch.full((spec.num_parts_flat + 2,), none, device="cpu")
+    label_of_flat = torch.full((spec.highest_flat_pid + 2,), none, device="cpu")
     label_of_flat[list(part_ids)] = torch.arange(none, device="cpu")
 
     highest_pid = max((pid for _, pid in spec.eval_sid_pid_to_flat), default=0)

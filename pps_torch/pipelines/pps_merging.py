@@ -85,7 +85,7 @@ def merge_to_pps(
         merger=PPSMerger(spec).to(device),
         unknown_ids=UnknownIds(
             "the part maps",
-            {*range(spec.num_parts_flat + 1), spec.ignore_label, PPS_VOID},
+            {*range(spec.highest_flat_pid + 1), spec.ignore_label, PPS_VOID},
             "are void",
             spec.name,
         ),

@@ -257,9 +257,14 @@ class EvalSpec(ComparedInOrder):
         return {sid: pids[sid] for sid in self.parts}
 
     @property
-    def num_parts_flat(self) -> int:
+    def highest_flat_pid(self) -> int:
         """The highest flat part id; 0 where no class has parts."""
         return max((0, *self.eval_sid_pid_to_flat.values()))
+
+    @property
+    def num_parts_flat(self) -> int:
+        """The former name of `highest_flat_pid`; it is no number of parts where ids are skipped."""
+        return self.highest_flat_pid
 
     @property
     def colors(self) -> dict[int, tuple[int, int, int]]:

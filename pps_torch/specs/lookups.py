@@ -158,7 +158,7 @@ def _dataset_lookups(spec: EvalSpec, device: torch.device) -> DatasetLookups:
 
 @torch.inference_mode(False)
 def _part_lookups(spec: EvalSpec, device: torch.device) -> PartLookups:
-    size = (max(spec.eval_sids) + 2, spec.num_parts_flat + 2)
+    size = (max(spec.eval_sids) + 2, spec.highest_flat_pid + 2)
     pid_of_sid_flat = torch.full(size, NO_PART, device=CPU)
     pid_of_sid_flat[list(spec.parts)] = spec.ignore_label
     for (sid, pid), flat_id in spec.eval_sid_pid_to_flat.items():

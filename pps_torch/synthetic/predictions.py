@@ -138,7 +138,7 @@ def _with_wrong_parts(parts: np.ndarray, spec: EvalSpec, rng: np.random.Generato
         sid: [spec.eval_sid_pid_to_flat[sid, pid] for pid in spec.part_pids[sid]]
         for sid in spec.parts
     }
-    areas = np.bincount(parts.ravel(), minlength=spec.num_parts_flat + 1)
+    areas = np.bincount(parts.ravel(), minlength=spec.highest_flat_pid + 1)
     for class_flats in flats.values():
         largest = max(class_flats, key=lambda flat: areas[flat])
         for flat in class_flats:

@@ -116,7 +116,7 @@ class Scene:
     @cached_property
     def part_seg(self) -> np.ndarray:
         """Flat part ids, unknown ones too."""
-        highest = self.setting.spec.num_parts_flat
+        highest = self.setting.spec.highest_flat_pid
         return self._rng(4).choice([*range(highest + 2), 255], self.setting.size)
 
     @cached_property

@@ -40,7 +40,7 @@ def test_bundled(name, things, stuff, parts, flat):
     spec = EvalSpec.load(name)
     assert spec.name == name
     assert (len(spec.things), len(spec.stuff), len(spec.parts)) == (things, stuff, parts)
-    assert spec.num_parts_flat == flat
+    assert spec.highest_flat_pid == flat
     assert set(range(1, flat + 1)) <= set(spec.part_labels)
     assert spec.ignore_label == 255
     for category in spec.categories:

@@ -27,7 +27,7 @@ def test_dataset_ids_differ_from_evaluation_ids(toy):
     assert toy.no_parts == (7, 10)
     assert toy.part_pids == {20: (1, 2)}
     assert toy.eval_sid_pid_to_flat == {(20, 1): 2, (20, 2): 1, (7, 1): 4}
-    assert toy.num_parts_flat == 4
+    assert toy.highest_flat_pid == toy.num_parts_flat == 4  # of three parts
     assert toy.part_labels == {0: "background", 1: "wheel", 2: "rest", 4: "dog"}
 
 
@@ -160,7 +160,7 @@ def test_no_class_with_parts(toy_fields, toy_dataset):
     toy_fields["eval_sid_pid2eval_pid_flat"] = {}
     spec = EvalSpec.from_dict(toy_fields, toy_dataset)
     assert spec.part_pids == {}
-    assert spec.num_parts_flat == 0
+    assert spec.highest_flat_pid == 0
 
 
 def test_warns_of_parts_that_are_not_evaluated(toy_fields, toy_dataset):

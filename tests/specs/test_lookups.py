@@ -77,7 +77,7 @@ def test_every_id_of_the_bundled_specs(name):
     assert (tables.class_of_eval_sid >= 0).sum() == len(spec.eval_sids)
 
     pids = part_lookups(spec).pid_of_sid_flat
-    assert pids.shape == (max(spec.eval_sids) + 2, spec.num_parts_flat + 2)
+    assert pids.shape == (max(spec.eval_sids) + 2, spec.highest_flat_pid + 2)
     for sid in range(pids.shape[0]):
         row = torch.full((pids.shape[1],), 255 if sid in spec.parts else 1)
         for pid in spec.part_pids.get(sid, ()):

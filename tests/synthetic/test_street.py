@@ -70,7 +70,7 @@ def test_prediction_shapes_and_types(prediction, spec):
     for ids in (prediction.semantic, prediction.part_seg):
         assert ids.shape == (512, 1024) and ids.dtype == torch.uint8
     assert set(prediction.semantic.unique().tolist()) <= set(spec.eval_sids)
-    assert prediction.part_seg.max() <= spec.num_parts_flat
+    assert prediction.part_seg.max() <= spec.highest_flat_pid
     assert len(prediction.detections) >= 10
     for mask, category_id, score in prediction.detections:
         assert mask.shape == (512, 1024) and mask.dtype == torch.bool and mask.any()

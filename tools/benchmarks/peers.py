@@ -148,7 +148,7 @@ class PPSBySegment:
         self._flat_ids: dict[int, Tensor] = {}
         for sid in spec.parts:
             flat_ids = [spec.eval_sid_pid_to_flat[sid, pid] for pid in spec.part_pids[sid]]
-            pids = torch.full((spec.num_parts_flat + 1,), spec.ignore_label, dtype=torch.int32)
+            pids = torch.full((spec.highest_flat_pid + 1,), spec.ignore_label, dtype=torch.int32)
             pids[flat_ids] = torch.tensor(spec.part_pids[sid], dtype=torch.int32)
             self._pids[sid] = pids.to(device)
             self._flat_ids[sid] = torch.tensor(flat_ids, device=device)

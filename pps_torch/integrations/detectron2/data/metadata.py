@@ -39,7 +39,7 @@ def pps_metadata(spec: EvalSpec, eval_spec: str) -> dict[str, Any]:
         >>> metadata["part_classes"][:2]
         ['background', 'person-torso']
     """
-    colors, flat_ids = spec.colors, range(1, spec.num_parts_flat + 1)
+    colors, flat_ids = spec.colors, range(1, spec.highest_flat_pid + 1)
     return {
         "thing_classes": [spec.scene_labels[sid] for sid in spec.things],
         "thing_colors": [colors[sid] for sid in spec.things],

@@ -57,7 +57,7 @@ class TrainingTargetMaker:
 
     def __init__(self, spec: EvalSpec) -> None:
         self.spec = spec
-        highest = max(len(spec.stuff), spec.num_parts_flat)
+        highest = max(len(spec.stuff), spec.highest_flat_pid)
         if 0 <= spec.ignore_label <= highest:
             raise ValueError(
                 f"{spec.name}: ignore_label: expected a value that is no contiguous or flat id "

@@ -118,7 +118,7 @@ def part_seg_loss(
 
 def num_part_classes(spec: EvalSpec) -> int:
     """Number of channels of a part head: the background, and each flat part id to the highest."""
-    return spec.num_parts_flat + 1
+    return spec.highest_flat_pid + 1
 
 
 def build_part_head(cfg: CfgNode, input_shape: dict[str, ShapeSpec]) -> nn.Module:

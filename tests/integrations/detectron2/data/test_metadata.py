@@ -21,7 +21,7 @@ def test_ids_point_at_their_names_and_colors(name):
     assert metadata["stuff_classes"][0] == "things"
     assert len(metadata["stuff_colors"]) == len(metadata["stuff_classes"]) == 1 + len(spec.stuff)
     assert len(metadata["thing_colors"]) == len(metadata["thing_classes"]) == len(spec.things)
-    assert len(metadata["part_classes"]) == 1 + spec.num_parts_flat
+    assert len(metadata["part_classes"]) == 1 + spec.highest_flat_pid
     for flat_id, label in spec.part_labels.items():
         assert metadata["part_classes"][flat_id] == label
     assert metadata["evaluator_type"] == "pps" and metadata["eval_spec"] == name

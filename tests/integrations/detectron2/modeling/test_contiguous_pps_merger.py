@@ -21,7 +21,7 @@ def test_contiguous_merge_equals_the_merge_of_sids(name):
         for row, sid in enumerate(ids)
         if row > 0
     ]
-    part_seg = torch.randint(spec.num_parts_flat + 1, panoptic_seg.shape, generator=generator)
+    part_seg = torch.randint(spec.highest_flat_pid + 1, panoptic_seg.shape, generator=generator)
     capacity = len(infos) + 3
     contiguous = PanopticSegmentation.from_segments(panoptic_seg, infos, capacity=capacity)
     with_sids = [{**info, "category_id": info["sid"]} for info in infos]

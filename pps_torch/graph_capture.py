@@ -37,6 +37,16 @@ def is_exporting() -> bool:
     return _HAS_EXPORTING_FLAG and torch.compiler._is_exporting_flag
 
 
+def in_float64(number: float, reference: Tensor) -> float | Tensor:
+    """A number to compare float64 with: of an exported program a tensor, on a reference's device.
+
+    ONNX programs hold the numbers of Python in float32, in which 0.8 is above 4 / 5.
+    """
+    if not is_exporting():
+        return number
+    return torch.tensor(number, dtype=torch.float64, device=reference.device)
+
+
 def can_keep_tensors() -> bool:
     """Say whether tensors made now may be kept for later calls.
 

@@ -84,9 +84,7 @@ def transformers_segments(
             EoMT and VideoMT, where it is compared with the probability.
     """
     num_labels = class_logits.shape[-1] - 1
-    scores, classes = class_logits.softmax(-1).max(-1, keepdim=True)
-    scores, classes = scores.mT, classes.mT  # (1, Q)
-    takes_part = (scores > thresholds.threshold) & (classes != num_labels)
+    scores, classes, takes_part = (x[None] for x in _best_classes(class_logits, thresholds))
     painted = paint_queries(
         mask_probs[None],
         scores,
@@ -110,6 +108,21 @@ def transformers_segments(
     return unflatten_batch(merged, ())
 
 
+class _BestClasses(NamedTuple):
+    """The probability and the label of the best class of each query, and whether it takes part."""
+
+    scores: Tensor
+    classes: Tensor
+    takes_part: Tensor
+
+
+def _best_classes(class_logits: Tensor, thresholds: Thresholds) -> _BestClasses:
+    """Find the best classes of queries `(Q, C + 1)`, `(Q,)` each."""
+    scores, classes = class_logits.softmax(-1).max(-1)
+    takes_part = (scores > thresholds.threshold) & (classes != class_logits.shape[-1] - 1)
+    return _BestClasses(scores, classes, takes_part)
+
+
 def merge_as_mask2former(
     outputs: Any,
     label_ids_to_fuse: Collection[int],
@@ -119,19 +132,23 @@ def merge_as_mask2former(
     """Merge each image as Mask2Former, MaskFormer, OneFormer and DETR; weak pixels are painted.
 
     Probabilities are resized, not logits; Mask2Former's logits are resized before, and OneFormer
-    uses antialiasing.
+    uses antialiasing. Only the masks of queries that take part are: how torch rounds depends on how
+    many planes it resizes at once.
     """
     class_logits, mask_logits = query_logits(outputs)
     if is_of_mask2former(outputs):
         mask_logits = F.interpolate(mask_logits, MASK2FORMER_SIZE, mode="bilinear")
     antialias = type(outputs).__name__.startswith("OneFormer")
-    masks = list(mask_logits.sigmoid())
-    if target_sizes is not None:
-        masks = [resized(m, size, antialias=antialias) for m, size in zip(masks, target_sizes)]
-    return [
-        transformers_segments(labels, probs, label_ids_to_fuse, thresholds, paint="argmax")
-        for labels, probs in zip(class_logits, masks)
-    ]
+    merged = []
+    for index, (labels, masks) in enumerate(zip(class_logits, mask_logits.sigmoid())):
+        takes_part = _best_classes(labels, thresholds).takes_part
+        labels, masks = labels[takes_part], masks[takes_part]
+        if target_sizes is not None:
+            masks = resized(masks, target_sizes[index], antialias=antialias)
+        merged.append(
+            transformers_segments(labels, masks, label_ids_to_fuse, thresholds, paint="argmax")
+        )
+    return merged
 
 
 def is_of_mask2former(outputs: Any) -> bool:
@@ -141,6 +158,8 @@ def is_of_mask2former(outputs: Any) -> bool:
 
 def resized(planes: Tensor, size: tuple[int, int], *, antialias: bool = False) -> Tensor:
     """Resize `(Q, h, w)` bilinearly; with antialiasing in float32 at least, as torchvision does."""
+    if not len(planes):
+        return planes.new_zeros(0, *size)
     source = at_least_float32(planes) if antialias else planes
     return F.interpolate(
         source[None], size=tuple(size), mode="bilinear", align_corners=False, antialias=antialias

@@ -38,6 +38,7 @@ from pps_torch.pipelines.result_layout import results_document
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
 from pps_torch.pipelines.runs_together import ImageRuns, WaitingImages, count_images
+from pps_torch.reserved import ABSENT
 
 #: The rules that Boundary PQ matches by, each with its width of boundaries.
 _BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
@@ -263,7 +264,8 @@ def _further_metrics(
     device: torch.device,
 ) -> FurtherMetrics:
     create: dict[str, Callable[[], SumMetric]] = {
-        "mIoU": lambda: MeanIoU(categories, validate=True).to(device),
+        # It reads no maps, so any category id may be 255.
+        "mIoU": lambda: MeanIoU(categories, ignore_label=ABSENT, validate=True).to(device),
         "PQ-dagger": lambda: ModifiedPanopticQuality(categories, rules=rules, validate=True).to(
             device
         ),

@@ -45,8 +45,8 @@ def check_things(fields: Fields, spec: EvalSpec) -> None:
             raise fields.error("eval_sid_things", expected, found)
         if eval_sid in spec.stuff and sid in dataset.things:
             warnings.warn(
-                f"{fields.source}: eval_sid_stuff: {name} is evaluated as stuff, one segment for "
-                f"all its instances, although {dataset.name} tells them apart",
+                f"{fields.source}: eval_sid_stuff: {name} is evaluated as stuff, but each of its "
+                f"instances in {dataset.name} stays a segment of its own",
                 stacklevel=3,
             )
 

@@ -12,7 +12,7 @@ import pps_torch
 from pps_torch import EvalSpec
 from tests.golden import cases
 from tests.graph.cases import tensors
-from tests.graph.programs import MERGES, Sizes, export, export_merge
+from tests.graph.programs import MERGES, SIDE, Sizes, export, export_merge
 
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 
@@ -75,6 +75,46 @@ def test_random_scenes(name, tmp_path):
         except AssertionError:
             differing += 1
     assert differing <= (2 if name in INTERPOLATED else 0)
+
+
+def tied_masks():
+    """A mask with 7 of 10 pixels covered, and one whose score of 0.7 float32 rounds down."""
+    masks = torch.zeros(1, 4, 2, 10, dtype=torch.bool)
+    masks[0, 0, 0, :7] = masks[0, 1, 0] = masks[0, 2, 1] = masks[0, 3, 1, :5] = True
+    scores = torch.tensor([[0.9, 0.8, 0.75, 0.7]])
+    return torch.full((1, 2, 10), 7), masks, scores, torch.tensor([[26, 26, 26, 26]])
+
+
+def tied_boxes():
+    """The same in boxes."""
+    sem_seg, masks, scores, classes = tied_masks()
+    boxes = torch.tensor([[[0.0, 0, 7, 1], [0, 0, 10, 1], [0, 1, 10, 2], [0, 1, 5, 2]]])
+    return sem_seg, torch.ones(1, 4, SIDE, SIDE), boxes, scores, classes
+
+
+def tied_queries():
+    """A better query wins one of five pixels of another's mask: four fifths are left to it."""
+    classes = torch.tensor([[[9.0, 0, 0], [8, 0, 0]]])
+    return classes, torch.tensor([[[[9.0, -9, -9, -9, -9]], [[8.0, 8, 8, 8, 8]]]])
+
+
+@pytest.mark.parametrize(
+    ("merger", "draw", "count"),
+    [
+        (pps_torch.PanopticMerger, tied_masks, 3),
+        (pps_torch.BoxPanopticMerger, tied_boxes, 3),
+        (pps_torch.QueryPanopticMerger, tied_queries, 2),
+    ],
+)
+def test_thresholds_that_float32_does_not_hold(merger, draw, count, tmp_path):
+    """What is equal to 0.7 or 0.8 stays, and a float32 score of 0.7 is below 0.7."""
+    thresholds = {"score_threshold": 0.7, "overlap_threshold": 0.7, "stuff_area_limit": 1}
+    is_of_queries = merger is pps_torch.QueryPanopticMerger
+    module = merger([0]) if is_of_queries else merger([], **thresholds)
+    inputs = draw()
+    expected = module(*inputs)
+    assert expected.num_segments.tolist() == [count]
+    expect_same(in_onnx_runtime(export(module, inputs), tmp_path / "merge.onnx")(*inputs), expected)
 
 
 def arrays(case, *names):

@@ -331,6 +331,26 @@ def test_a_processor_and_what_stands_for_it_agree_on_300_images(family, processo
     assert num_segments > 300
 
 
+def test_masks_are_resized_as_the_processor_resizes_them(processor_of):
+    """Queries with equal masks and scores tie, and by rounding alone either may win a pixel."""
+    processor = processor_of("Detr")
+    ours, theirs = post_processor_for(processor), processor.post_process_panoptic_segmentation
+    options = {"threshold": 0.8, "overlap_mask_area_threshold": 0.3, "label_ids_to_fuse": set()}
+    num_segments = 0
+    for seed in range(20):
+        rng = torch.Generator().manual_seed(seed)
+        owners = torch.randint(0, 4, (1, 1, 5, 7), generator=rng)
+        masks = torch.where(owners == torch.arange(12)[:, None, None] % 4, 1.0, -2.0)
+        labels = torch.randint(0, 3, (1, 12), generator=rng)  # the last one is "no object"
+        scores = 5.0 * torch.nn.functional.one_hot(labels, 3)
+        outputs = SimpleNamespace(logits=scores, pred_masks=masks)
+        (found,), (other,) = (f(outputs, target_sizes=[(26, 4)], **options) for f in (ours, theirs))
+        assert found["segments_info"] == other["segments_info"], seed
+        assert torch.equal(found["segmentation"], other["segmentation"]), seed
+        num_segments += len(found["segments_info"])
+    assert num_segments > 40
+
+
 @pytest.mark.parametrize("family", ["Videomt", pytest.param("OneFormer", marks=pytest.mark.slow)])
 def test_half_precision_is_widened_where_the_processor_widens_it(family, processor_of):
     """torchvision resizes OneFormer's masks, and VideoMT's scores are of float32."""

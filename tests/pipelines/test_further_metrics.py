@@ -25,7 +25,7 @@ from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_rgb_ids
 from pps_torch.pipelines import RunOptions, eval_partpq, eval_pq, report
-from tests.cli.small_dataset import SmallDataset, edit_json
+from tests.cli.small_dataset import CAR, SmallDataset, edit_json
 from tests.oracles.panoptic_quality import add_stats, panoptic_quality
 
 OPTIONS = RunOptions(device="cpu", workers=2, quiet=True)
@@ -99,6 +99,30 @@ def test_rules_and_metrics_beside_pq(dataset, tmp_path, rules, capsys):
     )
     assert tuple(saved[name]["value"] for name in wanted) == means[: len(wanted)]
     assert "mIoU\n\n" in capsys.readouterr().out
+
+
+def test_a_category_may_have_the_id_of_void_in_label_maps(dataset, tmp_path):
+    def edit(content):
+        for category in content["categories"]:
+            category["id"] = 255 if category["id"] == CAR else category["id"]
+        for annotation in content["annotations"]:
+            for segment in annotation["segments_info"]:
+                if segment["category_id"] == CAR:
+                    segment["category_id"] = 255
+
+    paths, folders = files(dataset)
+
+    def rows_of(name, category_id):
+        save_dir, metrics = tmp_path / name, ["mIoU", "PQ-dagger", "BoundaryPQ"]
+        eval_pq(*paths, **folders, save_dir=save_dir, metrics=metrics, options=OPTIONS)
+        saved = json.loads((save_dir / "pq_results.json").read_text())["metrics"]
+        rows = [row for of in saved.values() for row in of["classes"] if row["id"] == category_id]
+        return [{**row, "id": "car"} for row in rows]
+
+    expected = rows_of("before", CAR)
+    for path in paths:
+        edit_json(path, edit)
+    assert rows_of("after", 255) == expected and len(expected) == 4
 
 
 def test_the_report_takes_the_rules_of_the_tables(dataset, tmp_path):

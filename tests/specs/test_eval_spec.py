@@ -8,7 +8,9 @@ import pickle
 import warnings
 
 import pytest
+import torch
 
+from pps_torch import PartPanopticQuality
 from pps_torch.specs import DatasetSpec, EvalSpec, SpecError
 from pps_torch.specs.lookups import dataset_lookups
 
@@ -114,10 +116,16 @@ def test_a_thing_without_instances_in_the_dataset_is_refused(toy_fields, toy_dat
 
 def test_warns_of_stuff_that_has_instances_in_the_dataset(toy_fields, toy_dataset):
     toy_fields["eval_sid_things"], toy_fields["eval_sid_stuff"] = [20], [10, 7]
-    message = r"^<dict>: eval_sid_stuff: 5 \(dog\) is evaluated as stuff, one segment for all its"
+    message = r"^<dict>: eval_sid_stuff: 5 \(dog\) is evaluated as stuff, but each of its inst"
     with pytest.warns(UserWarning, match=message) as caught:
-        EvalSpec.from_dict(toy_fields, toy_dataset)
+        spec = EvalSpec.from_dict(toy_fields, toy_dataset)
     assert len(caught) == 1 and caught[0].filename == __file__
+    two_dogs, one_stuff = (
+        torch.tensor([[5_001, 5_002]]),
+        torch.tensor([[[7, 7]], [[0, 0]], [[0, 0]]]),
+    )
+    dog = PartPanopticQuality(spec).update(one_stuff, two_dogs).compute().classes[7]
+    assert (dog.tp, dog.fp, dog.fn) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pps_torch.graph_capture import in_float64
 from pps_torch.ops.fold import at, fold
 
 
@@ -43,13 +44,13 @@ def greedy_paint(
         and `keep (B, N)` bool.
     """
     owner = eligible.new_zeros((eligible.shape[0], *canvas_size), dtype=torch.int32)
-    keep = []
+    threshold, keep = in_float64(overlap_threshold, eligible), []
     for rank, (rows, columns, mask) in enumerate(windows):
         window = owner[:, rows, columns]
         is_free = window == 0
         paints = mask & is_free
         areas = _count(mask), _count(paints)
-        keep.append(eligible[:, rank] & is_kept(*areas, overlap_threshold))
+        keep.append(eligible[:, rank] & is_kept(*areas, threshold))
         window.masked_fill_(paints & keep[-1][:, None, None], rank + 1)
     return owner, torch.stack(keep, 1) if keep else eligible
 
@@ -74,12 +75,13 @@ def fold_paint(
     """
     ranks = torch.arange(eligible.shape[1], device=eligible.device)
     owner = eligible.new_zeros((eligible.shape[0], *canvas_size), dtype=torch.int32)
+    threshold = in_float64(overlap_threshold, eligible)  # not in the loop, which has no constants
 
     def step(rank: Tensor, owner: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         mask = mask_of_rank(rank)
         free = mask & (owner == 0)
         areas = (mask.sum((1, 2), dtype=torch.int32), free.sum((1, 2), dtype=torch.int32))
-        kept = at(eligible, 1, rank)[:, 0] & is_kept(*areas, overlap_threshold)
+        kept = at(eligible, 1, rank)[:, 0] & is_kept(*areas, threshold)
         paint = kept * (rank.to(torch.int32) + 1)  # 0, as before, where the mask is dropped
         owner = torch.where(free, paint[:, None, None], owner)
         return owner, keep | (kept[:, None] & (ranks == rank))
@@ -88,7 +90,7 @@ def fold_paint(
     return owner, keep
 
 
-def is_kept(area: Tensor, free: Tensor, overlap_threshold: float) -> Tensor:
+def is_kept(area: Tensor, free: Tensor, overlap_threshold: float | Tensor) -> Tensor:
     """Tell which masks `(B,)` stay, of whose areas some pixels are free."""
     fraction = (area - free).double() / area.double()
     return (free > 0) & (fraction <= overlap_threshold)

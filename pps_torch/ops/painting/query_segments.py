@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.graph_capture import in_float64
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.index_of import index_of
 from pps_torch.ops.painting.add_stuff import place_rows
@@ -74,7 +75,8 @@ def kept_segments(
         min_kept_fraction: see `query_segments`.
     """
     kept_fraction = areas.won.double() / areas.masks.double()
-    is_segment = (areas.owned > 0) & (areas.masks > 0) & (kept_fraction >= min_kept_fraction)
+    keeps_enough = kept_fraction >= in_float64(min_kept_fraction, kept_fraction)
+    is_segment = (areas.owned > 0) & (areas.masks > 0) & keeps_enough
     return segments_of_queries(areas.owner, areas.owned, is_segment, classes, scores, thing_ids)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.graph_capture import in_float64
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.fold import is_one_loop
 
@@ -36,7 +37,8 @@ def rank_instances(
         ranked = scores.gather(1, order)
     else:
         ranked, order = scores.sort(dim=1, descending=True, stable=True)
-    return order, (ranked >= score_threshold) & (ranked > -torch.inf)
+    is_high = ranked >= in_float64(score_threshold, ranked)
+    return order, is_high & (ranked > -torch.inf)
 
 
 def _order(scores: Tensor) -> Tensor:

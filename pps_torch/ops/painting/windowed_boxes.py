@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pps_torch.graph_capture import in_float64
 from pps_torch.ops.fold import at, first_places, fold
 from pps_torch.ops.painting.greedy_paint import is_kept
 from pps_torch.ops.painting.paste_masks import multiply_mask
@@ -44,6 +45,7 @@ def windowed_boxes(
     windows = torch.cat([first, row_of_image, last - first], 2)
     windows = windows.flatten(0, 1).index_select(0, visits)
     ids = (torch.arange(num_ranks, device=order.device, dtype=torch.int32) + 1).repeat(num_images)
+    threshold = in_float64(overlap_threshold, eligible)  # not in the loop, which has no constants
 
     def step(visit: Tensor, canvas: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         place = at(visits, 0, visit)
@@ -53,7 +55,7 @@ def windowed_boxes(
         mask, rows = samples >= mask_threshold, y + row_of_image[0]
         window = canvas.index_select(0, rows).index_select(1, x).int()
         paints = mask & (window == 0)
-        kept = is_kept(_count(mask), _count(paints), overlap_threshold)
+        kept = is_kept(_count(mask), _count(paints), threshold)
         painted = torch.where(paints & kept, ids.index_select(0, place), window).to(torch.int16)
         return canvas.index_put((rows[:, None], x), painted), keep | (kept & (places == place))
 

@@ -152,12 +152,12 @@ def read_pps_map(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 
 def read_pps(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read a PPS map as [`write_pps`][pps_torch.io.writers.write_pps] takes it, of any form.
+    """Read a PPS map in any of the forms of [`write_pps`][pps_torch.io.writers.write_pps].
 
     Arguments and errors are those of [`read_pps_map`][pps_torch.io.pps_files.read_pps_map].
 
     Returns:
-        (3, H, W) uint8 or int32: scene class, instance, part.
+        (3, H, W) uint8 or int32: scene class, instance, part; `write_pps` takes it as a tensor.
     """
     return np.ascontiguousarray(np.moveaxis(read_pps_map(Path(path), size), 2, 0))
 

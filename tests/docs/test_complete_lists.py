@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pps_torch.pipelines.running.results import IMAGES, SEGMENTS
 from tests import ROOT
 from tests.docs.pages import prose
 from tests.golden.state_dicts import record
+from tests.test_layering import ROOMS
 
 PACKAGE = Path(pps_torch.__file__).parent
 DOCS = ROOT / "docs"
@@ -44,6 +46,16 @@ def test_every_operation_is_listed_with_its_twin():
         assert listed == {name: "yes" if name in kernels else "no" for name in operations}
         helpers |= {f"{family}/triton/{name}" for name in kernels - operations}
     assert set(re.findall(r"^\| `(\w+/triton/\w+)` \|", page, flags=re.M)) == helpers
+
+
+def test_every_module_of_the_ground_floor_is_listed():
+    page = (DOCS / "api/reserved.md").read_text(encoding="utf-8")
+    ground_floor = list(itertools.takewhile(lambda room: room != "specs", ROOMS))
+    assert re.findall(r"^::: pps_torch\.(\w+)$", page, flags=re.M) == ground_floor
+    (beginning,) = re.findall(r"^\w+ modules that every room may use: .*?\.$", page, re.M | re.S)
+    assert re.findall(r"`(\w+)`", beginning) == ground_floor
+    (row,) = re.findall(r"^\| (\[`.*)\]\(docs/api/reserved.md\)", prose(ROOT / "README.md"), re.M)
+    assert re.findall(r"`(\w+)\.py`", row) == ground_floor
 
 
 def test_every_module_of_io_is_listed():

@@ -30,7 +30,7 @@ class RunOptions:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:<index>`; a device that
             is named must exist.
         workers: threads that decode, compute and encode; default: one per core, at most eight, or
-            two where `eval_pq` counts PNGs.
+            two where `eval_pq` counts PQ alone, on the CPU and without tables.
         overwrite: whether to replace the output of an earlier run.
         quiet: show no progress bar and no notes; results, warnings and errors are always shown.
         processes: the processes that share the images, seen from this one. Only the first one

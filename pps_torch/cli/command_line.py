@@ -66,7 +66,7 @@ def _add_common_options(parser: argparse.ArgumentParser) -> None:
     common.add_argument(
         "--workers",
         type=int,
-        help="threads; default: one per core, at most 8, or 2 where eval_pq counts PQ alone",
+        help="threads; default: one per core, at most 8",
     )
     common.add_argument("--overwrite", action="store_true", help="replace earlier output")
     common.add_argument("--quiet", action="store_true", help="no progress bar and no notes")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pps_torch.formats import PanopticSegmentation
+from pps_torch.graph_capture import is_on_host
 from pps_torch.merging.painted_queries import paint_queries
 from pps_torch.ops.painting.batch_dims import unflatten_batch
 from pps_torch.ops.painting.query_segments import segments_of_queries
@@ -132,8 +133,8 @@ def merge_as_mask2former(
     """Merge each image as Mask2Former, MaskFormer, OneFormer and DETR; weak pixels are painted.
 
     Probabilities are resized, not logits; Mask2Former's logits are resized before, and OneFormer
-    uses antialiasing. Only the masks of queries that take part are: how torch rounds depends on how
-    many planes it resizes at once.
+    uses antialiasing. On the CPU only the masks of queries that take part are, as how torch rounds
+    there depends on how many planes it resizes at once.
     """
     class_logits, mask_logits = query_logits(outputs)
     if is_of_mask2former(outputs):
@@ -141,8 +142,9 @@ def merge_as_mask2former(
     antialias = type(outputs).__name__.startswith("OneFormer")
     merged = []
     for index, (labels, masks) in enumerate(zip(class_logits, mask_logits.sigmoid())):
-        takes_part = _best_classes(labels, thresholds).takes_part
-        labels, masks = labels[takes_part], masks[takes_part]
+        if is_on_host(labels):  # elsewhere each plane is resized by itself, and this would wait
+            takes_part = _best_classes(labels, thresholds).takes_part
+            labels, masks = labels[takes_part], masks[takes_part]
         if target_sizes is not None:
             masks = resized(masks, target_sizes[index], antialias=antialias)
         merged.append(

@@ -19,17 +19,16 @@ from pps_torch.io.terminal import Messages, print_message
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: As memory grows with the workers.
-MOST_DEFAULT_WORKERS = 8
+_MOST_DEFAULT_WORKERS = 8
 
 
 def default_workers(processes: int = 1) -> int:
-    """One worker per core, at most eight.
+    """One worker per core, at most eight, as memory grows with the workers.
 
     Args:
         processes: how many processes share the cores of this machine.
     """
-    return min(max(1, available_cores() // processes), MOST_DEFAULT_WORKERS)
+    return min(max(1, available_cores() // processes), _MOST_DEFAULT_WORKERS)
 
 
 def available_cores() -> int:

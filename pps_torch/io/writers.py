@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from torch import Tensor
 
@@ -210,12 +211,12 @@ def _gathered(value: Any) -> list[Any]:
     return values
 
 
-def write_pps(path: Path | str, pps: Tensor, *, form: str = "png") -> None:
+def write_pps(path: Path | str, pps: Tensor | np.ndarray, *, form: str = "png") -> None:
     """Write a PPS map as `eval_partpq` reads it; this leaves the device.
 
     Args:
         path: the file, with the ending of the form; its folder is made.
-        pps: `(3, H, W)` integers: scene class, instance, part.
+        pps: `(3, H, W)` integers, a tensor or an array: scene class, instance, part.
         form: what the file is, and the highest class, instance and part that it holds:
 
             - `"png"`: a PNG of 3 x 8 bits; 255 each
@@ -235,6 +236,8 @@ def write_pps(path: Path | str, pps: Tensor, *, form: str = "png") -> None:
         >>> folder = Path(tempfile.mkdtemp())
         >>> write_pps(folder / "aachen_000000.png", torch.tensor([[[7, 26]], [[0, 1]], [[1, 5]]]))
     """
+    if isinstance(pps, np.ndarray):
+        pps = torch.from_numpy(np.ascontiguousarray(pps))
     check_integer("pps", pps)
     if pps.ndim != 3 or pps.shape[0] != 3:
         raise ValueError(f"pps: expected shape (3, H, W), found {tuple(pps.shape)}")

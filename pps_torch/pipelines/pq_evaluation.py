@@ -20,7 +20,6 @@ from pps_torch.io.coco_panoptic import (
 from pps_torch.io.errors import InputError, input_errors_at
 from pps_torch.io.image_runs import distinct_ids
 from pps_torch.io.images import coded_ids
-from pps_torch.io.workers import MOST_DEFAULT_WORKERS
 from pps_torch.metrics import (
     BoundaryPanopticQuality,
     ImageRecord,
@@ -42,10 +41,6 @@ from pps_torch.reserved import ABSENT
 
 #: The rules that Boundary PQ matches by, each with its width of boundaries.
 _BOUNDARY_RULES = {"coco": 0.02, "cityscapes": 0.005}
-
-#: Threads that are enough where Python's lock is held for most of an image, by the decoder of PNGs
-#: and by Python; with eight on two cores an image takes longer than with one.
-_ENOUGH_WORKERS = 2
 
 #: The metrics that take the comparison of PQ.
 _BY_COMPARISON = ("mIoU", "PQ-dagger")
@@ -134,8 +129,7 @@ def eval_pq(
         options=(tables, rules, [*metrics], ratio),
     )
     with ResultFiles.opened(save_dir, "pq", options, [gt.path, pred.path], tables=tables) as files:
-        enough = job.enough_workers()
-        for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating", enough):
+        for records_of_image in options.map_images(job.evaluate, image_ids, "evaluating"):
             records.add(records_of_image)
         result = processes.add_up(job.counted()).compute()
         num_empty = sum(not annotation.segments_info for annotation in predictions.values())
@@ -202,10 +196,6 @@ class _Job:
             if not self.tables:
                 return []
             return image_records(comparison)
-
-    def enough_workers(self) -> int:
-        """How many workers to use where no number is asked for."""
-        return _ENOUGH_WORKERS if self._counts_together() else MOST_DEFAULT_WORKERS
 
     def counted(self) -> PanopticQuality:
         """The metric of all images, once each of them is evaluated."""

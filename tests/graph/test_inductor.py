@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 
+from pps_torch import QueryPanopticMerger
 from tests.graph.cases import (
     assert_same,
     count_by_rules_of_torchmetrics,
@@ -25,8 +26,13 @@ inductor_splits_loops = pytest.mark.skipif(
 )
 
 
+needs_compiler = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++ on the CPU")
+@needs_compiler
 @pytest.mark.parametrize(
     "case",
     [
@@ -47,3 +53,14 @@ def test_compiles_to_code_with_the_same_result(case):
     expected = module(*inputs)
     torch._dynamo.reset()
     assert_same(torch.compile(module, fullgraph=True)(*inputs), expected)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_infinite_logits_side_by_side():
+    """Inductor interpolates by differences, which have to be finite, too."""
+    module = QueryPanopticMerger([0])
+    masks = torch.tensor([[[torch.inf, -torch.inf]]])
+    inputs = torch.tensor([[9.0, 0]]), masks
+    found = torch.compile(module, fullgraph=True)(*inputs, out_size=(1, 8))
+    assert found.panoptic_seg.tolist() == [[1, 1, 1, 1, 0, 0, 0, 0]]

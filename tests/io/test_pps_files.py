@@ -64,7 +64,7 @@ def test_round_trip(tmp_path, form, highest):
 def test_a_png_of_16_bits_is_one_for_others_too(tmp_path):
     png = pytest.importorskip("png")
     pps, path = drawn(300, 1000, 7), tmp_path / "map.png"
-    write_pps(path, torch.from_numpy(pps), form="png16")
+    write_pps(path, pps, form="png16")
     width, height, rows, info = png.Reader(filename=str(path)).asDirect()
     found = np.stack([*map(np.asarray, rows)]).reshape(height, width, 3)
     assert info["bitdepth"] == 16 and np.array_equal(np.moveaxis(found, 2, 0), pps)

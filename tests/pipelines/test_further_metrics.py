@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -20,7 +19,6 @@ from pps_torch import (
     PartPanopticQuality,
 )
 from pps_torch.cli.main import main
-from pps_torch.io import workers
 from pps_torch.io.coco_panoptic import PanopticFile
 from pps_torch.io.errors import InputError
 from pps_torch.io.images import read_rgb_ids
@@ -246,19 +244,3 @@ def test_other_names_are_refused(dataset, capsys):
     assert main([*dataset.arguments("eval_pq"), *boundary]) == 0
     saved = json.loads((dataset.output / "pq_results.json").read_text())["metrics"]["BoundaryPQ"]
     assert (saved["rules"], saved["dilation_ratio"]) == ("coco", 0.3)
-
-
-@pytest.mark.parametrize(
-    ("asked", "wanted", "expected"),
-    [(None, {}, 2), (None, {"metrics": ["mIoU"]}, 8), (None, {"metrics": ["BoundaryPQ"]}, 8)]
-    + [(5, {}, 5)],
-)
-def test_counting_alone_has_two_workers_unless_others_are_asked_for(
-    dataset, monkeypatch, asked, wanted, expected
-):
-    seen, names = [], files(dataset)
-    monkeypatch.setattr(workers, "available_cores", lambda: 16)
-    monkeypatch.setattr(workers, "_shared_cores", lambda n: seen.append(n) or nullcontext())
-    options = RunOptions(device="cpu", workers=asked, quiet=True)
-    eval_pq(*names[0], **names[1], **wanted, options=options)
-    assert seen == [expected]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pps_torch.io.errors import InputError
 from pps_torch.io.progress import Progress
 from pps_torch.io.terminal import print_message, print_note, print_result
-from pps_torch.io.workers import MOST_DEFAULT_WORKERS, default_workers, map_images
+from pps_torch.io.workers import default_workers, map_images
 from pps_torch.pipelines.running.processes import Processes
 from pps_torch.printing import printable
 
@@ -29,8 +29,7 @@ class RunOptions:
     Attributes:
         device: `auto` (CUDA where there is one), `cpu`, `cuda` or `cuda:<index>`; a device that
             is named must exist.
-        workers: threads that decode, compute and encode; default: one per core, at most eight, or
-            two where `eval_pq` counts PQ alone, on the CPU and without tables.
+        workers: threads that decode, compute and encode; default: one per core, at most eight.
         overwrite: whether to replace the output of an earlier run.
         quiet: show no progress bar and no notes; results, warnings and errors are always shown.
         processes: the processes that share the images, seen from this one. Only the first one
@@ -99,29 +98,21 @@ class RunOptions:
         return torch.device("cuda", self.processes.local_rank % torch.cuda.device_count())
 
     def map_images(
-        self,
-        function: Callable[[Item], Result],
-        items: Sequence[Item],
-        description: str,
-        enough_workers: int = MOST_DEFAULT_WORKERS,
+        self, function: Callable[[Item], Result], items: Sequence[Item], description: str
     ) -> Iterator[Result]:
         """Yield `function(item)` for each item of this process's share, in order.
 
         See [`map_images`][pps_torch.io.workers.map_images]. Only the first process shows a
         progress bar, that of its own share.
-
-        Args:
-            enough_workers: more gain nothing; they are used only where they are asked for.
         """
         processes, share = self.processes, self.processes.share(items)
         self.progress.begin(description, len(share))
         if processes.world_size > 1:
             description += f", rank 0 of {processes.world_size}"
-        default = min(enough_workers, default_workers(processes.local_world_size))
         yield from map_images(
             function,
             share,
-            workers=self.workers or default,
+            workers=self.workers or default_workers(processes.local_world_size),
             description=description,
             quiet=self.quiet or not processes.is_first,
             progress=self.progress,

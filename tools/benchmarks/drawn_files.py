@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import time
@@ -97,7 +98,7 @@ def pq_from_files(
     files = DrawnFiles(folder / f"drawn_{height}_{writer}", size, drawn, total, writer)
     ours = {workers: partial(_ours, files, workers) for workers in (1, 2)}
     peers, missing = {}, []
-    for name, find in (("hotcoco", _hotcoco), ("panopticapi", _panopticapi)):
+    for name, find in PEERS.items():
         try:
             peers[name] = find(files)
         except ImportError:
@@ -161,17 +162,48 @@ def _hotcoco(files: DrawnFiles) -> Callable[[], Counts]:
     return run
 
 
-def _panopticapi(files: DrawnFiles) -> Callable[[], Counts]:
+def _official(module: str, files: DrawnFiles) -> Callable[[], Counts]:
     """The official code in one process; `pq_compute` shares the same work among processes."""
-    from panopticapi.evaluation import pq_compute_single_core
-
+    evaluation = importlib.import_module(module)
     categories = {category["id"]: category for category in files.categories}
 
     def run() -> Counts:
         pairs = list(zip(*files.annotations))
         with redirect_stdout(StringIO()):
-            stats = pq_compute_single_core(0, pairs, *map(str, files.folders), categories)
+            stats = evaluation.pq_compute_single_core(
+                0, pairs, *map(str, files.folders), categories
+            )
         return {i: (s.iou, s.tp, s.fp, s.fn) for i, s in stats.pq_per_cat.items()}
+
+    return run
+
+
+def _vernier(files: DrawnFiles) -> Callable[[], Counts]:
+    """Its evaluation, in Rust, of maps that its own function decodes by Pillow."""
+    from vernier import panoptic
+
+    evaluator = panoptic.Evaluator(parity_mode="strict")
+    categories = json.dumps(files.categories).encode()
+    infos = [
+        json.dumps({a["image_id"]: a["segments_info"] for a in annotations}).encode()
+        for annotations in files.annotations
+    ]
+
+    def run() -> Counts:
+        gt, pred = (
+            {
+                annotation["image_id"]: panoptic.decode_label_map_png(
+                    str(folder / annotation["file_name"])
+                )
+                for annotation in annotations
+            }
+            for folder, annotations in zip(files.folders, files.annotations)
+        )
+        found = evaluator.evaluate(
+            panoptic.Dataset.from_arrays(gt, infos[0], categories),
+            panoptic.Predictions.from_arrays(pred, infos[1]),
+        )
+        return {i: (c.iou_sum, c.n_tp, c.n_fp, c.n_fn) for i, c in found.per_class().items()}
 
     return run
 
@@ -182,3 +214,14 @@ def _expect_equal(name: str, ours: Counts, theirs: Counts) -> None:
         other_iou, *others = theirs.get(class_id, (0.0, 0, 0, 0))
         if verdicts != others or abs(iou - other_iou) > 1e-9:
             raise Difference(f"{name}: class {class_id}: {(iou, *verdicts)} and {theirs[class_id]}")
+
+
+#: What else evaluates PQ from files; each finds its library, and returns what runs it.
+PEERS: dict[str, Callable[[DrawnFiles], Callable[[], Counts]]] = {
+    "hotcoco": _hotcoco,
+    "vernier": _vernier,
+    "panopticapi": partial(_official, "panopticapi.evaluation"),
+    "cityscapesScripts": partial(
+        _official, "cityscapesscripts.evaluation.evalPanopticSemanticLabeling"
+    ),
+}

@@ -63,10 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_common_options(parser: argparse.ArgumentParser) -> None:
     common = parser.add_argument_group("common options")
     common.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:INDEX")
-    common.add_argument(
-        "--workers",
-        type=int,
-        help="threads; default: one per core, at most 8",
-    )
+    common.add_argument("--workers", type=int, help="threads; default: one per core, at most 8")
     common.add_argument("--overwrite", action="store_true", help="replace earlier output")
     common.add_argument("--quiet", action="store_true", help="no progress bar and no notes")

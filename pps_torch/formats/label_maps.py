@@ -270,7 +270,8 @@ def number_labels(
         keys, lengths = torch.unique_consecutive(keys, return_counts=True)
 
     keys, order = keys.sort()
-    number, counts = _number_sorted(keys, num_images)
+    ordered = _SortedKeys.of(keys)
+    number, counts = _number_sorted(ordered, num_images)
     if capacity is None:
         capacity = int(counts.max()) if num_images else 0
     elif is_checked and num_images and counts.max() > capacity:
@@ -282,7 +283,7 @@ def number_labels(
         panoptic_seg = torch.repeat_interleave(panoptic_seg, lengths)
     if not is_checked:
         panoptic_seg = torch.where(class_of_pixel == _UNKNOWN, capacity + 1, panoptic_seg)
-    tables = _tables_of_sorted(keys, number, lengths[order], classes, num_images, capacity)
+    tables = _tables_of_sorted(ordered, number, lengths[order], classes, num_images, capacity)
     category_ids, is_thing, has_instance, areas = (t.reshape(*batch, capacity) for t in tables)
     return LabelSegments(
         panoptic_seg=panoptic_seg.view(shape),
@@ -294,14 +295,30 @@ def number_labels(
     )
 
 
-def _number_sorted(keys: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
-    """Number the segments of sorted keys, of which equal ones are neighbours, image by image.
+class _SortedKeys(NamedTuple):
+    """Sorted keys `(R,)`, of which equal ones are neighbours, with what they are made of."""
+
+    keys: Tensor
+    #: `(R,)` int64, the image.
+    image: Tensor
+    #: `(R,)` int64, the group, counted from -1, void, on.
+    group: Tensor
+
+    @classmethod
+    def of(cls, keys: Tensor) -> _SortedKeys:
+        """Take keys apart, as `_keys` has put them together."""
+        group = (keys >> _INSTANCE_BITS & ((1 << _GROUP_BITS) - 1)) - 1
+        return cls(keys, keys >> (_INSTANCE_BITS + _GROUP_BITS), group)
+
+
+def _number_sorted(ordered: _SortedKeys, num_images: int) -> tuple[Tensor, Tensor]:
+    """Number the segments of sorted keys, image by image.
 
     Returns:
         `(R,)` int64, the number of the segment of each key from 1 on, 0 for void; and `(B,)` int64,
         the segments of each image.
     """
-    image, group = _image_and_group(keys)
+    keys, image, group = ordered
     is_first = torch.ones_like(keys, dtype=torch.bool)
     is_first[1:] = keys[1:] != keys[:-1]
     is_first &= group >= 0
@@ -312,7 +329,7 @@ def _number_sorted(keys: Tensor, num_images: int) -> tuple[Tensor, Tensor]:
 
 
 def _tables_of_sorted(
-    keys: Tensor,
+    ordered: _SortedKeys,
     number: Tensor,
     lengths: Tensor,
     classes: LabelClasses,
@@ -320,7 +337,7 @@ def _tables_of_sorted(
     capacity: int,
 ) -> tuple[Tensor, ...]:
     """The columns of `LabelSegments` from `category_ids` to `areas`, `(B, S)` each."""
-    image, group = _image_and_group(keys)
+    keys, image, group = ordered
     row = image * (capacity + 1) + torch.where(number <= capacity, number, 0)
     num_classes = len(classes.category_of_class)
     class_index = torch.where(
@@ -384,12 +401,6 @@ def _keys(
     image = torch.arange(num_images, device=categories.device)
     image = image[:, None].expand(-1, num_pixels).reshape(-1)
     return (image << _GROUP_BITS | group) << _INSTANCE_BITS | instance
-
-
-def _image_and_group(keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The image of each key, and its group, counted from -1, void, on."""
-    group = (keys >> _INSTANCE_BITS & ((1 << _GROUP_BITS) - 1)) - 1
-    return keys >> (_INSTANCE_BITS + _GROUP_BITS), group
 
 
 def _class_of(ids: Tensor, class_of_id: Tensor) -> Tensor:

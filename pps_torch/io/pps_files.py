@@ -157,7 +157,7 @@ def read_pps(path: Path | str, size: tuple[int, int] | None = None) -> np.ndarra
     Arguments and errors are those of [`read_pps_map`][pps_torch.io.pps_files.read_pps_map].
 
     Returns:
-        (3, H, W) uint8 or int32: scene class, instance, part; `write_pps` takes it as a tensor.
+        (3, H, W) uint8 or int32: scene class, instance, part; `write_pps` takes it as it is.
     """
     return np.ascontiguousarray(np.moveaxis(read_pps_map(Path(path), size), 2, 0))
 

@@ -14,6 +14,7 @@ from tests import ROOT
 PACKAGE = ROOT / "pps_torch"
 ROOMS = (
     "reserved",
+    "lazy_names",
     "reading",
     "printing",
     "collector",

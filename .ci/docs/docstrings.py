@@ -36,7 +36,6 @@ class Docstrings(griffe.Extension):
         """Hides the modules of a room that says what it offers, and the Triton twins."""
         for room in _OPEN_ROOMS:
             pkg[room].exports = None  # each name stands once, in its module
-            pkg[room].del_member("__getattr__")
         modules = list(pkg.modules.values())
         for module in modules:
             room = module.parent

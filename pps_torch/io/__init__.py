@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pps_torch.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from pps_torch.io.coco_panoptic import PanopticAnnotation, PanopticFile, SegmentIdGenerator
@@ -58,15 +59,5 @@ _MODULES = {
     "write_rgb_ids": "images",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a name when it is first asked for: wrong arguments are named without torch."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    globals()[name] = getattr(module, name)
-    return globals()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# Wrong arguments are named without torch.
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

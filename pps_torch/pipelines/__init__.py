@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pps_torch.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from pps_torch.pipelines.data_preparation import prepare_data
@@ -49,15 +50,5 @@ _MODULES = {
     "visualize": "map_drawing",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import a job when it is first asked for: a command loads what it needs, no more."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    globals()[name] = getattr(module, name)
-    return globals()[name]
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+# A command loads what it needs, no more.
+__getattr__, __dir__ = lazy_names(__name__, _MODULES)

@@ -1,9 +1,10 @@
 """Installs pps_torch and the command pps-torch."""
 
 import re
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "pps_torch/version.py").read_text())[1]
@@ -28,6 +29,21 @@ DETECTRON2 = [
     "matplotlib",
     "opencv-python-headless",
 ]
+
+
+def compiled_module(name: str, level: str) -> Extension:
+    """A module of `pps_torch/compiled/`, which is left out where it cannot be built."""
+    return Extension(
+        f"pps_torch.compiled.{name}",
+        [f"pps_torch/compiled/{name}.pyx"],
+        language="c++",
+        extra_compile_args=["-std=c++20", level],
+        optional=True,
+    )
+
+
+# Vectors make the rows of PNGs faster, and the search for the next change of pixels slower.
+COMPILED = [compiled_module("runs", "-O2"), compiled_module("png_rows", "-O3")]
 
 setup(
     name="pps_torch",
@@ -58,8 +74,10 @@ setup(
         "Typing :: Typed",
     ],
     packages=find_packages(include=["pps_torch", "pps_torch.*"]),
+    ext_modules=COMPILED if sys.byteorder == "little" else [],  # they take words apart
     package_data={
         "pps_torch": ["py.typed"],
+        "pps_torch.compiled": ["*.pyx"],
         "pps_torch.specs": ["dataset_specs/*.yaml", "eval_specs/*.yaml"],
         "pps_torch.pipelines.html_report": ["templates/*"],
     },
@@ -71,8 +89,7 @@ setup(
         "pycocotools>=2.0.7",
         "PyYAML>=6.0",
         "tqdm>=4.60",
-        "zlib-ng>=1.0",  # without these two PNGs and TIFFs are read just so, but slower
-        "kornia-rs>=0.2",
+        "zlib-ng>=1.0",  # without it PNGs and TIFFs are read just so, but slower
     ],
     extras_require={
         "test": [

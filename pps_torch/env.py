@@ -9,12 +9,14 @@ import platform
 
 import torch
 
+from pps_torch.compiled import load_compiled
 from pps_torch.io.workers import available_cores
 from pps_torch.ops import backend as backends
 from pps_torch.version import __version__
 
-NEEDED = ("torch", "numpy", "pillow", "pycocotools", "PyYAML", "tqdm")
-NEEDED += ("zlib-ng", "kornia-rs")
+NEEDED = ("torch", "numpy", "pillow", "pycocotools", "PyYAML", "tqdm", "zlib-ng")
+
+COMPILED = ("runs", "png_rows")
 
 #: The optional libraries: the name of the distribution by that of the module.
 OPTIONAL = {
@@ -42,6 +44,8 @@ def environment() -> dict[str, str]:
         "python": f"{platform.python_version()}, {platform.platform()}",
         "cores": f"{available_cores()}, torch uses {torch.get_num_threads()}",
         **{name: _version(name) for name in NEEDED},
+        "compiled": ", ".join(filter(load_compiled, COMPILED))
+        or "nothing, as with no C++ compiler",
         **_devices(),
         'backend "auto"': _backends(),
         **{module: _optional(module, name) for module, name in OPTIONAL.items()},

@@ -25,6 +25,9 @@ SOURCES = (
     "MANIFEST.in",
 )
 
+#: What building in place leaves beside the sources.
+BUILT = ("*.so", "*.cpp")
+
 
 def setup_arguments() -> dict[str, Any]:
     """What setup.py calls `setup` with."""
@@ -36,7 +39,7 @@ def setup_arguments() -> dict[str, Any]:
 def build(kind: str, folder: Path) -> Path:
     """Builds `wheel` or `sdist` from a copy of the sources in `folder` -> the file."""
     copy = folder / "sources"
-    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*")
+    ignored = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*", *BUILT)
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():

@@ -22,6 +22,7 @@ ROOMS = (
     "checks",
     "held_tensors",
     "specs",
+    "compiled",
     "formats",
     "ops",
     "merging",

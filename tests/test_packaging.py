@@ -6,8 +6,10 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,7 +20,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from tests.packaged import ROOT, SOURCES, build, setup_arguments
+from pps_torch.env import COMPILED
+from tests.packaged import BUILT, ROOT, SOURCES, build, setup_arguments
 
 #: Every file of the wheel that is not Python -> where it comes from; all may be redistributed.
 ORIGIN = {
@@ -26,6 +29,8 @@ ORIGIN = {
     r"pps_torch/specs/(dataset|eval)_specs/(cpp|ppp)_\w+\.yaml": (
         "class lists and ids of panoptic_parts and TAPPS (Apache-2.0), see the README's credits"
     ),
+    r"pps_torch/compiled/\w+\.pyx": "made here",
+    r"pps_torch/compiled/\w+\.[\w-]+\.so": "compiled from these, where there is a compiler",
     r"pps_torch/pipelines/html_report/templates/\w+\.(html|css|js)": "made here",
     r"pps_torch-[\d.]+\.dist-info/.*": "made by the build, with this project's LICENSE",
 }
@@ -34,6 +39,13 @@ ORIGIN = {
 def has_wheel_builder() -> bool:
     version = Version(importlib.metadata.version("setuptools"))
     return version >= Version("70.1") or importlib.util.find_spec("wheel") is not None
+
+
+def can_compile() -> bool:
+    """Whether the modules in Cython are built; Python's own compiler is what pip calls."""
+    compiler = os.environ.get("CXX", sysconfig.get_config_var("CXX") or "").split()
+    has_cython = importlib.util.find_spec("Cython") is not None
+    return has_cython and bool(compiler) and shutil.which(compiler[0]) is not None
 
 
 pytestmark = pytest.mark.skipif(
@@ -64,7 +76,8 @@ def sources() -> set[str]:
     return {
         str(path)
         for path in paths
-        if path.suffix != ".pyc" and not any(part.startswith(".") for part in path.parts)
+        if not any(path.match(pattern) for pattern in ("*.pyc", *BUILT))
+        and not any(part.startswith(".") for part in path.parts)
     }
 
 
@@ -73,7 +86,10 @@ def sources() -> set[str]:
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {name for name in names if ".dist-info/" not in name}
-    assert package == sources()
+    compiled = {name for name in package if name.endswith(".so")}
+    assert package - compiled == sources()
+    modules = {name.split("/")[-1].split(".")[0] for name in compiled}
+    assert modules == ({*COMPILED} if can_compile() else set())
 
 
 @pytest.mark.slow
@@ -83,7 +99,20 @@ def test_the_origin_of_all_data_in_the_wheel_is_known(wheel):
     unknown = [name for name in data if not any(re.fullmatch(known, name) for known in ORIGIN)]
     assert not unknown
     unused = [known for known in ORIGIN if not any(re.fullmatch(known, name) for name in data)]
-    assert not unused
+    assert not [known for known in unused if not known.endswith(".so")]
+
+
+@pytest.mark.slow
+@needs_wheel_builder
+def test_without_a_compiler_the_wheel_has_the_rest(tmp_path, monkeypatch):
+    for name in ("CC", "CXX"):
+        monkeypatch.setenv(name, str(tmp_path / "missing"))
+    names = {
+        name
+        for name in zipfile.ZipFile(build("wheel", tmp_path)).namelist()
+        if ".dist-info/" not in name
+    }
+    assert names == sources()
 
 
 @pytest.mark.slow

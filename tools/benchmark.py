@@ -65,7 +65,7 @@ DEVICE_SUBJECTS = {
 SUBJECTS = ("memory", "files", *DEVICE_SUBJECTS)
 FURTHER_SUBJECTS = ("many", "drawn_files")  # only where --only names them: they need only time
 PACKAGES = ("torch", "triton", "numpy", "pillow", "torchvision", "torchmetrics", "vernier")
-PACKAGES += ("kornia-rs", "zlib-ng", "hotcoco")
+PACKAGES += ("zlib-ng", "hotcoco")
 
 
 def main() -> int:

@@ -13,7 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pps_torch.compiled import load_compiled
+from pps_torch.formats.rgb_ids import pack_rgb
+
 Array = npt.NDArray[Any]
+
+compiled = load_compiled("runs")
 
 #: Pixels that are looked at at a time: few calls, whose marks stay in the processor's cache.
 _BLOCK = 1 << 19
@@ -23,28 +28,35 @@ def run_starts(flat_maps: Sequence[Array], num_pixels: int) -> Array:
     """Find the first pixels of the runs of pixels that are equal in all maps.
 
     Args:
-        flat_maps: maps of shape `(B * P,)`.
+        flat_maps: integers or bool `(B * P,)`, or colours `(B * P, 3)` of uint8.
         num_pixels: `P`; a run never crosses from one image to the next.
 
     Returns:
         `(R,)` int64, rising.
     """
-    size = flat_maps[0].size
+    if compiled is None:
+        return run_starts_in_numpy(flat_maps, num_pixels)
+    starts: Array = compiled.run_starts([*map(np.ascontiguousarray, flat_maps)], num_pixels)
+    return starts
+
+
+def run_starts_in_numpy(flat_maps: Sequence[Array], num_pixels: int) -> Array:
+    """The meaning of [`run_starts`][pps_torch.formats.runs.run_starts]."""
+    channels = [channel for values in flat_maps for channel in np.atleast_2d(values.T)]
+    size = len(channels[0])
     begins, differs = np.empty((2, min(_BLOCK, size)), bool)
-    starts: list[Array] = []
+    starts: list[Array] = [np.empty(0, np.int64)]
     for first in range(0, size, _BLOCK):
         last, second = min(first + _BLOCK, size), max(first, 1)
         found, differing = begins[second - first : last - first], differs[: last - second]
-        for number, values in enumerate(flat_maps):
-            out = differing if number else found
-            np.not_equal(values[second:last], values[second - 1 : last - 1], out=out)
-            if number:
-                np.logical_or(found, differing, out=found)
+        found[:] = False
+        for channel in channels:
+            np.not_equal(channel[second:last], channel[second - 1 : last - 1], out=differing)
+            np.logical_or(found, differing, out=found)
         begins[-first % num_pixels : last - first : num_pixels] = True
         (places,) = begins[: last - first].nonzero()
-        places += first
-        starts.append(places)
-    return starts[0] if len(starts) == 1 else np.concatenate([np.empty(0, np.int64), *starts])
+        starts.append(places + first)
+    return np.concatenate(starts)
 
 
 def run_lengths(starts: Array, num_pixels: int) -> Array:
@@ -53,6 +65,60 @@ def run_lengths(starts: Array, num_pixels: int) -> Array:
     np.subtract(starts[1:], starts[:-1], out=lengths[:-1])
     lengths[-1:] = num_pixels - starts[-1:]
     return lengths
+
+
+def distinct_pixels(
+    flat_maps: Sequence[Array], num_pixels: int
+) -> tuple[Array, tuple[Array, ...], Array]:
+    """Count the pixels of each combination of values that maps have.
+
+    Args:
+        flat_maps: as for `run_starts`.
+        num_pixels: `P`.
+
+    Returns:
+        the image `(D,)` int64, the values `(D,)` of the dtypes of the maps, colours as the ids
+        `R + 256 G + 65536 B` int32, and the pixels `(D,)` int64; rising by image and values.
+
+    Example:
+        >>> ids, others = np.array([7, 5, 7, 7]), np.array([0, 2, 0, 1])
+        >>> distinct_pixels((ids, others), 4)
+        (array([0, 0, 0]), (array([5, 7, 7]), array([2, 0, 1])), array([1, 2, 1]))
+    """
+    if compiled is None:
+        return distinct_pixels_in_numpy(flat_maps, num_pixels)
+    maps = [*map(np.ascontiguousarray, flat_maps)]
+    image, words, pixels = compiled.distinct_pixels(maps, num_pixels)
+    values = [*map(_values_of_words, words.T, maps)]
+    order = np.lexsort((*values[::-1], image))
+    return image[order], tuple(column[order] for column in values), pixels[order]
+
+
+def distinct_pixels_in_numpy(
+    flat_maps: Sequence[Array], num_pixels: int
+) -> tuple[Array, tuple[Array, ...], Array]:
+    """The meaning of [`distinct_pixels`][pps_torch.formats.runs.distinct_pixels]."""
+    starts = run_starts_in_numpy(flat_maps, num_pixels)
+    values = (values_at(starts, flat_map) for flat_map in flat_maps)
+    columns = starts // max(num_pixels, 1), *values
+    (image, *found), pixels = distinct_runs(columns, run_lengths(starts, len(flat_maps[0])))
+    return image, tuple(found), pixels
+
+
+def values_at(places: Array, flat_map: Array) -> Array:
+    """Take the values `(N,)` at places of a map; colours `(P, 3)` of uint8 as ids, int32."""
+    if flat_map.ndim == 1:
+        return flat_map.take(places)
+    red, green, blue = flat_map[places].T.astype(np.int32)
+    ids: Array = pack_rgb(red, green, blue)
+    return ids
+
+
+def _values_of_words(words: Array, flat_map: Array) -> Array:
+    """The values of a map whose bytes stand in words of 64 bits, the first one lowest."""
+    if flat_map.ndim == 2:
+        return words.astype(np.int32)
+    return words.astype(f"u{flat_map.itemsize}").view(flat_map.dtype)
 
 
 def distinct_runs(values: tuple[Array, ...], lengths: Array) -> tuple[tuple[Array, ...], Array]:

@@ -6,12 +6,11 @@ are a twentieth as many; so no map of ids is made of the bytes that a decoder gi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pps_torch.formats.runs import distinct_runs, run_lengths
-
-#: Pixels that are compared at once: few calls, in the cache, and in memory that is used again.
-_BLOCK = 1 << 17
+from pps_torch.formats.runs import distinct_pixels, run_lengths, run_starts, values_at
 
 
 def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -31,38 +30,24 @@ def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]
         >>> id_runs.tolist(), color_runs.tolist(), lengths.tolist()
         ([7, 7, 8], [0, 65541, 65541], [1, 2, 1])
     """
-    num_pixels = images[0].shape[0] * images[0].shape[1]
-    if not num_pixels:
-        return tuple(_numbers(image).reshape(-1) for image in images), np.empty(0, np.int64)
-    scans = [_Scan(image) for image in images]
-    starts: list[np.ndarray] = [np.zeros(1, np.int64)]
-    changes, differs = np.empty((2, _BLOCK), bool)
-    for first in range(1, num_pixels, _BLOCK):
-        last = min(first + _BLOCK, num_pixels)
-        changed, differing = changes[: last - first], differs[: last - first]
-        for number, scan in enumerate(scans):
-            scan.mark_changes(first, last, differing if number else changed)
-            if number:
-                np.logical_or(changed, differing, out=changed)
-        places = np.flatnonzero(changed)
-        for scan in scans:
-            scan.keep(places)
-        starts.append(places + first)
-    lengths = run_lengths(np.concatenate(starts), num_pixels)
-    return tuple(scan.values() for scan in scans), lengths
+    flat = _flat(images)
+    starts = run_starts(flat, len(flat[0]))
+    values = tuple(values_at(starts, flat_map) for flat_map in flat)
+    return values, run_lengths(starts, len(flat[0]))
 
 
 def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """The ids that lie in the same pixels of panoptic PNGs, each combination once.
+    """The ids that lie in the same pixels of images, each combination once.
 
     Args:
-        images: as stored, colours `(H, W, 3)` of uint8 or grey levels `(H, W)`; of one size.
+        images: as for `image_runs`.
 
     Returns:
         the ids of each image, `(D,)` int32, and their pixels, `(D,)` int64.
     """
-    ids, lengths = image_runs(*images)
-    return distinct_runs(tuple(values.astype(np.int32, copy=False) for values in ids), lengths)
+    flat = _flat(images)
+    _, ids, pixels = distinct_pixels(flat, len(flat[0]))
+    return tuple(values.astype(np.int32, copy=False) for values in ids), pixels
 
 
 def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, int]:
@@ -97,44 +82,6 @@ def id_colors(ids: np.ndarray) -> np.ndarray:
     return ids.astype("<i4", order="C", copy=False)[..., None].view(np.uint8)[..., :3]
 
 
-def _numbers(image: np.ndarray) -> np.ndarray:
-    """`(H, W)` as it is, the ids of colours `(H, W, 3)`."""
-    return rgb_ids(image) if image.ndim == 3 else image
-
-
-class _Scan:
-    """The pixels of an image as numbers, block by block, and those that runs begin with.
-
-    NumPy takes no step of three bytes at once, so four are read for a pixel of colours: the blue of
-    the pixel before, in the lowest eight bits, and the pixel's own red, green and blue.
-    """
-
-    def __init__(self, image: np.ndarray) -> None:
-        self._is_colors = image.ndim == 3
-        flat = np.ascontiguousarray(image).reshape(-1, *image.shape[2:])
-        first, self._others = _numbers(image[:1, :1]).reshape(-1), flat[1:]
-        if self._is_colors:
-            first = first.view(np.uint32)
-            self._others = np.ndarray((len(flat) - 1,), "<u4", flat, 2, (3,))
-        self._found = [first]
-        self._block = np.empty(min(_BLOCK, len(flat)) + 1, first.dtype)
-        self._block[:1] = first
-        self._numbers = self._block[1:]
-
-    def mark_changes(self, first: int, last: int, changes: np.ndarray) -> None:
-        """Mark the pixels from `first` to `last` that differ from the pixel before."""
-        self._numbers = self._block[1 : last - first + 1]
-        self._numbers[:] = self._others[first - 1 : last - 1]
-        if self._is_colors:
-            self._numbers >>= 8
-        np.not_equal(self._numbers, self._block[: last - first], out=changes)
-
-    def keep(self, places: np.ndarray) -> None:
-        """Keep the numbers at places of the block, and the last one for the next block."""
-        self._found.append(self._numbers.take(places))
-        self._block[0] = self._numbers[-1]
-
-    def values(self) -> np.ndarray:
-        """The numbers that are kept."""
-        values = np.concatenate(self._found)
-        return values.view(np.int32) if self._is_colors else values
+def _flat(images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Images as rows of pixels, `(P,)` or `(P, 3)`."""
+    return [image.reshape(-1, *image.shape[2:]) for image in images]

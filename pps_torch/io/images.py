@@ -19,7 +19,6 @@ from pps_torch.io.image_files import (
     IDS,
     SEGMENTS,
     Wanted,
-    opened_image,
     read_checked_header,
     read_content,
 )
@@ -109,8 +108,7 @@ def read_photo(path: Path | str, size: tuple[int, int]) -> np.ndarray:
         InputError: missing, damaged, no image or several in one file.
     """
     path = Path(path)
-    with opened_image(path) as file:
-        content = read_content(path, file)
+    content = read_content(path)
     with decoding(path):
         image = PIL.Image.open(io.BytesIO(content), formats=_PHOTO_FORMATS)
         _check_photo(path, content, image)
@@ -204,9 +202,8 @@ def read_pixels(
         InputError: as [`read_id_map`][pps_torch.io.images.read_id_map] does.
     """
     path = Path(path)
-    with opened_image(path) as file:
-        header = read_checked_header(path, file, wanted, size)
-        content = read_content(path, file)
+    content = read_content(path)
+    header = read_checked_header(path, io.BytesIO(content), wanted, size)
     with decoding(path):
         pixels = decode_pixels(header, content)
     if "alpha" in header.channels and (lowest := pixels[..., -1].min()) != 255:

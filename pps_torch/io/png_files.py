@@ -1,4 +1,4 @@
-"""PNG: its header, and whether it holds what it says; Pillow checks neither sums nor rows."""
+"""PNG: its header and chunks, whose checksums Pillow does not look at, and a PNG of rows."""
 
 from __future__ import annotations
 
@@ -14,20 +14,9 @@ if TYPE_CHECKING:
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-#: Bytes that are taken and given at a time: few enough that memory is used again.
-_PIECE = 1 << 17
 _CHANNELS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha", 6: "RGB and alpha"}
-_NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+NUM_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-
-#: (first column, first row, step of columns, step of rows) of the passes of an interlaced PNG.
-_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
-_PASSES += ((0, 1, 1, 2),)
-
-#: The filter of a row that is stored as its difference from the one above.
-ABOVE = 2
-#: The filter of a row that is stored as it is.
-AS_IT_IS = 0
 
 #: Of zlib-ng's levels the one that takes least time and space for rows of differences.
 FAST = 2
@@ -117,60 +106,6 @@ def read_chunks(content: bytes) -> list[Chunk]:
     return chunks
 
 
-def check_rows(chunks: list[Chunk]) -> None:
-    """Check that the compressed data of a PNG hold all rows.
-
-    Raises:
-        ValueError: they hold less.
-        zlib.error: they are damaged, as their checksum says.
-    """
-    expected, found = _num_bytes(bytes(chunks[0].data)), _inflated(chunks)[0]
-    if found < expected:
-        raise ValueError(f"expected {expected} bytes of pixels in it, found {found}")
-
-
-def is_plain(chunks: list[Chunk]) -> bool:
-    """Whether a PNG has nothing but its header and its rows, in one pass, and holds them exactly.
-
-    The checksum of the compressed data is right, too.
-    """
-    first, *pixels, last = chunks
-    if (first.kind, last.kind) != (b"IHDR", b"IEND") or {c.kind for c in pixels} != {b"IDAT"}:
-        return False
-    if is_interlaced(chunks):
-        return False
-    try:
-        return _inflated(chunks) == (_num_bytes(bytes(first.data)), True)
-    except zlib.error:
-        return False
-
-
-def is_interlaced(chunks: list[Chunk]) -> bool:
-    """Whether the rows of a PNG come in seven passes."""
-    return chunks[0].data[12] != 0
-
-
-def _inflated(chunks: list[Chunk]) -> tuple[int, bool]:
-    """How many bytes the compressed data of a PNG hold, as far as needed, and whether they end.
-
-    Raises:
-        zlib.error: they are damaged.
-    """
-    most = _num_bytes(bytes(chunks[0].data)) + 1
-    packed, found = zlib.decompressobj(), 0
-    for chunk in chunks:
-        if chunk.kind == b"IDAT":
-            for begin in range(0, len(chunk.data), _PIECE):
-                data = chunk.data[begin : begin + _PIECE]
-                while not packed.eof and found < most:
-                    piece = packed.decompress(data, min(_PIECE, most - found))
-                    found += len(piece)
-                    data = packed.unconsumed_tail
-                    if not piece and not data:
-                        break  # what comes next is in the next piece
-    return found, packed.eof
-
-
 def _first_chunk(file: BinaryIO) -> bytes:
     """The content of IHDR; the file stands behind it."""
     file.seek(0)
@@ -193,14 +128,3 @@ def _heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
             raise ValueError("it ends before its last chunk")
         length, kind = struct.unpack(">I4s", head)
         yield kind, length
-
-
-def _num_bytes(header: bytes) -> int:
-    """The bytes of all rows, each with its filter."""
-    width, height, depth, color, *_, interlace = struct.unpack(">IIBBBBB", header)
-    total = 0
-    for left, top, step_x, step_y in _PASSES if interlace else ((0, 0, 1, 1),):
-        columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
-        if columns > 0 and rows > 0:
-            total += rows * (1 + (columns * depth * _NUM_CHANNELS[color] + 7) // 8)
-    return total

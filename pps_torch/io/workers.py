@@ -57,33 +57,36 @@ def map_images(
         function: is called in worker threads.
         items: what it is called with.
         workers: how many threads; decoding, encoding and tensor operations run beside each other.
+            One is the calling thread, as to hand over an image takes a tenth of counting it.
         description: what the progress bar says; it shows rate and time left. Where the standard
             error is no terminal, a line each 10 % says the same.
         quiet: whether to show no progress.
         progress: counts the items that are done.
     """
     progress = progress or Progress()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
     waiting: deque[Future[Result]] = deque()
-    remaining = iter(items)
     shown = _shown_progress(len(items), description, quiet)
     wait = True
 
-    def next_result() -> Result:
-        result = waiting.popleft().result()
+    def counted(result: Result) -> Result:
         progress.done += 1
         if bar is not None:
             bar.update()
         return result
 
     with _shared_cores(workers), shown as bar:
+        if workers == 1:
+            for item in items:
+                yield counted(function(item))
+            return
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="pps_torch")
         try:
-            for item in remaining:
+            for item in items:
                 waiting.append(pool.submit(function, item))
                 if len(waiting) >= workers + 2:
-                    yield next_result()
+                    yield counted(waiting.popleft().result())
             while waiting:
-                yield next_result()
+                yield counted(waiting.popleft().result())
         except KeyboardInterrupt:
             wait = False
             raise

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pps_torch.formats.runs import distinct_runs
-from pps_torch.io.image_runs import id_colors, image_runs
+from pps_torch.io.image_runs import distinct_ids, id_colors
 from pps_torch.metrics import PartPanopticQuality
 from pps_torch.metrics.part_panoptic_quality import highest_capacity
 from pps_torch.specs import EvalSpec
@@ -28,12 +27,10 @@ def distinct_pixels(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.n
         the uids `(V,)`, the PPS ids `(V, 3)`, and how many pixels have both, `(V,)` int64.
     """
     if pps.dtype == np.uint8:
-        (uids, colors), lengths = image_runs(uids, pps)
-        channels = [*id_colors(colors).T]
-    else:
-        (uids, *channels), lengths = image_runs(uids, *np.moveaxis(pps, 2, 0))
-    (uids, *channels), lengths = distinct_runs((uids, *channels), lengths)
-    return uids, np.stack(channels, 1), lengths
+        (uids, colors), pixels = distinct_ids(uids, pps)
+        return uids, id_colors(colors), pixels
+    (uids, *channels), pixels = distinct_ids(uids, *np.moveaxis(pps, 2, 0))
+    return uids, np.stack(channels, 1), pixels
 
 
 def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:

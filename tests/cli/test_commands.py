@@ -40,7 +40,7 @@ def test_help_names_the_common_options(command, capsys):
         assert option in text
 
 
-HEAVY = ("torch", "numpy", "PIL", "yaml", "pycocotools", "kornia_rs")
+HEAVY = ("torch", "numpy", "PIL", "yaml", "pycocotools")
 
 
 def loaded_modules(*lines: list[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Runs of pixels: those of the same values, added up."""
+"""Runs of pixels: found, and those of the same values added up, compiled and in NumPy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,99 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pps_torch.formats.runs import distinct_runs
+from pps_torch.formats import runs
+from pps_torch.formats.runs import distinct_pixels, distinct_runs, run_starts
+
+#: Every number of bytes that a pixel may have, bool and signs among them.
+DTYPES = (np.bool_, np.uint8, np.int16, np.int32, np.uint32, np.int64)
+
+
+@pytest.fixture(params=["compiled", "NumPy"])
+def version(request, monkeypatch):
+    """Both versions; NumPy's in blocks of 7 pixels."""
+    if request.param == "NumPy":
+        monkeypatch.setattr(runs, "compiled", None)
+        monkeypatch.setattr(runs, "_BLOCK", 7)
+    elif runs.compiled is None:
+        pytest.skip("pps_torch.compiled is not built")
+
+
+def drawn(rng, dtype, size):
+    """A map of few values, in runs of a few and of hundreds of pixels."""
+    info = None if dtype == np.bool_ else np.iinfo(dtype)
+    known = [0, 1] if info is None else [info.min, info.max, 5]
+    lengths = rng.choice([1, 2, 9, 300], size)
+    return np.repeat(rng.choice(np.array(known, dtype), size), lengths)[:size]
+
+
+def counted(flat_maps, num_pixels):
+    """The starts of runs, and the pixels of each combination, one pixel after the other."""
+    rows = list(zip(*(values.tolist() for values in flat_maps)))
+    starts = [
+        place for place, row in enumerate(rows) if place % num_pixels == 0 or rows[place - 1] != row
+    ]
+    return starts, Counter((place // num_pixels, *row) for place, row in enumerate(rows))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_and_combinations_are_those_of_a_loop(version, seed):
+    rng = np.random.default_rng(seed)
+    for num_images, num_pixels in ((1, 1), (1, 23), (3, 7), (2, 2000), (5, 1)):
+        size = num_images * num_pixels
+        flat_maps = [drawn(rng, rng.choice(DTYPES), size) for _ in range(rng.integers(1, 5))]
+        expected_starts, expected = counted(flat_maps, num_pixels)
+        starts = run_starts(flat_maps, num_pixels)
+        assert starts.dtype == np.int64 and starts.tolist() == expected_starts
+        image, values, pixels = distinct_pixels(flat_maps, num_pixels)
+        assert [v.dtype for v in values] == [m.dtype for m in flat_maps]
+        assert image.dtype == pixels.dtype == np.int64
+        rows = list(zip(image.tolist(), *(column.tolist() for column in values)))
+        assert rows == sorted(expected) and dict(zip(rows, pixels.tolist())) == expected
+
+
+def test_colors_are_pixels(version):
+    colors = np.array([[1, 2, 3], [1, 2, 3], [1, 2, 4], [9, 2, 4], [1, 2, 3]], np.uint8)
+    assert run_starts([colors], 5).tolist() == [0, 2, 3, 4]
+    assert run_starts([colors, np.array([0, 1, 1, 1, 1])], 5).tolist() == [0, 1, 2, 3, 4]
+    _, (ids,), pixels = distinct_pixels([colors], 5)
+    assert ids.dtype == np.int32 and pixels.tolist() == [3, 1, 1]
+    assert ids.tolist() == [1 + 256 * 2 + 65536 * b for b in (3, 4)] + [9 + 256 * 2 + 65536 * 4]
+
+
+def test_maps_in_every_second_byte(version):
+    wide = np.arange(20, dtype=np.int32).repeat(2).reshape(20, 2) // 6
+    assert run_starts([wide[:, 0], wide[:, 1][::-1]], 20).tolist() == [0, 2, 6, 8, 12, 14, 18]
+
+
+def test_each_pixel_a_combination_of_its_own(version):
+    """More than the compiled table begins with, in each of two images."""
+    ids = np.random.default_rng(0).permutation(10_000).astype(np.int32)
+    image, (found,), pixels = distinct_pixels([ids], 5_000)
+    assert found.tolist() == [*sorted(ids[:5_000].tolist()), *sorted(ids[5_000:].tolist())]
+    assert pixels.tolist() == [1] * 10_000 and image.tolist() == [0] * 5_000 + [1] * 5_000
+
+
+def test_maps_without_pixels(version):
+    maps = [np.empty(0, np.int32), np.empty((0, 3), np.uint8)]
+    for num_pixels in (0, 3):
+        assert run_starts(maps, num_pixels).shape == (0,)
+        image, (ids, colors), pixels = distinct_pixels(maps, num_pixels)
+        assert image.shape == ids.shape == colors.shape == pixels.shape == (0,)
+
+
+@pytest.mark.skipif(runs.compiled is None, reason="pps_torch.compiled is not built")
+@pytest.mark.parametrize("name", ["run_starts", "distinct_pixels"])
+def test_nothing_is_read_beyond_the_ends(name):
+    function, ids = getattr(runs.compiled, name), np.zeros(6, np.int32)
+    for flat_maps, num_pixels, expected in (
+        ([ids], 4, "num_pixels: expected a divisor of 6, found 4"),
+        ([ids], 0, "num_pixels: expected a divisor of 6, found 0"),
+        ([ids, ids[:5]], 6, "flat_maps: expected 6 pixels of at most 8 bytes.*5"),
+        ([np.zeros((6, 3), np.int32)], 6, "flat_maps: expected 6 pixels of at most 8 bytes.*3"),
+        ([np.zeros(12, np.int32)[::2]], 6, "flat_maps: .*one behind the other"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            function(flat_maps, num_pixels)
 
 
 def test_equal_runs_are_one():

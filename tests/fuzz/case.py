@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from pps_torch.cli.main import main
-from pps_torch.io import image_codecs
+from pps_torch.io import png_rows
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.specs.bundled import FOLDERS
 from tests.cli.small_dataset import IDS, SmallDataset
@@ -114,14 +114,14 @@ class Cases:
         kind = rng.choice(list(TARGETS))
         tool, name = rng.choice(TARGETS[kind])
         path = self.folder / name
-        before, decode = path.read_bytes(), image_codecs._decode_plain_png
+        before, compiled = path.read_bytes(), png_rows.compiled
         try:
             self._write_damaged(path, before, rng)
             if rng.random() < 0.5:
-                image_codecs._decode_plain_png = None  # Pillow decodes all
+                png_rows.compiled = None  # Pillow decodes all
             return kind, self._judge(tool, name)
         finally:
-            image_codecs._decode_plain_png = decode
+            png_rows.compiled = compiled
             path.write_bytes(before)
             shutil.rmtree(self.dataset.output, ignore_errors=True)
 

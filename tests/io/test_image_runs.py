@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pps_torch.io import image_runs as module
 from pps_torch.io.image_runs import count_ids, distinct_ids, id_colors, image_runs, rgb_ids
 
 
-@pytest.mark.parametrize("block", [1, 8, 1 << 16])
-def test_runs_hold_the_images(monkeypatch, block):
-    monkeypatch.setattr(module, "_BLOCK", block)
+def test_runs_hold_the_images():
     rng = np.random.default_rng(0)
     for height, width in ((1, 1), (1, 9), (6, 1), (3, 3), (7, 11)):
         ids = rng.integers(0, 2, (height, width)).astype(np.int32) * 100_000

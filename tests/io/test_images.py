@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from pps_torch.io import image_codecs, image_files
+from pps_torch.io import image_codecs, image_files, png_rows
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import count_channels, read_size
 from pps_torch.io.images import (
@@ -25,13 +25,13 @@ from pps_torch.io.images import (
 IDS = np.array([[0, 1, 2], [200, 254, 255]], np.uint8)
 
 
-@pytest.fixture(params=["fast", "Pillow"], autouse=True)
+@pytest.fixture(params=["compiled", "Pillow"], autouse=True)
 def decoder(request, monkeypatch):
     """Both decoders of PNGs read the same and refuse the same."""
     if request.param == "Pillow":
-        monkeypatch.setattr(image_codecs, "_decode_plain_png", None)
-    elif image_codecs._decode_plain_png is None:
-        pytest.skip("kornia-rs is not installed")
+        monkeypatch.setattr(png_rows, "compiled", None)
+    elif not png_rows.is_compiled():
+        pytest.skip("pps_torch.compiled is not built")
     return request.param
 
 

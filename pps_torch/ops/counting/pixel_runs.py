@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.formats.runs import distinct_runs, expand_runs, run_lengths, run_starts
+from pps_torch.formats.runs import distinct_pixels, expand_runs, run_lengths, run_starts
 from pps_torch.graph_capture import is_on_host
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
@@ -33,13 +33,6 @@ class PixelRuns(NamedTuple):
     def expand(self, values: Tensor) -> Tensor:
         """Repeat the values of runs `(*, R)` for each of their pixels, `(*, B * P)`."""
         return expand_runs(values, self.lengths) if self.is_collapsed else values
-
-    def distinct(self) -> PixelRuns:
-        """The runs with those of the same values in an image as one, in any order; CPU only."""
-        columns = tuple(values.numpy() for values in (self.image, *self.maps))
-        columns, lengths = distinct_runs(columns, self.lengths.numpy())
-        image, *maps = map(torch.from_numpy, columns)
-        return PixelRuns(tuple(maps), image, torch.from_numpy(lengths), is_collapsed=True)
 
     def places(self, columns: Tensor, num_columns: int, num_images: int) -> Tensor:
         """Find columns `(R,)` in tables `(B, num_columns)` of which one follows the other."""
@@ -70,6 +63,14 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
     image = starts // num_pixels if num_images > 1 else np.zeros_like(starts)
     values = tuple(torch.from_numpy(array[starts]) for array in arrays)
     return PixelRuns(values, torch.from_numpy(image), torch.from_numpy(lengths), is_collapsed=True)
+
+
+def distinct_pixel_runs(*maps: Tensor) -> PixelRuns:
+    """Collapse maps of shape `(B, P)` into one run for each combination of values; CPU only."""
+    arrays = [values.reshape(-1).numpy() for values in maps]
+    image, values, pixels = distinct_pixels(arrays, maps[0].shape[1])
+    columns = tuple(map(torch.from_numpy, values))
+    return PixelRuns(columns, torch.from_numpy(image), torch.from_numpy(pixels), is_collapsed=True)
 
 
 def check_num_pixels(maps: Tensor) -> None:

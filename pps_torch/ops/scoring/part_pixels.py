@@ -12,7 +12,12 @@ from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
 from pps_torch.ops.counting.pair_counts import pair_counts
-from pps_torch.ops.counting.pixel_runs import PixelRuns, check_num_pixels, pixel_runs
+from pps_torch.ops.counting.pixel_runs import (
+    PixelRuns,
+    check_num_pixels,
+    distinct_pixel_runs,
+    pixel_runs,
+)
 from pps_torch.ops.scoring.contract import (
     NUM_PART_LABELS,
     OTHER_PART,
@@ -65,9 +70,14 @@ def part_pixels(
 
         return twin.part_pixels(uids, pps, rules)
     maps = uids, *pps.unbind(1)
-    runs = pixel_runs(*maps) if lengths is None else given_runs(lengths, *maps)
-    # So few that the operations of torch, which wait for each other's threads, use none.
-    return PartRuns(runs.distinct() if is_on_host(uids) else runs, uids.shape, rules)
+    if lengths is not None:
+        runs = given_runs(lengths, *maps)
+    elif is_on_host(uids):
+        # So few that the operations of torch, which wait for each other's threads, use none.
+        runs = distinct_pixel_runs(*maps)
+    else:
+        runs = pixel_runs(*maps)
+    return PartRuns(runs, uids.shape, rules)
 
 
 class PartRuns:

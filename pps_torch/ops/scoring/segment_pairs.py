@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pps_torch.formats.runs import distinct_runs, run_lengths, run_starts
+from pps_torch.formats.runs import distinct_pixels, distinct_runs
 from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
@@ -76,10 +76,7 @@ def pairs_on_host(
     num_images, num_pixels = gt_map.shape
     maps = gt_map.reshape(-1), pred_map.reshape(-1)
     if lengths is None:
-        starts = run_starts(maps, num_pixels)
-        image = starts // num_pixels if num_images > 1 else 0
-        lengths = run_lengths(starts, maps[0].size)
-        maps = maps[0].take(starts), maps[1].take(starts)
+        image, maps, lengths = distinct_pixels(maps, num_pixels)
     else:
         image, lengths = np.arange(num_images).repeat(num_pixels), lengths.reshape(-1)
     gt, pred = (array_in_range(m, n - 1) for m, n in zip(maps, (num_gt, num_pred)))

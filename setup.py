@@ -31,19 +31,17 @@ DETECTRON2 = [
 ]
 
 
-def compiled_module(name: str, level: str) -> Extension:
-    """A module of `pps_torch/compiled/`, which is left out where it cannot be built."""
-    return Extension(
+# The modules of `pps_torch/compiled/`, each left out where it cannot be built.
+COMPILED = [
+    Extension(
         f"pps_torch.compiled.{name}",
         [f"pps_torch/compiled/{name}.pyx"],
         language="c++",
-        extra_compile_args=["-std=c++20", level],
+        extra_compile_args=["-std=c++20", "-O3"],
         optional=True,
     )
-
-
-# Vectors make the rows of PNGs faster, and the search for the next change of pixels slower.
-COMPILED = [compiled_module("runs", "-O2"), compiled_module("png_rows", "-O3")]
+    for name in ("runs", "png_rows")
+]
 
 setup(
     name="pps_torch",

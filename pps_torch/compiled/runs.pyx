@@ -3,76 +3,94 @@
 
 import numpy as np
 
-from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
 from libcpp.vector cimport vector
 
 cdef extern from "<bit>" namespace "std" nogil:
     int countr_zero(uint64_t)
 
+ctypedef vector[int64_t] Integers
+
+ctypedef fused Word:
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+
+cdef enum:
+    BLOCK = 1024  # pixels that are marked at a time: few enough to stay near, and a multiple of 64
+
 
 cdef struct Map:
-    const unsigned char* bytes
+    const uint8_t* bytes
     Py_ssize_t size  # in bytes
     Py_ssize_t width  # bytes of a pixel
-    Py_ssize_t change  # the next pixel that differs from the one before
-    uint64_t word  # the bytes of the pixels before that, up to eight, the first one lowest
+    uint64_t mask  # of these bytes in a word
 
 
 def run_starts(flat_maps, Py_ssize_t num_pixels):
     """The starts `(R,)` int64."""
     cdef vector[Map] maps = maps_of(flat_maps, num_pixels)
-    cdef Py_ssize_t size = len(flat_maps[0]), first = 0, start
-    cdef vector[int64_t] starts
+    cdef Py_ssize_t size = len(flat_maps[0]), first = 0
+    cdef Integers starts
     with nogil:
         while first < size:
-            start = first
-            while start < first + num_pixels:
-                starts.push_back(start)
-                start = next_start(maps, start, first, first + num_pixels)
-            first += num_pixels
+            add_starts(maps, first, min(first + BLOCK, size), num_pixels, starts)
+            first += BLOCK
     return as_array(starts)
 
 
 def distinct_pixels(flat_maps, Py_ssize_t num_pixels):
     """The image `(D,)` int64, the values `(D, number of maps)` int64 as words, and the pixels."""
     cdef vector[Map] maps = maps_of(flat_maps, num_pixels)
-    cdef Py_ssize_t size = len(flat_maps[0]), first = 0, start, following, begin
-    cdef vector[int64_t] images, words, pixels, table
+    cdef Py_ssize_t size = len(flat_maps[0]), first = 0, image = -1, begin = 0, place = 0
+    cdef int64_t start = 0, following
+    cdef Integers starts, images, words, pixels, table, values = Integers(maps.size())
     with nogil:
         while first < size:
-            begin, start = pixels.size(), first
-            table.assign(256, -1)
-            while start < first + num_pixels:
-                following = next_start(maps, start, first, first + num_pixels)
-                count(table, maps, following - start, words, pixels, begin)
+            starts.clear()
+            add_starts(maps, first, min(first + BLOCK, size), num_pixels, starts)
+            for following in starts:
+                if following > 0:
+                    pixels[place] += following - start
                 start = following
-            images.resize(pixels.size(), first // num_pixels)
-            first += num_pixels
+                if start == (image + 1) * num_pixels:
+                    image, begin = image + 1, pixels.size()
+                    table.assign(8 * 256, -1)
+                read_words(maps, start, values)
+                place = place_of(values, words, table, begin)
+                if place == <Py_ssize_t> pixels.size():
+                    pixels.push_back(0)
+                    images.push_back(image)
+            first += BLOCK
+        if size:
+            pixels[place] += size - start
     return as_array(images), as_array(words).reshape(-1, len(flat_maps)), as_array(pixels)
 
 
 cdef vector[Map] maps_of(flat_maps, Py_ssize_t num_pixels) except *:
     """Where the maps lie; ValueError for those beyond whose ends one would read."""
-    cdef const unsigned char[::1] view
+    cdef const uint8_t[::1] view
     cdef vector[Map] maps
     cdef Py_ssize_t size = len(flat_maps[0]), width
     if size and (num_pixels < 1 or size % num_pixels):
         raise ValueError(f"num_pixels: expected a divisor of {size}, found {num_pixels}")
     for values in flat_maps:
         width = values.nbytes // size if size else 1
-        if len(values) != size or not 1 <= width <= 8 or not values.flags.c_contiguous:
+        is_plain = values.flags.c_contiguous and values.flags.aligned
+        if len(values) != size or not 1 <= width <= 8 or not is_plain:
             raise ValueError(
-                f"flat_maps: expected {size} pixels of at most 8 bytes, one behind the other, "
-                f"found {values.shape} of {values.dtype}"
+                f"flat_maps: expected {size} pixels of at most 8 bytes, aligned and one behind "
+                f"the other, found {values.shape} of {values.dtype}"
             )
         if size:
             view = values.reshape(-1).view(np.uint8)
-            maps.push_back(Map(&view[0], len(view), width, 0, 0))
+            maps.push_back(Map(&view[0], len(view), width, ~(<uint64_t> 0) >> (64 - 8 * width)))
     return maps
 
 
-cdef as_array(vector[int64_t]& numbers):
+cdef as_array(const Integers& numbers):
     array = np.empty(numbers.size(), np.int64)
     cdef int64_t[::1] view = array
     if numbers.size():
@@ -80,113 +98,159 @@ cdef as_array(vector[int64_t]& numbers):
     return array
 
 
-cdef inline Py_ssize_t next_start(
-    vector[Map]& maps, Py_ssize_t start, Py_ssize_t first, Py_ssize_t last
-) noexcept nogil:
-    """The start of the run behind one that begins at `start`, in an image from `first` to `last`.
-
-    The runs of an image are asked for one after the other, and each map keeps its next change.
-    """
-    cdef Py_ssize_t following = last
+cdef int add_starts(
+    const vector[Map]& maps,
+    Py_ssize_t first,
+    Py_ssize_t last,
+    Py_ssize_t num_pixels,
+    Integers& starts,
+) except -1 nogil:
+    """Mark the pixels of a block that differ from the one before in any map, and add them."""
+    cdef uint8_t[BLOCK] marks
+    cdef size_t number
+    cdef Py_ssize_t place = first
+    cdef Py_ssize_t image = (first + num_pixels - 1) // num_pixels * num_pixels
+    cdef uint64_t bits
+    memset(marks, 0, BLOCK)
     for number in range(maps.size()):
-        if start == first or maps[number].change == start:
-            maps[number].word = word_at(maps[number], start)
-            maps[number].change = next_change(maps[number], start + 1, last)
-        following = min(following, maps[number].change)
-    return following
+        mark_changes(maps[number], first, last, marks)
+    while image < last:  # with which a run begins in any case
+        marks[image - first] = 1
+        image += num_pixels
+    while place < last:
+        bits = marked_bits(marks + place - first)
+        while bits:
+            starts.push_back(place + countr_zero(bits))
+            bits &= bits - 1
+        place += 64
+    return 0
 
 
-cdef inline Py_ssize_t next_change(
-    const Map& map, Py_ssize_t pixel, Py_ssize_t last
+cdef inline uint64_t marked_bits(const uint8_t* marks) noexcept nogil:
+    """64 marks, each 0 or 1, as the bits of a word, the first one lowest."""
+    cdef uint64_t bits = 0
+    cdef int eighth
+    for eighth in range(8):
+        # The product has the lowest bit of each byte side by side in its highest byte.
+        bits |= (load(marks + 8 * eighth) * <uint64_t> 0x0102040810204080) >> 56 << 8 * eighth
+    return bits
+
+
+cdef void mark_changes(
+    const Map& map, Py_ssize_t first, Py_ssize_t last, uint8_t* marks
 ) noexcept nogil:
-    """The first pixel from `pixel` on that differs from the one before, or `last`."""
-    cdef Py_ssize_t place = pixel * map.width, end = last * map.width
-    cdef uint64_t here, before
+    """Mark the pixels from `first` to `last`, but for pixel 0, that differ from the one before."""
+    cdef Py_ssize_t skipped = 1 if first == 0 else 0
+    cdef const uint8_t* bytes = map.bytes + (first + skipped) * map.width
+    cdef Py_ssize_t num_pixels = last - first - skipped
+    marks += skipped
+    if map.width == 1:
+        mark_words(bytes, num_pixels, marks)
+    elif map.width == 2:
+        mark_words(<const uint16_t*> bytes, num_pixels, marks)
+    elif map.width == 4:
+        mark_words(<const uint32_t*> bytes, num_pixels, marks)
+    elif map.width == 8:
+        mark_words(<const uint64_t*> bytes, num_pixels, marks)
+    else:
+        mark_bytes(bytes, num_pixels, map.width, marks)
+
+
+cdef void mark_words(const Word* words, Py_ssize_t num_pixels, uint8_t* marks) noexcept nogil:
+    """One loop that the compiler makes vectors of."""
+    cdef Py_ssize_t pixel
+    for pixel in range(num_pixels):
+        marks[pixel] |= words[pixel] != words[pixel - 1]
+
+
+cdef void mark_bytes(
+    const uint8_t* bytes, Py_ssize_t num_pixels, Py_ssize_t width, uint8_t* marks
+) noexcept nogil:
+    """Eight bytes at a time."""
+    cdef Py_ssize_t place = 0, end = num_pixels * width, pixel
+    cdef uint64_t differences
     while place + 8 <= end:
-        memcpy(&here, map.bytes + place, 8)
-        memcpy(&before, map.bytes + place - map.width, 8)
-        if here != before:  # the lowest byte is the first one
-            return pixel_of(place + countr_zero(here ^ before) // 8, map.width)
-        place += 8
+        differences = load(bytes + place) ^ load(bytes + place - width)
+        if differences:  # the lowest byte is the first one
+            pixel = pixel_of(place + countr_zero(differences) // 8, width)
+            marks[pixel] = 1
+            place = (pixel + 1) * width
+        else:
+            place += 8
     while place < end:
-        if map.bytes[place] != map.bytes[place - map.width]:
-            return pixel_of(place, map.width)
+        if bytes[place] != bytes[place - width]:
+            marks[pixel_of(place, width)] = 1
         place += 1
-    return last
 
 
 cdef inline Py_ssize_t pixel_of(Py_ssize_t place, Py_ssize_t width) noexcept nogil:
     """The pixel of a byte; to divide by a number that the compiler knows takes less time."""
-    if width == 3:
-        return place // 3
-    if width == 4:
-        return place // 4
-    return place // width
+    return place // 3 if width == 3 else place // width
 
 
-cdef inline uint64_t word_at(const Map& map, Py_ssize_t pixel) noexcept nogil:
-    """The bytes of a pixel, up to eight, the first one lowest."""
-    cdef uint64_t word = 0
-    cdef Py_ssize_t place = pixel * map.width
-    if place + 8 > map.size:
-        memcpy(&word, map.bytes + place, map.width)
-        return word
-    memcpy(&word, map.bytes + place, 8)
-    return word & (~(<uint64_t> 0) >> (64 - 8 * map.width))
+cdef inline uint64_t load(const uint8_t* bytes) noexcept nogil:
+    cdef uint64_t word
+    memcpy(&word, bytes, 8)
+    return word
 
 
-cdef inline int count(
-    vector[int64_t]& table,
-    vector[Map]& maps,
-    Py_ssize_t length,
-    vector[int64_t]& words,
-    vector[int64_t]& pixels,
-    Py_ssize_t begin,
+cdef inline void read_words(
+    const vector[Map]& maps, Py_ssize_t pixel, Integers& values
+) noexcept nogil:
+    """The bytes of a pixel of each map, up to eight, the first one lowest."""
+    cdef size_t number
+    cdef Py_ssize_t place
+    for number in range(maps.size()):
+        place = pixel * maps[number].width
+        values[number] = 0
+        if place + 8 > maps[number].size:
+            memcpy(&values[number], maps[number].bytes + place, maps[number].width)
+        else:
+            values[number] = load(maps[number].bytes + place) & maps[number].mask
+
+
+cdef inline Py_ssize_t place_of(
+    const Integers& values, Integers& words, Integers& table, Py_ssize_t begin
 ) except -1 nogil:
-    """Add a run to the combination of its values, which is a new one the first time.
+    """The place of a combination of values among all, to which a new one is added.
 
     The table holds the places of the combinations from `begin` on by their hashes, -1 where there
-    is none; it has at least twice as many places, a power of two.
+    is none. Its size is a power of two, and at least eight times their number, so that few collide.
     """
-    cdef Py_ssize_t num_maps = maps.size(), end = words.size(), number, place
-    for number in range(num_maps):
-        words.push_back(maps[number].word)
-    cdef Py_ssize_t slot = find(table, words, end, num_maps)
+    cdef Py_ssize_t num_maps = values.size(), place
+    cdef Py_ssize_t slot = slot_of(&values[0], num_maps, words, table)
     if table[slot] >= 0:
-        pixels[table[slot]] += length
-        words.resize(end)
-        return 0
-    table[slot] = pixels.size()
-    pixels.push_back(length)
-    if 2 * (<Py_ssize_t> pixels.size() - begin) > <Py_ssize_t> table.size():
+        return table[slot]
+    table[slot] = words.size() // num_maps
+    words.insert(words.end(), values.begin(), values.end())
+    cdef Py_ssize_t last = table[slot]
+    if 8 * (last - begin) >= <Py_ssize_t> table.size():
         table.assign(2 * table.size(), -1)
-        for place in range(begin, <Py_ssize_t> pixels.size()):
-            table[find(table, words, place * num_maps, num_maps)] = place
-    return 0
+        for place in range(begin, last + 1):
+            table[slot_of(&words[place * num_maps], num_maps, words, table)] = place
+    return last
 
 
-cdef inline Py_ssize_t find(
-    vector[int64_t]& table, vector[int64_t]& words, Py_ssize_t place, Py_ssize_t num_maps
+cdef inline Py_ssize_t slot_of(
+    const int64_t* values, Py_ssize_t num_maps, const Integers& words, const Integers& table
 ) noexcept nogil:
-    """Where the table holds the combination whose words stand at `place`, or has room for it."""
+    """Where the table holds a combination, or has room for it."""
     cdef uint64_t hash = 0
     cdef Py_ssize_t mask = table.size() - 1, number
     for number in range(num_maps):
-        hash = (hash ^ <uint64_t> words[place + number]) * <uint64_t> 0x9E3779B97F4A7C15
+        hash = (hash ^ <uint64_t> values[number]) * <uint64_t> 0x9E3779B97F4A7C15
         hash ^= hash >> 32
     cdef Py_ssize_t slot = hash & mask
-    while table[slot] >= 0 and not are_equal(
-        &words[table[slot] * num_maps], &words[place], num_maps
-    ):
+    while table[slot] >= 0 and not are_equal(&words[table[slot] * num_maps], values, num_maps):
         slot = (slot + 1) & mask
     return slot
 
 
 cdef inline bint are_equal(
-    const int64_t* words, const int64_t* others, Py_ssize_t num_words
+    const int64_t* values, const int64_t* others, Py_ssize_t num_maps
 ) noexcept nogil:
-    cdef int64_t differences = 0
     cdef Py_ssize_t number
-    for number in range(num_words):
-        differences |= words[number] ^ others[number]
-    return differences == 0
+    for number in range(num_maps):
+        if values[number] != others[number]:
+            return False
+    return True

@@ -36,7 +36,7 @@ def run_starts(flat_maps: Sequence[Array], num_pixels: int) -> Array:
     """
     if compiled is None:
         return run_starts_in_numpy(flat_maps, num_pixels)
-    starts: Array = compiled.run_starts([*map(np.ascontiguousarray, flat_maps)], num_pixels)
+    starts: Array = compiled.run_starts([*map(_plain, flat_maps)], num_pixels)
     return starts
 
 
@@ -87,7 +87,7 @@ def distinct_pixels(
     """
     if compiled is None:
         return distinct_pixels_in_numpy(flat_maps, num_pixels)
-    maps = [*map(np.ascontiguousarray, flat_maps)]
+    maps = [*map(_plain, flat_maps)]
     image, words, pixels = compiled.distinct_pixels(maps, num_pixels)
     values = [*map(_values_of_words, words.T, maps)]
     order = np.lexsort((*values[::-1], image))
@@ -112,6 +112,11 @@ def values_at(places: Array, flat_map: Array) -> Array:
     red, green, blue = flat_map[places].T.astype(np.int32)
     ids: Array = pack_rgb(red, green, blue)
     return ids
+
+
+def _plain(flat_map: Array) -> Array:
+    """As C has arrays: each pixel behind the one before, at a multiple of its size."""
+    return np.require(flat_map, requirements=["C", "A"])
 
 
 def _values_of_words(words: Array, flat_map: Array) -> Array:

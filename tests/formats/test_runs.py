@@ -44,7 +44,7 @@ def counted(flat_maps, num_pixels):
 @pytest.mark.parametrize("seed", range(6))
 def test_runs_and_combinations_are_those_of_a_loop(version, seed):
     rng = np.random.default_rng(seed)
-    for num_images, num_pixels in ((1, 1), (1, 23), (3, 7), (2, 2000), (5, 1)):
+    for num_images, num_pixels in ((1, 1), (1, 23), (3, 7), (2, 2000), (9, 700), (5, 1)):
         size = num_images * num_pixels
         flat_maps = [drawn(rng, rng.choice(DTYPES), size) for _ in range(rng.integers(1, 5))]
         expected_starts, expected = counted(flat_maps, num_pixels)
@@ -69,6 +69,8 @@ def test_colors_are_pixels(version):
 def test_maps_in_every_second_byte(version):
     wide = np.arange(20, dtype=np.int32).repeat(2).reshape(20, 2) // 6
     assert run_starts([wide[:, 0], wide[:, 1][::-1]], 20).tolist() == [0, 2, 6, 8, 12, 14, 18]
+    odd = np.frombuffer(b"x" + wide[:, 0].tobytes(), np.int32, offset=1)
+    assert not odd.flags.aligned and run_starts([odd], 20).tolist() == [0, 6, 12, 18]
 
 
 def test_each_pixel_a_combination_of_its_own(version):
@@ -97,6 +99,7 @@ def test_nothing_is_read_beyond_the_ends(name):
         ([ids, ids[:5]], 6, "flat_maps: expected 6 pixels of at most 8 bytes.*5"),
         ([np.zeros((6, 3), np.int32)], 6, "flat_maps: expected 6 pixels of at most 8 bytes.*3"),
         ([np.zeros(12, np.int32)[::2]], 6, "flat_maps: .*one behind the other"),
+        ([np.frombuffer(bytes(25), np.int32, offset=1)], 6, "flat_maps: .*aligned"),
     ):
         with pytest.raises(ValueError, match=expected):
             function(flat_maps, num_pixels)

@@ -23,8 +23,6 @@ from pps_torch.ops.scoring.contract import SegmentPairs, fits_table
 
 Array = npt.NDArray[Any]
 
-_INT32_MAX = np.iinfo(np.int32).max
-
 
 def segment_pairs(
     gt_map: Tensor,
@@ -117,18 +115,17 @@ def _summed_pairs(
     """The pairs that have pixels, each once, in NumPy; `gt` and `pred` may be int32."""
     num_images, num_gt, num_pred = shape
     num_cells = num_images * num_gt * num_pred
-    # To look through a table takes less time than to sort, if it is a small one.
-    has_small_table = num_cells <= min(4 * len(gt), _INT32_MAX)
-    rows = image * num_gt + gt if num_images > 1 else gt
-    cells = (rows if has_small_table else rows.astype(np.int64)) * num_pred + pred
-    if has_small_table:
-        table = np.bincount(cells, pixels, num_cells)  # float64, which holds areas exactly
-        (cells,) = table.nonzero()
-        pixels = table.take(cells).astype(np.int64)
-    else:
-        (cells,), pixels = distinct_runs((cells,), pixels)
-        if not pixels.all():
-            cells, pixels = cells[pixels > 0], pixels[pixels > 0]
+    cells = (image * num_gt + gt).astype(np.int64) * num_pred + pred
+    if not (cells[1:] > cells[:-1]).all():  # else each pair is there once, as of distinct pixels
+        # To look through a table takes less time than to sort, if it is a small one.
+        if num_cells <= 4 * len(gt):
+            table = np.bincount(cells, pixels, num_cells)  # float64, which holds areas exactly
+            (cells,) = table.nonzero()
+            pixels = table.take(cells).astype(np.int64)
+        else:
+            (cells,), pixels = distinct_runs((cells,), pixels)
+    if not pixels.all():
+        cells, pixels = cells[pixels > 0], pixels[pixels > 0]
     gt = cells // max(num_pred, 1)
     return gt, cells - (gt - gt // max(num_gt, 1)) * num_pred, pixels
 

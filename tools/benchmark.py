@@ -13,7 +13,7 @@ Images of 20,000 segments on the CPU:
 
     python tools/benchmark.py --only many
 
-PQ from files that are drawn, against hotcoco and panopticapi where they are installed:
+PQ from files that are drawn, and of their maps, against what is installed of its peers:
 
     python tools/benchmark.py --only drawn_files
 

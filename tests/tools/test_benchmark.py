@@ -9,7 +9,7 @@ from pathlib import Path
 import benchmark
 import pytest
 import torch
-from benchmarks import growth, many_segments, on_device, operations
+from benchmarks import drawn_files, growth, many_segments, on_device, operations
 from benchmarks.copied_images import CopiedImages
 from benchmarks.on_device import Device, PeerRun, rows_on_device
 from benchmarks.peers import PPSBySegment
@@ -230,3 +230,18 @@ def test_pps_merge_by_segment_equals_ours_and_a_wrong_map_differs():
         on_device.compare_pps((panoptic, pps + 1), theirs, tolerance=1e-3)
     with pytest.raises(Difference, match="categories of the segments"):
         on_device.compare_pps((panoptic, pps), ((segments[0], []), theirs[1]), tolerance=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", drawn_files.WRITERS)
+def test_rows_on_drawn_files_run_tiny(tmp_path, monkeypatch, writer):
+    monkeypatch.setattr(drawn_files, "ROUNDS", 1)
+    for name in drawn_files.PEERS:
+        monkeypatch.setitem(drawn_files.PEERS, name, no_module)
+    rows = drawn_files.pq_from_files(tmp_path, (40, 60), 1, 2, writer)
+    assert [row.note for row in rows] == ["", *["not installed"] * len(drawn_files.PEERS)]
+    assert rows[0].ours.median > 0 and rows[0].theirs.median > 0  # two workers and one
+
+
+def no_module(files):
+    raise ImportError("it is not here")

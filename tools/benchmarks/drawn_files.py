@@ -1,4 +1,4 @@
-"""PQ of files that the benchmark draws itself, against what else is installed that reads them."""
+"""PQ of files that the benchmark draws itself, and of their maps, against its peers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ import PIL.Image
 import torch
 
 from benchmarks.table import Difference, Goal, Measurement, Row, Spread
-from pps_torch import EvalSpec
+from benchmarks.timing import seconds_of
+from pps_torch import EvalSpec, PanopticQuality, PanopticSegmentation, PanopticTarget
+from pps_torch.io import read_rgb_ids
 from pps_torch.pipelines import RunOptions, eval_pq, merge_to_panoptic, prepare_data
 from pps_torch.synthetic.street_files import StreetFolders, write_streets
 
@@ -79,8 +81,8 @@ class DrawnFiles:
 
 
 def rows_on_drawn_files(folder: Path) -> list[Measurement]:
-    """PQ from files at both sizes, of PNGs by both writers."""
-    return [
+    """PQ from files at both sizes, of PNGs by both writers, and PQ of the maps in memory."""
+    from_files = [
         Measurement(
             f"PQ from files, {height} x {width}, PNGs by {writer}",
             partial(pq_from_files, folder, (height, width), *numbers, writer),
@@ -88,6 +90,14 @@ def rows_on_drawn_files(folder: Path) -> list[Measurement]:
         for height, width, *numbers in SIZES
         for writer in WRITERS
     ]
+    in_memory = [
+        Measurement(
+            f"PQ in memory, {height} x {width}",
+            partial(pq_in_memory, folder / f"maps_{height}", (height, width), drawn),
+        )
+        for height, width, drawn, _ in SIZES
+    ]
+    return [*from_files, *in_memory]
 
 
 def pq_from_files(
@@ -135,6 +145,60 @@ def pq_from_files(
         )
     )
     return [*rows, *(Row(what, sizes, peer=name, note="not installed") for name in missing)]
+
+
+def pq_in_memory(folder: Path, size: tuple[int, int], drawn: int) -> list[Row]:
+    """An update of PQ against vernier's kernel, and the same from id maps, in turns."""
+    what, sizes = ("PQ, as tensors", "PQ, from id maps"), f"{size[0]} x {size[1]}, drawn streets"
+    try:
+        from vernier import panoptic
+    except ImportError:
+        return [Row(name, sizes, peer="vernier", note="not installed") for name in what]
+    files = DrawnFiles(folder, size, drawn, drawn, WRITERS[0])
+    metric, evaluator = PanopticQuality(files.categories), panoptic.Evaluator(parity_mode="strict")
+    categories = json.dumps(files.categories).encode()
+    gt, pred = (
+        [
+            (torch.from_numpy(read_rgb_ids(folder / entry["file_name"])), entry["segments_info"])
+            for entry in annotations
+        ]
+        for folder, annotations in zip(files.folders, files.annotations)
+    )
+
+    def built(number: int) -> tuple[PanopticSegmentation, PanopticTarget]:
+        return (
+            PanopticSegmentation.from_segments(*pred[number]),
+            PanopticTarget.from_segments(*gt[number]),
+        )
+
+    def built_for_vernier(number: int) -> tuple[Any, Any]:
+        maps, infos = zip(*(side[number] for side in (gt, pred)))
+        ids = [{1: values.numpy().astype("uint32")} for values in maps]
+        listed = [json.dumps({1: info}).encode() for info in infos]
+        target = panoptic.Dataset.from_arrays(ids[0], listed[0], categories)
+        return target, panoptic.Predictions.from_arrays(ids[1], listed[1])
+
+    pairs, theirs = ([make(n) for n in range(drawn)] for make in (built, built_for_vernier))
+    for pair, their_pair in zip(pairs, theirs):
+        result = metric.reset().update(*pair).compute()
+        expected = {i: (c.iou_sum, c.tp, c.fp, c.fn) for i, c in result.classes.items()}
+        _expect_equal("vernier", expected, _counts_of_vernier(evaluator.evaluate(*their_pair)))
+    calls = {
+        "update": lambda n: metric.update(*pairs[n]),
+        "kernel": lambda n: evaluator.evaluate(*theirs[n]),
+        "from ids": lambda n: metric.update(*built(n)),
+        "vernier": lambda n: evaluator.evaluate(*built_for_vernier(n)),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for number in range(drawn):
+            for name, call in calls.items():
+                seconds[name].append(seconds_of(partial(call, number)))
+    update, kernel, whole, vernier = (Spread.of(values) for values in seconds.values())
+    return [
+        Row(what[0], sizes, update, peer="vernier's kernel", theirs=kernel, goal=Goal(at_least=1)),
+        Row(what[1], sizes, whole, peer="vernier", theirs=vernier, goal=Goal(at_least=1 / 0.6)),
+    ]
 
 
 def _ours(files: DrawnFiles, workers: int) -> Counts:
@@ -203,9 +267,13 @@ def _vernier(files: DrawnFiles) -> Callable[[], Counts]:
             panoptic.Dataset.from_arrays(gt, infos[0], categories),
             panoptic.Predictions.from_arrays(pred, infos[1]),
         )
-        return {i: (c.iou_sum, c.n_tp, c.n_fp, c.n_fn) for i, c in found.per_class().items()}
+        return _counts_of_vernier(found)
 
     return run
+
+
+def _counts_of_vernier(found: Any) -> Counts:
+    return {i: (c.iou_sum, c.n_tp, c.n_fp, c.n_fn) for i, c in found.per_class().items()}
 
 
 def _expect_equal(name: str, ours: Counts, theirs: Counts) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -9,7 +10,6 @@ import platform
 
 import torch
 
-from pps_torch.compiled import load_compiled
 from pps_torch.io.workers import available_cores
 from pps_torch.ops import backend as backends
 from pps_torch.version import __version__
@@ -44,8 +44,7 @@ def environment() -> dict[str, str]:
         "python": f"{platform.python_version()}, {platform.platform()}",
         "cores": f"{available_cores()}, torch uses {torch.get_num_threads()}",
         **{name: _version(name) for name in NEEDED},
-        "compiled": ", ".join(filter(load_compiled, COMPILED))
-        or "nothing, as with no C++ compiler",
+        "compiled": _compiled(),
         **_devices(),
         'backend "auto"': _backends(),
         **{module: _optional(module, name) for module, name in OPTIONAL.items()},
@@ -57,6 +56,16 @@ def environment_table() -> str:
     found = environment()
     width = max(map(len, found))
     return "\n".join(f"{name.ljust(width)}  {value}" for name, value in found.items())
+
+
+def _compiled() -> str:
+    """The modules of `pps_torch.compiled`, or why they are not used."""
+    try:
+        for name in COMPILED:
+            importlib.import_module(f"pps_torch.compiled.{name}")
+    except ImportError as error:
+        return f"nothing, NumPy and Pillow run: {error}"
+    return ", ".join(COMPILED)
 
 
 def _version(distribution: str) -> str:

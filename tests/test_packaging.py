@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -41,11 +40,16 @@ def has_wheel_builder() -> bool:
     return version >= Version("70.1") or importlib.util.find_spec("wheel") is not None
 
 
-def can_compile() -> bool:
-    """Whether the modules in Cython are built; Python's own compiler is what pip calls."""
-    compiler = os.environ.get("CXX", sysconfig.get_config_var("CXX") or "").split()
-    has_cython = importlib.util.find_spec("Cython") is not None
-    return has_cython and bool(compiler) and shutil.which(compiler[0]) is not None
+def can_compile(folder: Path) -> bool:
+    """Whether the modules in Cython are built: with it, and the compiler that pip calls."""
+    compiler = os.environ.get("CXX", sysconfig.get_config_var("CXX") or "c++").split()
+    (folder / "try.cpp").write_text("#include <bit>\n#include <Python.h>\n")
+    flags = ["-std=c++20", f"-I{sysconfig.get_paths()['include']}", "-fsyntax-only", "try.cpp"]
+    try:
+        done = subprocess.run([*compiler, *flags], cwd=folder, capture_output=True)
+    except OSError:
+        return False
+    return importlib.util.find_spec("Cython") is not None and done.returncode == 0
 
 
 pytestmark = pytest.mark.skipif(
@@ -83,13 +87,13 @@ def sources() -> set[str]:
 
 @pytest.mark.slow
 @needs_wheel_builder
-def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+def test_the_wheel_holds_the_package_and_nothing_else(wheel, tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     package = {name for name in names if ".dist-info/" not in name}
     compiled = {name for name in package if name.endswith(".so")}
     assert package - compiled == sources()
     modules = {name.split("/")[-1].split(".")[0] for name in compiled}
-    assert modules == ({*COMPILED} if can_compile() else set())
+    assert modules == ({*COMPILED} if can_compile(tmp_path) else set())
 
 
 @pytest.mark.slow

@@ -1,8 +1,7 @@
-"""Loops in Cython, compiled when the package is installed, where a C++ compiler is at hand.
+"""Loops in Cython, built when the package is installed, where a C++ compiler is at hand.
 
-Each function is the twin of one in NumPy or Python, which defines it, and takes its place: those of
-`runs` in `formats/runs.py`, that of `png_rows` in `io/png_rows.py`. They give the same, and let
-other threads run meanwhile. Numbers do not depend on it.
+`runs` is for `formats/runs.py`, `png_rows` for `io/png_rows.py`. These define what the loops do, in
+NumPy and Python, and do it themselves where they are missing. They let other threads run meanwhile.
 """
 
 from __future__ import annotations

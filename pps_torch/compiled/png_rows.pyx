@@ -1,5 +1,5 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twin of `pps_torch.io.png_rows.unfiltered`, which says what it gives."""
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""What `pps_torch.io.png_rows` calls in place of its function in Python, where it is built."""
 
 import numpy as np
 

@@ -1,5 +1,5 @@
-# cython: boundscheck=False, wraparound=False, cdivision=True
-"""The compiled twins in `pps_torch.formats.runs`, which says what they give."""
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+"""What `pps_torch.formats.runs` calls in place of its functions in NumPy, where it is built."""
 
 import numpy as np
 
@@ -20,6 +20,7 @@ ctypedef fused Word:
 
 cdef enum:
     BLOCK = 1024  # pixels that are marked at a time: few enough to stay near, and a multiple of 64
+    MOST = 1 << 14  # combinations of an image; to sort more takes less time than to find them
 
 
 cdef struct Map:
@@ -41,8 +42,13 @@ def run_starts(flat_maps, Py_ssize_t num_pixels):
     return as_array(starts)
 
 
-def distinct_pixels(flat_maps, Py_ssize_t num_pixels):
-    """The image `(D,)` int64, the values `(D, number of maps)` int64 as words, and the pixels."""
+def combinations(flat_maps, Py_ssize_t num_pixels):
+    """Count the pixels of each combination of values; None where an image has too many.
+
+    Returns:
+        in the order in which they come, the image `(D,)`, the values as words `(D, number of maps)`
+        whose lowest byte is the first one, and the pixels `(D,)`, int64.
+    """
     cdef vector[Map] maps = maps_of(flat_maps, num_pixels)
     cdef Py_ssize_t size = len(flat_maps[0]), first = 0, image = -1, begin = 0, place = 0
     cdef int64_t start = 0, following
@@ -57,15 +63,19 @@ def distinct_pixels(flat_maps, Py_ssize_t num_pixels):
                 start = following
                 if start == (image + 1) * num_pixels:
                     image, begin = image + 1, pixels.size()
-                    table.assign(8 * 256, -1)
+                    clear(table, 8 * 256)
                 read_words(maps, start, values)
                 place = place_of(values, words, table, begin)
                 if place == <Py_ssize_t> pixels.size():
                     pixels.push_back(0)
                     images.push_back(image)
+            if <Py_ssize_t> pixels.size() - begin > MOST:
+                break
             first += BLOCK
         if size:
             pixels[place] += size - start
+    if <Py_ssize_t> pixels.size() - begin > MOST:
+        return None
     return as_array(images), as_array(words).reshape(-1, len(flat_maps)), as_array(pixels)
 
 
@@ -225,10 +235,17 @@ cdef inline Py_ssize_t place_of(
     words.insert(words.end(), values.begin(), values.end())
     cdef Py_ssize_t last = table[slot]
     if 8 * (last - begin) >= <Py_ssize_t> table.size():
-        table.assign(2 * table.size(), -1)
+        clear(table, 2 * table.size())
         for place in range(begin, last + 1):
             table[slot_of(&words[place * num_maps], num_maps, words, table)] = place
     return last
+
+
+cdef inline int clear(Integers& table, size_t size) except -1 nogil:
+    """Empty a table and give it a size; to assign would end the process where memory is short."""
+    table.clear()
+    table.resize(size, -1)
+    return 0
 
 
 cdef inline Py_ssize_t slot_of(

@@ -28,7 +28,7 @@ def run_starts(flat_maps: Sequence[Array], num_pixels: int) -> Array:
     """Find the first pixels of the runs of pixels that are equal in all maps.
 
     Args:
-        flat_maps: integers or bool `(B * P,)`, or colours `(B * P, 3)` of uint8.
+        flat_maps: bool, or integers that int64 holds, `(B * P,)`; or colours `(B * P, 3)` uint8.
         num_pixels: `P`; a run never crosses from one image to the next.
 
     Returns:
@@ -73,8 +73,7 @@ def distinct_pixels(
     """Count the pixels of each combination of values that maps have.
 
     Args:
-        flat_maps: as for `run_starts`.
-        num_pixels: `P`.
+        flat_maps, num_pixels: as for `run_starts`.
 
     Returns:
         the image `(D,)` int64, the values `(D,)` of the dtypes of the maps, colours as the ids
@@ -85,24 +84,39 @@ def distinct_pixels(
         >>> distinct_pixels((ids, others), 4)
         (array([0, 0, 0]), (array([5, 7, 7]), array([2, 0, 1])), array([1, 2, 1]))
     """
-    if compiled is None:
-        return distinct_pixels_in_numpy(flat_maps, num_pixels)
+    found = _few_combinations(flat_maps, num_pixels)
+    if found is not None:
+        return found
+    image, values, lengths = _runs(flat_maps, num_pixels)
+    (image, *distinct), pixels = distinct_runs((image, *values), lengths)
+    return image, tuple(distinct), pixels
+
+
+def grouped_pixels(
+    flat_maps: Sequence[Array], num_pixels: int
+) -> tuple[Array, tuple[Array, ...], Array]:
+    """The same in the least time: where combinations are many, each run of pixels by itself."""
+    return _few_combinations(flat_maps, num_pixels) or _runs(flat_maps, num_pixels)
+
+
+def _few_combinations(
+    flat_maps: Sequence[Array], num_pixels: int
+) -> tuple[Array, tuple[Array, ...], Array] | None:
+    """What `distinct_pixels` gives; None where images have too many, or nothing is compiled."""
     maps = [*map(_plain, flat_maps)]
-    image, words, pixels = compiled.distinct_pixels(maps, num_pixels)
+    if compiled is None or (found := compiled.combinations(maps, num_pixels)) is None:
+        return None
+    image, words, pixels = found
     values = [*map(_values_of_words, words.T, maps)]
     order = np.lexsort((*values[::-1], image))
     return image[order], tuple(column[order] for column in values), pixels[order]
 
 
-def distinct_pixels_in_numpy(
-    flat_maps: Sequence[Array], num_pixels: int
-) -> tuple[Array, tuple[Array, ...], Array]:
-    """The meaning of [`distinct_pixels`][pps_torch.formats.runs.distinct_pixels]."""
-    starts = run_starts_in_numpy(flat_maps, num_pixels)
-    values = (values_at(starts, flat_map) for flat_map in flat_maps)
-    columns = starts // max(num_pixels, 1), *values
-    (image, *found), pixels = distinct_runs(columns, run_lengths(starts, len(flat_maps[0])))
-    return image, tuple(found), pixels
+def _runs(flat_maps: Sequence[Array], num_pixels: int) -> tuple[Array, tuple[Array, ...], Array]:
+    """The image, the values and the pixels of each run."""
+    starts = run_starts(flat_maps, num_pixels)
+    values = tuple(values_at(starts, flat_map) for flat_map in flat_maps)
+    return starts // max(num_pixels, 1), values, run_lengths(starts, len(flat_maps[0]))
 
 
 def values_at(places: Array, flat_map: Array) -> Array:

@@ -26,13 +26,13 @@ from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import damages
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_runs import id_colors, image_runs
-from pps_torch.io.png_files import SMALL, Chunk, png_of_rows, read_chunks
+from pps_torch.io.png_files import SMALL, png_of_rows, read_chunks
 from pps_torch.io.png_rows import (
     ABOVE,
     AS_IT_IS,
-    has_rows_only,
     is_compiled,
     is_interlaced,
+    plain_png_pixels,
     png_pixels,
     read_rows,
 )
@@ -57,8 +57,9 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
     chunks = read_chunks(content) if header.format == "PNG" else []
     if chunks and (header.bits, header.channels) == (16, "RGB"):
         return png_pixels(chunks)
-    if chunks and header.bits == 8 and (pixels := _decode_plain_png(header, chunks)) is not None:
-        return pixels
+    is_plain = header.bits == 8 and header.channels in ("grey", "RGB") and is_compiled()
+    if chunks and is_plain and (plain := plain_png_pixels(chunks)) is not None:
+        return plain  # where anything else is in it, or is wrong, Pillow says so
     if header.format == "TIFF" and (strips := _decode_strips(header, content)) is not None:
         return strips
     image = PIL.Image.open(io.BytesIO(content), formats=(header.format,))
@@ -145,18 +146,5 @@ def decoding(path: Path) -> Iterator[None]:
             raise InputError(
                 f"{path}: expected an image, found no image format in it that is read here"
             ) from error
-        except ModuleNotFoundError as error:
-            raise InputError(f"{path}: {error}") from error
         except (PIL.Image.DecompressionBombError, zlib.error) as error:
             raise ValueError(str(error)) from error
-
-
-def _decode_plain_png(header: Header, chunks: list[Chunk]) -> np.ndarray | None:
-    """Decode a PNG of ids; None where Pillow has to look at it."""
-    is_plain = header.channels in ("grey", "RGB") and has_rows_only(chunks)
-    if not is_plain or not is_compiled():
-        return None
-    try:
-        return png_pixels(chunks)
-    except (ValueError, fast_zlib.error):  # whatever is wrong, Pillow says it
-        return None

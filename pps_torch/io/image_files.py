@@ -152,18 +152,12 @@ def read_checked_header(
     return header
 
 
-def read_content(path: Path) -> bytes:
-    """Read a whole file; what is decoded cannot change any more, as a file in a map could.
-
-    Raises:
-        InputError: it is missing, cannot be read, or is larger than any image that is read.
-    """
-    with opened_image(path, buffering=0) as file:
-        if os.fstat(file.fileno()).st_size > _MOST_BYTES:
-            raise InputError(
-                f"{path}: expected an image of at most {_MOST_BYTES} bytes, found more"
-            )
-        return file.read()
+def read_content(path: Path, file: BinaryIO) -> bytes:
+    """Read a whole file; what is decoded cannot change any more, as a file in a map could."""
+    if os.fstat(file.fileno()).st_size > _MOST_BYTES:
+        raise InputError(f"{path}: expected an image of at most {_MOST_BYTES} bytes, found more")
+    file.seek(0)
+    return file.read()
 
 
 @contextmanager

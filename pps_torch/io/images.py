@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pps_torch.io.image_files import (
     IDS,
     SEGMENTS,
     Wanted,
+    opened_image,
     read_checked_header,
     read_content,
 )
@@ -27,6 +29,9 @@ from pps_torch.io.image_kinds import read_header
 from pps_torch.io.image_runs import id_colors, rgb_ids
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
+
+#: Bytes of a file that is read only after its header; to read less at once takes less time.
+_LARGE = 1 << 24
 
 _PHOTO_FORMATS = ("PNG", "TIFF", "BMP", "JPEG", "WEBP")
 
@@ -108,7 +113,8 @@ def read_photo(path: Path | str, size: tuple[int, int]) -> np.ndarray:
         InputError: missing, damaged, no image or several in one file.
     """
     path = Path(path)
-    content = read_content(path)
+    with opened_image(path) as file:
+        content = read_content(path, file)
     with decoding(path):
         image = PIL.Image.open(io.BytesIO(content), formats=_PHOTO_FORMATS)
         _check_photo(path, content, image)
@@ -202,7 +208,10 @@ def read_pixels(
         InputError: as [`read_id_map`][pps_torch.io.images.read_id_map] does.
     """
     path = Path(path)
-    content = read_content(path)
+    with opened_image(path, buffering=0) as file:
+        if os.fstat(file.fileno()).st_size > _LARGE:
+            read_checked_header(path, file, wanted, size)  # so that nothing is read in vain
+        content = read_content(path, file)
     header = read_checked_header(path, io.BytesIO(content), wanted, size)
     with decoding(path):
         pixels = decode_pixels(header, content)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from itertools import groupby
 
 import numpy as np
 
@@ -26,6 +27,9 @@ ABOVE = 2
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2))
 _PASSES += ((0, 1, 1, 2),)
 
+#: The chunks without which no picture can be read.
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+
 
 def is_compiled() -> bool:
     """Whether filters are undone by the compiled loop."""
@@ -39,12 +43,31 @@ def png_pixels(chunks: list[Chunk]) -> np.ndarray:
         (H, W), or (H, W, C) of several channels; uint8 or uint16.
 
     Raises:
-        ValueError: it holds less than all rows, or rows with a filter that there is none of.
+        ValueError: it holds less than all rows, a filter that there is none of, or chunks as no PNG
+            has them.
         zlib.error: the compressed data are damaged, as their checksum says.
     """
+    _check_chunks(chunks)
+    return _pixels(chunks, read_rows(chunks)[0])
+
+
+def plain_png_pixels(chunks: list[Chunk]) -> np.ndarray | None:
+    """The same of a PNG that has nothing but its header and all rows; None of any other."""
+    first, *others, last = (chunk.kind for chunk in chunks)
+    if (first, last) != (b"IHDR", b"IEND") or {*others} != {b"IDAT"} or not _has_methods(chunks):
+        return None
+    try:
+        rows, is_whole = read_rows(chunks)
+        return _pixels(chunks, rows) if is_whole else None
+    except (ValueError, zlib.error):
+        return None
+
+
+def _pixels(chunks: list[Chunk], data: bytes) -> np.ndarray:
+    """The pixels of unpacked rows."""
     width, height, depth, color = struct.unpack_from(">IIBB", chunks[0].data)
     pixel_bytes = NUM_CHANNELS[color] * depth // 8
-    rows, place = np.frombuffer(read_rows(chunks), np.uint8), 0
+    rows, place = np.frombuffer(data, np.uint8), 0
     if not is_interlaced(chunks):
         pixels = unfiltered(rows.reshape(height, -1), pixel_bytes)
     else:
@@ -59,8 +82,25 @@ def png_pixels(chunks: list[Chunk]) -> np.ndarray:
     return values[..., 0] if NUM_CHANNELS[color] == 1 else values
 
 
-def read_rows(chunks: list[Chunk]) -> bytes:
-    """Unpack the rows of a PNG, each behind its filter.
+def _check_chunks(chunks: list[Chunk]) -> None:
+    """Raise ValueError for what makes pixels other ones, or is no PNG."""
+    kinds = [chunk.kind for chunk in chunks]
+    if not _has_methods(chunks):
+        raise ValueError("expected the compression and the filters of PNG, found other ones")
+    if kinds.count(b"IHDR") > 1 or [kind for kind, _ in groupby(kinds)].count(b"IDAT") != 1:
+        raise ValueError("expected one header and all rows in one place, found others")
+    unknown = [kind for kind in kinds if kind[:1].isupper() and kind not in _CRITICAL]
+    if unknown:
+        raise ValueError(f"expected the chunks of a PNG, found {unknown[0]!r}")
+
+
+def _has_methods(chunks: list[Chunk]) -> bool:
+    """Whether rows are compressed and filtered by the only methods that PNG has."""
+    return bytes(chunks[0].data[10:12]) == bytes(2)
+
+
+def read_rows(chunks: list[Chunk]) -> tuple[bytes, bool]:
+    """Unpack the rows of a PNG, each behind its filter; whether nothing is missing behind, or more.
 
     Raises:
         ValueError: the compressed data hold less than all rows.
@@ -68,18 +108,12 @@ def read_rows(chunks: list[Chunk]) -> bytes:
     """
     expected = sum(num_rows * (1 + num_bytes) for _, num_rows, num_bytes in _passes(chunks))
     data = [chunk.data for chunk in chunks if chunk.kind == b"IDAT"]
-    packed = data[0] if len(data) == 1 else b"".join(data)
+    unpacker = zlib.decompressobj()
     # One byte more than there must be: so the checksum behind the last one is looked at.
-    rows = zlib.decompressobj().decompress(packed, expected + 1)
+    rows = unpacker.decompress(data[0] if len(data) == 1 else b"".join(data), expected + 1)
     if len(rows) < expected:
         raise ValueError(f"expected {expected} bytes of pixels in it, found {len(rows)}")
-    return rows if len(rows) == expected else rows[:expected]
-
-
-def has_rows_only(chunks: list[Chunk]) -> bool:
-    """Whether a PNG has nothing but its header and its rows."""
-    first, *pixels, last = (chunk.kind for chunk in chunks)
-    return (first, last) == (b"IHDR", b"IEND") and set(pixels) == {b"IDAT"}
+    return rows[:expected], unpacker.eof and len(rows) == expected
 
 
 def is_interlaced(chunks: list[Chunk]) -> bool:
@@ -88,7 +122,7 @@ def is_interlaced(chunks: list[Chunk]) -> bool:
 
 
 def unfiltered(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
-    """Undo the filters of rows; compiled where that is installed, else a thousand times slower.
+    """Undo the filters of rows.
 
     Args:
         rows: `(H, 1 + bytes of a row)` uint8, each row behind its filter; at least one pixel each.
@@ -100,26 +134,33 @@ def unfiltered(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
     Raises:
         ValueError: a filter that there is none of.
     """
-    return (unfiltered_in_python if compiled is None else compiled.unfiltered)(rows, pixel_bytes)
+    undo = unfiltered_in_python if compiled is None else compiled.unfiltered
+    return undo(rows, pixel_bytes)
 
 
 def unfiltered_in_python(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
     """The meaning of [`unfiltered`][pps_torch.io.png_rows.unfiltered]."""
-    above = bytes(rows.shape[1] - 1)
-    pixels = [above := _unfilter(row, above, pixel_bytes) for row in map(bytes, rows)]
-    return np.frombuffer(b"".join(pixels), np.uint8).reshape(len(rows), -1)
+    pixels = np.empty((len(rows), rows.shape[1] - 1), np.uint8)
+    above = np.zeros(rows.shape[1] - 1, np.uint8)
+    for (kind, *_), row, found in zip(rows[:, :1].tolist(), rows[:, 1:], pixels):
+        if kind in (AS_IT_IS, ABOVE):
+            np.add(row, above if kind == ABOVE else 0, out=found)
+        elif kind <= 4:
+            found[:] = _predicted_and_added(kind, row.tobytes(), above.tobytes(), pixel_bytes)
+        else:
+            raise ValueError(f"expected filters of rows from 0 to 4, found {kind}")
+        above = found
+    return pixels
 
 
-def _unfilter(row: bytes, above: bytes, pixel_bytes: int) -> bytes:
-    """Undo the filter of one row; left of it, and above the first one, everything is zero."""
-    kind, left = row[0], bytes(pixel_bytes)
-    if kind > 4:
-        raise ValueError(f"expected filters of rows from 0 to 4, found {kind}")
-    found, above = bytearray(left), left + above
-    for place, difference in enumerate(row[1:]):
+def _predicted_and_added(kind: int, row: bytes, above: bytes, pixel_bytes: int) -> list[int]:
+    """A row whose bytes depend on those before; left of it, and above the first, is zero."""
+    found = [0] * pixel_bytes
+    above = bytes(pixel_bytes) + above
+    for place, difference in enumerate(row):
         neighbours = found[place], above[place + pixel_bytes], above[place]
         found.append((difference + _prediction(kind, *neighbours)) % 256)
-    return bytes(found[pixel_bytes:])
+    return found[pixel_bytes:]
 
 
 def _prediction(kind: int, left: int, above: int, corner: int) -> int:
@@ -127,7 +168,7 @@ def _prediction(kind: int, left: int, above: int, corner: int) -> int:
     if kind == 4:  # the one that is closest to left + above - corner, the first of equal ones
         target = left + above - corner
         return min((left, above, corner), key=lambda value: abs(target - value))
-    return (0, left, above, (left + above) // 2)[kind]
+    return left if kind == 1 else (left + above) // 2
 
 
 def _passes(chunks: list[Chunk]) -> Iterator[tuple[tuple[slice, slice], int, int]]:

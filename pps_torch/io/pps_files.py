@@ -27,6 +27,7 @@ from pps_torch.io.image_files import (
     PPS_MAPS,
     check_not_too_large,
     check_size,
+    opened_image,
     read_content,
 )
 from pps_torch.io.images import interleaved, read_id_map, read_pixels, write_id_map
@@ -260,7 +261,8 @@ def _uids_of_levels(
 
 
 def _read_npz(path: Path, size: tuple[int, int] | None) -> np.ndarray:
-    content = read_content(path)
+    with opened_image(path) as file:
+        content = read_content(path, file)
     try:
         pps = _read_array(path, content, size)
     except InputError:

@@ -16,7 +16,7 @@ _HIGHEST_INSTANCE = 65_535
 _HIGHEST_UID_INSTANCE = 999
 
 
-def distinct_pixels(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def distinct_values(uids: np.ndarray, pps: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """List what lies in the same pixels of both maps of an image, each combination once.
 
     Args:
@@ -37,7 +37,7 @@ def needed_capacity(uids: np.ndarray, pps: np.ndarray, spec: EvalSpec) -> int:
     """Find a capacity of `PartPanopticQuality` that suffices for an image.
 
     Args:
-        uids, pps: its pixels, see `distinct_pixels`.
+        uids, pps: its pixels, see `distinct_values`.
         spec: names the classes whose segments count.
 
     Returns:

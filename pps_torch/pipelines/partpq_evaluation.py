@@ -28,7 +28,7 @@ from pps_torch.metrics.segment_records import image_records
 from pps_torch.metrics.sum_metric import SumMetric
 from pps_torch.pipelines.evaluation_tables import ClassInfo, TableRecords, encoded_tables
 from pps_torch.pipelines.further_metrics import FurtherMetrics, show_further
-from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
+from pps_torch.pipelines.part_maps import distinct_values, needed_capacity, with_capacity
 from pps_torch.pipelines.result_layout import panoptic_result, results_document, spec_settings
 from pps_torch.pipelines.running.options import RunOptions
 from pps_torch.pipelines.running.results import ResultFiles, WorkerMetrics
@@ -184,7 +184,7 @@ class _Job:
         """Count an image."""
         gt_file, pred_file = self.gt_files[image.id], self.pred_files[image.id]
         images = read_id_map(gt_file, image.size), read_pps_map(pred_file, image.size)
-        uids, pps, lengths = distinct_pixels(*images)
+        uids, pps, lengths = distinct_values(*images)
         with input_errors_at(f"image {image.id} ({gt_file}, {pred_file})"):
             capacity = needed_capacity(uids, pps, self.spec)
             if self.needs_maps:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
 import pytest
 
 from pps_torch.formats import runs
-from pps_torch.formats.runs import distinct_pixels, distinct_runs, run_starts
+from pps_torch.formats.runs import distinct_pixels, distinct_runs, grouped_pixels, run_starts
 
-#: Every number of bytes that a pixel may have, bool and signs among them.
-DTYPES = (np.bool_, np.uint8, np.int16, np.int32, np.uint32, np.int64)
+#: Every number of bytes that a pixel may have, colours among them.
+DTYPES = ("bool", "u1", "i2", ">i2", "i4", "u4", "i8", "u8", "colors")
 
 
 @pytest.fixture(params=["compiled", "NumPy"])
@@ -24,24 +26,38 @@ def version(request, monkeypatch):
         pytest.skip("pps_torch.compiled is not built")
 
 
-def drawn(rng, dtype, size):
-    """A map of few values, in runs of a few and of hundreds of pixels."""
-    info = None if dtype == np.bool_ else np.iinfo(dtype)
-    known = [0, 1] if info is None else [info.min, info.max, 5]
-    lengths = rng.choice([1, 2, 9, 300], size)
-    return np.repeat(rng.choice(np.array(known, dtype), size), lengths)[:size]
+def drawn(rng, kind, size):
+    """A map of few values, in runs of a few and of thousands of pixels, read-only or reversed."""
+    if kind == "colors":
+        known = np.array([[0, 0, 255], [0, 1, 255], [9, 1, 255]], np.uint8)
+    elif kind == "bool":
+        known = np.array([False, True])
+    else:
+        info = np.iinfo(kind)
+        known = np.array([info.min, min(info.max, 2**63 - 1), 5], kind)
+    lengths = rng.choice([1, 2, 9, 3000], size)
+    flat_map = np.repeat(known[rng.integers(0, len(known), size)], lengths, axis=0)[:size]
+    flat_map.flags.writeable = False
+    return flat_map[::-1] if rng.random() < 0.3 else flat_map
+
+
+def values_of(flat_map):
+    """The values of each pixel, colours as ids."""
+    if flat_map.ndim == 2:
+        return [r + 256 * g + 65536 * b for r, g, b in flat_map.tolist()]
+    return flat_map.tolist()
 
 
 def counted(flat_maps, num_pixels):
     """The starts of runs, and the pixels of each combination, one pixel after the other."""
-    rows = list(zip(*(values.tolist() for values in flat_maps)))
+    rows = list(zip(*map(values_of, flat_maps)))
     starts = [
         place for place, row in enumerate(rows) if place % num_pixels == 0 or rows[place - 1] != row
     ]
     return starts, Counter((place // num_pixels, *row) for place, row in enumerate(rows))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(12))
 def test_runs_and_combinations_are_those_of_a_loop(version, seed):
     rng = np.random.default_rng(seed)
     for num_images, num_pixels in ((1, 1), (1, 23), (3, 7), (2, 2000), (9, 700), (5, 1)):
@@ -51,7 +67,8 @@ def test_runs_and_combinations_are_those_of_a_loop(version, seed):
         starts = run_starts(flat_maps, num_pixels)
         assert starts.dtype == np.int64 and starts.tolist() == expected_starts
         image, values, pixels = distinct_pixels(flat_maps, num_pixels)
-        assert [v.dtype for v in values] == [m.dtype for m in flat_maps]
+        dtypes = [np.int32 if m.ndim == 2 else m.dtype for m in flat_maps]
+        assert [v.dtype for v in values] == dtypes
         assert image.dtype == pixels.dtype == np.int64
         rows = list(zip(image.tolist(), *(column.tolist() for column in values)))
         assert rows == sorted(expected) and dict(zip(rows, pixels.tolist())) == expected
@@ -73,12 +90,37 @@ def test_maps_in_every_second_byte(version):
     assert not odd.flags.aligned and run_starts([odd], 20).tolist() == [0, 6, 12, 18]
 
 
-def test_each_pixel_a_combination_of_its_own(version):
-    """More than the compiled table begins with, in each of two images."""
-    ids = np.random.default_rng(0).permutation(10_000).astype(np.int32)
-    image, (found,), pixels = distinct_pixels([ids], 5_000)
-    assert found.tolist() == [*sorted(ids[:5_000].tolist()), *sorted(ids[5_000:].tolist())]
-    assert pixels.tolist() == [1] * 10_000 and image.tolist() == [0] * 5_000 + [1] * 5_000
+@pytest.mark.parametrize("size", [5_000, 40_000])
+def test_each_pixel_a_combination_of_its_own(version, size):
+    """More than the compiled table begins with, in each of two images, and than it ever holds."""
+    ids = np.random.default_rng(0).permutation(2 * size).astype(np.int32)
+    image, (found,), pixels = distinct_pixels([ids], size)
+    assert found.tolist() == [*sorted(ids[:size].tolist()), *sorted(ids[size:].tolist())]
+    assert pixels.tolist() == [1] * 2 * size and image.tolist() == [0] * size + [1] * size
+    image, (found,), pixels = grouped_pixels([ids], size)
+    assert sorted(found.tolist()) == [*range(2 * size)] and pixels.tolist() == [1] * 2 * size
+    assert image.tolist() == [0] * size + [1] * size
+
+
+@pytest.mark.skipif(runs.compiled is None, reason="pps_torch.compiled is not built")
+def test_too_little_memory_is_an_error():
+    """Not the end of the process: in one that may take 64 MiB more, and has 16 million runs."""
+    code = """
+import resource
+import numpy as np
+from pps_torch.formats import runs
+ids = np.arange(1 << 24, dtype=np.int32)
+pages = int(open("/proc/self/statm").read().split()[0])
+limit = pages * resource.getpagesize() + (1 << 26)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+for _ in range(2):
+    try:
+        runs.compiled.run_starts([ids], len(ids))
+    except MemoryError:
+        print("no memory")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.split("\n")[:2] == ["no memory"] * 2, done.stderr
 
 
 def test_maps_without_pixels(version):
@@ -90,7 +132,7 @@ def test_maps_without_pixels(version):
 
 
 @pytest.mark.skipif(runs.compiled is None, reason="pps_torch.compiled is not built")
-@pytest.mark.parametrize("name", ["run_starts", "distinct_pixels"])
+@pytest.mark.parametrize("name", ["run_starts", "combinations"])
 def test_nothing_is_read_beyond_the_ends(name):
     function, ids = getattr(runs.compiled, name), np.zeros(6, np.int32)
     for flat_maps, num_pixels, expected in (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import PIL.Image
@@ -10,8 +12,13 @@ import png
 import pytest
 
 from pps_torch.io import png_rows
-from pps_torch.io.png_files import read_chunks
-from pps_torch.io.png_rows import png_pixels, unfiltered, unfiltered_in_python
+from pps_torch.io.png_files import Chunk, read_chunks
+from pps_torch.io.png_rows import (
+    plain_png_pixels,
+    png_pixels,
+    unfiltered,
+    unfiltered_in_python,
+)
 
 VERSIONS = ["compiled", "Python"]
 
@@ -55,6 +62,10 @@ def test_filtered_rows_come_back(version, pixel_bytes):
         for pixels in (noise, colors[corners % 4].reshape(height, -1)):
             rows = filtered(pixels, rng.integers(0, 5, height), pixel_bytes)
             assert np.array_equal(unfiltered(rows, pixel_bytes), pixels)
+
+
+def test_no_rows(version):
+    assert unfiltered(np.zeros((0, 4), np.uint8), 3).shape == (0, 3)
 
 
 def test_a_filter_that_there_is_none_of(version):
@@ -108,3 +119,48 @@ def test_pngs_of_pillow(version):
         content = io.BytesIO()
         PIL.Image.fromarray(pixels).save(content, "PNG")
         assert np.array_equal(png_pixels(read_chunks(content.getvalue())), pixels)
+
+
+def chunked(*parts: tuple[bytes, bytes]) -> list[Chunk]:
+    return [Chunk(kind, memoryview(data)) for kind, data in parts]
+
+
+def header(bits: int, methods: bytes = bytes(2)) -> tuple[bytes, bytes]:
+    """That of an RGB image of one pixel."""
+    return b"IHDR", struct.pack(">IIBB", 1, 1, bits, 2) + methods + b"\0"
+
+
+def test_what_makes_a_png_of_16_bits_another_one_is_refused():
+    """Decoders differ in what they make of these."""
+    rows, end = zlib.compress(bytes([0, 1, 2, 3, 4, 5, 6])), (b"IEND", b"")
+    first, second = (b"IDAT", rows[:5]), (b"IDAT", rows[5:])
+    whole = header(16), (b"tEXt", b"a\0b"), first, second, (b"tIME", bytes(7)), end
+    assert png_pixels(chunked(*whole)).tolist() == [[[258, 772, 1286]]]
+    for parts, expected in (
+        ((header(16, b"\1\0"), first, second, end), "expected the compression and the filters"),
+        ((header(16, b"\0\x40"), first, second, end), "expected the compression and the filters"),
+        ((header(16), header(16), first, second, end), "expected one header and all rows in one"),
+        ((header(16), first, (b"tIME", bytes(7)), second, end), "expected one header and all rows"),
+        ((header(16), end), "expected one header and all rows in one"),
+        ((header(16), (b"ABCD", b""), first, second, end), "expected the chunks .* found b'ABCD'"),
+        ((header(16), first, end), "expected 7 bytes of pixels in it, found"),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            png_pixels(chunked(*parts))
+
+
+def test_what_is_not_plain_is_left_to_pillow():
+    rows, end = zlib.compress(bytes([0, 1, 2, 3])), (b"IEND", b"")
+    whole = header(8), (b"IDAT", rows), end
+    assert plain_png_pixels(chunked(*whole)).tolist() == [[[1, 2, 3]]]
+    longer, other = zlib.compress(bytes(5)), zlib.compress(bytes([7, 1, 2, 3]))
+    for parts in (
+        (header(8, b"\1\0"), *whole[1:]),
+        (header(8, b"\0\x40"), *whole[1:]),
+        (header(8), (b"tRNS", bytes(6)), *whole[1:]),
+        (header(8), *whole),
+        (header(8), end),
+        *((header(8), (b"IDAT", data), end) for data in (rows[:-2], rows[:6], longer, other)),
+        (header(8), (b"IDAT", rows[:-1] + bytes([rows[-1] ^ 1])), end),  # another checksum
+    ):
+        assert plain_png_pixels(chunked(*parts)) is None, parts

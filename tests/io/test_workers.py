@@ -1,4 +1,4 @@
-"""Images through threads."""
+"""Images through workers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,28 @@ from pps_torch.io.terminal import Messages
 from pps_torch.io.workers import available_cores, default_workers, map_images
 
 
+@pytest.fixture(params=[1, 3])
+def workers(request):
+    return request.param
+
+
 def run(function, items, workers=3):
     return map_images(function, items, workers=workers, description="testing", quiet=True)
 
 
-def test_results_are_in_order():
+def test_results_are_in_order(workers):
     def slow_for_small(item):
         time.sleep(0.002 * (10 - item))
         return item * item
 
-    assert list(run(slow_for_small, range(10))) == [item * item for item in range(10)]
+    assert list(run(slow_for_small, range(10), workers)) == [item * item for item in range(10)]
+
+
+def test_one_worker_is_the_calling_thread():
+    """It works on an item when it is asked for."""
+    begun = []
+    results = run(lambda item: begun.append(item) or threading.get_ident(), range(5), workers=1)
+    assert begun == [] and next(results) == threading.get_ident() and begun == [0]
 
 
 def test_few_are_in_flight():
@@ -39,7 +51,7 @@ def test_few_are_in_flight():
     assert most_ahead <= 3 + 2 + 1
 
 
-def test_an_error_stops_the_rest():
+def test_an_error_stops_the_rest(workers):
     begun = []
 
     def fail_at_five(item):
@@ -48,7 +60,7 @@ def test_an_error_stops_the_rest():
             raise ValueError("five")
         return item
 
-    results = run(fail_at_five, range(1000))
+    results = run(fail_at_five, range(1000), workers)
     with pytest.raises(ValueError, match="five"):
         for _ in results:
             pass

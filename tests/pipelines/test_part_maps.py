@@ -14,7 +14,7 @@ from pps_torch.io.images import write_id_map
 from pps_torch.io.writers import write_pps
 from pps_torch.pipelines import RunOptions, eval_partpq, part_maps, report
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
+from pps_torch.pipelines.part_maps import distinct_values, needed_capacity, with_capacity
 from tests.oracles.part_panoptic_quality import part_panoptic_quality as slow_quality
 
 OPTIONS = RunOptions(device="cpu", quiet=True)
@@ -153,7 +153,7 @@ def test_a_metric_that_suffices_is_taken_as_it_is():
 def test_distinct_pixels(dtype):
     uids = np.array([[7, 7, 8], [7, 8, 8]])
     pps = np.array([[[7, 0, 1], [7, 0, 1], [8, 0, 1]], [[9, 3, 2], [8, 0, 1], [7, 0, 1]]], dtype)
-    found = [column.tolist() for column in distinct_pixels(uids, pps)]
+    found = [column.tolist() for column in distinct_values(uids, pps)]
     assert sorted(zip(*found)) == [
         (7, [7, 0, 1], 2),
         (7, [9, 3, 2], 1),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pps_torch.formats.runs import distinct_pixels, distinct_runs
+from pps_torch.formats.runs import distinct_runs, grouped_pixels
 from pps_torch.graph_capture import is_on_host
 from pps_torch.ops.backend import uses_triton
 from pps_torch.ops.counting.given_runs import given_runs
@@ -74,7 +74,7 @@ def pairs_on_host(
     num_images, num_pixels = gt_map.shape
     maps = gt_map.reshape(-1), pred_map.reshape(-1)
     if lengths is None:
-        image, maps, lengths = distinct_pixels(maps, num_pixels)
+        image, maps, lengths = grouped_pixels(maps, num_pixels)
     else:
         image, lengths = np.arange(num_images).repeat(num_pixels), lengths.reshape(-1)
     gt, pred = (array_in_range(m, n - 1) for m, n in zip(maps, (num_gt, num_pred)))
@@ -110,7 +110,7 @@ def list_pairs(
 
 
 def _summed_pairs(
-    image: Array | int, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
+    image: Array, gt: Array, pred: Array, pixels: Array, shape: tuple[int, int, int]
 ) -> tuple[Array, Array, Array]:
     """The pairs that have pixels, each once, in NumPy; `gt` and `pred` may be int32."""
     num_images, num_gt, num_pred = shape

@@ -21,7 +21,7 @@ from pps_torch.metrics import PanopticQuality, PartPanopticQuality
 from pps_torch.metrics.comparisons import SegmentComparison
 from pps_torch.metrics.segment_records import image_records
 from pps_torch.pipelines.evaluation_tables import Tables
-from pps_torch.pipelines.part_maps import distinct_pixels, needed_capacity, with_capacity
+from pps_torch.pipelines.part_maps import distinct_values, needed_capacity, with_capacity
 from pps_torch.pipelines.running.unknown_ids import without_unknown
 from pps_torch.reserved import VOID_ID
 from pps_torch.specs import EvalSpec
@@ -89,7 +89,7 @@ class PartScenes:
         gt_file, pred_file = self.gt_files[image_id], self.pred_files[image_id]
         gt_image = read_id_map(gt_file)
         pred_image = read_pps_map(pred_file, gt_image.shape)
-        distinct_uids, distinct_pps, lengths = distinct_pixels(gt_image, pred_image)
+        distinct_uids, distinct_pps, lengths = distinct_values(gt_image, pred_image)
         shown = _shown_pixels(gt_image.shape, side)
         num_counted, size = len(lengths), (len(shown[0]), len(shown[1]))
         # Both as one row of pixels: first the combinations that are counted, then what is shown.

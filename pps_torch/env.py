@@ -59,13 +59,15 @@ def environment_table() -> str:
 
 
 def _compiled() -> str:
-    """The modules of `pps_torch.compiled`, or why they are not used."""
-    try:
-        for name in COMPILED:
+    """The modules of `pps_torch.compiled`, and why one is not used."""
+    found = []
+    for name in COMPILED:
+        try:
             importlib.import_module(f"pps_torch.compiled.{name}")
-    except ImportError as error:
-        return f"nothing, NumPy and Pillow run: {error}"
-    return ", ".join(COMPILED)
+            found.append(name)
+        except ImportError as error:
+            found.append(f"not {name}: {error}")
+    return "; ".join(found)
 
 
 def _version(distribution: str) -> str:

@@ -69,3 +69,8 @@ def test_it_has_no_options_that_do_nothing(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["env", "--device", "cpu"])
     assert stop.value.code == 2
+
+
+def test_it_says_why_a_loop_is_not_compiled(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pps_torch.compiled.runs", None)
+    assert environment()["compiled"].startswith("not runs: ")

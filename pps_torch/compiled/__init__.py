@@ -1,7 +1,8 @@
 """Loops in Cython, built when the package is installed, where a C++ compiler is at hand.
 
-`runs` is for `formats/runs.py`, `png_rows` for `io/png_rows.py`. These define what the loops do, in
-NumPy and Python, and do it themselves where they are missing. They let other threads run meanwhile.
+`runs` is for `formats/runs.py`, `png_rows` for `io/png_rows.py`, which define in NumPy and Python
+what they do, and whose tests run both. Where they are missing, NumPy finds the runs, Pillow decodes
+PNGs of 8 bits, and the loop in Python those of 16. They let other threads run meanwhile.
 """
 
 from __future__ import annotations

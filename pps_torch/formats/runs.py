@@ -95,7 +95,12 @@ def distinct_pixels(
 def grouped_pixels(
     flat_maps: Sequence[Array], num_pixels: int
 ) -> tuple[Array, tuple[Array, ...], Array]:
-    """The same in the least time: where combinations are many, each run of pixels by itself."""
+    """Count groups of pixels of the same values, in the least time.
+
+    Returns:
+        as `distinct_pixels`, where the compiled loop finds few combinations; else each run of
+        pixels by itself, in their order, so that a combination may come several times.
+    """
     return _few_combinations(flat_maps, num_pixels) or _runs(flat_maps, num_pixels)
 
 
@@ -103,8 +108,11 @@ def _few_combinations(
     flat_maps: Sequence[Array], num_pixels: int
 ) -> tuple[Array, tuple[Array, ...], Array] | None:
     """What `distinct_pixels` gives; None where images have too many, or nothing is compiled."""
+    if compiled is None:
+        return None
     maps = [*map(_plain, flat_maps)]
-    if compiled is None or (found := compiled.combinations(maps, num_pixels)) is None:
+    found = compiled.combinations(maps, num_pixels)
+    if found is None:
         return None
     image, words, pixels = found
     values = [*map(_values_of_words, words.T, maps)]

@@ -59,7 +59,7 @@ def decode_pixels(header: Header, content: bytes) -> np.ndarray:
         return png_pixels(chunks)
     is_plain = header.bits == 8 and header.channels in ("grey", "RGB") and is_compiled()
     if chunks and is_plain and (plain := plain_png_pixels(chunks)) is not None:
-        return plain  # where anything else is in it, or is wrong, Pillow says so
+        return plain  # Pillow decodes all others, or says what is wrong
     if header.format == "TIFF" and (strips := _decode_strips(header, content)) is not None:
         return strips
     image = PIL.Image.open(io.BytesIO(content), formats=(header.format,))

@@ -153,7 +153,15 @@ def read_checked_header(
 
 
 def read_content(path: Path, file: BinaryIO) -> bytes:
-    """Read a whole file; what is decoded cannot change any more, as a file in a map could."""
+    """Read a whole file; what is decoded cannot change any more, as a file in a map could.
+
+    Args:
+        path: for messages.
+        file: the image, wherever it stands.
+
+    Raises:
+        InputError: it is larger than any image that is read.
+    """
     if os.fstat(file.fileno()).st_size > _MOST_BYTES:
         raise InputError(f"{path}: expected an image of at most {_MOST_BYTES} bytes, found more")
     file.seek(0)

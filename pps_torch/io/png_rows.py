@@ -142,7 +142,7 @@ def unfiltered_in_python(rows: np.ndarray, pixel_bytes: int) -> np.ndarray:
     """The meaning of [`unfiltered`][pps_torch.io.png_rows.unfiltered]."""
     pixels = np.empty((len(rows), rows.shape[1] - 1), np.uint8)
     above = np.zeros(rows.shape[1] - 1, np.uint8)
-    for (kind, *_), row, found in zip(rows[:, :1].tolist(), rows[:, 1:], pixels):
+    for kind, row, found in zip(rows[:, 0].tolist(), rows[:, 1:], pixels):
         if kind in (AS_IT_IS, ABOVE):
             np.add(row, above if kind == ABOVE else 0, out=found)
         elif kind <= 4:

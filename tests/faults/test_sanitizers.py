@@ -19,7 +19,7 @@ TESTS = ("tests/formats/test_runs.py", "tests/io/test_png_rows.py")
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc"),
+    pytest.mark.skipif(None in map(shutil.which, ("gcc", "g++")), reason="needs gcc and g++"),
     pytest.mark.skipif(None in map(load_compiled, COMPILED), reason="needs pps_torch.compiled"),
 ]
 
@@ -47,7 +47,10 @@ def build(tmp_path_factory):
         environment = {**os.environ, "CC": "gcc", "CXX": "g++", "PYTHONPATH": str(folder)}
         environment |= {"CFLAGS": flags, "CXXFLAGS": flags, "LDFLAGS": SANITIZERS}
         words = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+        for built in (folder / "pps_torch/compiled").glob("*.so"):
+            built.unlink()  # as a build that fails is only a warning
         subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
+        assert len([*(folder / "pps_torch/compiled").glob("*.so")]) == len(COMPILED)
         environment |= {
             "LD_PRELOAD": " ".join(map(runtime, RUNTIMES)),
             "ASAN_OPTIONS": "detect_leaks=0",
@@ -61,7 +64,6 @@ def build(tmp_path_factory):
 def test_nothing_is_touched_beside_the_arrays(build):
     done = build()
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    assert " passed" in done.stdout or "[100%]" in done.stdout
 
 
 def test_a_stray_write_is_seen(build):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -103,6 +104,7 @@ def test_each_pixel_a_combination_of_its_own(version, size):
 
 
 @pytest.mark.skipif(runs.compiled is None, reason="pps_torch.compiled is not built")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="a sanitizer needs memory")
 def test_too_little_memory_is_an_error():
     """Not the end of the process: in one that may take 64 MiB more, and has 16 million runs."""
     code = """

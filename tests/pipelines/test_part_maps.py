@@ -150,7 +150,7 @@ def test_a_metric_that_suffices_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32])
-def test_distinct_pixels(dtype):
+def test_distinct_values(dtype):
     uids = np.array([[7, 7, 8], [7, 8, 8]])
     pps = np.array([[[7, 0, 1], [7, 0, 1], [8, 0, 1]], [[9, 3, 2], [8, 0, 1], [7, 0, 1]]], dtype)
     found = [column.tolist() for column in distinct_values(uids, pps)]

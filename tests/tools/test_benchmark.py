@@ -1,5 +1,6 @@
 """tools/benchmark.py: its table, its scenes, and its rows at tiny sizes without peers."""
 
+import importlib.util
 import json
 import sys
 from dataclasses import replace
@@ -241,6 +242,15 @@ def test_rows_on_drawn_files_run_tiny(tmp_path, monkeypatch, writer):
     rows = drawn_files.pq_from_files(tmp_path, (40, 60), 1, 2, writer)
     assert [row.note for row in rows] == ["", *["not installed"] * len(drawn_files.PEERS)]
     assert rows[0].ours.median > 0 and rows[0].theirs.median > 0  # two workers and one
+
+
+@pytest.mark.slow
+def test_rows_of_drawn_maps_run_tiny(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawn_files, "ROUNDS", 1)
+    rows = drawn_files.pq_in_memory(tmp_path, (40, 60), 1)
+    has_vernier = importlib.util.find_spec("vernier") is not None
+    assert [row.note for row in rows] == [""] * 2 if has_vernier else ["not installed"] * 2
+    assert all((row.ours is not None) == has_vernier for row in rows)
 
 
 def no_module(files):

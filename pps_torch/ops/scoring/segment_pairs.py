@@ -115,8 +115,9 @@ def _summed_pairs(
     """The pairs that have pixels, each once, in NumPy; `gt` and `pred` may be int32."""
     num_images, num_gt, num_pred = shape
     num_cells = num_images * num_gt * num_pred
-    cells = (image * num_gt + gt).astype(np.int64) * num_pred + pred
-    if not (cells[1:] > cells[:-1]).all():  # else each pair is there once, as of distinct pixels
+    cells = (image * num_gt + gt) * num_pred + pred
+    is_distinct = (cells[1:] > cells[:-1]).all()  # as of pixels of distinct values
+    if not is_distinct:
         # To look through a table takes less time than to sort, if it is a small one.
         if num_cells <= 4 * len(gt):
             table = np.bincount(cells, pixels, num_cells)  # float64, which holds areas exactly

@@ -31,7 +31,7 @@ def open_regular(path: Path | str, buffering: int = -1) -> BinaryIO:
 
     Args:
         path: the file.
-        buffering: as of `open`; 0 takes half of the time where all of it is read at once.
+        buffering: as of `open`; 0 takes less time where all of it is read at once.
 
     Raises:
         OSError: there is none, it cannot be read, or it is no regular file.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,6 +17,20 @@ Channel = TypeVar("Channel", int, Tensor)
 def pack_rgb(red: Channel, green: Channel, blue: Channel) -> Channel:
     """Pack three channels 0..255 into ids: numbers, or tensors of at least int32."""
     return red + 256 * green + 65536 * blue
+
+
+def rgb_ids(colors: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The ids `R + 256 G + 65536 B` of colours `(*, 3)` of uint8, `(*)` int32."""
+    ids = colors[..., 2].astype(np.int32)
+    for channel in (1, 0):
+        ids <<= 8
+        ids |= colors[..., channel]
+    return ids
+
+
+def id_colors(ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Unpack COCO's segment ids of any shape, below 2**24, to colours `(..., 3)` uint8."""
+    return ids.astype("<i4", order="C", copy=False)[..., None].view(np.uint8)[..., :3]
 
 
 def rgb_to_ids(rgb: Tensor, *, validate: bool | None = None) -> Tensor:

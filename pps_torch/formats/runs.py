@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pps_torch.compiled import load_compiled
-from pps_torch.formats.rgb_ids import pack_rgb
+from pps_torch.formats.rgb_ids import rgb_ids
 
 Array = npt.NDArray[Any]
 
@@ -67,6 +67,25 @@ def run_lengths(starts: Array, num_pixels: int) -> Array:
     return lengths
 
 
+def runs_of(flat_maps: Sequence[Array], num_pixels: int) -> tuple[Array, tuple[Array, ...], Array]:
+    """Take pixels that are equal in all maps as runs.
+
+    Args:
+        flat_maps, num_pixels: as for `run_starts`.
+
+    Returns:
+        the image `(R,)` int64, the values `(R,)` of the dtypes of the maps, colours as the ids
+        `R + 256 G + 65536 B` int32, and the lengths `(R,)` int64, in pixels.
+    """
+    size, starts = len(flat_maps[0]), run_starts(flat_maps, num_pixels)
+    image = starts // num_pixels if size > num_pixels else np.zeros_like(starts)
+    return image, tuple(_values_at(starts, m) for m in flat_maps), run_lengths(starts, size)
+
+
+def _values_at(places: Array, flat_map: Array) -> Array:
+    return flat_map.take(places) if flat_map.ndim == 1 else rgb_ids(flat_map[places])
+
+
 def distinct_pixels(
     flat_maps: Sequence[Array], num_pixels: int
 ) -> tuple[Array, tuple[Array, ...], Array]:
@@ -76,8 +95,7 @@ def distinct_pixels(
         flat_maps, num_pixels: as for `run_starts`.
 
     Returns:
-        the image `(D,)` int64, the values `(D,)` of the dtypes of the maps, colours as the ids
-        `R + 256 G + 65536 B` int32, and the pixels `(D,)` int64; rising by image and values.
+        the image, the values and the pixels `(D,)` as of `runs_of`, rising by image and values.
 
     Example:
         >>> ids, others = np.array([7, 5, 7, 7]), np.array([0, 2, 0, 1])
@@ -87,7 +105,7 @@ def distinct_pixels(
     found = _few_combinations(flat_maps, num_pixels)
     if found is not None:
         return found
-    image, values, lengths = _runs(flat_maps, num_pixels)
+    image, values, lengths = runs_of(flat_maps, num_pixels)
     (image, *distinct), pixels = distinct_runs((image, *values), lengths)
     return image, tuple(distinct), pixels
 
@@ -101,7 +119,7 @@ def grouped_pixels(
         as `distinct_pixels`, where the compiled loop finds few combinations; else each run of
         pixels by itself, in their order, so that a combination may come several times.
     """
-    return _few_combinations(flat_maps, num_pixels) or _runs(flat_maps, num_pixels)
+    return _few_combinations(flat_maps, num_pixels) or runs_of(flat_maps, num_pixels)
 
 
 def _few_combinations(
@@ -118,22 +136,6 @@ def _few_combinations(
     values = [*map(_values_of_words, words.T, maps)]
     order = np.lexsort((*values[::-1], image))
     return image[order], tuple(column[order] for column in values), pixels[order]
-
-
-def _runs(flat_maps: Sequence[Array], num_pixels: int) -> tuple[Array, tuple[Array, ...], Array]:
-    """The image, the values and the pixels of each run."""
-    starts = run_starts(flat_maps, num_pixels)
-    values = tuple(values_at(starts, flat_map) for flat_map in flat_maps)
-    return starts // max(num_pixels, 1), values, run_lengths(starts, len(flat_maps[0]))
-
-
-def values_at(places: Array, flat_map: Array) -> Array:
-    """Take the values `(N,)` at places of a map; colours `(P, 3)` of uint8 as ids, int32."""
-    if flat_map.ndim == 1:
-        return flat_map.take(places)
-    red, green, blue = flat_map[places].T.astype(np.int32)
-    ids: Array = pack_rgb(red, green, blue)
-    return ids
 
 
 def _plain(flat_map: Array) -> Array:

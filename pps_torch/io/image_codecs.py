@@ -1,7 +1,7 @@
 """Pixels from images, and PNGs from pixels.
 
 The PNGs that ids mostly come in, grey or RGB of 8 bits with nothing but rows in them, are unpacked
-here, in a tenth of Pillow's time, where the loop over their rows is compiled, the rows are whole
+here, in a fraction of Pillow's time, where the loop over their rows is compiled, rows are whole
 and all checksums are right; so are the strips of a TIFF that has what the data sets' maps of uids
 have and no more. Pillow decodes everything else, and says what is wrong with a file. Of a PNG of
 3 x 16 bits it would give 8.
@@ -20,12 +20,13 @@ import PIL.Image
 import PIL.PngImagePlugin  # with the formats named here, Pillow need not load its others
 import PIL.TiffImagePlugin
 
+from pps_torch.formats.rgb_ids import id_colors
 from pps_torch.io.bmp_files import read_bmp_pixels
 from pps_torch.io.deflate import zlib as fast_zlib
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_files import damages
 from pps_torch.io.image_header import Header
-from pps_torch.io.image_runs import id_colors, image_runs
+from pps_torch.io.image_runs import image_runs
 from pps_torch.io.png_files import SMALL, png_of_rows, read_chunks
 from pps_torch.io.png_rows import (
     ABOVE,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pps_torch.formats.runs import distinct_pixels, run_lengths, run_starts, values_at
+from pps_torch.formats.runs import distinct_pixels, runs_of
 
 
 def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -31,9 +31,8 @@ def image_runs(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]
         ([7, 7, 8], [0, 65541, 65541], [1, 2, 1])
     """
     flat = _flat(images)
-    starts = run_starts(flat, len(flat[0]))
-    values = tuple(values_at(starts, flat_map) for flat_map in flat)
-    return values, run_lengths(starts, len(flat[0]))
+    _, values, lengths = runs_of(flat, len(flat[0]))
+    return values, lengths
 
 
 def distinct_ids(*images: np.ndarray) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
@@ -66,20 +65,6 @@ def count_ids(ids: np.ndarray, lengths: np.ndarray | None = None) -> dict[int, i
     counts = np.bincount(places, weights=lengths).astype(np.int64)  # exact up to 2**53
     found = np.flatnonzero(counts)
     return dict(zip((found if values is None else values[found]).tolist(), counts[found].tolist()))
-
-
-def rgb_ids(colors: np.ndarray) -> np.ndarray:
-    """The ids `R + 256 G + 65536 B` of colours `(*, 3)` of uint8, `(*)` int32."""
-    ids = colors[..., 2].astype(np.int32)
-    for channel in (1, 0):
-        ids <<= 8
-        ids |= colors[..., channel]
-    return ids
-
-
-def id_colors(ids: np.ndarray) -> np.ndarray:
-    """Unpack COCO's segment ids of any shape, below 2**24, to colours `(..., 3)` uint8."""
-    return ids.astype("<i4", order="C", copy=False)[..., None].view(np.uint8)[..., :3]
 
 
 def _flat(images: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import PIL.Image
 import PIL.ImageOps
 
+from pps_torch.formats.rgb_ids import id_colors, rgb_ids
 from pps_torch.io.atomic import write_file
 from pps_torch.io.errors import InputError
 from pps_torch.io.image_codecs import decode_pixels, decoding, encode_png
@@ -26,7 +27,6 @@ from pps_torch.io.image_files import (
 )
 from pps_torch.io.image_header import Header
 from pps_torch.io.image_kinds import read_header
-from pps_torch.io.image_runs import id_colors, rgb_ids
 from pps_torch.io.png_files import read_chunks
 from pps_torch.io.tiff_files import check_tiff
 

@@ -75,7 +75,7 @@ def map_images(
         return result
 
     with _shared_cores(workers), shown as bar:
-        if workers == 1:  # to hand an image of COCO's size over takes a tenth of its time
+        if workers == 1:  # to hand over small images takes a part of their time
             for item in items:
                 yield counted(function(item))
             return

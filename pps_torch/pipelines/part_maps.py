@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pps_torch.io.image_runs import distinct_ids, id_colors
+from pps_torch.formats.rgb_ids import id_colors
+from pps_torch.io.image_runs import distinct_ids
 from pps_torch.metrics import PartPanopticQuality
 from pps_torch.metrics.part_panoptic_quality import highest_capacity
 from pps_torch.specs import EvalSpec

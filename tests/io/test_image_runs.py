@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pps_torch.io.image_runs import count_ids, distinct_ids, id_colors, image_runs, rgb_ids
+from pps_torch.formats.rgb_ids import id_colors, rgb_ids
+from pps_torch.io.image_runs import count_ids, distinct_ids, image_runs
 
 
 def test_runs_hold_the_images():

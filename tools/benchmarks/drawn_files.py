@@ -18,6 +18,7 @@ import torch
 
 from benchmarks.table import Difference, Goal, Measurement, Row, Spread
 from benchmarks.timing import seconds_of
+from benchmarks.vernier import Vernier
 from pps_torch import EvalSpec, PanopticQuality, PanopticSegmentation, PanopticTarget
 from pps_torch.io import read_rgb_ids
 from pps_torch.pipelines import RunOptions, eval_pq, merge_to_panoptic, prepare_data
@@ -150,13 +151,12 @@ def pq_from_files(
 def pq_in_memory(folder: Path, size: tuple[int, int], drawn: int) -> list[Row]:
     """An update of PQ against vernier's kernel, and the same from id maps, in turns."""
     what, sizes = ("PQ, as tensors", "PQ, from id maps"), f"{size[0]} x {size[1]}, drawn streets"
+    files = DrawnFiles(folder, size, drawn, drawn, WRITERS[0])
     try:
-        from vernier import panoptic
+        vernier = Vernier(files.categories)
     except ImportError:
         return [Row(name, sizes, peer="vernier", note="not installed") for name in what]
-    files = DrawnFiles(folder, size, drawn, drawn, WRITERS[0])
-    metric, evaluator = PanopticQuality(files.categories), panoptic.Evaluator(parity_mode="strict")
-    categories = json.dumps(files.categories).encode()
+    metric = PanopticQuality(files.categories)
     gt, pred = (
         [
             (torch.from_numpy(read_rgb_ids(folder / entry["file_name"])), entry["segments_info"])
@@ -172,32 +172,29 @@ def pq_in_memory(folder: Path, size: tuple[int, int], drawn: int) -> list[Row]:
         )
 
     def built_for_vernier(number: int) -> tuple[Any, Any]:
-        maps, infos = zip(*(side[number] for side in (gt, pred)))
-        ids = [{1: values.numpy().astype("uint32")} for values in maps]
-        listed = [json.dumps({1: info}).encode() for info in infos]
-        target = panoptic.Dataset.from_arrays(ids[0], listed[0], categories)
-        return target, panoptic.Predictions.from_arrays(ids[1], listed[1])
+        sides = (side[number] for side in (gt, pred))
+        return vernier.build(*(({1: ids.numpy()}, {1: infos}) for ids, infos in sides))
 
     pairs, theirs = ([make(n) for n in range(drawn)] for make in (built, built_for_vernier))
     for pair, their_pair in zip(pairs, theirs):
         result = metric.reset().update(*pair).compute()
         expected = {i: (c.iou_sum, c.tp, c.fp, c.fn) for i, c in result.classes.items()}
-        _expect_equal("vernier", expected, _counts_of_vernier(evaluator.evaluate(*their_pair)))
+        _expect_equal("vernier", expected, _counts_of_vernier(vernier.evaluate(their_pair)))
     calls = {
         "update": lambda n: metric.update(*pairs[n]),
-        "kernel": lambda n: evaluator.evaluate(*theirs[n]),
+        "kernel": lambda n: vernier.evaluate(theirs[n]),
         "from ids": lambda n: metric.update(*built(n)),
-        "vernier": lambda n: evaluator.evaluate(*built_for_vernier(n)),
+        "vernier": lambda n: vernier.evaluate(built_for_vernier(n)),
     }
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):
         for number in range(drawn):
             for name, call in calls.items():
                 seconds[name].append(seconds_of(partial(call, number)))
-    update, kernel, whole, vernier = (Spread.of(values) for values in seconds.values())
+    update, kernel, whole, their_whole = (Spread.of(values) for values in seconds.values())
     return [
         Row(what[0], sizes, update, peer="vernier's kernel", theirs=kernel, goal=Goal(at_least=1)),
-        Row(what[1], sizes, whole, peer="vernier", theirs=vernier, goal=Goal(at_least=1 / 0.6)),
+        Row(what[1], sizes, whole, peer="vernier", theirs=their_whole, goal=Goal(at_least=1 / 0.6)),
     ]
 
 
@@ -244,30 +241,16 @@ def _official(module: str, files: DrawnFiles) -> Callable[[], Counts]:
 
 def _vernier(files: DrawnFiles) -> Callable[[], Counts]:
     """Its evaluation, in Rust, of maps that its own function decodes by Pillow."""
-    from vernier import panoptic
-
-    evaluator = panoptic.Evaluator(parity_mode="strict")
-    categories = json.dumps(files.categories).encode()
-    infos = [
-        json.dumps({a["image_id"]: a["segments_info"] for a in annotations}).encode()
-        for annotations in files.annotations
-    ]
+    vernier = Vernier(files.categories)
+    decode = vernier.panoptic.decode_label_map_png
+    infos = [{a["image_id"]: a["segments_info"] for a in listed} for listed in files.annotations]
 
     def run() -> Counts:
-        gt, pred = (
-            {
-                annotation["image_id"]: panoptic.decode_label_map_png(
-                    str(folder / annotation["file_name"])
-                )
-                for annotation in annotations
-            }
-            for folder, annotations in zip(files.folders, files.annotations)
+        maps = (
+            {a["image_id"]: decode(str(folder / a["file_name"])) for a in listed}
+            for folder, listed in zip(files.folders, files.annotations)
         )
-        found = evaluator.evaluate(
-            panoptic.Dataset.from_arrays(gt, infos[0], categories),
-            panoptic.Predictions.from_arrays(pred, infos[1]),
-        )
-        return _counts_of_vernier(found)
+        return _counts_of_vernier(vernier.evaluate(vernier.build(*zip(maps, infos))))
 
     return run
 

@@ -15,6 +15,7 @@ from benchmarks.reference import SPEC as REFERENCE_SPEC
 from benchmarks.reference import Reference, counts_by_class
 from benchmarks.table import Difference, Goal, Measurement, Row, Spread
 from benchmarks.timing import host_seconds
+from benchmarks.vernier import Vernier
 from pps_torch import (
     EvalSpec,
     PanopticQuality,
@@ -198,22 +199,14 @@ def _vernier_seconds(
 ) -> tuple[Spread | None, Spread | None]:
     """Seconds of the Rust evaluator with and without building its data set; None without it."""
     try:
-        from vernier import panoptic
+        vernier = Vernier(SPEC.categories)
     except ImportError:
         return None, None
-    maps = [ids.numpy().astype(np.uint32) for ids in (gt_ids, pred_ids)]
-    infos = [json.dumps({1: info}).encode() for info in (gt_info, pred_info)]
-    categories = json.dumps(SPEC.categories).encode()
-    evaluator = panoptic.Evaluator(parity_mode="strict")
-
-    def build() -> tuple:
-        gt = panoptic.Dataset.from_arrays({1: maps[0]}, infos[0], categories)
-        return gt, panoptic.Predictions.from_arrays({1: maps[1]}, infos[1])
-
-    built = build()
-    found = evaluator.evaluate(*built).pq
+    gt, pred = ({1: gt_ids.numpy()}, {1: gt_info}), ({1: pred_ids.numpy()}, {1: pred_info})
+    built = vernier.build(gt, pred)
+    found = vernier.evaluate(built).pq
     if abs(found - metric.compute().summary["All"]["PQ"]) > 1e-9:
         raise Difference(f"vernier: PQ {found}, ours {metric.compute().summary}")
-    from_maps = host_seconds(lambda: evaluator.evaluate(*build()), rounds)
-    kernel = host_seconds(lambda: evaluator.evaluate(*built), rounds)
+    from_maps = host_seconds(lambda: vernier.evaluate(vernier.build(gt, pred)), rounds)
+    kernel = host_seconds(lambda: vernier.evaluate(built), rounds)
     return Spread.of(from_maps), Spread.of(kernel)

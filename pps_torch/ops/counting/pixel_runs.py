@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pps_torch.formats.runs import distinct_pixels, expand_runs, run_lengths, run_starts
+from pps_torch.formats.runs import Array, distinct_pixels, expand_runs, runs_of
 from pps_torch.graph_capture import is_on_host
 
 #: Images have fewer pixels than this, so that counts and pixel numbers of one fit in 32 bits.
@@ -57,20 +56,18 @@ def pixel_runs(*maps: Tensor) -> PixelRuns:
         lengths = torch.ones((), dtype=torch.int64, device=device).expand(flat[0].shape)
         return PixelRuns(maps=flat, image=image.reshape(-1), lengths=lengths, is_collapsed=False)
     # Not with torch: its threads wait for each other, and so few runs gain nothing by them.
-    arrays = [values.numpy() for values in flat]
-    starts = run_starts(arrays, num_pixels)
-    lengths = run_lengths(starts, flat[0].numel())
-    image = starts // num_pixels if num_images > 1 else np.zeros_like(starts)
-    values = tuple(torch.from_numpy(array[starts]) for array in arrays)
-    return PixelRuns(values, torch.from_numpy(image), torch.from_numpy(lengths), is_collapsed=True)
+    return _collapsed(*runs_of([values.numpy() for values in flat], num_pixels))
 
 
 def distinct_pixel_runs(*maps: Tensor) -> PixelRuns:
     """Collapse maps of shape `(B, P)` into one run for each combination of values; CPU only."""
     arrays = [values.reshape(-1).numpy() for values in maps]
-    image, values, pixels = distinct_pixels(arrays, maps[0].shape[1])
-    columns = tuple(map(torch.from_numpy, values))
-    return PixelRuns(columns, torch.from_numpy(image), torch.from_numpy(pixels), is_collapsed=True)
+    return _collapsed(*distinct_pixels(arrays, maps[0].shape[1]))
+
+
+def _collapsed(image: Array, values: tuple[Array, ...], lengths: Array) -> PixelRuns:
+    maps = tuple(map(torch.from_numpy, values))
+    return PixelRuns(maps, torch.from_numpy(image), torch.from_numpy(lengths), is_collapsed=True)
 
 
 def check_num_pixels(maps: Tensor) -> None:
